@@ -1,0 +1,3 @@
+"""The database follows the git branch, and jobs that tests can trust."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""The database follows the branch: snapshots of what is applied, and switches between them."""

@@ -1,0 +1,299 @@
+"""The only module that runs git: by argument lists, never through a shell."""
+
+import hashlib
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+# Holds one tree of every recorded source, so that `git gc` keeps them. It points at a tree, not at
+# a commit: `git log --all` does not show it, and no refspec pushes it.
+SOURCES_REF = "refs/django-devtools/sources"
+WORKTREE_PREFIX = "django-devtools-"
+
+# What git sets for its hooks would lead us to the wrong repository or index.
+_LOCAL_VARIABLES = (
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_CONFIG",
+    "GIT_CONFIG_COUNT",
+    "GIT_CONFIG_PARAMETERS",
+    "GIT_DIR",
+    "GIT_GRAFT_FILE",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_INTERNAL_SUPER_PREFIX",
+    "GIT_NAMESPACE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_SHALLOW_FILE",
+    "GIT_WORK_TREE",
+)
+
+
+class GitError(Exception):
+    """Git could not do what it was asked; the text is git's own."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """A file as one commit of the history left it."""
+
+    commit: str
+    path: PurePosixPath
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A git repository with a work tree."""
+
+    top: Path
+    common_dir: Path
+    object_format: str
+
+    @classmethod
+    def find(cls, directory: Path) -> "Repository | None":
+        """
+        The repository that ``directory`` lies in, None where there is none or no git.
+
+        Raises GitError when git finds one and refuses it ("dubious ownership").
+        """
+        try:
+            output = _run(
+                directory,
+                ["rev-parse", "--show-toplevel", "--git-common-dir", "--show-object-format"],
+            )
+        except FileNotFoundError:
+            return None
+        except GitError as error:
+            if "dubious ownership" in str(error):
+                raise
+            return None
+        top, common_dir, object_format = output.decode(errors="surrogateescape").splitlines()
+        return cls(Path(top), (directory / common_dir).resolve(), object_format)
+
+    def git(self, *arguments: str, stdin: bytes = b"") -> bytes:
+        """What ``git ARGUMENTS`` prints. Raises GitError when it fails."""
+        return _run(self.top, arguments, stdin)
+
+    def branch(self) -> str | None:
+        """The name of the branch that is checked out, None when HEAD is detached."""
+        try:
+            return (
+                self.git("symbolic-ref", "--quiet", "--short", "HEAD")
+                .decode(errors="replace")
+                .strip()
+            )
+        except GitError:
+            return None
+
+    def commit(self, ref: str = "HEAD") -> str | None:
+        """The id of the commit that ``ref`` names, None when it names none."""
+        if ref.startswith("-") or "\0" in ref:
+            return None
+        try:
+            output = self.git("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
+        except GitError:
+            return None
+        return output.decode().strip()
+
+    def is_branch(self, name: str) -> bool:
+        """Whether ``name`` is a local branch."""
+        return "\0" not in name and self.commit(f"refs/heads/{name}") is not None
+
+    def is_shallow(self) -> bool:
+        """Whether the history was cut off by ``git clone --depth``."""
+        return (self.common_dir / "shallow").exists()
+
+    def blob_id(self, content: bytes) -> str:
+        """The id that git gives to ``content`` (gitformat: "blob SIZE\\0CONTENT")."""
+        digest = hashlib.new(self.object_format, usedforsecurity=False)
+        digest.update(b"blob %d\0" % len(content))
+        digest.update(content)
+        return digest.hexdigest()
+
+    def keep(self, contents: dict[str, bytes]) -> None:
+        """
+        Write ``contents`` (by blob id) to the object database and hold them by our ref.
+
+        Raises GitError when git can't write.
+        """
+        held = self._held()
+        new = {blob: content for blob, content in contents.items() if blob not in held}
+        if not new:
+            return
+        with tempfile.TemporaryDirectory(prefix=WORKTREE_PREFIX) as directory:
+            paths = []
+            for blob, content in new.items():
+                path = Path(directory, blob)
+                path.write_bytes(content)
+                paths.append(str(path))
+            self.git(
+                "hash-object",
+                "-w",
+                "--no-filters",
+                "--stdin-paths",
+                stdin="\n".join(paths).encode(),
+            )
+        entries = "".join(f"100644 blob {blob}\t{blob}\n" for blob in sorted(held | set(new)))
+        tree = self.git("mktree", stdin=entries.encode()).decode().strip()
+        self.git("update-ref", SOURCES_REF, tree)
+
+    def _held(self) -> set[str]:
+        try:
+            return set(self.git("ls-tree", "--name-only", SOURCES_REF).decode().split())
+        except GitError:
+            return set()
+
+    def contents(self, names: Iterable[str]) -> dict[str, bytes]:
+        """
+        The contents of blobs, by the name they were asked by: an id, or ``COMMIT:PATH``.
+
+        What the object database does not have, or is not a blob, is left out.
+        """
+        names = [name for name in dict.fromkeys(names) if "\n" not in name]
+        if not names:
+            return {}
+        output = self.git("cat-file", "--batch", stdin="".join(f"{n}\n" for n in names).encode())
+        found, position = {}, 0
+        for name in names:
+            end = output.index(b"\n", position)
+            header = output[position:end].rsplit(b" ", 2)
+            position = end + 1
+            if header[-1] in (b"missing", b"ambiguous"):
+                continue
+            size = int(header[-1])
+            if header[-2] == b"blob":
+                found[name] = output[position : position + size]
+            position += size + 1
+        return found
+
+    def files(self, commit: str) -> dict[PurePosixPath, str]:
+        """Every Python file of ``commit``, with its blob id."""
+        output = self.git("ls-tree", "-r", "-z", "--full-tree", commit)
+        files = {}
+        for entry in output.decode(errors="surrogateescape").split("\0"):
+            meta, _, path = entry.partition("\t")
+            if path.endswith(".py") and meta.split()[1] == "blob":
+                files[PurePosixPath(path)] = meta.split()[2]
+        return files
+
+    def own(self, directories: Sequence[Path]) -> set[Path]:
+        """
+        Those of ``directories`` that are part of this repository.
+
+        A virtual environment or a submodule inside the work tree is not.
+        """
+        inside = {
+            directory: directory.relative_to(self.top).as_posix()
+            for directory in directories
+            if directory.is_relative_to(self.top) and "site-packages" not in directory.parts
+        }
+        if not inside:
+            return set()
+        output = self.git(
+            "ls-files",
+            "-z",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+            "--",
+            *(f":(top,literal){path}" for path in inside.values()),
+        )
+        parents = {
+            str(PurePosixPath(file).parent)
+            for file in output.decode(errors="surrogateescape").split("\0")
+            if file.endswith(".py")
+        }
+        return {directory for directory, path in inside.items() if path in parents}
+
+    def versions(self, pathspecs: Sequence[str], ref: str | None = None) -> list[Version]:
+        """
+        Each change of a file that matches ``pathspecs``, newest first.
+
+        In the history of ``ref``, or of every ref and reflog where that is None.
+        """
+        if not pathspecs:
+            return []
+        revisions = [ref] if ref else ["--all", "--reflog", "HEAD"]
+        output = self.git(
+            "log",
+            "-z",
+            "--no-renames",
+            "--diff-filter=AM",
+            "--name-only",
+            "--format=%x01%H",
+            *revisions,
+            "--",
+            *pathspecs,
+        )
+        found, commit = [], ""
+        for token in output.decode(errors="surrogateescape").replace("\n", "").split("\0"):
+            if token.startswith("\x01"):
+                commit = token[1:]
+            elif token:
+                found.append(Version(commit, PurePosixPath(token)))
+        return found
+
+    def mentions(self, pattern: str, ref: str, path: str) -> bool:
+        """Whether the history of ``ref`` put a line with ``pattern`` into ``path`` or took it out."""
+        arguments = ("-1", "--format=%H", "--pickaxe-regex", f"-S{pattern}", ref)
+        return bool(self.git("log", *arguments, "--", f":(top,literal){path}"))
+
+    def branch_with(self, commit: str) -> str | None:
+        """A branch that has ``commit`` in its history, a local one first."""
+        for refs in ("refs/heads", "refs/remotes"):
+            names = self.git(
+                "for-each-ref",
+                f"--contains={commit}",
+                "--sort=-committerdate",
+                "--format=%(refname:short)",
+                refs,
+            )
+            if names:
+                return names.decode(errors="replace").splitlines()[0]
+        return None
+
+    @contextmanager
+    def worktree(self, commit: str) -> Iterator[Path]:
+        """
+        A temporary work tree of ``commit``, gone when the context ends, however it ends.
+
+        Raises GitError when git can't make it.
+        """
+        with tempfile.TemporaryDirectory(prefix=WORKTREE_PREFIX) as directory:
+            path = Path(directory, "worktree")
+            # The user's post-checkout hook is not meant for this.
+            no_hooks = ("-c", f"core.hooksPath={os.devnull}")
+            self.git(*no_hooks, "worktree", "add", "--quiet", "--detach", str(path), commit)
+            try:
+                yield path.resolve()
+            finally:
+                self.git("worktree", "remove", "--force", str(path))
+
+    def prune_worktrees(self) -> None:
+        """Remove what a killed process left of its temporary work trees."""
+        output = self.git("worktree", "list", "--porcelain").decode(errors="surrogateescape")
+        for line in output.splitlines():
+            path = Path(line.removeprefix("worktree "))
+            if line.startswith("worktree ") and path.parent.name.startswith(WORKTREE_PREFIX):
+                self.git("worktree", "remove", "--force", str(path))
+
+
+def _run(directory: Path, arguments: Sequence[str], stdin: bytes = b"") -> bytes:
+    environment = {k: v for k, v in os.environ.items() if k not in _LOCAL_VARIABLES}
+    environment |= {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    process = subprocess.run(
+        ["git", "-C", str(directory), *arguments],
+        input=stdin,
+        capture_output=True,
+        env=environment,
+        check=False,
+    )
+    if process.returncode:
+        raise GitError(process.stderr.decode(errors="replace").strip())
+    return process.stdout

@@ -1,0 +1,247 @@
+"""Where the migrations come from that a database has and the target has not."""
+
+import ast
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import PurePosixPath
+
+from django_devtools.conf import project_root, settings_file
+
+from .git import Repository, Version
+from .loader import Code, Source
+from .plan import Origin
+from .snapshot import Key, Record, Snapshot, Snapshots
+
+
+@dataclass(frozen=True)
+class Trace:
+    """An applied migration's origin, and the text it was applied from, if that was found."""
+
+    origin: Origin
+    source: Source | None = None
+
+
+@dataclass(frozen=True)
+class Past:
+    """The branch and commit of a target: what counts as its own past."""
+
+    branch: str | None
+    commit: str | None
+
+
+class History:
+    """What the snapshots, the files on disk and git know about the rows of one database."""
+
+    def __init__(
+        self,
+        repository: Repository | None,
+        snapshots: Snapshots,
+        database: str,
+        disk: Code,
+    ) -> None:
+        self.repository = repository
+        self.disk = disk
+        self.snapshots = snapshots.get(database, {})
+        others = [found for name, found in snapshots.items() if name != database]
+        self._all = [
+            *self.snapshots.values(),
+            *(snapshot for branches in others for snapshot in branches.values()),
+        ]
+
+    @cached_property
+    def _applications(self) -> dict[tuple[Key, str], tuple[Record, Snapshot]]:
+        """Records by what can't be the same by chance: the migration and when it was applied."""
+        return {
+            (key, record.at): (record, snapshot)
+            for snapshot in reversed(self._all)
+            for key, record in snapshot.records().items()
+        }
+
+    @cached_property
+    def own_apps(self) -> set[str]:
+        """The installed apps whose migrations are part of the repository."""
+        if self.repository is None:
+            return set()
+        directories = self.disk.directories()
+        own = self.repository.own(list(set(directories.values())))
+        return {app for app, directory in directories.items() if directory in own}
+
+    def record(self, key: Key, at: str) -> Record | None:
+        """What a snapshot recorded when exactly this application of ``key`` took place."""
+        found = self._applications.get((key, at))
+        return found[0] if found else None
+
+    def recorded_sources(self, rows: Mapping[Key, str], keys: Iterable[Key]) -> dict[Key, Source]:
+        """The texts that ``keys`` were applied from, of those that a snapshot recorded."""
+        wanted = {}
+        for key in keys:
+            found = self._applications.get((key, rows[key]))
+            if found and found[0].blob:
+                wanted[key] = found
+        return self._from_snapshots(wanted)
+
+    def traces(
+        self, rows: Mapping[Key, str], keys: Collection[Key], past: Past
+    ) -> dict[Key, Trace]:
+        """Origin and text of ``keys``, which are applied and not in the target."""
+        if not keys:
+            return {}
+        sources = self._sources(rows, keys)
+        own = self._own_past(keys, sources, past)
+        result = {}
+        for key in keys:
+            source = sources.get(key)
+            if key in own:
+                origin = Origin.OWN
+            elif source or any(key in snapshot.records() for snapshot in self._all):
+                origin = Origin.OTHER
+            elif key[0] in self.own_apps:
+                origin = Origin.LOST
+            else:
+                origin = Origin.UNKNOWN
+            result[key] = Trace(origin, source)
+        return result
+
+    def sources(self, keys: Collection[Key]) -> dict[Key, Source]:
+        """Texts for ``keys``, which need not be applied: by name from snapshots, then from git."""
+        named = {}
+        for snapshot in self._all:
+            for key in keys:
+                record = snapshot.records().get(key)
+                if record and record.blob:
+                    named.setdefault(key, (record, snapshot))
+        found = self._from_snapshots(named)
+        return found | self._from_git([key for key in keys if key not in found])
+
+    def _sources(self, rows: Mapping[Key, str], keys: Collection[Key]) -> dict[Key, Source]:
+        found = self.recorded_sources(rows, keys)
+        for key in keys:
+            on_disk = self.disk.source(key) if key in self.disk.migrations else None
+            if on_disk and (key not in found or on_disk.content == found[key].content):
+                branch = found[key].branch if key in found else None
+                found[key] = Source(on_disk.module, on_disk.content, "file", branch)
+        return found | self.sources([key for key in keys if key not in found])
+
+    def _from_snapshots(self, records: Mapping[Key, tuple[Record, Snapshot]]) -> dict[Key, Source]:
+        if self.repository is None or not records:
+            return {}
+        contents = self.repository.contents(r.blob for r, _ in records.values() if r.blob)
+        return {
+            key: Source(
+                f"{snapshot.packages.get(key[0], f'{key[0]}.migrations')}.{key[1]}",
+                contents[record.blob],
+                "snapshot",
+                snapshot.branch,
+                snapshot.commit,
+            )
+            for key, (record, snapshot) in records.items()
+            if record.blob in contents
+        }
+
+    def _from_git(self, keys: Collection[Key]) -> dict[Key, Source]:
+        if self.repository is None or not keys:
+            return {}
+        versions = self._versions(keys)
+        texts = self.repository.contents(f"{v.commit}:{v.path}" for v in versions.values())
+        return {
+            key: Source(
+                self.module(version.path),
+                texts[f"{version.commit}:{version.path}"],
+                "history",
+                self.repository.branch_with(version.commit),
+                version.commit,
+            )
+            for key, version in versions.items()
+            if f"{version.commit}:{version.path}" in texts
+        }
+
+    def _own_past(
+        self, keys: Collection[Key], sources: Mapping[Key, Source], past: Past
+    ) -> set[Key]:
+        own = set()
+        if past.branch in self.snapshots:
+            own = set(self.snapshots[past.branch].records()) & set(keys)
+        if self.repository and past.commit:
+            rest = [key for key in keys if key not in own]
+            own |= set(self._versions(rest, past.commit))
+            gone = {
+                source.package
+                for key, source in sources.items()
+                if key not in own and key[0] not in self.disk.packages
+            }
+            named = {package for package in gone if self._was_installed(package, past.commit)}
+            own |= {
+                k for k, s in sources.items() if s.package in named and k[0] not in self.own_apps
+            }
+        return own
+
+    def _was_installed(self, package: str, commit: str) -> bool:
+        """Whether the settings in the history of ``commit`` ever named the app of ``package``."""
+        settings = settings_file()
+        if self.repository is None or settings is None:
+            return False
+        if settings.parent.is_relative_to(self.repository.top):
+            path = settings.parent.relative_to(self.repository.top).as_posix()
+            app = re.escape(package.removesuffix(".migrations"))
+            return self.repository.mentions(f"['\"]{app}['\".]", commit, path)
+        return False
+
+    def _versions(self, keys: Collection[Key], ref: str | None = None) -> dict[Key, Version]:
+        """The newest version of each of ``keys`` in the history of ``ref``, or of all refs."""
+        repository = self.repository
+        assert repository is not None
+        directories = {
+            app: directory.relative_to(repository.top).as_posix()
+            for app, directory in self.disk.directories().items()
+            if directory.is_relative_to(repository.top)
+        }
+        labels = {path: app for app, path in directories.items() if app in self.own_apps}
+        names = {name for app, name in keys if app in self.own_apps or app not in directories}
+        pathspecs = [f":(top,glob)**/{_escape(name)}.py" for name in sorted(names)]
+        found: dict[Key, Version] = {}
+        for version in repository.versions(pathspecs, ref):
+            path = version.path
+            label = labels.get(str(path.parent))
+            if label is None and (path.parent.parent.name, path.stem) in keys:
+                label = path.parent.parent.name
+            if label is None:
+                label = self._label(version)
+            if (label, path.stem) in keys:
+                found.setdefault((label, path.stem), version)
+        return found
+
+    def _label(self, version: Version) -> str:
+        assert self.repository is not None
+        apps_py = f"{version.commit}:{version.path.parent.parent / 'apps.py'}"
+        content = self.repository.contents([apps_py]).get(apps_py, b"")
+        return label_in(content) or version.path.parent.parent.name
+
+    def module(self, path: PurePosixPath) -> str:
+        """The dotted name that a file of the repository is imported as."""
+        assert self.repository is not None
+        root = project_root()
+        parts = path.with_suffix("").parts
+        if root.is_relative_to(self.repository.top):
+            prefix = root.relative_to(self.repository.top).parts
+            if parts[: len(prefix)] == prefix:
+                parts = parts[len(prefix) :]
+        return ".".join(parts)
+
+
+def label_in(apps_py: bytes) -> str | None:
+    """The label that an ``apps.py`` gives to its app, None where it leaves the default."""
+    try:
+        tree = ast.parse(apps_py)
+    except (SyntaxError, ValueError):
+        return None
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            if [getattr(target, "id", None) for target in node.targets] == ["label"]:
+                return str(node.value.value)
+    return None
+
+
+def _escape(name: str) -> str:
+    return "".join(f"\\{c}" if c in "*?[]\\" else c for c in name)

@@ -1,0 +1,370 @@
+"""What is out of step, and what to do about it. Pure: no database, no git, no clock."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+from functools import cached_property
+
+from django.db.migrations import Migration
+from django.db.migrations.state import ProjectState
+
+from .effect import Loss, irreversible_operations, losses, raw_operations, same_models, tables
+from .loader import Graph
+from .snapshot import Key
+
+
+class State(StrEnum):
+    """What a migration is to the target."""
+
+    APPLIED = "applied"
+    PENDING = "pending"
+    PHANTOM = "phantom"
+    CHANGED = "changed"
+    OBSOLETE = "obsolete"
+
+
+class Origin(Enum):
+    """What is known of an applied migration that the target does not have."""
+
+    OWN = "the target had it once"
+    OTHER = "another branch has it"
+    LOST = "one of the project's own apps, and found nowhere"
+    UNKNOWN = "of a package or an app that left no trace"
+
+
+class Irreversible(StrEnum):
+    """What to do about migrations that can't be unapplied."""
+
+    FAIL = "fail"
+    KEEP = "keep"
+    NOOP = "noop"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What one database holds, and what it should."""
+
+    rows: Collection[Key]
+    """The applied migrations, in the order of their rows."""
+    held: Mapping[Key, Migration]
+    """Those of them whose source is known, as they were applied."""
+    wanted: Mapping[Key, Migration]
+    """The target's migrations."""
+    origins: Mapping[Key, Origin]
+    """Of what is applied and not in ``wanted``."""
+    changed: Collection[Key] = ()
+    """Those in both whose effect on the schema differs."""
+    rerun: Collection[Key] = ()
+    """Those to unapply and apply anew because the user asked for it."""
+    unusable: Collection[Key] = ()
+    """Held ones whose operations are not known, because their text can't be executed here."""
+    unmigrated_apps: Collection[str] = ()
+    max_name_length: int | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The way from what the database holds to what it should: two passes and some bookkeeping."""
+
+    states: Mapping[Key, State]
+    held: Graph
+    wanted: Graph
+    rows: Collection[Key]
+    unapply: list[Key] = field(default_factory=list)
+    """Children first, in the graph of what is held."""
+    apply: list[Key] = field(default_factory=list)
+    """Parents first, in the graph of what is wanted."""
+    forget: list[Key] = field(default_factory=list)
+    """Rows to delete: what they did is there under other names."""
+    record: list[Key] = field(default_factory=list)
+    """Rows to write: what they do is there already."""
+    kept: list[Key] = field(default_factory=list)
+    """Irreversible, or needed by one that is: left applied."""
+    left: Mapping[Key, list[Key]] = field(default_factory=dict)
+    """Changed ones that are left as they are, with what both sides share and would go along."""
+    shared: list[Key] = field(default_factory=list)
+    """What both sides share and is rolled back all the same, because the user agreed."""
+    irreversible: list[Key] = field(default_factory=list)
+    lost: list[Key] = field(default_factory=list)
+    """Phantoms whose source was not found."""
+    max_name_length: int | None = None
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.unapply or self.apply or self.forget or self.record)
+
+    @cached_property
+    def remaining(self) -> list[Key]:
+        """What stays applied while the plan unapplies, in order."""
+        keys = self.held.applied_nodes() - set(self.unapply)
+        return self.held.ordered(keys, self.rows)
+
+    @cached_property
+    def losses(self) -> list[Loss]:
+        """The tables and columns that the plan drops."""
+        return self.losses_of(self.unapply)
+
+    def losses_of(self, unapply: Collection[Key]) -> list[Loss]:
+        """The tables and columns that unapplying ``unapply``, children first, would drop."""
+        keys = self.held.applied_nodes() - set(unapply)
+        base = self.held.state(self.held.ordered(keys, self.rows))
+        migrations = [self.held.graph.nodes[key] for key in reversed(unapply)]
+        return losses(base, migrations, self.max_name_length)[0]
+
+
+def make_plan(
+    facts: Facts,
+    irreversible: Irreversible = Irreversible.FAIL,
+    roll_back_shared: bool = False,
+    leave: Collection[Key] = (),
+) -> Plan:
+    """
+    Compare and decide.
+
+    ``roll_back_shared`` lets changed migrations take along what both sides share; ``leave``
+    names changed ones that must not be touched.
+    """
+    return _Planner(facts).plan(irreversible, roll_back_shared, leave)
+
+
+class _Planner:
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+        self.rows = list(facts.rows)
+        self.squashes = self._redundant_squashes()
+        held = {key: m for key, m in facts.held.items() if key not in self.squashes}
+        for key in self.squashes:
+            held[key] = _stand_in(facts.held[key])
+        self.superseded: set[Key] = set()
+        """Obsolete ones whose work others have in the target's code: not part of any state."""
+        self.held = Graph(held, self.rows, facts.unmigrated_apps)
+        self.to = Graph(facts.wanted, self.rows, facts.unmigrated_apps)
+        self.foreign = list(facts.origins)
+        self.pending = set(self.to.graph.nodes) - self.to.applied_nodes()
+        self.phantoms = self._with_origin(Origin.OTHER, Origin.LOST) - self.squashes
+        self.obsolete = self._with_origin(Origin.UNKNOWN)
+        self.changed = set(facts.changed)
+        self.forget = {k for k in self.squashes if facts.origins[k] is not Origin.OWN}
+        self.obsolete |= self.squashes - self.forget
+        self.record = {
+            key
+            for key in self.to.applied_nodes()
+            if key in facts.wanted and key not in set(self.rows)
+        }
+        self._judge_own_past()
+        self._adopt()
+        self.changed |= set(facts.rerun)
+        if self.superseded or self.changed != set(facts.changed) | set(facts.rerun):
+            self.held = Graph(self._without_superseded(), self.rows, facts.unmigrated_apps)
+
+    def plan(self, policy: Irreversible, roll_back_shared: bool, leave: Collection[Key]) -> Plan:
+        lost = {key for key in self.phantoms if key not in self.facts.held}
+        seeds = self.phantoms - lost
+        left, shared = {}, set()
+        for key in sorted(self.changed):
+            taken_along = self._shared_descendants(key)
+            if key in leave or (taken_along and not roll_back_shared):
+                left[key] = sorted(taken_along)
+            else:
+                seeds.add(key)
+                shared |= taken_along
+        applied = self.held.applied_nodes()
+        unapply = self.held.descendants(seeds) & applied
+        stuck = {key for key in unapply if is_stuck(self.held.graph.nodes[key], policy)}
+        kept: set[Key] = set()
+        if policy is Irreversible.KEEP:
+            older = {key for key in seeds for one in lost if key[0] == one[0]}
+            kept = (self.held.ancestors(stuck | older) & unapply) | stuck | lost
+            unapply -= kept
+            stuck, lost = set(), set()
+        order = self.held.ordered(applied, self.rows)
+        unapplied = _with_replaced(unapply, self.held)
+        gone = unapplied | self.forget
+        applied_after = [k for k in [*self.rows, *self.record] if k not in gone]
+        to = Graph(self.facts.wanted, applied_after, self.facts.unmigrated_apps)
+        missing = set(to.graph.nodes) - to.applied_nodes()
+        return Plan(
+            states=self._states(),
+            held=self.held,
+            wanted=to,
+            rows=self.rows,
+            unapply=[key for key in reversed(order) if key in unapply],
+            apply=to.ordered(missing),
+            forget=sorted(self.forget - unapplied),
+            record=sorted(self.record - unapplied),
+            kept=sorted(kept),
+            left=left,
+            shared=sorted(shared & unapply),
+            irreversible=sorted(stuck),
+            lost=sorted(lost),
+            max_name_length=self.facts.max_name_length,
+        )
+
+    def _with_origin(self, *origins: Origin) -> set[Key]:
+        return {key for key, origin in self.facts.origins.items() if origin in origins}
+
+    def _redundant_squashes(self) -> set[Key]:
+        """Rows of squashed migrations that the target has in their long form, all applied."""
+        return {
+            key
+            for key in self.facts.origins
+            if key in self.facts.held
+            and self.facts.held[key].replaces
+            and all(
+                tuple(r) in self.facts.rows and tuple(r) in self.facts.wanted
+                for r in self.facts.held[key].replaces
+            )
+        }
+
+    def _judge_own_past(self) -> None:
+        """
+        Tell apart what the target had once and deleted: obsolete, or thrown away and made anew.
+
+        Obsolete where the database's models and the target's are the same with it, or where
+        those of the database are the same without it (a squash left it behind).
+        """
+        own: dict[str, list[Key]] = {}
+        for key in self.rows:
+            if self.facts.origins.get(key) is Origin.OWN and key not in self.squashes:
+                own.setdefault(key[0], []).append(key)
+        for app in {key[0] for key in self.changed}:
+            own.setdefault(app, [])
+        target_apps = {app for app, _ in self.facts.wanted}
+        if not any(app in target_apps for app in own):
+            self.obsolete |= {key for keys in own.values() for key in keys}
+            return
+        nodes = self.held.applied_nodes() - self.held.descendants(self.phantoms)
+        now = self._state(self.held, nodes)
+        common = self._state(self.to, self.to.applied_nodes())
+        goal = self._state(self.to, set(self.to.graph.nodes))
+        for app, keys in own.items():
+            if app not in target_apps or now is None:
+                self.obsolete |= set(keys)
+            elif common and same_models(now, common, app):
+                self.obsolete |= set(keys)
+                self.superseded |= set(keys)
+                self.changed = {key for key in self.changed if key[0] != app}
+            elif keys and goal and same_models(now, goal, app) and self._can_adopt(app):
+                self.obsolete |= set(keys)
+                self.changed = {key for key in self.changed if key[0] != app}
+                self._record_pending(app)
+            else:
+                behind = self._left_behind_by_squash(app, keys, nodes, now)
+                self.obsolete |= set(behind)
+                self.superseded |= set(behind)
+                self.phantoms |= set(keys) - set(behind)
+
+    def _left_behind_by_squash(
+        self, app: str, keys: list[Key], nodes: set[Key], now: ProjectState
+    ) -> list[Key]:
+        for count in range(len(keys), 0, -1):
+            without = self._state(self.held, nodes - set(keys[:count]))
+            if without and same_models(now, without, app):
+                return keys[:count]
+        return []
+
+    def _without_superseded(self) -> dict[Key, Migration]:
+        held = {}
+        for key, migration in self.held.disk_migrations.items():
+            if key in self.facts.changed and key not in self.changed:
+                held[key] = self.facts.wanted[key]
+            elif key not in self.superseded:
+                held[key] = migration
+        return held
+
+    def _adopt(self) -> None:
+        """
+        Where another branch did the same under other names, let the rows change their names.
+
+        Nothing is unapplied then, and no data lost.
+        """
+        apps = {key[0] for key in self.phantoms} & {key[0] for key in self.pending}
+        if not apps:
+            return
+        now = self._state(self.held, self.held.applied_nodes())
+        goal = self._state(self.to, set(self.to.graph.nodes))
+        if not (now and goal):
+            return
+        for app in sorted(apps):
+            mine = {key for key in self.phantoms if key[0] == app}
+            others = self.held.descendants(self.phantoms - mine)
+            raw = any(key not in self.facts.held or self._has_raw(key) for key in mine)
+            if (
+                not raw
+                and not mine & others
+                and self._can_adopt(app)
+                and same_models(now, goal, app)
+            ):
+                self.phantoms -= mine
+                self.forget |= mine
+                self.changed = {key for key in self.changed if key[0] != app}
+                self._record_pending(app)
+
+    def _can_adopt(self, app: str) -> bool:
+        pending = [self.to.graph.nodes[key] for key in self.pending if key[0] == app]
+        return bool(pending) and not any(raw_operations(migration) for migration in pending)
+
+    def _record_pending(self, app: str) -> None:
+        self.record |= {key for key in self.pending if key[0] == app}
+
+    def _has_raw(self, key: Key) -> bool:
+        return key in self.facts.unusable or bool(raw_operations(self.facts.held[key]))
+
+    def _shared_descendants(self, key: Key) -> set[Key]:
+        along = self.held.descendants([key]) & self.held.applied_nodes()
+        return {k for k in along if k in self.facts.wanted and k not in self.changed}
+
+    def _state(self, graph: Graph, keys: Collection[Key]) -> ProjectState | None:
+        """The state after ``keys``; None where they don't add up to one."""
+        if any(key in self.facts.unusable for key in keys):
+            return None
+        try:
+            return graph.state(graph.ordered(keys, self.rows))
+        except Exception:  # noqa: BLE001 - any operation may raise anything on a state not its own
+            return None
+
+    def _states(self) -> dict[Key, State]:
+        states = dict.fromkeys(self.rows, State.APPLIED)
+        states |= dict.fromkeys(self.pending, State.PENDING)
+        states |= dict.fromkeys(self.changed, State.CHANGED)
+        states |= dict.fromkeys(self.phantoms | self.forget, State.PHANTOM)
+        states |= dict.fromkeys(self.obsolete, State.OBSOLETE)
+        return states
+
+
+def is_stuck(migration: Migration, policy: Irreversible) -> bool:
+    """Whether a migration can't be unapplied."""
+    found = irreversible_operations(migration)
+    if policy is Irreversible.NOOP:
+        raw = raw_operations(migration)
+        found = [operation for operation in found if operation not in raw]
+    return bool(found)
+
+
+def shared_tables(plan: Plan, changed: Collection[Key]) -> dict[Key, set[str]]:
+    """Tables that the target has too and that rolling back each of ``changed`` would drop."""
+    applied = plan.held.applied_nodes()
+    wanted = tables(plan.wanted.state(plan.wanted.ordered(plan.wanted.graph.nodes)))
+    found = {}
+    for key in changed:
+        along = plan.held.descendants([key]) & applied
+        unapply = [k for k in plan.unapply if k in along]
+        dropped = {loss.table for loss in plan.losses_of(unapply) if not loss.column}
+        if dropped & wanted:
+            found[key] = dropped & wanted
+    return found
+
+
+def _with_replaced(keys: Iterable[Key], graph: Graph) -> set[Key]:
+    """``keys``, and the rows of what the squashed ones among them replace."""
+    found = set(keys)
+    for key in list(found):
+        found.update((app, name) for app, name in graph.graph.nodes[key].replaces)
+    return found
+
+
+def _stand_in(squash: Migration) -> Migration:
+    """Keeps the place of a squashed migration in the graph, after what it replaces."""
+    migration = Migration(squash.name, squash.app_label)
+    migration.dependencies = [(app, name) for app, name in squash.replaces]
+    return migration

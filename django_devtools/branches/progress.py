@@ -1,0 +1,39 @@
+"""What a switch says while it works, in the words of Django's own ``migrate``."""
+
+import time
+from typing import Any
+
+from django.core.management.base import OutputWrapper
+from django.core.management.color import Style
+
+
+class Progress:
+    """The progress callback of an executor, and of the rows that are only rewritten."""
+
+    def __init__(self, stdout: OutputWrapper, style: Style, verbosity: int) -> None:
+        self.stdout = stdout
+        self.style = style
+        self.verbosity = verbosity
+        self._start = 0.0
+
+    def __call__(self, action: str, migration: Any = None, fake: bool = False) -> None:
+        if self.verbosity < 1:
+            return
+        labels = {
+            "apply_start": f"  Applying {migration}...",
+            "unapply_start": f"  Unapplying {migration}...",
+            "render_start": "  Rendering model states...",
+        }
+        if action in labels:
+            self._start = time.monotonic()
+            self.stdout.write(labels[action], ending="")
+            self.stdout.flush()
+        else:
+            elapsed = f" ({time.monotonic() - self._start:.3f}s)" if self.verbosity > 1 else ""
+            word = " DONE" if action == "render_success" else " OK"
+            self.stdout.write(self.style.SUCCESS(word + elapsed))
+
+    def line(self, text: str) -> None:
+        """Something that takes no time."""
+        if self.verbosity >= 1:
+            self.stdout.write(text + self.style.SUCCESS(" OK"))

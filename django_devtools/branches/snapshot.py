@@ -1,0 +1,310 @@
+"""Which migrations a branch had applied in a database, and from which text each was applied."""
+
+import json
+import os
+import re
+import tempfile
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from django.core.files import locks
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from django_devtools.conf import option, project_root
+
+from .git import Repository
+
+FORMAT = 1
+# The snapshot of what was checked out last without a branch. Git allows no branch of this name.
+DETACHED = "HEAD"
+MANAGESTATE_TIME = "updated_at"
+
+Key = tuple[str, str]
+"""App label and name of a migration."""
+
+
+class SnapshotError(Exception):
+    """A snapshot file can't be read or written; the text names the file and what to do."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A row of ``django_migrations`` as a snapshot remembers it."""
+
+    blob: str | None
+    """Git's id of the source that was applied."""
+    at: str
+    """When it was applied, as ISO 8601. With the name it tells one application from another."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What one branch had applied in one database."""
+
+    branch: str
+    commit: str | None
+    taken: str
+    packages: Mapping[str, str] = field(default_factory=dict)
+    """The migrations package of each app label."""
+    applied: Mapping[Key, Record] = field(default_factory=dict)
+    obsolete: Mapping[Key, Record] = field(default_factory=dict)
+    """Applied too, and no longer in the branch's code when the snapshot was taken."""
+
+    def records(self) -> Mapping[Key, Record]:
+        """Everything that was applied, obsolete or not."""
+        return {**self.obsolete, **self.applied}
+
+
+Snapshots = dict[str, dict[str, Snapshot]]
+"""By what database they are of, then by branch."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """The file that snapshots are kept in."""
+
+    path: Path
+    lock_directory: Path
+
+    @classmethod
+    def find(cls, repository: Repository | None, file: Path | None = None) -> "Store":
+        """The store in ``file``, else where the setting says, else in the git directory."""
+        if repository:
+            directory = repository.common_dir / "django-devtools"
+        else:
+            directory = project_root() / ".django-devtools"
+        path = file or option("SNAPSHOT_FILE") or directory / "snapshots.json"
+        return cls(project_root() / path, directory)
+
+    def read(self) -> Snapshots:
+        """
+        All snapshots; none where there is no file yet.
+
+        Raises SnapshotError when the file is damaged, of a newer format, or not ours.
+        """
+        data = self._read_json()
+        if data is None:
+            return {}
+        if not isinstance(data, dict) or "format" not in data:
+            raise self._error("is no snapshot file of django_devtools")
+        if isinstance(data["format"], int) and data["format"] > FORMAT:
+            raise self._error(
+                f"has format {data['format']}, and this version reads up to {FORMAT}",
+                "Upgrade django-devtools-kit",
+            )
+        try:
+            return _snapshots_from_json(data)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise self._error(f"is damaged ({error})") from None
+
+    def read_managestate(self, name: str) -> dict[str, str] | None:
+        """
+        The last migration of each app that a managestate.json holds for ``name``.
+
+        None when the file is none of django-extensions' ``managestate``. Raises SnapshotError
+        when it has no such name.
+        """
+        data = self._read_json()
+        if not isinstance(data, dict) or MANAGESTATE_TIME not in data or "format" in data:
+            return None
+        state = data.get(name)
+        if not isinstance(state, dict) or not all(isinstance(v, str) for v in state.values()):
+            names = ", ".join(repr(key) for key in data if key != MANAGESTATE_TIME) or "none"
+            raise SnapshotError(f"{self.path} has no state {name!r}. It has: {names}.")
+        return {str(app): last for app, last in state.items()}
+
+    def update(
+        self, database: str, snapshots: Iterable[Snapshot] = (), delete: str | None = None
+    ) -> None:
+        """
+        Put ``snapshots`` of ``database`` in, and take the one of branch ``delete`` out.
+
+        Raises SnapshotError as ``read`` does, and when the file can't be written.
+        """
+        with self.lock("snapshots"):
+            found = self.read()
+            branches = found.setdefault(database, {})
+            branches.update({snapshot.branch: snapshot for snapshot in snapshots})
+            if delete is not None:
+                branches.pop(delete, None)
+            self._write({name: found[name] for name in sorted(found) if found[name]})
+
+    @contextmanager
+    def lock(self, name: str, waiting: Any = None) -> Iterator[None]:
+        """
+        Hold the lock ``name`` against other processes; the system lets go of it if ours dies.
+
+        Where another holds it, ``waiting`` is called with what that one left in the lock file,
+        and then it is waited for.
+        """
+        path = self.lock_directory / f"{name}.lock"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = path.open("a+", encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise SnapshotError(f"{path} can't be written: {error.strerror}.") from None
+        with file:
+            if not locks.lock(file, locks.LOCK_EX | locks.LOCK_NB):
+                if waiting:
+                    file.seek(0)
+                    waiting(file.read().strip())
+                locks.lock(file, locks.LOCK_EX)
+            try:
+                file.truncate(0)
+                file.write(f"process {os.getpid()}, since {now()}")
+                file.flush()
+                yield
+            finally:
+                file.truncate(0)
+                locks.unlock(file)
+
+    def _read_json(self) -> Any:
+        try:
+            text = self.path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise SnapshotError(f"{self.path} can't be read: {error.strerror}.") from None
+        try:
+            return json.loads(text.decode())
+        except (ValueError, RecursionError) as error:
+            raise self._error(f"is damaged ({error})") from None
+
+    def _write(self, snapshots: Snapshots) -> None:
+        path = self.path.resolve()
+        text = json.dumps(_snapshots_to_json(snapshots), indent=1, ensure_ascii=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(
+                "w", dir=path.parent, prefix=f".{path.name}.", encoding="utf-8", delete=False
+            ) as file:
+                try:
+                    file.write(text + "\n")
+                    file.flush()
+                    os.fsync(file.fileno())
+                    os.replace(file.name, path)
+                except BaseException:
+                    os.unlink(file.name)
+                    raise
+        except OSError as error:
+            raise SnapshotError(f"{self.path} can't be written: {error.strerror}.") from None
+
+    def _error(self, what: str, cure: str = "Move it away, or name another with --file") -> Any:
+        return SnapshotError(f"{self.path} {what}. It was left as it is. {cure}.")
+
+
+def now() -> str:
+    """The time, as snapshots write it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def database_id(connection: BaseDatabaseWrapper) -> str:
+    """What a database is, whatever its alias: vendor, host, port and name."""
+    configured = connection.settings_dict
+    name = str(configured["NAME"] or "")
+    if connection.vendor == "sqlite":
+        return f"sqlite:{name if _in_memory(name) else os.path.realpath(name)}"
+    options = configured.get("OPTIONS") or {}
+    host = configured.get("HOST") or "localhost"
+    if host in ("127.0.0.1", "::1"):
+        host = "localhost"
+    port = configured.get("PORT") or {"postgresql": 5432, "mysql": 3306}.get(connection.vendor, "")
+    identity = f"{connection.vendor}://{host}:{port}/{name or options.get('service', '')}"
+    # PostgreSQL: each schema of the search path has a django_migrations of its own.
+    search_path = re.search(r"search_path\s*=\s*(\S+)", str(options.get("options", "")))
+    return f"{identity}?{search_path[1]}" if search_path else identity
+
+
+def _in_memory(name: str) -> bool:
+    return name == ":memory:" or "mode=memory" in name
+
+
+def check_name(branch: str) -> str:
+    """``branch``, if it can name a snapshot. Raises SnapshotError if not."""
+    if not branch.strip() or not _is_line(branch) or len(branch) > 255:
+        raise SnapshotError(f"{branch!r} can't name a snapshot: give one line of visible text.")
+    return branch
+
+
+def _snapshots_to_json(snapshots: Snapshots) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "databases": {
+            database: {branch: _to_json(branches[branch]) for branch in sorted(branches)}
+            for database, branches in snapshots.items()
+        },
+    }
+
+
+def _to_json(snapshot: Snapshot) -> dict[str, Any]:
+    return {
+        "commit": snapshot.commit,
+        "taken": snapshot.taken,
+        "packages": dict(sorted(snapshot.packages.items())),
+        "applied": _records_to_json(snapshot.applied),
+        "obsolete": _records_to_json(snapshot.obsolete),
+    }
+
+
+def _records_to_json(records: Mapping[Key, Record]) -> dict[str, dict[str, list[str | None]]]:
+    result: dict[str, dict[str, list[str | None]]] = {}
+    for (app, name), record in sorted(records.items()):
+        result.setdefault(app, {})[name] = [record.blob, record.at]
+    return result
+
+
+def _snapshots_from_json(data: dict[str, Any]) -> Snapshots:
+    return {
+        database: {
+            _text(branch): _from_json(branch, snapshot) for branch, snapshot in branches.items()
+        }
+        for database, branches in data["databases"].items()
+    }
+
+
+def _from_json(branch: str, data: dict[str, Any]) -> Snapshot:
+    return Snapshot(
+        branch=branch,
+        commit=None if data["commit"] is None else _object_id(data["commit"]),
+        taken=_text(data["taken"]),
+        packages={_text(app): _dotted(package) for app, package in data["packages"].items()},
+        applied=_records_from_json(data["applied"]),
+        obsolete=_records_from_json(data["obsolete"]),
+    )
+
+
+def _records_from_json(data: dict[str, Any]) -> dict[Key, Record]:
+    records = {}
+    for app, migrations in data.items():
+        for name, (blob, at) in migrations.items():
+            record = Record(None if blob is None else _object_id(blob), _text(at))
+            records[_text(app), _text(name)] = record
+    return records
+
+
+def _is_line(text: str) -> bool:
+    # No control characters, which could fool a terminal, and no half surrogates.
+    return not any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in text)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not _is_line(value):
+        raise ValueError(f"not a line of text: {value!a:.60}")
+    return value
+
+
+def _dotted(value: Any) -> str:
+    if not all(part.isidentifier() for part in _text(value).split(".")):
+        raise ValueError(f"not a module: {value!a:.60}")
+    return _text(value)
+
+
+def _object_id(value: Any) -> str:
+    if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", _text(value)):
+        raise ValueError(f"not a git object: {value!a:.60}")
+    return _text(value)

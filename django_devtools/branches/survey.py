@@ -1,0 +1,268 @@
+"""What a database holds, what it should hold, and how each migration of it reads."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations import Migration
+from django.db.migrations.recorder import MigrationRecorder
+
+from .effect import raw_operations, same_raw_operations, same_schema
+from .git import Repository
+from .history import History, Trace
+from .loader import Code, Source, UnusableSource, load, outline
+from .plan import Facts, State, make_plan
+from .snapshot import DETACHED, Key, Record, Snapshot, Store, database_id, now
+from .target import Target, checkout, managestate, named
+
+
+@dataclass
+class Survey:
+    """Everything that is known of one database and its target before anything is decided."""
+
+    connection: BaseDatabaseWrapper
+    rows: Mapping[Key, str]
+    """The applied migrations in the order of their rows, and when each was applied."""
+    history: History
+    target: Target
+    traces: Mapping[Key, Trace] = field(default_factory=dict)
+    """What is known of rows that the target has not."""
+    held: dict[Key, Migration] = field(default_factory=dict)
+    old_sources: dict[Key, Source] = field(default_factory=dict)
+    """The texts that changed migrations were applied from."""
+    changed: set[Key] = field(default_factory=set)
+    raw_changed: set[Key] = field(default_factory=set)
+    """Those whose RunPython or RunSQL reads differently."""
+    unusable: dict[Key, UnusableSource] = field(default_factory=dict)
+    """Held migrations whose text can't be executed in this checkout."""
+
+    def facts(self, rerun: Collection[Key] = ()) -> Facts:
+        """What the planner needs of it."""
+        return Facts(
+            rows=list(self.rows),
+            held=self.held,
+            wanted=self.target.code.migrations,
+            origins={key: trace.origin for key, trace in self.traces.items()},
+            changed=self.changed,
+            rerun=set(rerun),
+            unusable=set(self.unusable),
+            unmigrated_apps=self.target.code.unmigrated_apps,
+            max_name_length=self.connection.ops.max_name_length(),
+        )
+
+    def in_step(self) -> bool:
+        """Whether nothing is to be done, as far as that shows without building any graph."""
+        return (
+            not self.traces
+            and not self.changed
+            and set(self.target.code.migrations) <= set(self.rows)
+        )
+
+    def states(self) -> Mapping[Key, State]:
+        """What each migration is to the target."""
+        if self.in_step():
+            return dict.fromkeys(self.rows, State.APPLIED)
+        return make_plan(self.facts()).states
+
+    def held_source(self, key: Key) -> Source | None:
+        """The text that an applied migration was applied from."""
+        if key in self.traces:
+            return self.traces[key].source
+        if key in self.old_sources:
+            return self.old_sources[key]
+        return self.wanted_source(key)
+
+    def wanted_source(self, key: Key) -> Source | None:
+        """The text of one of the target's migrations."""
+        return self.target.code.source(key) if key in self.target.code.migrations else None
+
+    def recorded_branch(self, key: Key) -> str | None:
+        """The branch that a migration of the database came from."""
+        source = self.held_source(key)
+        return source.branch if source else None
+
+
+def read_rows(connection: BaseDatabaseWrapper) -> dict[Key, str]:
+    """The rows of ``django_migrations`` in their order, with the time of each (UTC, ISO 8601)."""
+    recorder = MigrationRecorder(connection)
+    if not recorder.has_table():
+        return {}
+    rows = recorder.migration_qs.order_by("id").values_list("app", "name", "applied")
+    return {(app, name): _iso(applied) for app, name, applied in rows}
+
+
+def survey(
+    connection: BaseDatabaseWrapper,
+    repository: Repository | None,
+    store: Store,
+    disk: Code,
+    name: str | None = None,
+) -> Survey:
+    """
+    Look at one database and at the target called ``name`` (None: this checkout).
+
+    Raises SnapshotError and TargetError.
+    """
+    rows = read_rows(connection)
+    database = database_id(connection)
+    last = store.read_managestate(name or "default")
+    history = History(repository, {} if last is not None else store.read(), database, disk)
+    if last is not None:
+        target = managestate(name or "default", last, history, _held_code(history, rows), rows)
+    elif name is None:
+        target = checkout(repository, disk)
+    else:
+        target = named(name, history, rows)
+    result = Survey(connection, rows, history, target)
+    _complete_squashes(result)
+    _compare_shared(result)
+    _trace_foreign(result)
+    return result
+
+
+def snapshot_of(
+    found: Survey, branch: str, everything: bool = False, accept: bool = False
+) -> tuple[Snapshot, dict[str, bytes], list[Key]]:
+    """
+    A snapshot of what ``branch`` has applied, the texts to keep, and what was left out.
+
+    Phantoms are left out unless ``everything`` is wanted. What was recorded when a migration was
+    applied stays, whatever the file says now, unless ``accept`` takes the new text for it.
+    """
+    repository = found.history.repository
+    states = found.states()
+    applied: dict[Key, Record] = {}
+    obsolete: dict[Key, Record] = {}
+    packages: dict[str, str] = {}
+    texts: dict[str, bytes] = {}
+    left_out = []
+    for key, at in found.rows.items():
+        if states[key] is State.PHANTOM and not everything:
+            left_out.append(key)
+            continue
+        shared = key in found.target.code.migrations
+        source = found.wanted_source(key) if accept and shared else found.held_source(key)
+        blob = None
+        if source and repository:
+            blob = repository.blob_id(source.content)
+            texts[blob] = source.content
+        if source:
+            packages[key[0]] = source.package
+        old = found.history.record(key, at)
+        if old and not (accept and shared):
+            blob = old.blob or blob
+        (obsolete if states[key] is State.OBSOLETE else applied)[key] = Record(blob, at)
+    commit = repository.commit() if repository else None
+    if branch == found.target.past.branch or branch == DETACHED:
+        commit = found.target.past.commit
+    return Snapshot(branch, commit, now(), packages, applied, obsolete), texts, left_out
+
+
+def _iso(moment: datetime) -> str:
+    if moment.tzinfo:
+        moment = moment.astimezone(UTC).replace(tzinfo=None)
+    return moment.isoformat()
+
+
+def _held_code(history: History, rows: Mapping[Key, str]) -> Code:
+    code = Code({}, {})
+    keys = [key for key in rows if key not in history.disk.migrations]
+    for key, source in history.sources(keys).items():
+        code.sources[key] = source
+        code.packages.setdefault(key[0], source.package)
+        try:
+            code.migrations[key] = load(key, source)
+        except UnusableSource:
+            code.migrations[key] = outline(key, source)
+    return code
+
+
+def _complete_squashes(found: Survey) -> None:
+    """
+    Give the target the replaced migrations of a squash that is applied in part.
+
+    Django can only go on from there with the ones it replaces, and their files may be gone.
+    """
+    code = found.target.code
+    for migration in list(code.migrations.values()):
+        replaced = [(app, name) for app, name in migration.replaces]
+        applied = [key for key in replaced if key in found.rows]
+        missing = [key for key in replaced if key not in code.migrations]
+        if not missing or not applied or len(applied) == len(replaced):
+            continue
+        for key, source in found.history.sources(missing).items():
+            try:
+                code.migrations[key] = load(key, source)
+            except UnusableSource as error:
+                found.target.unusable[key] = error
+                code.migrations[key] = outline(key, source)
+            code.sources[key] = source
+
+
+def _compare_shared(found: Survey) -> None:
+    code, history = found.target.code, found.history
+    for key, migration in code.migrations.items():
+        if key in found.rows or any(tuple(r) in found.rows for r in migration.replaces):
+            found.held[key] = migration
+    differing = []
+    for key in found.held:
+        record = history.record(key, found.rows[key]) if key in found.rows else None
+        if record and record.blob and history.repository:
+            source = code.source(key)
+            if source and history.repository.blob_id(source.content) != record.blob:
+                differing.append(key)
+    for key, old in history.recorded_sources(found.rows, differing).items():
+        _compare(found, key, old)
+
+
+def _compare(found: Survey, key: Key, old: Source) -> None:
+    new = found.target.code.source(key)
+    try:
+        if new is None or new.reads_like(old):
+            return
+        before = load(key, old)
+    except UnusableSource as error:
+        found.unusable[key] = error
+        found.held[key] = outline(key, old)
+        found.old_sources[key] = old
+        found.changed.add(key)
+        return
+    after = found.target.code.migrations[key]
+    if not same_schema(before, after):
+        found.held[key] = before
+        found.old_sources[key] = old
+        found.changed.add(key)
+    elif not same_raw_operations(before, after) or (
+        raw_operations(after) and not new.functions_read_like(old)
+    ):
+        found.held[key] = before
+        found.old_sources[key] = old
+        found.raw_changed.add(key)
+
+
+def _trace_foreign(found: Survey) -> None:
+    code, only = found.target.code, found.target.only_apps
+    # Rows that a squash of the target stands for are explained.
+    replaced = {
+        (app, name) for migration in code.migrations.values() for app, name in migration.replaces
+    }
+    keys = [
+        key
+        for key in found.rows
+        if key not in code.migrations and key not in replaced
+        if only is None or key[0] in only
+    ]
+    found.traces = found.history.traces(found.rows, keys, found.target.past)
+    for key, trace in found.traces.items():
+        if trace.source is None:
+            continue
+        try:
+            disk = found.history.disk
+            if key in disk.migrations and trace.source.origin == "file":
+                found.held[key] = disk.migrations[key]
+            else:
+                found.held[key] = load(key, trace.source)
+        except UnusableSource as error:
+            found.unusable[key] = error
+            found.held[key] = outline(key, trace.source)

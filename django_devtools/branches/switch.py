@@ -1,0 +1,339 @@
+"""Takes one database from what it holds to what it should hold."""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from django.apps import apps
+from django.core.management.sql import emit_post_migrate_signal, emit_pre_migrate_signal
+from django.db import router
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations.state import ModelState, ProjectState
+from django.utils.module_loading import module_has_submodule
+
+from . import child
+from .child import ChildError, Findings, Pass
+from .effect import Loss
+from .executor import Executor, with_empty_reverses
+from .git import Repository
+from .journal import Entry, Journal
+from .loader import Code, Graph, Source, load
+from .plan import Irreversible, Plan, make_plan, shared_tables
+from .progress import Progress
+from .snapshot import DETACHED, Key, Store, database_id
+from .survey import Survey, snapshot_of, survey
+
+
+class SwitchError(Exception):
+    """A switch can't be done; the text says why and what to type."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user wants of a switch."""
+
+    target: str | None = None
+    irreversible: Irreversible = Irreversible.FAIL
+    roll_back_shared: bool = False
+    rerun: bool = False
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a switch works: the repository, its snapshots, and the code of the checkout."""
+
+    repository: Repository | None
+    store: Store
+    disk: Code
+
+
+class Switch:
+    """The switch of one database: first look and decide, then act."""
+
+    def __init__(self, connection: BaseDatabaseWrapper, place: Place, options: Options) -> None:
+        """Look and decide. Raises SnapshotError and TargetError."""
+        self.connection = connection
+        self.place = place
+        self.options = options
+        self.look()
+
+    def look(self) -> None:
+        """Find out what is out of step, and decide what to do about it."""
+        self.interrupted = Journal(self.connection).entry()
+        self.survey: Survey = survey(
+            self.connection,
+            self.place.repository,
+            self.place.store,
+            self.place.disk,
+            self.options.target,
+        )
+        self.plan: Plan | None = None
+        self.findings: Findings | None = None
+        if not self.survey.in_step() or (self.options.rerun and self.survey.raw_changed):
+            self.plan = self._decide()
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.plan or self.interrupted)
+
+    def check(self) -> None:
+        """Raise SwitchError where the plan can't be carried out, before anything is changed."""
+        if self.plan is None:
+            return
+        if self.plan.lost:
+            raise SwitchError(_lost(self.plan.lost, self.place.repository))
+        foreign = self._needs_child(self.plan.unapply, self.survey.unusable)
+        if foreign:
+            self.findings = self._inspect(foreign)
+        stuck = self.findings.irreversible if self.findings else self.plan.irreversible
+        if stuck:
+            raise SwitchError(_irreversible(stuck, self.options.irreversible))
+
+    def losses(self) -> list[Loss]:
+        """The tables and columns that the switch drops in this database."""
+        found = self.findings.losses if self.findings else self.plan.losses if self.plan else []
+        return [loss for loss in found if self._is_here(loss)]
+
+    def rows(self, loss: Loss) -> int:
+        """How many rows have a value in what is lost. 0 where the table is not there."""
+        quote = self.connection.ops.quote_name
+        counted = quote(loss.column) if loss.column else "*"
+        with self.connection.cursor() as cursor:
+            if loss.table not in self.connection.introspection.table_names(cursor):
+                return 0
+            columns = self.connection.introspection.get_table_description(cursor, loss.table)
+            if loss.column and loss.column not in {column.name for column in columns}:
+                return 0
+            cursor.execute(f"SELECT COUNT({counted}) FROM {quote(loss.table)}")  # noqa: S608
+            return int(cursor.fetchone()[0])
+
+    def run(self, progress: Progress, interactive: bool) -> None:
+        """
+        Do it. ``check`` was called before.
+
+        Raises whatever a migration raises, and SwitchError where a work tree's process fails.
+        What was done until then is recorded; running again goes on from there.
+        """
+        if self.interrupted:
+            self._resume(self.interrupted, progress)
+            self.look()
+            self.check()
+        if self.plan:
+            self._migrate(self.plan, progress, interactive)
+            self.look()
+        self.remember()
+
+    def remember(self) -> None:
+        """Write the snapshot of what the database now holds."""
+        past = self.survey.target.past
+        if self.survey.target.only_apps is not None:
+            return
+        snapshot, texts, _ = snapshot_of(self.survey, past.branch or DETACHED)
+        if self.place.repository:
+            self.place.repository.keep(texts)
+        self.place.store.update(database_id(self.connection), [snapshot])
+
+    def _decide(self) -> Plan:
+        rerun = self.survey.raw_changed if self.options.rerun else set()
+        facts = self.survey.facts(rerun)
+        policy, roll_back_shared = self.options.irreversible, self.options.roll_back_shared
+        plan = make_plan(facts, policy, roll_back_shared)
+        changed = (self.survey.changed | rerun) & set(plan.unapply)
+        if roll_back_shared or not changed:
+            return plan
+        leave = {
+            key
+            for key, tables in shared_tables(plan, changed).items()
+            if any(self.rows(Loss(key, key, table)) for table in tables)
+        }
+        return make_plan(facts, policy, leave=leave) if leave else plan
+
+    def _is_here(self, loss: Loss) -> bool:
+        app, model = loss.model
+        return router.allow_migrate(self.connection.alias, app, model_name=model)
+
+    def _migrate(self, plan: Plan, progress: Progress, interactive: bool) -> None:
+        executor = self._executor(plan.held, self.survey.held_source, progress)
+        executor.recorder.ensure_schema()
+        in_child = bool(self._needs_child(plan.unapply, self.survey.unusable))
+        upwards = [] if in_child else plan.unapply[::-1]
+        states, before = executor.states_before(plan.remaining, upwards)
+        base = states[upwards[0]] if upwards else before
+        self._send_pre_migrate(plan, before, progress, interactive)
+        if in_child:
+            self._run_child(plan.unapply, plan.held, progress, backwards=True)
+        else:
+            executor.unapply(states, plan.unapply)
+        for key in plan.forget:
+            progress.line(f"  Forgetting {key[0]}.{key[1]}...")
+        for key in plan.record:
+            progress.line(f"  Recording {key[0]}.{key[1]}...")
+        executor.rewrite_rows(plan.forget, plan.record)
+        after = self._apply(plan, base, progress)
+        executor.journal.drop()
+        self._send_post_migrate(plan, after, progress, interactive)
+
+    def _apply(self, plan: Plan, base: ProjectState, progress: Progress) -> ProjectState:
+        executor = self._executor(plan.wanted, self.survey.wanted_source, progress)
+        applied = plan.wanted.applied_nodes()
+        state = base
+        if not _same_operations(plan, applied):
+            state = plan.wanted.state(plan.wanted.ordered(applied))
+        if self._needs_child(plan.apply, self.survey.target.unusable):
+            self._run_child(plan.apply, plan.wanted, progress, backwards=False)
+        else:
+            state = executor.apply(state, plan.apply)
+        executor.check_replacements()
+        return state
+
+    def _executor(self, graph: Graph, source, progress: Progress) -> Executor:  # type: ignore[no-untyped-def]
+        if self.options.irreversible is Irreversible.NOOP:
+            for key, migration in graph.graph.nodes.items():
+                graph.graph.nodes[key] = with_empty_reverses(migration)
+        return Executor(self.connection, graph, source, progress)
+
+    def _resume(self, entry: Entry, progress: Progress) -> None:
+        """Finish what an earlier run began and did not finish, from the text it began with."""
+        source = Source(entry.module, entry.source.encode(), "file")
+        held = dict(self.survey.held)
+        held[entry.key] = with_empty_reverses(load(entry.key, source))
+        rows = dict.fromkeys([*self.survey.rows, entry.key])
+        graph = Graph(held, list(rows), self.place.disk.unmigrated_apps)
+        before = graph.applied_nodes() - graph.descendants([entry.key])
+        executor = Executor(self.connection, graph, lambda key: source, progress)
+        executor.resume(entry, graph.state(graph.ordered(before, rows)))
+        executor.journal.drop()
+
+    def _needs_child(self, keys: Collection[Key], unusable: Collection[Key]) -> list[Key]:
+        return [key for key in keys if key in unusable]
+
+    def _inspect(self, foreign: list[Key]) -> Findings:
+        assert self.plan
+        task = self._pass(self.plan.unapply, self.plan.held, backwards=True)
+        with self._worktree(foreign) as (path, top):
+            try:
+                return child.inspect(path, top, task)
+            except ChildError as error:
+                raise SwitchError(self._unusable(foreign, str(error))) from error
+
+    def _run_child(
+        self, keys: list[Key], graph: Graph, progress: Progress, backwards: bool
+    ) -> None:
+        unusable = self.survey.unusable if backwards else self.survey.target.unusable
+        foreign = self._needs_child(keys, unusable)
+        task = self._pass(keys, graph, backwards)
+        self.connection.close()
+        progress.stdout.flush()
+        with self._worktree(foreign) as (path, top):
+            try:
+                child.run(path, top, task, progress)
+            except ChildError as error:
+                raise SwitchError(self._unusable(foreign, str(error))) from error
+
+    @contextmanager
+    def _worktree(self, foreign: list[Key]) -> Iterator[tuple[Path, Path]]:
+        repository = self.place.repository
+        sources = [self.survey.held_source(k) or self.survey.wanted_source(k) for k in foreign]
+        commits = [source.commit for source in sources if source and source.commit]
+        if repository is None or not commits:
+            raise SwitchError(self._unusable(foreign, "no commit is recorded for it"))
+        with repository.worktree(commits[0]) as path:
+            yield path, repository.top
+
+    def _pass(self, keys: list[Key], graph: Graph, backwards: bool) -> Pass:
+        find = self.survey.held_source if backwards else self.survey.wanted_source
+        own = self.survey.history.own_apps
+        sources = {
+            key: source
+            for key in graph.disk_migrations
+            if key[0] in own or key not in self.place.disk.migrations
+            if (source := find(key))
+        }
+        return Pass.of(
+            self.connection,
+            backwards=backwards,
+            keys=keys,
+            nodes=set(graph.disk_migrations),
+            rows=list(self.survey.rows),
+            sources=sources,
+            noop=self.options.irreversible is Irreversible.NOOP,
+        )
+
+    def _unusable(self, foreign: list[Key], why: str) -> str:
+        errors = self.survey.unusable | self.survey.target.unusable
+        return (
+            f"{'; '.join(str(errors[key]) for key in foreign)}. In a work tree of its commit it "
+            f"can't be run either: {why}. Check out the branch it came from, and run "
+            "`manage.py migrations_switch TARGET` there."
+        )
+
+    def _send_pre_migrate(
+        self, plan: Plan, state: ProjectState, progress: Progress, interactive: bool
+    ) -> None:
+        for app_config in apps.get_app_configs():
+            # As `migrate` does: receivers of the signals live there.
+            if module_has_submodule(app_config.module, "management"):
+                import_module(".management", app_config.name)
+        emit_pre_migrate_signal(
+            progress.verbosity,
+            interactive,
+            self.connection.alias,
+            stdout=progress.stdout,
+            apps=state.apps,
+            plan=_django_plan(plan),
+        )
+
+    def _send_post_migrate(
+        self, plan: Plan, state: ProjectState, progress: Progress, interactive: bool
+    ) -> None:
+        state.clear_delayed_apps_cache()
+        rendered = state.apps
+        # As `migrate` does: models of apps without migrations know their relations only now.
+        with rendered.bulk_update():
+            keys = [(model.app_label, model.name_lower) for model in rendered.real_models]
+            for key in keys:
+                rendered.unregister_model(*key)
+        rendered.render_multiple([ModelState.from_model(apps.get_model(*key)) for key in keys])
+        emit_post_migrate_signal(
+            progress.verbosity,
+            interactive,
+            self.connection.alias,
+            stdout=progress.stdout,
+            apps=rendered,
+            plan=_django_plan(plan),
+        )
+
+
+def _django_plan(plan: Plan) -> list[tuple[object, bool]]:
+    return [
+        *((plan.held.graph.nodes[key], True) for key in plan.unapply),
+        *((plan.wanted.graph.nodes[key], False) for key in plan.apply),
+    ]
+
+
+def _same_operations(plan: Plan, applied: set[Key]) -> bool:
+    """Whether the state that the first pass ends with is the one that the second starts from."""
+    if set(plan.remaining) != applied:
+        return False
+    held, wanted = plan.held.graph.nodes, plan.wanted.graph.nodes
+    return all(held[key].operations is wanted[key].operations for key in applied)
+
+
+def _lost(keys: Collection[Key], repository: Repository | None) -> str:
+    names = ", ".join(f"{app}.{name}" for app, name in keys)
+    cut = repository is not None and repository.is_shallow()
+    fetch = " (`git fetch --unshallow` brings the history that this clone lacks)" if cut else ""
+    return (
+        f"The source of {names} was not found: not on disk, not in a snapshot, not in the git "
+        f"history of any ref{fetch}. Put the file back or fetch the branch that has it, or leave "
+        "it applied with --irreversible=keep."
+    )
+
+
+def _irreversible(keys: Collection[Key], policy: Irreversible) -> str:
+    lines = [f"{app}.{name} can't be unapplied: it has no reverse." for app, name in keys]
+    noop = ", or treat RunPython and RunSQL as empty with --irreversible=noop"
+    cure = "Leave it applied with --irreversible=keep"
+    return "\n".join([*lines, cure + ("" if policy is Irreversible.NOOP else noop) + "."])

@@ -1,0 +1,45 @@
+"""Where the project lies, and what its settings say about us."""
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+SETTINGS_NAME = "DJANGO_DEVTOOLS"
+
+
+def option(name: str) -> Any:
+    """
+    The value of one key of ``settings.DJANGO_DEVTOOLS``, None where it is not set.
+
+    Raises ImproperlyConfigured when the setting is not a dict.
+    """
+    options = getattr(settings, SETTINGS_NAME, {})
+    if not isinstance(options, dict):
+        raise ImproperlyConfigured(f"{SETTINGS_NAME} must be a dict, not {options!r}.")
+    return options.get(name)
+
+
+def settings_file() -> Path | None:
+    """The file of the settings module; None where settings were configured by hand."""
+    name = getattr(settings, "SETTINGS_MODULE", None)
+    if not name:
+        return None
+    file = getattr(sys.modules.get(name) or import_module(name), "__file__", None)
+    return Path(file).resolve() if file else None
+
+
+def project_root() -> Path:
+    """
+    The directory that the settings module is imported from, as a rule that of manage.py.
+
+    The current directory where settings were configured by hand.
+    """
+    file = settings_file()
+    if file is None:
+        return Path.cwd()
+    depth = settings.SETTINGS_MODULE.count(".") + (file.name == "__init__.py")
+    return file.parents[depth]

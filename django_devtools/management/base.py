@@ -1,0 +1,99 @@
+"""What the commands have in common."""
+
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations.exceptions import BadMigrationError, CircularDependencyError
+from django.db.migrations.recorder import MigrationRecorder
+
+from django_devtools.branches.git import GitError, Repository
+from django_devtools.branches.loader import code_on_disk
+from django_devtools.branches.snapshot import SnapshotError, Store, database_id
+from django_devtools.branches.switch import Place, SwitchError
+from django_devtools.branches.target import TargetError
+from django_devtools.conf import project_root
+
+MESSAGES = (
+    BadMigrationError,
+    CircularDependencyError,
+    GitError,
+    ImproperlyConfigured,
+    SnapshotError,
+    SwitchError,
+    TargetError,
+)
+"""Errors whose text is all that a user needs."""
+
+
+class BranchesCommand(BaseCommand):
+    """A command about the migrations of some databases."""
+
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--database",
+            action="append",
+            choices=tuple(connections),
+            metavar="ALIAS",
+            dest="databases",
+            help="A database to look at; can be given several times. Default: all of DATABASES.",
+        )
+        parser.add_argument(
+            "--file",
+            type=Path,
+            metavar="PATH",
+            help="The snapshot file. Default: one in the git directory.",
+        )
+
+    def place(self, options: dict[str, Any]) -> Place:
+        """Where the command works."""
+        repository = Repository.find(project_root())
+        file = options["file"].absolute() if options["file"] else None
+        return Place(repository, Store.find(repository, file), code_on_disk())
+
+    def connections(self, options: dict[str, Any]) -> list[BaseDatabaseWrapper]:
+        """
+        The databases that were asked for, each once.
+
+        Without being asked for by name, mirrors are left out, and those never migrated.
+        """
+        found: dict[str, BaseDatabaseWrapper] = {}
+        for alias in options["databases"] or connections:
+            connection = connections[alias]
+            if not options["databases"]:
+                if connection.settings_dict["TEST"]["MIRROR"]:
+                    continue
+                if alias != DEFAULT_DB_ALIAS and not self._was_migrated(connection):
+                    if options["verbosity"] >= 2:
+                        self.stderr.write(
+                            f"Database '{alias}' was never migrated and is left alone; "
+                            f"name it with --database {alias}."
+                        )
+                    continue
+            found.setdefault(database_id(connection), connection)
+        return list(found.values())
+
+    @contextmanager
+    def messages(self) -> Iterator[None]:
+        """Turn errors that the user can do something about into messages."""
+        try:
+            yield
+        except MESSAGES as error:
+            raise CommandError(str(error)) from error
+
+    def _was_migrated(self, connection: BaseDatabaseWrapper) -> bool:
+        try:
+            return MigrationRecorder(connection).has_table()
+        except DatabaseError as error:
+            raise CommandError(
+                f"Database '{connection.alias}' can't be reached: {error}".strip()
+                + "\nStart it, or name the others with --database."
+            ) from error

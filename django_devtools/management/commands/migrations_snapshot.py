@@ -1,0 +1,151 @@
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import CommandError
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django_extensions.management.utils import signalcommand
+
+from django_devtools.branches.snapshot import Snapshot, check_name, database_id
+from django_devtools.branches.survey import snapshot_of, survey
+from django_devtools.branches.switch import Place
+from django_devtools.management.base import BranchesCommand
+
+
+class Command(BranchesCommand):
+    help = (
+        "Writes down which migrations a git branch has applied, and from which source. "
+        "Example: manage.py migrations_snapshot"
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument(
+            "branch",
+            nargs="?",
+            metavar="BRANCH",
+            help="The name of the snapshot. Default: the branch that is checked out.",
+        )
+        parser.add_argument("--list", action="store_true", help="List the snapshots.")
+        parser.add_argument("--delete", metavar="BRANCH", help="Delete the snapshot of a branch.")
+        parser.add_argument(
+            "--accept",
+            action="store_true",
+            help="Take migrations that were changed since for applied as they read now.",
+        )
+        parser.add_argument("--json", action="store_true", help="Print JSON.")
+
+    @signalcommand
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.verbosity = options["verbosity"]
+        with self.messages():
+            place = self.place(options)
+            connections = self.connections(options)
+            if options["list"]:
+                self._list(place, connections, options["json"])
+            elif options["delete"] is not None:
+                self._delete(place, connections, options["delete"])
+            else:
+                taken = [
+                    (connection, self._take(place, connection, options))
+                    for connection in connections
+                ]
+                if options["json"]:
+                    self._print_json(taken)
+
+    def _take(
+        self, place: Place, connection: BaseDatabaseWrapper, options: dict[str, Any]
+    ) -> Snapshot:
+        current = place.repository.branch() if place.repository else None
+        branch = check_name(options["branch"] or current or _no_name(place))
+        found = survey(connection, place.repository, place.store, place.disk)
+        snapshot, texts, left_out = snapshot_of(
+            found, branch, everything=branch != current, accept=options["accept"]
+        )
+        if place.repository:
+            place.repository.keep(texts)
+        else:
+            self.stderr.write(
+                self.style.NOTICE(
+                    "There is no git repository: the names of the migrations were written down, "
+                    "and not their sources. They can be unapplied only while their files exist."
+                )
+            )
+        place.store.update(database_id(connection), [snapshot])
+        if left_out:
+            names = ", ".join(f"{app}.{name}" for app, name in left_out)
+            self.stderr.write(
+                self.style.NOTICE(
+                    f"Not of {branch}, and left out: {names}. `manage.py migrations_switch` "
+                    "unapplies them."
+                )
+            )
+        if self.verbosity >= 1 and not options["json"]:
+            self.stdout.write(
+                f"Snapshot of {branch} in database '{connection.alias}': "
+                + self.style.SUCCESS(f"{len(snapshot.applied)} migrations")
+            )
+        return snapshot
+
+    def _list(self, place: Place, connections: list[BaseDatabaseWrapper], as_json: bool) -> None:
+        snapshots = place.store.read()
+        found = [
+            (connection, snapshot)
+            for connection in connections
+            for _, snapshot in sorted(snapshots.get(database_id(connection), {}).items())
+        ]
+        if as_json:
+            self._print_json(found)
+            return
+        if not found:
+            self.stdout.write("No snapshots. `manage.py migrations_snapshot` takes one.")
+        current = place.repository.branch() if place.repository else None
+        for connection, snapshot in found:
+            mark = "*" if snapshot.branch == current else " "
+            commit = f", at {snapshot.commit[:10]}" if snapshot.commit else ""
+            self.stdout.write(
+                f"{mark} {snapshot.branch}: {len(snapshot.applied)} migrations in database "
+                f"'{connection.alias}'{commit}, {snapshot.taken}"
+            )
+
+    def _delete(self, place: Place, connections: list[BaseDatabaseWrapper], branch: str) -> None:
+        snapshots = place.store.read()
+        having = [c for c in connections if branch in snapshots.get(database_id(c), {})]
+        if not having:
+            raise CommandError(
+                f"There is no snapshot of {branch!r}. `manage.py migrations_snapshot --list` "
+                "lists those there are."
+            )
+        for connection in having:
+            place.store.update(database_id(connection), delete=branch)
+            if self.verbosity >= 1:
+                self.stdout.write(
+                    f"Deleted the snapshot of {branch} in database '{connection.alias}'."
+                )
+
+    def _print_json(self, found: list[tuple[BaseDatabaseWrapper, Snapshot]]) -> None:
+        rows = [
+            {
+                "database": connection.alias,
+                "branch": snapshot.branch,
+                "commit": snapshot.commit,
+                "taken": snapshot.taken,
+                "migrations": [
+                    {"app": app, "name": name, "blob": record.blob}
+                    for (app, name), record in sorted(snapshot.applied.items())
+                ],
+            }
+            for connection, snapshot in found
+        ]
+        self.stdout.write(json.dumps(rows, indent=2))
+
+
+def _no_name(place: Place) -> str:
+    if place.repository:
+        raise CommandError(
+            "HEAD is detached, so the snapshot needs a name: `manage.py migrations_snapshot NAME`."
+        )
+    raise CommandError(
+        "There is no git repository to take the name of the branch from. Give the snapshot a "
+        "name: `manage.py migrations_snapshot NAME`."
+    )

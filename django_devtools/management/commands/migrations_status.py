@@ -1,0 +1,99 @@
+import json
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django_extensions.management.utils import signalcommand
+
+from django_devtools.branches.plan import State
+from django_devtools.branches.survey import Survey, survey
+from django_devtools.management.base import BranchesCommand
+
+IN_STEP = (State.APPLIED, State.OBSOLETE)
+
+
+class Command(BranchesCommand):
+    help = (
+        "Shows where the databases and the code of this checkout are out of step. "
+        "Example: manage.py migrations_status"
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--all", action="store_true", help="Show what is in step, too.")
+        parser.add_argument("--json", action="store_true", help="Print JSON.")
+        parser.add_argument(
+            "--check", action="store_true", help="Exit with status 1 if anything is out of step."
+        )
+
+    @signalcommand
+    def handle(self, *args: Any, **options: Any) -> None:
+        with self.messages():
+            place = self.place(options)
+            surveys = [
+                (connection, survey(connection, place.repository, place.store, place.disk))
+                for connection in self.connections(options)
+            ]
+            rows = [row for connection, found in surveys for row in _rows(connection, found)]
+        if options["json"]:
+            self.stdout.write(json.dumps(rows, indent=2))
+        else:
+            self._show(rows, options["all"])
+            for _, found in surveys:
+                self._show_notes(found)
+        if options["check"] and any(row["state"] not in IN_STEP for row in rows):
+            sys.exit(1)
+
+    def _show(self, rows: list[dict[str, str | None]], everything: bool) -> None:
+        shown = [row for row in rows if everything or row["state"] != State.APPLIED]
+        if all(row["state"] in IN_STEP for row in rows):
+            self.stdout.write(self.style.SUCCESS("Databases and code are in step."))
+        if not shown:
+            return
+        columns = ["app", "name", "state", "branch", "source"]
+        if len({row["database"] for row in rows}) > 1:
+            columns.insert(0, "database")
+        titles = {"name": "migration"}
+        table = [[titles.get(column, column) for column in columns]]
+        table += [[row[column] or "-" for column in columns] for row in shown]
+        widths = [max(map(len, cells)) for cells in zip(*table, strict=True)]
+        for index, cells in enumerate(table):
+            padded = zip(cells, widths, strict=True)
+            line = "  ".join(cell.ljust(width) for cell, width in padded).rstrip()
+            self.stdout.write(self.style.MIGRATE_HEADING(line) if index == 0 else line)
+        states = {row["state"] for row in shown}
+        if states - set(IN_STEP):
+            self.stdout.write("To bring them in step: manage.py migrations_switch")
+        if State.OBSOLETE in states:
+            self.stdout.write(
+                "Obsolete rows do no harm; `manage.py migrate --prune APP` deletes them."
+            )
+
+    def _show_notes(self, found: Survey) -> None:
+        for app, name in sorted(found.raw_changed):
+            self.stdout.write(
+                self.style.NOTICE(
+                    f"{app}.{name}: its RunPython or RunSQL reads differently from what was run. "
+                    "To run it again: manage.py migrations_switch --rerun"
+                )
+            )
+
+
+def _rows(connection: BaseDatabaseWrapper, found: Survey) -> list[dict[str, str | None]]:
+    rows = []
+    for key, state in sorted(found.states().items()):
+        source = found.held_source(key) if key in found.rows else found.wanted_source(key)
+        shared = key in found.target.code.migrations
+        branch = found.target.past.branch if shared else source.branch if source else None
+        rows.append(
+            {
+                "database": connection.alias,
+                "app": key[0],
+                "name": key[1],
+                "state": state.value,
+                "branch": branch,
+                "source": str(source) if source else None,
+            }
+        )
+    return rows

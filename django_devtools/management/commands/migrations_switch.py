@@ -1,0 +1,264 @@
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import CommandError, no_translations
+from django.core.management.commands.migrate import Command as Migrate
+from django_extensions.management.utils import signalcommand
+
+from django_devtools.branches.effect import RAW, Loss
+from django_devtools.branches.plan import Irreversible, Plan
+from django_devtools.branches.progress import Progress
+from django_devtools.branches.snapshot import Key
+from django_devtools.branches.switch import Options, Place, Switch
+from django_devtools.management.base import BranchesCommand
+
+
+class Command(BranchesCommand):
+    help = (
+        "Makes the databases match the code of this checkout, or a branch, or any git ref. "
+        "Example: manage.py migrations_switch main"
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument(
+            "target",
+            nargs="?",
+            metavar="TARGET",
+            help="A branch that has a snapshot, or any git ref. Default: this checkout.",
+        )
+        parser.add_argument(
+            "--plan", action="store_true", help="Show what would happen, and do nothing."
+        )
+        parser.add_argument(
+            "--check",
+            action="store_true",
+            help="Exit with status 1 if there is anything to do, and do nothing.",
+        )
+        parser.add_argument(
+            "--irreversible",
+            choices=[choice.value for choice in Irreversible],
+            default=Irreversible.FAIL.value,
+            help="Migrations that can't be unapplied: fail (the default), keep them applied, "
+            "or treat RunPython and RunSQL without a reverse as having an empty one.",
+        )
+        parser.add_argument(
+            "--roll-back-shared",
+            action="store_true",
+            help="Roll changed migrations back even where that takes along migrations or filled "
+            "tables that both sides share.",
+        )
+        parser.add_argument(
+            "--rerun",
+            action="store_true",
+            help="Unapply and apply again what has a RunPython or RunSQL that reads differently.",
+        )
+        parser.add_argument(
+            "--allow-debug-off", action="store_true", help="Work where DEBUG is off, too."
+        )
+        parser.add_argument(
+            "--noinput",
+            "--no-input",
+            action="store_false",
+            dest="interactive",
+            help="Do not ask anything.",
+        )
+
+    @signalcommand
+    @no_translations
+    def handle(self, *args: Any, **options: Any) -> None:
+        looks_only = options["plan"] or options["check"]
+        if not (settings.DEBUG or looks_only or options["allow_debug_off"]):
+            raise CommandError(
+                "DEBUG is off: this may be production, and a switch can drop tables. "
+                "If you mean it, add --allow-debug-off."
+            )
+        self.interactive = options["interactive"] and sys.stdin is not None and sys.stdin.isatty()
+        self.verbosity = options["verbosity"]
+        with self.messages():
+            place = self.place(options)
+            if looks_only:
+                self._look(self._switches(place, options), options)
+            else:
+                with place.store.lock("switch", self._say_who_works):
+                    self._switch(place, options)
+
+    def _switches(self, place: Place, options: dict[str, Any]) -> list[Switch]:
+        wishes = Options(
+            options["target"],
+            Irreversible(options["irreversible"]),
+            options["roll_back_shared"],
+            options["rerun"],
+        )
+        return [Switch(connection, place, wishes) for connection in self.connections(options)]
+
+    def _look(self, switches: list[Switch], options: dict[str, Any]) -> None:
+        if options["plan"]:
+            for switch in switches:
+                self._show_plan(switch)
+        if options["check"] and any(switches):
+            sys.exit(1)
+
+    def _switch(self, place: Place, options: dict[str, Any]) -> None:
+        switches = self._switches(place, options)
+        if self.interactive and self._agrees_to_shared(switches):
+            switches = self._switches(place, {**options, "roll_back_shared": True})
+        if any(switches) and place.repository:
+            place.repository.prune_worktrees()
+        for switch in switches:
+            switch.check()
+        if self.interactive:
+            self._confirm_losses(switches)
+        for switch in switches:
+            self._run(switch)
+
+    def _run(self, switch: Switch) -> None:
+        name = f"database '{switch.connection.alias}'"
+        progress = Progress(self.stdout, self.style, self.verbosity)
+        if switch:
+            self._write(self.style.MIGRATE_HEADING("Operations to perform:"))
+            self._write(
+                self.style.MIGRATE_LABEL(f"  Switch {name} to {switch.survey.target.title}: ")
+                + (_summary(switch.plan) if switch.plan else "")
+            )
+            self._write(self.style.MIGRATE_HEADING("Running migrations:"))
+            switch.run(progress, self.interactive)
+        else:
+            self._write(f"Nothing to do: {name} is in step with {switch.survey.target.title}.")
+            switch.remember()
+        self._report(switch)
+
+    def _report(self, switch: Switch) -> None:
+        """What was seen and left alone."""
+        plan = switch.plan
+        for key in plan.kept if plan else ():
+            self._notice(f"{_name(key)} was left applied: it can't be unapplied.")
+        for key, along in (plan.left if plan else {}).items():
+            what = f"{_names(along)}, which both sides have" if along else "rows both sides share"
+            self._notice(
+                f"{_name(key)} was changed since it was applied, and left as it is: rolling it "
+                f"back would take along {what}. To do so: migrations_switch --roll-back-shared. "
+                "If the database is right as it is: migrations_snapshot --accept."
+            )
+        for key in sorted(switch.survey.raw_changed):
+            self._notice(
+                f"{_name(key)}: its RunPython or RunSQL reads differently from what was run. To "
+                "run it again: migrations_switch --rerun. If not: migrations_snapshot --accept."
+            )
+
+    def _show_plan(self, switch: Switch) -> None:
+        target, plan = switch.survey.target.title, switch.plan
+        heading = f"Planned operations for database '{switch.connection.alias}', to {target}:"
+        self.stdout.write(self.style.MIGRATE_LABEL(heading))
+        if switch.interrupted:
+            self.stdout.write(f"  Finish {_name(switch.interrupted.key)}, which was interrupted")
+        if not switch:
+            self.stdout.write("  No planned migration operations.")
+        if plan:
+            self._show_steps(switch, plan)
+            self._show_losses(switch)
+            for key in plan.lost:
+                self._notice(f"{_name(key)}: its source was not found, and it can't be unapplied.")
+            for key in plan.irreversible:
+                self._notice(f"{_name(key)} can't be unapplied: it has no reverse.")
+        self._report(switch)
+
+    def _show_steps(self, switch: Switch, plan: Plan) -> None:
+        survey = switch.survey
+        for key in plan.unapply:
+            source = survey.held_source(key)
+            branch = f" from {source.branch}" if source and source.branch else ""
+            self.stdout.write(
+                self.style.MIGRATE_HEADING(f"Unapply {_name(key)}{branch} ({source})")
+            )
+            self._show_operations(plan.held.graph.nodes[key], backwards=True)
+        for key in plan.forget:
+            self.stdout.write(self.style.MIGRATE_HEADING(f"Forget {_name(key)} (its row only)"))
+        for key in plan.record:
+            self.stdout.write(
+                self.style.MIGRATE_HEADING(f"Record {_name(key)} (what it does is there already)")
+            )
+        for key in plan.apply:
+            source = survey.wanted_source(key)
+            self.stdout.write(self.style.MIGRATE_HEADING(f"Apply {_name(key)} ({source})"))
+            self._show_operations(plan.wanted.graph.nodes[key], backwards=False)
+
+    def _show_operations(self, migration: Any, backwards: bool) -> None:
+        operations = migration.operations
+        for operation in reversed(operations) if backwards else operations:
+            message, is_error = Migrate.describe_operation(operation, backwards)
+            if isinstance(operation, RAW):
+                message += " (its effect can't be foreseen)"
+            self.stdout.write("    " + message, self.style.WARNING if is_error else None)
+
+    def _show_losses(self, switch: Switch) -> None:
+        losses = [(loss, switch.rows(loss)) for loss in switch.losses()]
+        if losses:
+            self.stdout.write(self.style.WARNING("Would be dropped:"))
+        for loss, rows in losses:
+            self.stdout.write(f"    {_loss(loss, rows)}")
+
+    def _agrees_to_shared(self, switches: list[Switch]) -> bool:
+        left = {key: a for s in switches if s.plan for key, a in s.plan.left.items()}
+        if not left:
+            return False
+        self.stdout.write("Changed since they were applied:")
+        for key, along in left.items():
+            what = _names(along) if along else "rows of tables that both sides have"
+            self.stdout.write(f"    {_name(key)}; rolling it back takes along {what}")
+        return _ask("Roll these back, too? Type 'yes', or 'no' to leave them as they are: ")
+
+    def _confirm_losses(self, switches: list[Switch]) -> None:
+        losses = [(loss, s.rows(loss)) for s in switches for loss in s.losses()]
+        filled = [(loss, rows) for loss, rows in losses if rows]
+        if not filled:
+            return
+        self.stdout.write(self.style.WARNING("These will be dropped, with what is in them:"))
+        for loss, rows in filled:
+            self.stdout.write(f"    {_loss(loss, rows)}")
+        if not _ask("Type 'yes' to continue, or 'no' to cancel: "):
+            raise CommandError("Switch cancelled. Nothing was changed.")
+
+    def _say_who_works(self, who: str) -> None:
+        self.stderr.write(f"Another migrations_switch is working ({who}). Waiting for it…")
+
+    def _write(self, text: str) -> None:
+        if self.verbosity >= 1:
+            self.stdout.write(text)
+
+    def _notice(self, text: str) -> None:
+        self.stderr.write(self.style.NOTICE(text))
+
+
+def _ask(question: str) -> bool:
+    try:
+        return input(question).strip().lower() in ("y", "yes")
+    except (EOFError, KeyboardInterrupt):
+        return False
+
+
+def _summary(plan: Plan) -> str:
+    parts = []
+    for word, keys in (
+        ("unapply", plan.unapply),
+        ("forget", plan.forget),
+        ("record", plan.record),
+        ("apply", plan.apply),
+    ):
+        if keys:
+            parts.append(f"{word} {len(keys)} of {', '.join(sorted({app for app, _ in keys}))}")
+    return ", ".join(parts)
+
+
+def _name(key: Key) -> str:
+    return f"{key[0]}.{key[1]}"
+
+
+def _names(keys: list[Key]) -> str:
+    return ", ".join(map(_name, keys))
+
+
+def _loss(loss: Loss, rows: int) -> str:
+    return f"{loss} ({rows} row{'' if rows == 1 else 's'})"

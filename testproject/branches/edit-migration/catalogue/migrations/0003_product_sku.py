@@ -1,0 +1,20 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("catalogue", "0002_product_stock"),
+    ]
+
+    operations = [
+        migrations.AddField(
+            model_name="product",
+            name="barcode",
+            field=models.CharField(blank=True, max_length=13),
+        ),
+        migrations.AddField(
+            model_name="product",
+            name="sku",
+            field=models.CharField(blank=True, db_index=True, max_length=40),
+        ),
+    ]

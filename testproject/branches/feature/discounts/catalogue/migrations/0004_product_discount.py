@@ -1,0 +1,15 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [
+        ("catalogue", "0003_product_sku"),
+    ]
+
+    operations = [
+        migrations.AddField(
+            model_name="product",
+            name="discount",
+            field=models.PositiveSmallIntegerField(default=0),
+        ),
+    ]

@@ -1,0 +1,138 @@
+"""A tour of a shop whose branches disagree about the database.
+
+Run it with `tox run -e demo`. What each branch changes lies in `branches/`.
+"""
+
+from stage import Shop, shop
+
+OPEN_THE_SHOP = """
+ann = Customer.objects.create(username='ann')
+home = Address.objects.create(customer=ann, street='High Street 1', city='York')
+tea = Product.objects.create(name='Tea', price=100, stock=3)
+order = Order.objects.create(customer=ann, deliver_to=home)
+order.lines.create(product=tea)
+Invoice.objects.create(order=order, total=100)
+"""
+
+REVIEW_THE_TEA = """
+bob = Customer.objects.create(username='bob', nickname='Bobby')
+review = bob.reviews.create(product=Product.objects.get(), stars=5)
+review.found_helpful_by.set(Customer.objects.all())
+"""
+
+REVIEW_AGAIN = "print(Customer.objects.last().reviews.create(product_id=1, stars=4))"
+
+SALE_AND_TOTAL = "print(Category.objects.all(), Invoice.objects.get().total)"
+
+
+def main() -> None:
+    with shop() as tour:
+        there_and_back(tour)
+        before_the_checkout(tour)
+        installed_today(tour)
+        edited_migration(tour)
+        two_heads(tour)
+        sideways(tour)
+        back_in_time(tour)
+        print(f"Tour finished: {tour.walks} walks, every database as it should be.")
+
+
+def there_and_back(tour: Shop) -> None:
+    chapter("A shop on main, with one customer, one product and one order.")
+    tour.run("python manage.py migrate -v 0")
+    tour.run(shell(OPEN_THE_SHOP))
+    tour.run("python manage.py migrations_snapshot")
+
+    chapter("A colleague's branch adds an app, and columns to two others. You try it.")
+    tour.run("git checkout feature/reviews")
+    tour.run("python manage.py migrate -v 0")
+    tour.run(shell(REVIEW_THE_TEA))
+    tour.run("python manage.py migrations_snapshot")
+
+    chapter("Back on main the code has forgotten the branch, and the database has not.")
+    tour.run("git checkout main")
+    tour.run(shell("Customer.objects.create(username='cat')"), status=1, lines=1)
+    tour.run("python manage.py migrations_status", says="phantom")
+
+    chapter("See what would be done, do it, and see that there is nothing left to do.")
+    tour.run("python manage.py migrations_switch --plan", says="reviews.0001_initial")
+    tour.run("python manage.py migrations_switch")
+    tour.run("python manage.py migrations_switch", says="Nothing to do")
+    tour.run(shell("Customer.objects.create(username='cat')"))
+    tour.arrive("main")
+
+    chapter("The branch again.")
+    tour.run("git checkout feature/reviews")
+    tour.run("python manage.py migrations_switch")
+    tour.run(shell(REVIEW_AGAIN), says="4 stars for Tea")
+    tour.arrive("feature/reviews")
+
+
+def before_the_checkout(tour: Shop) -> None:
+    chapter("Or the database first, while the branch's code is still there.")
+    tour.run("python manage.py migrations_snapshot --list")
+    tour.run("python manage.py migrations_switch main")
+    tour.run("git checkout main")
+    tour.run(shell("Product.objects.create(name='Coffee', price=200)"))
+    tour.arrive("main")
+
+
+def installed_today(tour: Shop) -> None:
+    chapter("A branch was migrated before django_devtools was installed: git history will do.")
+    tour.run("git checkout feature/discounts")
+    tour.run("python manage.py migrate -v 0 --settings=shop.without_devtools")
+    tour.run(shell(SALE_AND_TOTAL), says="<QuerySet [<Category: Sale>]> 90.00")
+    tour.run("git checkout main")
+    tour.run("python manage.py migrations_switch")
+    tour.run(shell(SALE_AND_TOTAL), says="<QuerySet []> 100.00")
+    tour.arrive("main")
+
+
+def edited_migration(tour: Shop) -> None:
+    chapter("A branch has edited catalogue.0003, which is applied here under the same name.")
+    tour.run("git checkout edit-migration")
+    tour.run("python manage.py migrations_switch")
+    tour.run(shell("Product.objects.create(name='Cocoa', price=300, barcode='4' * 13)"))
+    tour.arrive("edit-migration")
+
+
+def two_heads(tour: Shop) -> None:
+    chapter("A branch has two leaf migrations in one app, and a third that merges them.")
+    tour.run("python manage.py migrations_switch merge-heads")
+    tour.run("git checkout merge-heads")
+    tour.run(shell("Order.objects.update(note='Ring twice', gift_wrapped=True)"))
+    tour.arrive("merge-heads")
+
+
+def sideways(tour: Shop) -> None:
+    chapter("From one branch straight to another.")
+    tour.run("git checkout feature/discounts")
+    tour.run("python manage.py migrations_switch")
+    tour.run(shell(SALE_AND_TOTAL), says="<QuerySet [<Category: Sale>]> 90.00")
+    tour.arrive("feature/discounts")
+
+
+def back_in_time(tour: Shop) -> None:
+    chapter("A customer reports a bug in the release v1.")
+    tour.run("python manage.py migrations_switch v1")
+    tour.run("git checkout v1")
+    tour.run(shell("Product.objects.create(name='Water', price=1)"))
+    tour.arrive("v1")
+
+    chapter("And home.")
+    tour.run("git checkout main")
+    tour.run("python manage.py migrations_switch")
+    tour.run(shell("Customer.objects.get(username='ann').wishlist.set(Product.objects.all())"))
+    tour.arrive("main")
+
+
+def chapter(situation: str) -> None:
+    print(f"# {situation}\n", flush=True)
+
+
+def shell(code: str) -> str:
+    return f'python manage.py shell -v 0 -c "{code}"'
+
+
+if __name__ == "__main__":
+    main()

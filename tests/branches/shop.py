@@ -1,0 +1,87 @@
+"""A small shop, the project that most tests start from."""
+
+from tests.project import Project
+
+PRODUCT = """\
+class Product(models.Model):
+    name = models.CharField(max_length=50)
+"""
+ID = """\
+("id", models.BigAutoField(
+    auto_created=True, primary_key=True, serialize=False, verbose_name="ID",
+)),"""
+COLOUR = "    colour = models.CharField(max_length=20)\n"
+
+
+def make_shop(project: Project) -> None:
+    """On main: an app with two migrations, committed and applied."""
+    project.app("shop", PRODUCT)
+    project.migration(
+        "shop",
+        "0001_initial",
+        f"""
+        migrations.CreateModel("Product", [
+            {ID}
+            ("name", models.CharField(max_length=40)),
+        ]),
+        """,
+    )
+    project.migration(
+        "shop",
+        "0002_longer_name",
+        'migrations.AlterField("product", "name", models.CharField(max_length=50)),',
+        [("shop", "0001_initial")],
+    )
+    project.commit("Shop")
+
+
+def add_colour(project: Project, name: str = "0003_colour") -> None:
+    """A column that is not null and has no default in the database."""
+    project.models("shop", PRODUCT + COLOUR)
+    project.migration(
+        "shop",
+        name,
+        """
+        migrations.AddField(
+            "product", "colour", models.CharField(max_length=20, default="red"),
+            preserve_default=False,
+        ),
+        """,
+        [("shop", "0002_longer_name")],
+    )
+
+
+def make_shop_with_feature(project: Project) -> None:
+    """Applied on branch feature, which is checked out: the shop with a colour."""
+    make_shop(project)
+    project.checkout("-b", "feature")
+    add_colour(project)
+    project.commit("Colour")
+    project.manage("migrate")
+
+
+def columns(project: Project, table: str = "shop_product", alias: str = "default") -> set[str]:
+    """The columns that a table has in the database."""
+    return set(
+        project.python(
+            f"""
+            from django.db import connections
+            connection = connections[{alias!r}]
+            with connection.cursor() as cursor:
+                for column in connection.introspection.get_table_description(cursor, {table!r}):
+                    print(column.name)
+            """
+        ).split()
+    )
+
+
+def tables(project: Project, alias: str = "default") -> set[str]:
+    """The tables that a database has."""
+    return set(
+        project.python(
+            f"""
+            from django.db import connections
+            print(*connections[{alias!r}].introspection.table_names())
+            """
+        ).split()
+    )

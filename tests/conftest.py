@@ -1,0 +1,71 @@
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.databases import MAKERS, Configuration
+from tests.project import Project, Zygote
+
+SERVICES_MUST_ANSWER = os.environ.get("DEVTOOLS_TEST_SERVICES") == "1"
+VENDORS = os.environ.get("DEVTOOLS_TEST_VENDORS", "sqlite,postgresql,mariadb").split(",")
+
+
+@pytest.fixture(scope="session")
+def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
+    zygote = Zygote(tmp_path_factory.mktemp("zygote"))
+    yield zygote
+    zygote.stop()
+
+
+@pytest.fixture
+def make_database(tmp_path: Path) -> Iterator[Callable[[str], Configuration]]:
+    """A function that makes a fresh database of a vendor."""
+    drops = []
+
+    def make(vendor: str) -> Configuration:
+        if vendor not in VENDORS:
+            pytest.skip(f"DEVTOOLS_TEST_VENDORS leaves {vendor} out")
+        try:
+            configuration, drop = MAKERS[vendor](tmp_path)
+        except OSError as error:
+            if SERVICES_MUST_ANSWER:
+                raise
+            pytest.skip(f"no {vendor} server answers: {error}")
+        drops.append(drop)
+        return configuration
+
+    yield make
+    for drop in drops:
+        drop()
+
+
+@pytest.fixture(params=list(MAKERS))
+def database(
+    request: pytest.FixtureRequest, make_database: Callable[[str], Configuration]
+) -> Configuration:
+    """A fresh database, on each vendor in turn."""
+    return make_database(request.param)
+
+
+@pytest.fixture
+def make_project(tmp_path: Path, zygote: Zygote) -> Callable[..., Project]:
+    """A function that makes a project on given databases; on one of SQLite by default."""
+
+    def make(name: str = "project", git: bool = True, **databases: Configuration) -> Project:
+        databases = databases or {"default": MAKERS["sqlite"](tmp_path)[0]}
+        return Project.make(tmp_path / name, databases, zygote, git)
+
+    return make
+
+
+@pytest.fixture
+def project(make_project: Callable[..., Project], database: Configuration) -> Project:
+    """A project in a git repository, on each vendor in turn."""
+    return make_project(default=database)
+
+
+@pytest.fixture
+def sqlite_project(make_project: Callable[..., Project]) -> Project:
+    """A project in a git repository, on SQLite: for what is the same on every vendor."""
+    return make_project()

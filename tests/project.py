@@ -1,0 +1,228 @@
+"""Makes real Django projects in real git repositories, for the tests to walk around in."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+MANAGE = """\
+import os
+import sys
+
+from django.core.management import execute_from_command_line
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+execute_from_command_line(sys.argv)
+"""
+
+SETTINGS = """\
+import json
+import os
+
+if "mysql" in os.environ["TEST_DATABASES"]:
+    import pymysql
+
+    pymysql.version_info = (2, 2, 7, "final", 0)
+    pymysql.install_as_MySQLdb()
+
+DEBUG = True
+SECRET_KEY = "only for tests"
+DATABASES = json.loads(os.environ["TEST_DATABASES"])
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+INSTALLED_APPS = ["django.contrib.contenttypes", "django_devtools"]
+USE_TZ = True
+"""
+
+ENVIRONMENT = {
+    "GIT_AUTHOR_EMAIL": "ada@example.com",
+    "GIT_AUTHOR_NAME": "Ada",
+    "GIT_COMMITTER_EMAIL": "ada@example.com",
+    "GIT_COMMITTER_NAME": "Ada",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_NOSYSTEM": "1",
+    # Files change faster here than the time stamps that byte code is checked by.
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONPATH": str(Path(__file__).parents[1]),
+    "NO_COLOR": "1",
+    # pytest-django sets one of ours.
+    "DJANGO_SETTINGS_MODULE": "config.settings",
+}
+
+
+class Zygote:
+    """See tests/zygote.py."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.zygote"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[1],
+            env=os.environ | ENVIRONMENT,
+        )
+
+    def run(
+        self, directory: Path, arguments: tuple[str, ...], environment: Mapping[str, str]
+    ) -> "Result":
+        assert self._process.stdin and self._process.stdout
+        out, err = self._directory / "out", self._directory / "err"
+        request = {
+            "arguments": arguments,
+            "directory": str(directory),
+            "environment": dict(environment),
+            "stdin": os.devnull,
+            "stdout": str(out),
+            "stderr": str(err),
+        }
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        answer = json.loads(self._process.stdout.readline())
+        return Result(answer["status"], out.read_text(), err.read_text())
+
+    def stop(self) -> None:
+        self._process.communicate()
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command left behind."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+@dataclass
+class Project:
+    """A project called ``config`` in a directory, and as a rule in a git repository."""
+
+    path: Path
+    databases: Mapping[str, Any]
+    zygote: Zygote
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def make(
+        cls, path: Path, databases: Mapping[str, Any], zygote: Zygote, git: bool = True
+    ) -> "Project":
+        path.mkdir(parents=True)
+        project = cls(path, databases, zygote)
+        project.write("manage.py", MANAGE)
+        project.write("config/__init__.py", "")
+        project.write("config/settings.py", SETTINGS)
+        if git:
+            project.git("init", "--quiet", "--initial-branch=main")
+            project.write(".gitignore", "*.sqlite3\n__pycache__\n.django-devtools\n")
+        return project
+
+    def write(self, name: str, text: str) -> None:
+        file = self.path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(textwrap.dedent(text))
+
+    def remove(self, name: str) -> None:
+        file = self.path / name
+        if file.is_dir():
+            shutil.rmtree(file)
+        else:
+            file.unlink()
+
+    def app(self, name: str, models: str = "") -> None:
+        """Make and install an app without migrations."""
+        self.write(f"{name}/__init__.py", "")
+        self.write(f"{name}/migrations/__init__.py", "")
+        self.models(name, models)
+        self.settings(f"INSTALLED_APPS += [{name!r}]")
+
+    def models(self, app: str, text: str) -> None:
+        self.write(f"{app}/models.py", "from django.db import models\n\n" + textwrap.dedent(text))
+
+    def settings(self, text: str) -> None:
+        file = self.path / "config/settings.py"
+        file.write_text(file.read_text() + textwrap.dedent(text) + "\n")
+
+    def migration(
+        self,
+        app: str,
+        name: str,
+        operations: str,
+        dependencies: list[tuple[str, str]] | str = (),  # type: ignore[assignment]
+        before: str = "",
+        body: str = "",
+    ) -> None:
+        """Write a migration; ``operations`` is the inside of the list."""
+        text = (
+            "from django.conf import settings\n"
+            "from django.db import migrations, models\n"
+            f"{textwrap.dedent(before)}\n\n"
+            "class Migration(migrations.Migration):\n"
+            f"    dependencies = {dependencies if isinstance(dependencies, str) else [*dependencies]}\n"
+            f"{textwrap.indent(textwrap.dedent(body), '    ')}\n"
+            f"    operations = [{textwrap.dedent(operations)}]\n"
+        )
+        file = self.path / app / "migrations" / f"{name}.py"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+    def git(self, *arguments: str) -> str:
+        return subprocess.run(
+            ["git", *arguments],
+            cwd=self.path,
+            env=os.environ | ENVIRONMENT | self.environment,
+            check=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ).stdout
+
+    def commit(self, message: str = "Work") -> None:
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", f"--message={message}")
+
+    def checkout(self, *arguments: str) -> None:
+        self.git("checkout", "--quiet", *arguments)
+
+    def manage(self, *arguments: str, status: int | None = 0) -> Result:
+        """Run manage.py; fails when it does not exit with ``status`` (None: with any)."""
+        result = self.zygote.run(self.path, arguments, self.full_environment())
+        assert status is None or result.status == status, result.stdout + result.stderr
+        assert status is None or "Traceback" not in result.stderr, result.stderr
+        return result
+
+    def full_environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            **ENVIRONMENT,
+            "TEST_DATABASES": json.dumps(self.databases),
+            **self.environment,
+        }
+
+    def python(self, code: str) -> str:
+        """What ``code`` prints in the project, with its models ready."""
+        return self.manage("shell", "--no-imports", "-c", textwrap.dedent(code)).stdout.strip()
+
+    def switch(self, *arguments: str) -> str:
+        return self.manage("migrations_switch", "--no-input", *arguments).stdout
+
+    def status(self, *arguments: str) -> list[dict[str, str]]:
+        """The rows that are not simply applied, and all with ``--all``."""
+        rows = json.loads(self.manage("migrations_status", "--json", *arguments).stdout)
+        return [row for row in rows if row["state"] != "applied"]
+
+    def states(self) -> dict[str, str]:
+        return {f"{row['app']}.{row['name']}": row["state"] for row in self.status()}
+
+    def assert_in_step(self) -> None:
+        """The code on disk and the databases agree, as Django sees it and as we see it."""
+        self.manage("migrations_switch", "--check")
+        self.manage("makemigrations", "--check")
+        for alias in self.databases:
+            self.manage("migrate", "--check", f"--database={alias}")

@@ -1,0 +1,55 @@
+"""
+Runs manage.py commands in forks of a process that has imported Django already.
+
+Each command is a process of its own with modules of its own project, as from a shell, and starts
+in a tenth of the time. Requests and answers are lines of JSON.
+"""
+
+import json
+import os
+import runpy
+import sys
+import warnings
+from importlib import import_module
+
+WARM = (
+    "django.contrib.contenttypes.apps",
+    "django.core.management.commands.makemigrations",
+    "django.core.management.commands.migrate",
+    "django.db.backends.sqlite3.base",
+    "django.db.migrations.executor",
+    "django_extensions.management.utils",
+    "json",
+)
+
+
+def main() -> None:
+    warnings.simplefilter("ignore")
+    for name in WARM:
+        import_module(name)
+    for line in sys.stdin:
+        request = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            run(request)
+            return
+        _, status = os.waitpid(pid, 0)
+        print(json.dumps({"status": os.waitstatus_to_exitcode(status)}), flush=True)
+
+
+def run(request: dict) -> None:
+    for stream, descriptor in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
+        flags = os.O_RDONLY if descriptor == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        os.dup2(os.open(request[stream], flags, 0o600), descriptor)
+    sys.stdin, sys.stdout, sys.stderr = (open(d, mode) for d, mode in ((0, "r"), (1, "w"), (2, "w")))
+    sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr
+    os.chdir(request["directory"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    sys.argv = ["manage.py", *request["arguments"]]
+    sys.path[0] = request["directory"]
+    runpy.run_path("manage.py", run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()
