@@ -20,11 +20,11 @@ BRANCHES = ["feature/reviews", "feature/discounts", "merge-heads", "edit-migrati
 CHECKS = """
 from django.core.management import call_command
 
-for command in ["makemigrations --check --dry-run", "migrate --check", "migrations_switch --check"]:
+for command in ["makemigrations", "migrate", "migrations_switch"]:
     try:
-        call_command(*command.split())
+        call_command(command, "--check")
     except SystemExit:
-        raise SystemExit(f"manage.py {command} is not content")
+        raise SystemExit(f"manage.py {command} --check is not content")
 """
 
 

@@ -83,6 +83,7 @@ def installed_today(tour: Shop) -> None:
     tour.run("python manage.py migrate -v 0 --settings=shop.without_devtools")
     tour.run(shell(SALE_AND_TOTAL), says="<QuerySet [<Category: Sale>]> 90.00")
     tour.run("git checkout main")
+    tour.run("python manage.py migrations_status", says="git history")
     tour.run("python manage.py migrations_switch")
     tour.run(shell(SALE_AND_TOTAL), says="<QuerySet []> 100.00")
     tour.arrive("main")

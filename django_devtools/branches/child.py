@@ -167,8 +167,7 @@ def _run(task: Pass, graph: Graph, progress: Progress) -> bool:
             graph.graph.nodes[key] = with_empty_reverses(graph.graph.nodes[key])
     remaining = graph.ordered(graph.applied_nodes() - set(task.keys), task.rows)
     if task.backwards:
-        states, _ = executor.states_before(remaining, reversed(task.keys))
-        executor.unapply(states, task.keys)
+        executor.unapply(executor.ahead(remaining, reversed(task.keys)), task.keys)
     else:
         executor.apply(graph.state(remaining), task.keys)
     return True

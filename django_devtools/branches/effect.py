@@ -11,6 +11,8 @@ from django.conf import settings
 from django.db.backends.utils import strip_quotes, truncate_name
 from django.db.migrations import Migration, operations
 from django.db.migrations.operations.base import Operation
+from django.db.migrations.operations.fields import FieldOperation
+from django.db.migrations.operations.models import IndexOperation, ModelOperation
 from django.db.migrations.state import ModelState, ProjectState
 from django.db.models import Field
 
@@ -35,6 +37,7 @@ _MODEL_OPTIONS = (
     "swappable",
     "unique_together",
 )
+_SEEN_BY_STATE = (ModelOperation, IndexOperation, FieldOperation)
 _NO_EFFECT = (operations.AlterModelManagers, operations.AlterModelOptions)
 
 
@@ -69,6 +72,21 @@ def raw_operations(migration: Migration) -> list[Operation]:
 def irreversible_operations(migration: Migration) -> list[Operation]:
     """The operations that can't be unapplied, those in SeparateDatabaseAndState too."""
     return [o for o in _database_operations(migration.operations) if not o.reversible]
+
+
+def is_seen_by_state(migration: Migration) -> bool:
+    """Whether all that a migration does to the database shows in the project state."""
+    return all(isinstance(operation, _SEEN_BY_STATE) for operation in migration.operations)
+
+
+def created_models(migrations: Iterable[Migration]) -> set[str]:
+    """The names of the models that ``migrations`` create, in lower case."""
+    return {
+        operation.name_lower
+        for migration in migrations
+        for operation in migration.operations
+        if isinstance(operation, operations.CreateModel)
+    }
 
 
 def same_models(one: ProjectState, other: ProjectState, app: str) -> bool:

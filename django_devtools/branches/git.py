@@ -10,23 +10,30 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 # Holds one tree of every recorded source, so that `git gc` keeps them. It points at a tree, not at
-# a commit: `git log --all` does not show it, and no refspec pushes it.
+# a commit: `git log --all` does not show it. Of the ways to push, only `--mirror` takes it along.
 SOURCES_REF = "refs/django-devtools/sources"
 WORKTREE_PREFIX = "django-devtools-"
+WORKTREE_NAME = "worktree"
+# How often to try again when another process moved our ref at the same time.
+ATTEMPTS = 10
 
-# What git sets for its hooks would lead us to the wrong repository or index.
+# What git sets for its hooks would lead us to the wrong repository or index, or (from Magit, which
+# runs `git --literal-pathspecs`) to a wrong reading of our pathspecs.
 _LOCAL_VARIABLES = (
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_COMMON_DIR",
     "GIT_CONFIG",
-    "GIT_CONFIG_COUNT",
     "GIT_CONFIG_PARAMETERS",
     "GIT_DIR",
+    "GIT_GLOB_PATHSPECS",
     "GIT_GRAFT_FILE",
+    "GIT_ICASE_PATHSPECS",
     "GIT_IMPLICIT_WORK_TREE",
     "GIT_INDEX_FILE",
     "GIT_INTERNAL_SUPER_PREFIX",
+    "GIT_LITERAL_PATHSPECS",
     "GIT_NAMESPACE",
+    "GIT_NOGLOB_PATHSPECS",
     "GIT_OBJECT_DIRECTORY",
     "GIT_PREFIX",
     "GIT_REPLACE_REF_BASE",
@@ -67,13 +74,13 @@ class Repository:
                 directory,
                 ["rev-parse", "--show-toplevel", "--git-common-dir", "--show-object-format"],
             )
-        except FileNotFoundError:
-            return None
         except GitError as error:
             if "dubious ownership" in str(error):
                 raise
             return None
-        top, common_dir, object_format = output.decode(errors="surrogateescape").splitlines()
+        lines = output.decode(errors="surrogateescape").removesuffix("\n")
+        # From the right: a path may contain line breaks, too.
+        top, common_dir, object_format = lines.rsplit("\n", 2)
         return cls(Path(top), (directory / common_dir).resolve(), object_format)
 
     def git(self, *arguments: str, stdin: bytes = b"") -> bytes:
@@ -83,17 +90,15 @@ class Repository:
     def branch(self) -> str | None:
         """The name of the branch that is checked out, None when HEAD is detached."""
         try:
-            return (
-                self.git("symbolic-ref", "--quiet", "--short", "HEAD")
-                .decode(errors="replace")
-                .strip()
-            )
+            # Not with --short, which says "heads/main" where a tag is called main, too.
+            output = self.git("symbolic-ref", "--quiet", "HEAD")
         except GitError:
             return None
+        return output.decode(errors="replace").removesuffix("\n").removeprefix("refs/heads/")
 
     def commit(self, ref: str = "HEAD") -> str | None:
         """The id of the commit that ``ref`` names, None when it names none."""
-        if ref.startswith("-") or "\0" in ref:
+        if ref.startswith(("-", "^")) or "\0" in ref:
             return None
         try:
             output = self.git("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
@@ -103,7 +108,14 @@ class Repository:
 
     def is_branch(self, name: str) -> bool:
         """Whether ``name`` is a local branch."""
-        return "\0" not in name and self.commit(f"refs/heads/{name}") is not None
+        if "\0" in name:
+            return False
+        try:
+            # Other than rev-parse, it takes main~1 for no branch.
+            self.git("show-ref", "--verify", "--quiet", f"refs/heads/{name}")
+        except GitError:
+            return False
+        return True
 
     def is_shallow(self) -> bool:
         """Whether the history was cut off by ``git clone --depth``."""
@@ -122,13 +134,28 @@ class Repository:
 
         Raises GitError when git can't write.
         """
-        held = self._held()
+        tree, held = self._held()
         new = {blob: content for blob, content in contents.items() if blob not in held}
         if not new:
             return
+        self._write(new)
+        attempts = ATTEMPTS
+        while True:
+            entries = "".join(f"100644 blob {blob}\t{blob}\n" for blob in sorted(held | set(new)))
+            wanted = self.git("mktree", stdin=entries.encode()).decode().strip()
+            try:
+                self.git("update-ref", SOURCES_REF, wanted, tree)
+                return
+            except GitError:
+                attempts -= 1
+                if not attempts:
+                    raise
+                tree, held = self._held()
+
+    def _write(self, contents: dict[str, bytes]) -> None:
         with tempfile.TemporaryDirectory(prefix=WORKTREE_PREFIX) as directory:
             paths = []
-            for blob, content in new.items():
+            for blob, content in contents.items():
                 path = Path(directory, blob)
                 path.write_bytes(content)
                 paths.append(str(path))
@@ -139,15 +166,15 @@ class Repository:
                 "--stdin-paths",
                 stdin="\n".join(paths).encode(),
             )
-        entries = "".join(f"100644 blob {blob}\t{blob}\n" for blob in sorted(held | set(new)))
-        tree = self.git("mktree", stdin=entries.encode()).decode().strip()
-        self.git("update-ref", SOURCES_REF, tree)
 
-    def _held(self) -> set[str]:
+    def _held(self) -> tuple[str, set[str]]:
+        """What our ref points at ("" where there is none), and the blobs in it."""
+        tree = ""
         try:
-            return set(self.git("ls-tree", "--name-only", SOURCES_REF).decode().split())
+            tree = self.git("rev-parse", "--verify", "--quiet", SOURCES_REF).decode().strip()
+            return tree, set(self.git("ls-tree", "--name-only", tree).decode().split())
         except GitError:
-            return set()
+            return tree, set()
 
     def contents(self, names: Iterable[str]) -> dict[str, bytes]:
         """
@@ -158,13 +185,14 @@ class Repository:
         names = [name for name in dict.fromkeys(names) if "\n" not in name]
         if not names:
             return {}
-        output = self.git("cat-file", "--batch", stdin="".join(f"{n}\n" for n in names).encode())
+        stdin = "".join(f"{name}\n" for name in names).encode(errors="surrogateescape")
+        output = self.git("cat-file", "--batch", stdin=stdin)
         found, position = {}, 0
         for name in names:
             end = output.index(b"\n", position)
             header = output[position:end].rsplit(b" ", 2)
             position = end + 1
-            if header[-1] in (b"missing", b"ambiguous"):
+            if not header[-1].isdigit():  # "missing", "ambiguous" or "submodule"
                 continue
             size = int(header[-1])
             if header[-2] == b"blob":
@@ -219,11 +247,15 @@ class Repository:
         """
         if not pathspecs:
             return []
-        revisions = [ref] if ref else ["--all", "--reflog", "HEAD"]
+        revisions = [ref] if ref else ["--all", "--reflog"]
         output = self.git(
             "log",
             "-z",
+            # Dates alone don't order what a rebase committed within the same second.
+            "--date-order",
+            "--no-follow",
             "--no-renames",
+            "--no-show-signature",
             "--diff-filter=AM",
             "--name-only",
             "--format=%x01%H",
@@ -240,8 +272,8 @@ class Repository:
         return found
 
     def mentions(self, pattern: str, ref: str, path: str) -> bool:
-        """Whether the history of ``ref`` put a line with ``pattern`` into ``path`` or took it out."""
-        arguments = ("-1", "--format=%H", "--pickaxe-regex", f"-S{pattern}", ref)
+        """Whether the history of ``ref`` ever added or removed a ``pattern`` under ``path``."""
+        arguments = ("-1", "--format=%H", "--no-follow", "--pickaxe-regex", f"-S{pattern}", ref)
         return bool(self.git("log", *arguments, "--", f":(top,literal){path}"))
 
     def branch_with(self, commit: str) -> str | None:
@@ -251,11 +283,11 @@ class Repository:
                 "for-each-ref",
                 f"--contains={commit}",
                 "--sort=-committerdate",
-                "--format=%(refname:short)",
+                "--format=%(refname:lstrip=2)",
                 refs,
             )
             if names:
-                return names.decode(errors="replace").splitlines()[0]
+                return names.decode(errors="replace").partition("\n")[0]
         return None
 
     @contextmanager
@@ -266,7 +298,7 @@ class Repository:
         Raises GitError when git can't make it.
         """
         with tempfile.TemporaryDirectory(prefix=WORKTREE_PREFIX) as directory:
-            path = Path(directory, "worktree")
+            path = Path(directory, WORKTREE_NAME)
             # The user's post-checkout hook is not meant for this.
             no_hooks = ("-c", f"core.hooksPath={os.devnull}")
             self.git(*no_hooks, "worktree", "add", "--quiet", "--detach", str(path), commit)
@@ -278,22 +310,30 @@ class Repository:
     def prune_worktrees(self) -> None:
         """Remove what a killed process left of its temporary work trees."""
         output = self.git("worktree", "list", "--porcelain").decode(errors="surrogateescape")
-        for line in output.splitlines():
+        temporary = Path(tempfile.gettempdir()).resolve()
+        for line in output.split("\n"):
             path = Path(line.removeprefix("worktree "))
-            if line.startswith("worktree ") and path.parent.name.startswith(WORKTREE_PREFIX):
-                self.git("worktree", "remove", "--force", str(path))
+            if not line.startswith("worktree ") or path.name != WORKTREE_NAME:
+                continue
+            # The user's own may lie in a directory called django-devtools-something.
+            if path.parent.parent == temporary and path.parent.name.startswith(WORKTREE_PREFIX):
+                # Twice, because `git worktree add` locks what it is not yet done with.
+                self.git("worktree", "remove", "--force", "--force", str(path))
 
 
 def _run(directory: Path, arguments: Sequence[str], stdin: bytes = b"") -> bytes:
     environment = {k: v for k, v in os.environ.items() if k not in _LOCAL_VARIABLES}
     environment |= {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
-    process = subprocess.run(
-        ["git", "-C", str(directory), *arguments],
-        input=stdin,
-        capture_output=True,
-        env=environment,
-        check=False,
-    )
+    try:
+        process = subprocess.run(
+            ["git", "-C", str(directory), *arguments],
+            input=stdin,
+            capture_output=True,
+            env=environment,
+            check=False,
+        )
+    except OSError as error:
+        raise GitError(f"git can't be run: {error.strerror}") from error
     if process.returncode:
         raise GitError(process.stderr.decode(errors="replace").strip())
     return process.stdout

@@ -8,7 +8,16 @@ from functools import cached_property
 from django.db.migrations import Migration
 from django.db.migrations.state import ProjectState
 
-from .effect import Loss, irreversible_operations, losses, raw_operations, same_models, tables
+from .effect import (
+    Loss,
+    created_models,
+    irreversible_operations,
+    is_seen_by_state,
+    losses,
+    raw_operations,
+    same_models,
+    tables,
+)
 from .loader import Graph
 from .snapshot import Key
 
@@ -81,9 +90,15 @@ class Plan:
     kept: list[Key] = field(default_factory=list)
     """Irreversible, or needed by one that is: left applied."""
     left: Mapping[Key, list[Key]] = field(default_factory=dict)
-    """Changed ones that are left as they are, with what both sides share and would go along."""
+    """
+    Left as they are, with the migrations both sides share that would go along (none: rows would).
+
+    They were changed, or deleted on the target and made anew there.
+    """
     shared: list[Key] = field(default_factory=list)
     """What both sides share and is rolled back all the same, because the user agreed."""
+    questionable: list[Key] = field(default_factory=list)
+    """Changed or remade ones that are unapplied: they must not drop tables with rows by themselves."""
     irreversible: list[Key] = field(default_factory=list)
     lost: list[Key] = field(default_factory=list)
     """Phantoms whose source was not found."""
@@ -144,6 +159,8 @@ class _Planner:
         self.phantoms = self._with_origin(Origin.OTHER, Origin.LOST) - self.squashes
         self.obsolete = self._with_origin(Origin.UNKNOWN)
         self.changed = set(facts.changed)
+        self.remade: set[Key] = set()
+        """Phantoms that the target deleted itself, to make something else instead."""
         self.forget = {k for k in self.squashes if facts.origins[k] is not Origin.OWN}
         self.obsolete |= self.squashes - self.forget
         self.record = {
@@ -159,9 +176,9 @@ class _Planner:
 
     def plan(self, policy: Irreversible, roll_back_shared: bool, leave: Collection[Key]) -> Plan:
         lost = {key for key in self.phantoms if key not in self.facts.held}
-        seeds = self.phantoms - lost
+        seeds = self.phantoms - lost - self.remade
         left, shared = {}, set()
-        for key in sorted(self.changed):
+        for key in sorted(self.changed | (self.remade & self.phantoms) - lost):
             taken_along = self._shared_descendants(key)
             if key in leave or (taken_along and not roll_back_shared):
                 left[key] = sorted(taken_along)
@@ -195,6 +212,7 @@ class _Planner:
             kept=sorted(kept),
             left=left,
             shared=sorted(shared & unapply),
+            questionable=sorted((self.changed | self.remade) & unapply),
             irreversible=sorted(stuck),
             lost=sorted(lost),
             max_name_length=self.facts.max_name_length,
@@ -252,7 +270,8 @@ class _Planner:
                 behind = self._left_behind_by_squash(app, keys, nodes, now)
                 self.obsolete |= set(behind)
                 self.superseded |= set(behind)
-                self.phantoms |= set(keys) - set(behind)
+                self.remade |= set(keys) - set(behind)
+                self.phantoms |= self.remade
 
     def _left_behind_by_squash(
         self, app: str, keys: list[Key], nodes: set[Key], now: ProjectState
@@ -278,7 +297,8 @@ class _Planner:
 
         Nothing is unapplied then, and no data lost.
         """
-        apps = {key[0] for key in self.phantoms} & {key[0] for key in self.pending}
+        apps = {key[0] for key in self.phantoms if key in self.facts.held}
+        apps = {app for app in apps if self._may_have_done_the_same(app)}
         if not apps:
             return
         now = self._state(self.held, self.held.applied_nodes())
@@ -288,10 +308,10 @@ class _Planner:
         for app in sorted(apps):
             mine = {key for key in self.phantoms if key[0] == app}
             others = self.held.descendants(self.phantoms - mine)
-            raw = any(key not in self.facts.held or self._has_raw(key) for key in mine)
             if (
-                not raw
+                mine <= set(self.facts.held)
                 and not mine & others
+                and all(is_seen_by_state(self.facts.held[key]) for key in mine)
                 and self._can_adopt(app)
                 and same_models(now, goal, app)
             ):
@@ -300,15 +320,21 @@ class _Planner:
                 self.changed = {key for key in self.changed if key[0] != app}
                 self._record_pending(app)
 
+    def _may_have_done_the_same(self, app: str) -> bool:
+        """Whether something is pending in ``app``, or the target creates a model of it, too."""
+        phantoms = [self.facts.held.get(key) for key in self.phantoms if key[0] == app]
+        created = created_models(migration for migration in phantoms if migration)
+        wanted = (m for key, m in self.facts.wanted.items() if key[0] == app)
+        return any(key[0] == app for key in self.pending) or bool(
+            created and created & created_models(wanted)
+        )
+
     def _can_adopt(self, app: str) -> bool:
-        pending = [self.to.graph.nodes[key] for key in self.pending if key[0] == app]
-        return bool(pending) and not any(raw_operations(migration) for migration in pending)
+        pending = (self.to.graph.nodes[key] for key in self.pending if key[0] == app)
+        return all(is_seen_by_state(migration) for migration in pending)
 
     def _record_pending(self, app: str) -> None:
         self.record |= {key for key in self.pending if key[0] == app}
-
-    def _has_raw(self, key: Key) -> bool:
-        return key in self.facts.unusable or bool(raw_operations(self.facts.held[key]))
 
     def _shared_descendants(self, key: Key) -> set[Key]:
         along = self.held.descendants([key]) & self.held.applied_nodes()
@@ -341,12 +367,12 @@ def is_stuck(migration: Migration, policy: Irreversible) -> bool:
     return bool(found)
 
 
-def shared_tables(plan: Plan, changed: Collection[Key]) -> dict[Key, set[str]]:
-    """Tables that the target has too and that rolling back each of ``changed`` would drop."""
+def shared_tables(plan: Plan) -> dict[Key, set[str]]:
+    """The tables that the target has too and that unapplying each questionable one drops."""
     applied = plan.held.applied_nodes()
     wanted = tables(plan.wanted.state(plan.wanted.ordered(plan.wanted.graph.nodes)))
     found = {}
-    for key in changed:
+    for key in plan.questionable:
         along = plan.held.descendants([key]) & applied
         unapply = [k for k in plan.unapply if k in along]
         dropped = {loss.table for loss in plan.losses_of(unapply) if not loss.column}

@@ -3,14 +3,14 @@
 import json
 import os
 import re
-import tempfile
-import unicodedata
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from django.core.files import locks
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -23,6 +23,9 @@ FORMAT = 1
 # The snapshot of what was checked out last without a branch. Git allows no branch of this name.
 DETACHED = "HEAD"
 MANAGESTATE_TIME = "updated_at"
+
+# Control characters, which could fool a terminal, line separators and half surrogates.
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 Key = tuple[str, str]
 """App label and name of a migration."""
@@ -88,18 +91,16 @@ class Store:
         Raises SnapshotError when the file is damaged, of a newer format, or not ours.
         """
         data = self._read_json()
-        if data is None:
-            return {}
         if not isinstance(data, dict) or "format" not in data:
             raise self._error("is no snapshot file of django_devtools")
-        if isinstance(data["format"], int) and data["format"] > FORMAT:
+        if type(data["format"]) is int and data["format"] > FORMAT:
             raise self._error(
                 f"has format {data['format']}, and this version reads up to {FORMAT}",
                 "Upgrade django-devtools-kit",
             )
         try:
             return _snapshots_from_json(data)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise self._error(f"is damaged ({error})") from None
 
     def read_managestate(self, name: str) -> dict[str, str] | None:
@@ -132,7 +133,12 @@ class Store:
             branches.update({snapshot.branch: snapshot for snapshot in snapshots})
             if delete is not None:
                 branches.pop(delete, None)
-            self._write({name: found[name] for name in sorted(found) if found[name]})
+            data = _snapshots_to_json({name: found[name] for name in sorted(found) if found[name]})
+            try:
+                _snapshots_from_json(data)
+            except ValueError as error:  # It could not be read again.
+                raise SnapshotError(f"{self.path} can't be written: {error}.") from None
+            self._write(json.dumps(data, indent=1, ensure_ascii=True))
 
     @contextmanager
     def lock(self, name: str, waiting: Any = None) -> Iterator[None]:
@@ -167,7 +173,7 @@ class Store:
         try:
             text = self.path.read_bytes()
         except FileNotFoundError:
-            return None
+            return {"format": FORMAT, "databases": {}}
         except OSError as error:
             raise SnapshotError(f"{self.path} can't be read: {error.strerror}.") from None
         try:
@@ -175,22 +181,20 @@ class Store:
         except (ValueError, RecursionError) as error:
             raise self._error(f"is damaged ({error})") from None
 
-    def _write(self, snapshots: Snapshots) -> None:
+    def _write(self, text: str) -> None:
         path = self.path.resolve()
-        text = json.dumps(_snapshots_to_json(snapshots), indent=1, ensure_ascii=True)
+        # Not by tempfile, which keeps others out: a container's user and the host's may share it.
+        aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(
-                "w", dir=path.parent, prefix=f".{path.name}.", encoding="utf-8", delete=False
-            ) as file:
-                try:
+            try:
+                with aside.open("x", encoding="utf-8") as file:
                     file.write(text + "\n")
                     file.flush()
                     os.fsync(file.fileno())
-                    os.replace(file.name, path)
-                except BaseException:
-                    os.unlink(file.name)
-                    raise
+                aside.replace(path)
+            finally:
+                aside.unlink(missing_ok=True)
         except OSError as error:
             raise SnapshotError(f"{self.path} can't be written: {error.strerror}.") from None
 
@@ -208,25 +212,31 @@ def database_id(connection: BaseDatabaseWrapper) -> str:
     configured = connection.settings_dict
     name = str(configured["NAME"] or "")
     if connection.vendor == "sqlite":
-        return f"sqlite:{name if _in_memory(name) else os.path.realpath(name)}"
+        if _in_memory(name):
+            return f"sqlite:{name}"
+        path = unquote(urlsplit(name).path) if name.startswith("file:") else name
+        return f"sqlite:{os.path.realpath(path)}"
     options = configured.get("OPTIONS") or {}
-    host = configured.get("HOST") or "localhost"
+    # A file of the user's that says what the settings leave open.
+    service = options.get("service") or options.get("read_default_file")
+    host = configured.get("HOST") or service or "localhost"
     if host in ("127.0.0.1", "::1"):
         host = "localhost"
     port = configured.get("PORT") or {"postgresql": 5432, "mysql": 3306}.get(connection.vendor, "")
-    identity = f"{connection.vendor}://{host}:{port}/{name or options.get('service', '')}"
+    identity = f"{connection.vendor}://{host}:{port}/{name}"
     # PostgreSQL: each schema of the search path has a django_migrations of its own.
     search_path = re.search(r"search_path\s*=\s*(\S+)", str(options.get("options", "")))
     return f"{identity}?{search_path[1]}" if search_path else identity
 
 
 def _in_memory(name: str) -> bool:
-    return name == ":memory:" or "mode=memory" in name
+    uri = name.startswith("file:")
+    return name == ":memory:" or (uri and (":memory:" in name or "mode=memory" in name))
 
 
 def check_name(branch: str) -> str:
     """``branch``, if it can name a snapshot. Raises SnapshotError if not."""
-    if not branch.strip() or not _is_line(branch) or len(branch) > 255:
+    if not branch.strip() or not _is_line(branch):
         raise SnapshotError(f"{branch!r} can't name a snapshot: give one line of visible text.")
     return branch
 
@@ -259,6 +269,8 @@ def _records_to_json(records: Mapping[Key, Record]) -> dict[str, dict[str, list[
 
 
 def _snapshots_from_json(data: dict[str, Any]) -> Snapshots:
+    if type(data["format"]) is not int or data["format"] != FORMAT:
+        raise ValueError(f"not a format: {data['format']!a:.60}")
     return {
         database: {
             _text(branch): _from_json(branch, snapshot) for branch, snapshot in branches.items()
@@ -288,8 +300,7 @@ def _records_from_json(data: dict[str, Any]) -> dict[Key, Record]:
 
 
 def _is_line(text: str) -> bool:
-    # No control characters, which could fool a terminal, and no half surrogates.
-    return not any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in text)
+    return not _UNPRINTABLE.search(text)
 
 
 def _text(value: Any) -> str:
@@ -299,7 +310,8 @@ def _text(value: Any) -> str:
 
 
 def _dotted(value: Any) -> str:
-    if not all(part.isidentifier() for part in _text(value).split(".")):
+    # Python imports modules whose names are no identifiers, too.
+    if not all(_text(value).split(".")):
         raise ValueError(f"not a module: {value!a:.60}")
     return _text(value)
 

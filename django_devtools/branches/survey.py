@@ -122,41 +122,41 @@ def survey(
 
 
 def snapshot_of(
-    found: Survey, branch: str, everything: bool = False, accept: bool = False
-) -> tuple[Snapshot, dict[str, bytes], list[Key]]:
+    found: Survey,
+    branch: str,
+    rows: Mapping[Key, str],
+    states: Mapping[Key, State],
+    accept: bool = False,
+) -> tuple[Snapshot, dict[str, bytes]]:
     """
-    A snapshot of what ``branch`` has applied, the texts to keep, and what was left out.
+    A snapshot of ``rows`` but for the phantoms among them, and the texts to keep, by blob id.
 
-    Phantoms are left out unless ``everything`` is wanted. What was recorded when a migration was
-    applied stays, whatever the file says now, unless ``accept`` takes the new text for it.
+    What was recorded when a migration was applied stays, whatever the file says now, unless
+    ``accept`` takes the new text for it.
     """
-    repository = found.history.repository
-    states = found.states()
+    repository, past = found.history.repository, found.target.past
     applied: dict[Key, Record] = {}
     obsolete: dict[Key, Record] = {}
     packages: dict[str, str] = {}
     texts: dict[str, bytes] = {}
-    left_out = []
-    for key, at in found.rows.items():
-        if states[key] is State.PHANTOM and not everything:
-            left_out.append(key)
+    for key, at in rows.items():
+        if states[key] is State.PHANTOM:
             continue
-        shared = key in found.target.code.migrations
-        source = found.wanted_source(key) if accept and shared else found.held_source(key)
-        blob = None
-        if source and repository:
-            blob = repository.blob_id(source.content)
-            texts[blob] = source.content
+        old = found.history.record(key, at)
+        accepted = accept and key in found.target.code.migrations
+        again = key in found.rows and found.rows[key] != at
+        source = found.wanted_source(key) if accepted or again else found.held_source(key)
+        blob = old.blob if old and not accepted else None
         if source:
             packages[key[0]] = source.package
-        old = found.history.record(key, at)
-        if old and not (accept and shared):
-            blob = old.blob or blob
+            if blob is None and repository:
+                blob = repository.blob_id(source.content)
+                texts[blob] = source.content
         (obsolete if states[key] is State.OBSOLETE else applied)[key] = Record(blob, at)
-    commit = repository.commit() if repository else None
-    if branch == found.target.past.branch or branch == DETACHED:
-        commit = found.target.past.commit
-    return Snapshot(branch, commit, now(), packages, applied, obsolete), texts, left_out
+    commit = past.commit
+    if branch not in (past.branch, DETACHED):
+        commit = repository.commit() if repository else None
+    return Snapshot(branch, commit, now(), packages, applied, obsolete), texts
 
 
 def _iso(moment: datetime) -> str:

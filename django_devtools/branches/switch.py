@@ -20,10 +20,10 @@ from .executor import Executor, with_empty_reverses
 from .git import Repository
 from .journal import Entry, Journal
 from .loader import Code, Graph, Source, load
-from .plan import Irreversible, Plan, make_plan, shared_tables
+from .plan import Irreversible, Plan, State, make_plan, shared_tables
 from .progress import Progress
 from .snapshot import DETACHED, Key, Store, database_id
-from .survey import Survey, snapshot_of, survey
+from .survey import Survey, read_rows, snapshot_of, survey
 
 
 class SwitchError(Exception):
@@ -84,6 +84,9 @@ class Switch:
             return
         if self.plan.lost:
             raise SwitchError(_lost(self.plan.lost, self.place.repository))
+        remade = [key for key in self.plan.left if key in self.survey.traces]
+        if remade:
+            raise SwitchError(_remade(remade))
         foreign = self._needs_child(self.plan.unapply, self.survey.unusable)
         if foreign:
             self.findings = self._inspect(foreign)
@@ -122,15 +125,24 @@ class Switch:
             self.check()
         if self.plan:
             self._migrate(self.plan, progress, interactive)
-            self.look()
-        self.remember()
+        self._remember()
 
-    def remember(self) -> None:
+    def _remember(self) -> None:
         """Write the snapshot of what the database now holds."""
-        past = self.survey.target.past
-        if self.survey.target.only_apps is not None:
+        target = self.survey.target
+        if target.only_apps is not None:
             return
-        snapshot, texts, _ = snapshot_of(self.survey, past.branch or DETACHED)
+        rows = read_rows(self.connection)
+        kept = {*self.plan.kept, *self.plan.left} if self.plan is not None else set()
+        states = {
+            key: State.APPLIED
+            if key in target.code.migrations
+            else State.PHANTOM
+            if key in kept
+            else State.OBSOLETE
+            for key in rows
+        }
+        snapshot, texts = snapshot_of(self.survey, target.past.branch or DETACHED, rows, states)
         if self.place.repository:
             self.place.repository.keep(texts)
         self.place.store.update(database_id(self.connection), [snapshot])
@@ -140,12 +152,11 @@ class Switch:
         facts = self.survey.facts(rerun)
         policy, roll_back_shared = self.options.irreversible, self.options.roll_back_shared
         plan = make_plan(facts, policy, roll_back_shared)
-        changed = (self.survey.changed | rerun) & set(plan.unapply)
-        if roll_back_shared or not changed:
+        if roll_back_shared or not plan.questionable:
             return plan
         leave = {
             key
-            for key, tables in shared_tables(plan, changed).items()
+            for key, tables in shared_tables(plan).items()
             if any(self.rows(Loss(key, key, table)) for table in tables)
         }
         return make_plan(facts, policy, leave=leave) if leave else plan
@@ -158,14 +169,13 @@ class Switch:
         executor = self._executor(plan.held, self.survey.held_source, progress)
         executor.recorder.ensure_schema()
         in_child = bool(self._needs_child(plan.unapply, self.survey.unusable))
-        upwards = [] if in_child else plan.unapply[::-1]
-        states, before = executor.states_before(plan.remaining, upwards)
-        base = states[upwards[0]] if upwards else before
-        self._send_pre_migrate(plan, before, progress, interactive)
+        ahead = executor.ahead(plan.remaining, [] if in_child else plan.unapply[::-1])
+        self._send_pre_migrate(plan, ahead.state, progress, interactive)
+        base = ahead.state
         if in_child:
             self._run_child(plan.unapply, plan.held, progress, backwards=True)
         else:
-            executor.unapply(states, plan.unapply)
+            base = executor.unapply(ahead, plan.unapply)
         for key in plan.forget:
             progress.line(f"  Forgetting {key[0]}.{key[1]}...")
         for key in plan.record:
@@ -201,9 +211,9 @@ class Switch:
         held[entry.key] = with_empty_reverses(load(entry.key, source))
         rows = dict.fromkeys([*self.survey.rows, entry.key])
         graph = Graph(held, list(rows), self.place.disk.unmigrated_apps)
-        before = graph.applied_nodes() - graph.descendants([entry.key])
+        before = graph.ordered(graph.applied_nodes() - graph.descendants([entry.key]), rows)
         executor = Executor(self.connection, graph, lambda key: source, progress)
-        executor.resume(entry, graph.state(graph.ordered(before, rows)))
+        executor.resume(entry, executor.ahead(before, [entry.key] if entry.backwards else []))
         executor.journal.drop()
 
     def _needs_child(self, keys: Collection[Key], unusable: Collection[Key]) -> list[Key]:
@@ -329,6 +339,15 @@ def _lost(keys: Collection[Key], repository: Repository | None) -> str:
         f"The source of {names} was not found: not on disk, not in a snapshot, not in the git "
         f"history of any ref{fetch}. Put the file back or fetch the branch that has it, or leave "
         "it applied with --irreversible=keep."
+    )
+
+
+def _remade(keys: Collection[Key]) -> str:
+    names = ", ".join(f"{app}.{name}" for app, name in keys)
+    return (
+        f"{names} was deleted and made anew, and unapplying it would empty tables that the target "
+        "has, too. If their rows may go: --roll-back-shared. If the database is right as it is: "
+        "`manage.py migrate --fake` and `manage.py migrate --prune`."
     )
 
 

@@ -135,8 +135,7 @@ def _from_snapshot(snapshot: Snapshot, history: History, rows: Mapping[Key, str]
         assert past.commit
         newer = [key for key in rows if key not in sources]
         if newer:
-            tip = _tree_sources(repository, past.commit, history)
-            sources |= {key: tip[key] for key in newer if key in tip}
+            sources |= _tree_sources(repository, past.commit, history, set(newer))
     return _target(f"branch {snapshot.branch}", past, sources, disk)
 
 
@@ -161,7 +160,7 @@ def _target(title: str, past: Past, sources: Mapping[Key, Source | None], disk: 
 
 
 def _tree_sources(
-    repository: Repository, commit: str, history: History
+    repository: Repository, commit: str, history: History, only: set[Key] | None = None
 ) -> dict[Key, Source | None]:
     """The migrations of ``commit``; those of installed packages as they are on disk."""
     disk = history.disk
@@ -175,15 +174,21 @@ def _tree_sources(
     }
     files = repository.files(commit)
     foreign = _foreign_apps(repository, commit, set(files), set(directories))
-    blobs: dict[Key, tuple[PurePosixPath, str]] = {}
+    changed: dict[Key, tuple[PurePosixPath, str]] = {}
     for path, blob in files.items():
         label = directories.get(str(path.parent)) or foreign.get(path.parent)
         if label and path.stem[0] not in "_~":
-            blobs[label, path.stem] = (path, blob)
-    contents = repository.contents(blob for _, blob in blobs.values())
-    for (app, name), (path, blob) in blobs.items():
-        module = history.module(path)
-        found[app, name] = Source(module, contents[blob], "history", None, commit)
+            key = (label, path.stem)
+            on_disk = disk.source(key) if key in disk.migrations else None
+            found[key] = on_disk
+            if on_disk is None or repository.blob_id(on_disk.content) != blob:
+                changed[key] = (path, blob)
+    if only is not None:
+        found = {key: found[key] for key in found.keys() & only}
+        changed = {key: changed[key] for key in changed.keys() & only}
+    contents = repository.contents(blob for _, blob in changed.values())
+    for key, (path, blob) in changed.items():
+        found[key] = Source(history.module(path), contents[blob], "history", None, commit)
     return found
 
 

@@ -1,4 +1,17 @@
-from tests.branches.shop import add_colour, columns, make_shop, make_shop_with_feature, tables
+"""Walks between branches, before and after ``git checkout``."""
+
+from pathlib import Path
+
+from tests.branches.shop import (
+    COLOUR,
+    ID,
+    PRODUCT,
+    add_colour,
+    columns,
+    make_shop,
+    make_shop_with_feature,
+    tables,
+)
 from tests.project import Project
 
 
@@ -13,7 +26,7 @@ def test_after_checkout_from_a_snapshot(project: Project) -> None:
     assert "  Unapplying shop.0003_colour... OK" in output
     assert columns(project) == {"id", "name"}
     project.assert_in_step()
-    assert "Nothing to do" in project.switch()
+    assert "Nothing to do: database 'default' is in step with branch main." in project.switch()
 
 
 def test_after_checkout_from_git_history(project: Project) -> None:
@@ -26,13 +39,366 @@ def test_after_checkout_from_git_history(project: Project) -> None:
     project.assert_in_step()
 
 
-def test_before_checkout_to_a_ref_and_back(project: Project) -> None:
+def test_after_checkout_of_a_branch_that_was_deleted(sqlite_project: Project) -> None:
+    project = sqlite_project
     make_shop_with_feature(project)
+    project.checkout("main")
+    project.git("branch", "-D", "feature")
+
+    project.switch()
+
+    project.assert_in_step()
+
+
+def test_before_checkout_to_refs_and_back(project: Project) -> None:
+    make_shop_with_feature(project)
+
     project.switch("main")
     assert columns(project) == {"id", "name"}
     project.checkout("main")
     project.assert_in_step()
+
     project.switch("feature")
     assert columns(project) == {"id", "name", "colour"}
     project.checkout("feature")
     project.assert_in_step()
+
+
+def test_before_checkout_to_snapshots_and_back(sqlite_project: Project) -> None:
+    project = sqlite_project
+    make_shop(project)
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+    project.checkout("-b", "feature")
+    add_colour(project)
+    project.commit()
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+
+    project.switch("main")
+    assert columns(project) == {"id", "name"}
+    project.switch("feature")
+    assert columns(project) == {"id", "name", "colour"}
+    project.assert_in_step()
+
+
+def test_to_a_tag_and_to_a_commit_without_a_name(sqlite_project: Project) -> None:
+    project = sqlite_project
+    make_shop(project)
+    project.git("tag", "v1")
+    add_colour(project)
+    project.commit()
+    project.manage("migrate")
+
+    project.switch("v1")
+    assert columns(project) == {"id", "name"}
+    project.checkout("v1")
+    project.assert_in_step()
+    project.checkout("main")
+    project.switch()
+    assert columns(project) == {"id", "name", "colour"}
+    project.switch("HEAD~1")
+    assert columns(project) == {"id", "name"}
+
+
+def test_a_snapshot_that_its_branch_has_outgrown_rolls_nothing_of_it_back(
+    sqlite_project: Project,
+) -> None:
+    project = sqlite_project
+    make_shop(project)
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+    add_colour(project)
+    project.commit()
+    project.manage("migrate")
+
+    assert "Nothing to do" in project.switch("main")
+
+
+def test_no_such_target(sqlite_project: Project) -> None:
+    make_shop_with_feature(sqlite_project)
+    result = sqlite_project.manage("migrations_switch", "nowhere", status=1)
+    assert result.stderr.strip() == (
+        "CommandError: 'nowhere' is neither a branch that has a snapshot in this database (these "
+        "have: none) nor a git ref. `git branch --all` lists the branches, and "
+        "`manage.py migrations_snapshot --list` the snapshots."
+    )
+
+
+def test_an_untracked_migration_is_part_of_the_checkout(sqlite_project: Project) -> None:
+    project = sqlite_project
+    make_shop(project)
+    add_colour(project)
+    project.manage("migrate")
+
+    assert "Nothing to do" in project.switch()
+    assert "(file)" in project.switch("main", "--plan")
+    project.switch("main")
+    assert columns(project) == {"id", "name"}
+
+
+def test_the_file_was_edited_after_it_was_applied(sqlite_project: Project) -> None:
+    project = sqlite_project
+    make_shop(project)
+    add_colour(project)
+    project.manage("migrate")
+    project.manage("migrations_snapshot", "mine")
+    file = project.path / "shop/migrations/0003_colour.py"
+    file.write_text(file.read_text().replace("colour", "size"))
+
+    project.switch("main")
+
+    assert columns(project) == {"id", "name"}
+
+
+def test_a_source_that_is_nowhere(sqlite_project: Project) -> None:
+    project = sqlite_project
+    make_shop(project)
+    add_colour(project)
+    project.manage("migrate")
+    project.git("checkout", "--", ".")
+    project.remove("shop/migrations/0003_colour.py")
+
+    result = project.manage("migrations_switch", status=1)
+
+    assert result.stderr.strip() == (
+        "CommandError: The source of shop.0003_colour was not found: not on disk, not in a "
+        "snapshot, not in the git history of any ref. Put the file back or fetch the branch that "
+        "has it, or leave it applied with --irreversible=keep."
+    )
+    result = project.manage("migrations_switch", "--irreversible=keep")
+    assert "shop.0003_colour was left applied" in result.stderr
+    assert "colour" in columns(project)
+
+
+def test_pending_ones_are_applied_in_the_same_run(project: Project) -> None:
+    make_shop_with_feature(project)
+    project.checkout("main")
+    project.models("shop", PRODUCT + "    price = models.IntegerField(null=True)\n")
+    project.migration(
+        "shop",
+        "0003_price",
+        'migrations.AddField("product", "price", models.IntegerField(null=True)),',
+        [("shop", "0002_longer_name")],
+    )
+    project.commit()
+
+    output = project.switch()
+
+    assert output.index("Unapplying shop.0003_colour") < output.index("Applying shop.0003_price")
+    assert columns(project) == {"id", "name", "price"}
+    project.assert_in_step()
+
+
+REVIEW = """\
+class Review(models.Model):
+    product = models.ForeignKey("shop.Product", models.CASCADE)
+    tags = models.ManyToManyField("shop.Product", related_name="+")
+"""
+
+
+def add_reviews(project: Project) -> None:
+    project.app("reviews", REVIEW)
+    project.migration(
+        "reviews",
+        "0001_initial",
+        f"""
+        migrations.CreateModel("Review", [
+            {ID}
+            ("product", models.ForeignKey("shop.Product", models.CASCADE)),
+            ("tags", models.ManyToManyField("shop.Product", related_name="+")),
+        ]),
+        """,
+        [("shop", "0002_longer_name")],
+    )
+
+
+def test_an_app_that_only_the_other_branch_has(project: Project) -> None:
+    make_shop(project)
+    project.checkout("-b", "feature")
+    add_reviews(project)
+    project.commit()
+    project.manage("migrate")
+
+    project.checkout("main")
+    project.switch()
+    assert not {"reviews_review", "reviews_review_tags"} & tables(project)
+    project.assert_in_step()
+
+    project.switch("feature")
+    assert {"reviews_review", "reviews_review_tags"} <= tables(project)
+    project.checkout("feature")
+    project.assert_in_step()
+
+
+def test_an_app_with_a_label_of_its_own_that_only_the_other_branch_has(
+    sqlite_project: Project,
+) -> None:
+    project = sqlite_project
+    make_shop(project)
+    project.checkout("-b", "feature")
+    add_reviews(project)
+    project.write(
+        "reviews/apps.py",
+        """
+        from django.apps import AppConfig
+
+        class ReviewsConfig(AppConfig):
+            name = "reviews"
+            label = "opinions"
+        """,
+    )
+    project.commit()
+    project.manage("migrate")
+
+    project.checkout("main")
+    project.switch()
+    assert "opinions_review" not in tables(project)
+    project.switch("feature")
+    assert "opinions_review" in tables(project)
+    project.checkout("feature")
+    project.assert_in_step()
+
+
+def test_the_row_of_an_app_whose_package_left_no_trace_is_left_alone(
+    sqlite_project: Project,
+) -> None:
+    project = sqlite_project
+    make_shop(project)
+    project.manage("migrate")
+    project.python(
+        """
+        from django.db import connection
+        from django.db.migrations.recorder import MigrationRecorder
+        MigrationRecorder(connection).record_applied("comments", "0001_initial")
+        """
+    )
+    assert project.states() == {"comments.0001_initial": "obsolete"}
+    assert "Nothing to do" in project.switch()
+
+
+def test_a_virtual_environment_inside_the_repository_is_no_part_of_it(
+    sqlite_project: Project,
+) -> None:
+    project = sqlite_project
+    install_package(project, project.path / "env", "0001_initial")
+    project.write(".gitignore", "*.sqlite3\nenv\n")
+    make_shop(project)
+    project.settings('INSTALLED_APPS += ["package"]')
+    project.commit()
+    project.manage("migrate")
+    project.commit("Another")
+
+    assert "Nothing to do" in project.switch("HEAD~1")
+
+
+def install_package(project: Project, directory: Path, *names: str) -> None:
+    """A package from elsewhere, with these migrations."""
+    package = Project(directory, {}, project.zygote)
+    package.write("package/__init__.py", "")
+    package.write("package/migrations/__init__.py", "")
+    fields = "".join(f"    f{index} = models.IntegerField(null=True)\n" for index in range(len(names)))
+    package.models("package", "class Thing(models.Model):\n" + fields)
+    for file in (directory / "package/migrations").glob("0*.py"):
+        file.unlink()
+    package.migration(
+        "package",
+        names[0],
+        f"""
+        migrations.CreateModel("Thing", [
+            {ID} ("f0", models.IntegerField(null=True)),
+        ]),
+        """,
+    )
+    for index, (parent, name) in enumerate(zip(names, names[1:], strict=False), 1):
+        package.migration(
+            "package",
+            name,
+            f'migrations.AddField("thing", "f{index}", models.IntegerField(null=True)),',
+            [("package", parent)],
+        )
+    paths = [*project.environment.get("PYTHONPATH", "").split(":"), str(directory)]
+    paths += [str(Path(__file__).parents[2])]
+    project.environment["PYTHONPATH"] = ":".join(dict.fromkeys(filter(None, paths)))
+
+
+def test_a_package_that_one_branch_upgrades(project: Project, tmp_path: Path) -> None:
+    make_shop(project)
+    install_package(project, tmp_path / "site-packages", "0001_initial", "0002_f1")
+    project.settings('INSTALLED_APPS += ["package"]')
+    project.commit("Package")
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+    project.checkout("-b", "upgrade")
+    names = ("0001_initial", "0002_f1", "0003_f2", "0004_f3")
+    install_package(project, tmp_path / "site-packages", *names)
+    project.commit("Upgrade")
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+
+    project.checkout("main")
+    install_package(project, tmp_path / "site-packages", "0001_initial", "0002_f1")
+    project.switch()
+    assert columns(project, "package_thing") == {"id", "f0", "f1"}
+    project.assert_in_step()
+
+    project.checkout("upgrade")
+    install_package(project, tmp_path / "site-packages", *names)
+    project.switch()
+    assert columns(project, "package_thing") == {"id", "f0", "f1", "f2", "f3"}
+    project.assert_in_step()
+
+
+def test_two_heads_and_their_merge(project: Project) -> None:
+    make_shop(project)
+    project.checkout("-b", "merge")
+    add_colour(project, "0003_colour")
+    project.migration(
+        "shop",
+        "0003_price",
+        'migrations.AddField("product", "price", models.IntegerField(null=True)),',
+        [("shop", "0002_longer_name")],
+    )
+    project.models("shop", PRODUCT + COLOUR + "    price = models.IntegerField(null=True)\n")
+    project.commit("Two heads")
+    project.migration(
+        "shop", "0004_merge", "", [("shop", "0003_colour"), ("shop", "0003_price")]
+    )
+    project.commit("Merge")
+    project.manage("migrate")
+
+    project.checkout("main")
+    project.switch()
+    assert columns(project) == {"id", "name"}
+    project.assert_in_step()
+    project.switch("merge~1")
+    assert columns(project) == {"id", "name", "colour", "price"}
+    project.checkout("merge")
+    project.switch()
+    project.assert_in_step()
+
+
+def test_below_the_top_of_the_repository_and_with_spaces(make_project) -> None:  # type: ignore[no-untyped-def]
+    project = make_project("a repository/the back end", git=False)
+    top = Project(project.path.parent, project.databases, project.zygote)
+    top.git("init", "--quiet", "--initial-branch=main")
+    make_shop_with_feature(project)
+    project.checkout("main")
+
+    project.switch()
+
+    project.assert_in_step()
+    project.switch("feature")
+    assert "colour" in columns(project)
+
+
+def test_rows_that_are_obsolete_do_not_hide_what_is_pending(sqlite_project: Project) -> None:
+    project = sqlite_project
+    make_shop(project)
+    project.manage("migrate")
+    project.checkout("-b", "feature")
+    add_colour(project)
+    project.commit()
+    assert project.states() == {"shop.0003_colour": "pending"}
+    project.switch()
+    assert project.states() == {}

@@ -6,6 +6,7 @@ from django.core.management.base import CommandError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django_extensions.management.utils import signalcommand
 
+from django_devtools.branches.plan import State
 from django_devtools.branches.snapshot import Snapshot, check_name, database_id
 from django_devtools.branches.survey import snapshot_of, survey
 from django_devtools.branches.switch import Place
@@ -59,9 +60,13 @@ class Command(BranchesCommand):
         current = place.repository.branch() if place.repository else None
         branch = check_name(options["branch"] or current or _no_name(place))
         found = survey(connection, place.repository, place.store, place.disk)
-        snapshot, texts, left_out = snapshot_of(
-            found, branch, everything=branch != current, accept=options["accept"]
-        )
+        states = found.states()
+        left_out = [key for key, state in states.items() if state is State.PHANTOM]
+        if branch != current:
+            # The name was given by hand: it is for all that is applied.
+            states = {**states, **dict.fromkeys(left_out, State.APPLIED)}
+            left_out = []
+        snapshot, texts = snapshot_of(found, branch, found.rows, states, options["accept"])
         if place.repository:
             place.repository.keep(texts)
         else:

@@ -124,18 +124,18 @@ class Command(BranchesCommand):
                 + (_summary(switch.plan) if switch.plan else "")
             )
             self._write(self.style.MIGRATE_HEADING("Running migrations:"))
+            plan = switch.plan
             switch.run(progress, self.interactive)
+            self._report(switch, plan)
         else:
             self._write(f"Nothing to do: {name} is in step with {switch.survey.target.title}.")
-            switch.remember()
-        self._report(switch)
+            self._report(switch, switch.plan)
 
-    def _report(self, switch: Switch) -> None:
+    def _report(self, switch: Switch, plan: Plan | None) -> None:
         """What was seen and left alone."""
-        plan = switch.plan
-        for key in plan.kept if plan else ():
+        for key in plan.kept if plan is not None else ():
             self._notice(f"{_name(key)} was left applied: it can't be unapplied.")
-        for key, along in (plan.left if plan else {}).items():
+        for key, along in (plan.left if plan is not None else {}).items():
             what = f"{_names(along)}, which both sides have" if along else "rows both sides share"
             self._notice(
                 f"{_name(key)} was changed since it was applied, and left as it is: rolling it "
@@ -156,14 +156,14 @@ class Command(BranchesCommand):
             self.stdout.write(f"  Finish {_name(switch.interrupted.key)}, which was interrupted")
         if not switch:
             self.stdout.write("  No planned migration operations.")
-        if plan:
+        if plan is not None:
             self._show_steps(switch, plan)
             self._show_losses(switch)
             for key in plan.lost:
                 self._notice(f"{_name(key)}: its source was not found, and it can't be unapplied.")
             for key in plan.irreversible:
                 self._notice(f"{_name(key)} can't be unapplied: it has no reverse.")
-        self._report(switch)
+        self._report(switch, plan)
 
     def _show_steps(self, switch: Switch, plan: Plan) -> None:
         survey = switch.survey
@@ -201,7 +201,7 @@ class Command(BranchesCommand):
             self.stdout.write(f"    {_loss(loss, rows)}")
 
     def _agrees_to_shared(self, switches: list[Switch]) -> bool:
-        left = {key: a for s in switches if s.plan for key, a in s.plan.left.items()}
+        left = {key: a for s in switches if s.plan is not None for key, a in s.plan.left.items()}
         if not left:
             return False
         self.stdout.write("Changed since they were applied:")

@@ -1,0 +1,362 @@
+"""A switch that is killed anywhere is finished by the next one."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.branches.histories import from_nothing, observe
+from tests.branches.shop import ID
+from tests.databases import MAKERS, Configuration
+from tests.project import Project
+
+STRIDE = {"quick": 23, "default": 7, "thorough": 1}[
+    os.environ.get("HYPOTHESIS_PROFILE", "default")
+]
+"""Of all the points to kill at, every how many-th is taken."""
+
+KILLER = """\
+import json
+import os
+import signal
+
+from django.db.backends.signals import connection_created
+
+KILL_AT = json.loads(os.environ.get("KILL_AT", "null"))
+LOG = os.environ.get("STATEMENT_LOG")
+count = 0
+
+
+def execute(run, sql, params, many, context):
+    global count
+    count += 1
+    kill(count, "before")
+    if LOG:
+        with open(LOG, "a") as log:
+            log.write(json.dumps(str(sql)) + "\\n")
+    try:
+        return run(sql, params, many, context)
+    finally:
+        kill(count, "after")
+
+
+def kill(*point):
+    if KILL_AT == list(point):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def install(connection, **kwargs):
+    # The first of all wrappers is the outermost: others may replace a statement.
+    if execute not in connection.execute_wrappers:
+        connection.execute_wrappers.insert(0, execute)
+
+
+connection_created.connect(install)
+"""
+
+PRODUCT = """\
+    {name} = models.CharField(max_length={length})
+    legacy = models.IntegerField({legacy})
+"""
+MODELS_ON_FEATURE = {
+    "shop": """\
+        class Label(models.Model):
+            text = models.CharField(max_length=20, unique=True)
+
+        class Product(models.Model):
+            title = models.CharField(max_length=80)
+            stock = models.IntegerField(default=0)
+            code = models.CharField(max_length=20, null=True, unique=True)
+            labels = models.ManyToManyField(Label)
+
+            class Meta:
+                indexes = [models.Index(fields=["stock"], name="ix_stock")]
+
+        class Review(models.Model):
+            product = models.ForeignKey(Product, models.CASCADE)
+            author = models.ForeignKey("crm.Customer", models.CASCADE, null=True)
+
+            class Meta:
+                constraints = [
+                    models.UniqueConstraint(fields=["product", "author"], name="uq_review"),
+                ]
+        """,
+    "crm": """\
+        class Customer(models.Model):
+            name = models.CharField(max_length=40, db_index=True)
+            age = models.IntegerField(default=0)
+            favourite = models.ForeignKey("shop.Product", models.SET_NULL, null=True)
+
+            class Meta:
+                constraints = [models.UniqueConstraint(fields=["name"], name="uq_name")]
+        """,
+}
+RESTOCK = """
+def move(by):
+    def run(apps, schema_editor):
+        # Not to be run twice: it counts.
+        apps.get_model("shop", "Product").objects.update(stock=models.F("stock") + by)
+    return run
+"""
+
+
+def make_branches(project: Project) -> None:
+    """Main with rows; and feature, with one migration of each kind that could break in two."""
+    project.write("config/killer.py", KILLER)
+    project.settings("from config import killer")
+    _make_main(project)
+    project.manage("migrate")
+    project.python(
+        """
+        from crm.models import Customer
+        from shop.models import Product
+        Product.objects.bulk_create(Product(name=name) for name in ("cup", "jug", "mug"))
+        Customer.objects.create(name="Ada")
+        """
+    )
+    project.checkout("-b", "feature")
+    _make_feature(project)
+    project.checkout("main")
+
+
+def _make_main(project: Project) -> None:
+    project.app(
+        "shop",
+        """\
+        class Product(models.Model):
+            name = models.CharField(max_length=40)
+            legacy = models.IntegerField(null=True)
+        """,
+    )
+    name, legacy = "models.CharField(max_length=40)", "models.IntegerField(null=True)"
+    project.migration(
+        "shop",
+        "0001_initial",
+        f'migrations.CreateModel("Product", [{ID} ("name", {name}), ("legacy", {legacy})])',
+    )
+    project.app(
+        "crm",
+        """\
+        class Customer(models.Model):
+            name = models.CharField(max_length=40)
+            age = models.IntegerField(null=True)
+        """,
+    )
+    age = "models.IntegerField(null=True)"
+    project.migration(
+        "crm",
+        "0001_initial",
+        f'migrations.CreateModel("Customer", [{ID} ("name", {name}), ("age", {age})])',
+    )
+    project.commit("Shop")
+
+
+def _make_feature(project: Project) -> None:
+    for app, text in MODELS_ON_FEATURE.items():
+        project.models(app, text)
+    project.migration(
+        "shop",
+        "0002_stock",
+        """
+        migrations.AddField("product", "stock", models.IntegerField(default=0)),
+        migrations.AddField(
+            "product", "code", models.CharField(max_length=20, null=True, unique=True)
+        ),
+        migrations.AddIndex("product", models.Index(fields=["stock"], name="ix_stock")),
+        """,
+        [("shop", "0001_initial")],
+    )
+    project.migration(
+        "shop",
+        "0003_restock",
+        "migrations.RunPython(move(by=1), move(by=-1)),",
+        [("shop", "0002_stock")],
+        before=RESTOCK,
+    )
+    project.migration(
+        "shop",
+        "0004_review",
+        f"""
+        migrations.CreateModel(
+            "Tag", [{ID} ("text", models.CharField(max_length=20, unique=True))]
+        ),
+        migrations.AddField("product", "tags", models.ManyToManyField("shop.tag")),
+        migrations.CreateModel("Review", [
+            {ID}
+            ("product", models.ForeignKey("shop.product", models.CASCADE)),
+            ("author", models.ForeignKey("crm.customer", models.CASCADE, null=True)),
+        ]),
+        migrations.AddConstraint("review", models.UniqueConstraint(
+            fields=["product", "author"], name="uq_review",
+        )),
+        """,
+        [("shop", "0003_restock"), ("crm", "0001_initial")],
+    )
+    project.migration(
+        "shop",
+        "0005_rename",
+        """
+        migrations.RenameField("product", "name", "title"),
+        migrations.AlterField("product", "title", models.CharField(max_length=80)),
+        migrations.RemoveField("product", "legacy"),
+        migrations.RenameModel("Tag", "Label"),
+        migrations.RenameField("product", "tags", "labels"),
+        """,
+        [("shop", "0004_review")],
+    )
+    project.migration(
+        "crm",
+        "0002_favourite",
+        """
+        migrations.AddField("customer", "favourite", models.ForeignKey(
+            "shop.product", models.SET_NULL, null=True,
+        )),
+        migrations.AlterField(
+            "customer", "name", models.CharField(max_length=40, db_index=True)
+        ),
+        """,
+        [("crm", "0001_initial"), ("shop", "0001_initial")],
+        body="atomic = False",
+    )
+    project.migration(
+        "crm",
+        "0003_unique",
+        """
+        migrations.AddConstraint("customer", models.UniqueConstraint(
+            fields=["name"], name="uq_name",
+        )),
+        migrations.AlterField("customer", "age", models.IntegerField(default=0)),
+        """,
+        [("crm", "0002_favourite")],
+    )
+    project.commit("Feature")
+
+
+ROWS = """
+import json
+from django.apps import apps
+models = [apps.get_model("shop", "Product"), apps.get_model("crm", "Customer")]
+print(json.dumps([list(model.objects.order_by("pk").values()) for model in models]))
+"""
+
+
+@dataclass(frozen=True)
+class Point:
+    """Before or after the n-th statement of a run."""
+
+    number: int
+    when: str
+    statement: str
+
+    def __str__(self) -> str:
+        return f"killed {self.when} statement {self.number}: {self.statement}"
+
+    def environment(self) -> dict[str, str]:
+        return {"KILL_AT": json.dumps([self.number, self.when])}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A project, and what its database should look like on each of its branches."""
+
+    project: Project
+    make_database: Callable[[], Configuration]
+    schemas: dict[str, Any]
+    rows: dict[str, Any]
+
+    def observed(self) -> tuple[Any, Any]:
+        return observe(self.project), json.loads(self.project.python(ROWS))
+
+    def expected(self, branch: str) -> tuple[Any, Any]:
+        return self.schemas[branch], self.rows[branch]
+
+    def go(self, branch: str) -> None:
+        """Go to a branch without any incident."""
+        self.project.checkout(branch)
+        self.project.switch()
+
+    def points(self, branch: str, directory: Path) -> list[Point]:
+        """
+        Where the switch to ``branch`` can be killed; makes it.
+
+        Between two statements that only read, nothing changes: only the first of them counts.
+        """
+        log = directory / f"statements-{branch}"
+        self.project.checkout(branch)
+        with with_environment(self.project, {"STATEMENT_LOG": str(log)}):
+            self.project.switch()
+        points, wrote = [], False
+        for number, line in enumerate(log.read_text().splitlines(), 1):
+            statement = json.loads(line)
+            writes = not statement.lstrip().upper().startswith(("SELECT", "SHOW", "PRAGMA"))
+            if writes or wrote:
+                points.append(Point(number, "before", statement))
+            if writes:
+                points.append(Point(number, "after", statement))
+            wrote = writes
+        return points
+
+    def kill(self, point: Point) -> None:
+        """Run a switch to its sudden end."""
+        with with_environment(self.project, point.environment()):
+            result = self.project.manage("migrations_switch", "--no-input", status=None)
+        assert result.status == -9, result.stdout + result.stderr
+
+    def failure(self, branch: str) -> str | None:
+        """What went wrong when the switch to ``branch`` was run again; None as it should be."""
+        self.project.checkout(branch)
+        result = self.project.manage("migrations_switch", "--no-input", status=None)
+        if result.status:
+            return result.stderr.strip().splitlines()[-1]
+        if self.observed() != self.expected(branch):
+            return f"the database differs: {differences(self.observed(), self.expected(branch))}"
+        return None
+
+
+@contextmanager
+def with_environment(project: Project, environment: dict[str, str]) -> Iterator[None]:
+    project.environment.update(environment)
+    yield
+    for name in environment:
+        del project.environment[name]
+
+
+def differences(found: tuple[Any, Any], wanted: tuple[Any, Any]) -> str:
+    """The parts that differ, for the reader of a failed test."""
+    parts = []
+    for name in found[0]:
+        one, other = found[0][name], wanted[0][name]
+        if name == "schema":
+            tables = [t for t in {*one, *other} if one.get(t) != other.get(t)]
+            parts += [f"{t}: {one.get(t)} != {other.get(t)}" for t in sorted(tables)]
+        elif one != other:
+            parts.append(f"{name}: {one} != {other}")
+    if found[1] != wanted[1]:
+        parts.append(f"rows: {found[1]} != {wanted[1]}")
+    return "; ".join(parts)
+
+
+@pytest.fixture(params=list(MAKERS))
+def scene(
+    request: pytest.FixtureRequest,
+    make_database: Callable[[str], Configuration],
+    make_project: Callable[..., Project],
+) -> Scene:
+    """The database is in step with main, was on feature before, and has rows."""
+    make = lambda: make_database(request.param)  # noqa: E731
+    project = make_project(default=make())
+    make_branches(project)
+    schemas, rows = {}, {}
+    for branch in ("feature", "main"):
+        project.checkout(branch)
+        schemas[branch] = from_nothing(project, make())
+        project.switch()
+        rows[branch] = json.loads(project.python(ROWS))
+    assert [row["stock"] for row in rows["feature"][0]] == [1, 1, 1]
+    assert [row["name"] for row in rows["main"][0]] == ["cup", "jug", "mug"]
+    return Scene(project, make, schemas, rows)

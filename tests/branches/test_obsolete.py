@@ -1,0 +1,308 @@
+"""Rows that look like phantoms and are not, and the opposite."""
+
+import pytest
+
+from tests.branches.shop import ID, PRODUCT, add_colour, columns, make_shop, tables
+from tests.branches.test_switch import install_package
+from tests.project import Project
+
+SQUASHED = f"""
+migrations.CreateModel("Product", [
+    {ID}
+    ("name", models.CharField(max_length=50)),
+]),
+"""
+REPLACES = 'replaces = [("shop", "0001_initial"), ("shop", "0002_longer_name")]'
+
+
+def add_row(project: Project) -> None:
+    project.python('from shop.models import Product; Product.objects.create(name="Chair")')
+
+
+def assert_row_is_there(project: Project) -> None:
+    assert project.python("from shop.models import Product; print(Product.objects.count())") == "1"
+
+
+def squash(project: Project, replaces: bool, keep_files: bool) -> None:
+    if not keep_files:
+        for file in (project.path / "shop/migrations").glob("000*.py"):
+            file.unlink()
+    project.migration("shop", "0001_squashed", SQUASHED, body=REPLACES if replaces else "")
+
+
+@pytest.fixture
+def squashing(project: Project) -> Project:
+    """Tags for the steps of a squash: before, both, during and after."""
+    make_shop(project)
+    project.git("tag", "before")
+    squash(project, replaces=True, keep_files=True)
+    project.commit("Squash")
+    project.git("tag", "both")
+    squash(project, replaces=True, keep_files=False)
+    project.commit("Delete the replaced")
+    project.git("tag", "during")
+    squash(project, replaces=False, keep_files=False)
+    project.commit("Done")
+    project.git("tag", "after")
+    return project
+
+
+@pytest.mark.parametrize("start", ["before", "both", "during", "after"])
+def test_a_squash_never_rolls_anything_back(squashing: Project, start: str) -> None:
+    project = squashing
+    project.checkout(start)
+    project.manage("migrate")
+    project.manage("migrations_snapshot", "start")
+    add_row(project)
+    for step in ("before", "both", "during", "after", "before", "during", "both", "after"):
+        project.checkout(step)
+        output = project.switch()
+        assert "Unapplying" not in output, step
+        assert "Applying" not in output, step
+        project.assert_in_step()
+        assert_row_is_there(project)
+
+
+def test_a_squash_before_checkout(squashing: Project) -> None:
+    project = squashing
+    project.checkout("before")
+    project.manage("migrate")
+    add_row(project)
+    for step in ("after", "before", "during"):
+        output = project.switch(step)
+        assert "pplying" not in output, step
+        project.checkout(step)
+        project.assert_in_step()
+    assert_row_is_there(project)
+
+
+def test_new_work_on_top_of_a_squash_left_behind(squashing: Project) -> None:
+    project = squashing
+    project.checkout("before")
+    project.manage("migrate")
+    add_row(project)
+    project.checkout("main")
+    project.switch()
+    project.checkout("-b", "feature")
+    add_colour(project)
+    file = project.path / "shop/migrations/0003_colour.py"
+    file.write_text(file.read_text().replace("0002_longer_name", "0001_squashed"))
+    project.commit()
+    project.switch()
+    assert "colour" in columns(project)
+    project.assert_in_step()
+
+    project.checkout("main")
+    output = project.switch()
+
+    assert "Unapplying shop.0003_colour" in output
+    assert output.count("Unapplying") == 1
+    assert_row_is_there(project)
+    project.assert_in_step()
+
+
+def test_a_squash_that_is_applied_in_part(project: Project) -> None:
+    make_shop(project)
+    project.manage("migrate", "shop", "0001")
+    project.manage("migrate", "contenttypes")
+    add_row(project)
+    squash(project, replaces=True, keep_files=False)
+    project.commit()
+
+    output = project.switch()
+
+    assert "Applying shop.0002_longer_name" in output
+    assert_row_is_there(project)
+    project.assert_in_step()
+
+
+def test_a_package_that_squashed(sqlite_project: Project, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    project = sqlite_project
+    make_shop(project)
+    install_package(project, tmp_path / "site-packages", "0001_initial", "0002_f1")
+    project.settings('INSTALLED_APPS += ["package"]')
+    project.commit()
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+    package = Project(tmp_path / "site-packages", {}, project.zygote)
+    fields = '("f0", models.IntegerField(null=True)), ("f1", models.IntegerField(null=True))'
+    package.migration(
+        "package",
+        "0001_squashed",
+        f'migrations.CreateModel("Thing", [{ID} {fields}]),',
+        body='replaces = [("package", "0001_initial"), ("package", "0002_f1")]',
+    )
+    package.remove("package/migrations/0001_initial.py")
+    package.remove("package/migrations/0002_f1.py")
+    project.switch()
+    project.assert_in_step()
+    package.migration(
+        "package", "0001_squashed", f'migrations.CreateModel("Thing", [{ID} {fields}]),'
+    )
+
+    assert "pplying" not in project.switch()
+    assert project.states() == {
+        "package.0001_initial": "obsolete",
+        "package.0002_f1": "obsolete",
+    }
+    project.assert_in_step()
+
+
+def test_an_app_that_was_taken_out_long_ago(project: Project) -> None:
+    make_shop(project)
+    project.app("old", "class Old(models.Model):\n    pass\n")
+    project.migration("old", "0001_initial", f'migrations.CreateModel("Old", [{ID}]),')
+    project.commit("Old")
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+    project.checkout("-b", "feature")
+    project.manage("migrations_snapshot")
+    project.checkout("main")
+    settings = project.path / "config/settings.py"
+    settings.write_text(settings.read_text().replace("INSTALLED_APPS += ['old']", ""))
+    project.remove("old")
+    project.commit("Take it out")
+
+    assert "Nothing to do" in project.switch()
+    assert "old_old" in tables(project)
+    assert project.states() == {"old.0001_initial": "obsolete"}
+
+
+def test_a_package_that_was_taken_out_long_ago(sqlite_project: Project, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    project = sqlite_project
+    make_shop(project)
+    install_package(project, tmp_path / "site-packages", "0001_initial")
+    project.settings('INSTALLED_APPS += ["package"]')
+    project.commit("Package")
+    project.manage("migrate")
+    project.checkout("-b", "feature")
+    project.manage("migrations_snapshot")
+    project.checkout("main")
+    settings = project.path / "config/settings.py"
+    settings.write_text(settings.read_text().replace('INSTALLED_APPS += ["package"]', ""))
+    project.commit("Take it out")
+
+    assert "Nothing to do" in project.switch()
+    assert project.states() == {"package.0001_initial": "obsolete"}
+    assert "package_thing" in tables(project)
+
+
+def test_migrations_reset_and_made_anew(project: Project) -> None:
+    make_shop(project)
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+    add_row(project)
+    project.remove("shop/migrations/0001_initial.py")
+    project.remove("shop/migrations/0002_longer_name.py")
+    project.migration("shop", "0001_initial", SQUASHED)
+    project.commit("Reset")
+
+    assert "Nothing to do" in project.switch()
+    assert project.states() == {"shop.0002_longer_name": "obsolete"}
+    assert_row_is_there(project)
+    project.assert_in_step()
+
+
+def test_reset_on_a_branch_and_new_work_on_top(project: Project) -> None:
+    make_shop(project)
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+    add_row(project)
+    project.checkout("-b", "reset")
+    project.remove("shop/migrations/0002_longer_name.py")
+    project.migration("shop", "0001_initial", SQUASHED)
+    add_colour(project, "0002_colour")
+    file = project.path / "shop/migrations/0002_colour.py"
+    file.write_text(file.read_text().replace("0002_longer_name", "0001_initial"))
+    project.commit("Reset")
+
+    project.switch()
+    assert columns(project) == {"id", "name", "colour"}
+    project.assert_in_step()
+    assert_row_count(project)
+    project.checkout("main")
+    project.switch()
+    assert columns(project) == {"id", "name"}
+    assert_row_is_there(project)
+    project.assert_in_step()
+
+
+def assert_row_count(project: Project) -> None:
+    assert_row_is_there(project)
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_deleted_and_made_anew_on_one_branch(project: Project, committed: bool) -> None:
+    make_shop(project)
+    add_colour(project, "0003_foo")
+    if committed:
+        project.commit("Foo")
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+    project.remove("shop/migrations/0003_foo.py")
+    project.models("shop", PRODUCT + "    price = models.IntegerField(null=True)\n")
+    project.migration(
+        "shop",
+        "0003_bar",
+        'migrations.AddField("product", "price", models.IntegerField(null=True)),',
+        [("shop", "0002_longer_name")],
+    )
+
+    output = project.switch()
+
+    assert "Unapplying shop.0003_foo" in output
+    assert "Applying shop.0003_bar" in output
+    assert columns(project) == {"id", "name", "price"}
+    project.assert_in_step()
+
+
+def test_a_file_that_only_got_another_name(project: Project) -> None:
+    make_shop(project)
+    add_colour(project, "0003_foo")
+    project.commit("Foo")
+    project.manage("migrate")
+    project.git("mv", "shop/migrations/0003_foo.py", "shop/migrations/0003_bar.py")
+    project.commit("Bar")
+
+    output = project.switch()
+
+    assert "pplying" not in output
+    assert "Recording shop.0003_bar... OK" in output
+    project.assert_in_step()
+
+
+def test_two_branches_did_the_same_under_other_names(project: Project) -> None:
+    make_shop(project)
+    project.checkout("-b", "one")
+    add_colour(project, "0003_one")
+    project.commit()
+    project.checkout("main")
+    project.checkout("-b", "two")
+    add_colour(project, "0003_two")
+    project.commit()
+    project.manage("migrate")
+    project.python('from shop.models import Product; Product.objects.create(colour="blue")')
+    for branch in ("one", "two"):
+        project.checkout(branch)
+        assert "pplying" not in project.switch()
+        project.assert_in_step()
+        assert project.states() == {}
+    assert project.python(
+        "from shop.models import Product; print(Product.objects.get().colour)"
+    ) == "blue"
+
+
+def test_merged_and_reverted_on_main(project: Project) -> None:
+    make_shop(project)
+    project.checkout("-b", "feature")
+    add_colour(project)
+    project.commit("Colour")
+    project.manage("migrate")
+    project.checkout("main")
+    project.git("merge", "--quiet", "feature")
+    project.git("revert", "--no-edit", "HEAD")
+
+    project.switch()
+
+    assert columns(project) == {"id", "name"}
+    project.assert_in_step()
