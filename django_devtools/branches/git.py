@@ -98,7 +98,8 @@ class Repository:
 
     def commit(self, ref: str = "HEAD") -> str | None:
         """The id of the commit that ``ref`` names, None when it names none."""
-        if ref.startswith(("-", "^")) or "\0" in ref:
+        # Half surrogates stand for what is no UTF-8, and could not be printed.
+        if ref.startswith(("-", "^")) or any(c == "\0" or "\ud800" <= c <= "\udfff" for c in ref):
             return None
         try:
             output = self.git("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")

@@ -1,7 +1,7 @@
 """What a database holds, what it should hold, and how each migration of it reads."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -12,7 +12,7 @@ from .effect import raw_operations, same_raw_operations, same_schema
 from .git import Repository
 from .history import History, Trace
 from .loader import Code, Source, UnusableSource, load, outline
-from .plan import Facts, State, make_plan
+from .plan import Facts, Origin, State, make_plan
 from .snapshot import DETACHED, Key, Record, Snapshot, Store, database_id, now
 from .target import Target, checkout, managestate, named
 
@@ -242,21 +242,19 @@ def _compare(found: Survey, key: Key, old: Source) -> None:
 
 
 def _trace_foreign(found: Survey) -> None:
-    code, only = found.target.code, found.target.only_apps
+    code = found.target.code
     # Rows that a squash of the target stands for are explained.
     replaced = {
         (app, name) for migration in code.migrations.values() for app, name in migration.replaces
     }
-    keys = [
-        key
-        for key in found.rows
-        if key not in code.migrations and key not in replaced
-        if only is None or key[0] in only
-    ]
+    keys = [key for key in found.rows if key not in code.migrations and key not in replaced]
     found.traces = found.history.traces(found.rows, keys, found.target.past)
     for key, trace in found.traces.items():
         if trace.source is None:
             continue
+        if found.target.listed_apps and key[0] in found.target.listed_apps:
+            # The state says that it is not there, wherever it came from.
+            found.traces[key] = replace(trace, origin=Origin.OTHER)
         try:
             disk = found.history.disk
             if key in disk.migrations and trace.source.origin == "file":

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 
@@ -70,7 +71,7 @@ class Switch:
             self.options.target,
         )
         self.plan: Plan | None = None
-        self.findings: Findings | None = None
+        self.__dict__.pop("_findings", None)
         if not self.survey.in_step() or (self.options.rerun and self.survey.raw_changed):
             self.plan = self._decide()
 
@@ -82,21 +83,27 @@ class Switch:
         """Raise SwitchError where the plan can't be carried out, before anything is changed."""
         if self.plan is None:
             return
-        if self.plan.lost:
-            raise SwitchError(_lost(self.plan.lost, self.place.repository))
         remade = [key for key in self.plan.left if key in self.survey.traces]
         if remade:
             raise SwitchError(_remade(remade))
-        foreign = self._needs_child(self.plan.unapply, self.survey.unusable)
-        if foreign:
-            self.findings = self._inspect(foreign)
-        stuck = self.findings.irreversible if self.findings else self.plan.irreversible
-        if stuck:
-            raise SwitchError(_irreversible(stuck, self.options.irreversible))
+        if self.plan.lost:
+            raise SwitchError(_lost(self.plan.lost, self.place.repository))
+        if self.irreversible():
+            raise SwitchError(_irreversible(self.irreversible(), self.options.irreversible))
+
+    def irreversible(self) -> list[Key]:
+        """What the switch can't unapply. Raises SwitchError where a work tree can't tell."""
+        if self.plan is None:
+            return []
+        findings = self._findings
+        return findings.irreversible if findings else self.plan.irreversible
 
     def losses(self) -> list[Loss]:
-        """The tables and columns that the switch drops in this database."""
-        found = self.findings.losses if self.findings else self.plan.losses if self.plan else []
+        """What the switch drops here. Raises SwitchError where a work tree can't tell."""
+        if self.plan is None:
+            return []
+        findings = self._findings
+        found = findings.losses if findings else self.plan.losses
         return [loss for loss in found if self._is_here(loss)]
 
     def rows(self, loss: Loss) -> int:
@@ -130,7 +137,7 @@ class Switch:
     def _remember(self) -> None:
         """Write the snapshot of what the database now holds."""
         target = self.survey.target
-        if target.only_apps is not None:
+        if target.listed_apps is not None:
             return
         rows = read_rows(self.connection)
         kept = {*self.plan.kept, *self.plan.left} if self.plan is not None else set()
@@ -219,9 +226,14 @@ class Switch:
     def _needs_child(self, keys: Collection[Key], unusable: Collection[Key]) -> list[Key]:
         return [key for key in keys if key in unusable]
 
-    def _inspect(self, foreign: list[Key]) -> Findings:
-        assert self.plan
-        task = self._pass(self.plan.unapply, self.plan.held, backwards=True)
+    @cached_property
+    def _findings(self) -> Findings | None:
+        """What a child says of migrations that can't be looked into here; None without such."""
+        plan = self.plan
+        foreign = self._needs_child(plan.unapply, self.survey.unusable) if plan else []
+        if plan is None or not foreign:
+            return None
+        task = self._pass(plan.unapply, plan.held, backwards=True)
         with self._worktree(foreign) as (path, top):
             try:
                 return child.inspect(path, top, task)

@@ -10,7 +10,7 @@ from django_devtools.conf import settings_file
 from .git import Repository
 from .history import History, Past, label_in
 from .loader import Code, Graph, Source, UnusableSource, load, outline
-from .snapshot import Key, Snapshot, Store
+from .snapshot import Key, Snapshot
 
 
 class TargetError(Exception):
@@ -26,8 +26,8 @@ class Target:
     code: Code
     unusable: dict[Key, UnusableSource] = field(default_factory=dict)
     """Migrations whose text can't be executed in this checkout."""
-    only_apps: set[str] | None = None
-    """The apps that the target speaks of, None for all."""
+    listed_apps: set[str] | None = None
+    """The apps that a managestate.json lists; None for other targets."""
 
 
 def checkout(repository: Repository | None, disk: Code) -> Target:
@@ -93,19 +93,20 @@ def managestate(
         for app, n in known.migrations
         if n <= last.get(app, "") != "zero" and (app, n) not in later
     }
-    wanted |= {key for key in rows if key[0] not in last and key in known.migrations}
+    repository = history.repository
+    past = Past(None, repository.commit() if repository else None)
+    if repository and repository.is_branch(name):
+        past = Past(name, repository.commit(f"refs/heads/{name}"))
+    # What the state doesn't speak of may be there all the same, but for apps of other branches.
+    others = history.own_apps if past.branch else set()
+    wanted |= {key for key in rows if key[0] not in last and key[0] not in others}
     code = Code(
         {key: known.migrations[key] for key in wanted & set(known.migrations)},
         known.packages,
         known.unmigrated_apps,
         known.sources,
     )
-    return Target(f"{name} of managestate.json", Past(None, None), code, only_apps=set(last))
-
-
-def managestate_of(store: Store, name: str | None) -> dict[str, str] | None:
-    """The state ``name`` of the store's file, None when that is no managestate.json."""
-    return store.read_managestate(name or "default")
+    return Target(f"{name} of managestate.json", past, code, listed_apps=set(last))
 
 
 def _from_snapshot(snapshot: Snapshot, history: History, rows: Mapping[Key, str]) -> Target:

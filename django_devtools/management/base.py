@@ -68,17 +68,17 @@ class BranchesCommand(BaseCommand):
         found: dict[str, BaseDatabaseWrapper] = {}
         for alias in options["databases"] or connections:
             connection = connections[alias]
-            if not options["databases"]:
-                if connection.settings_dict["TEST"]["MIRROR"]:
-                    continue
-                if alias != DEFAULT_DB_ALIAS and not self._was_migrated(connection):
-                    if options["verbosity"] >= 2:
-                        self.stderr.write(
-                            f"Database '{alias}' was never migrated and is left alone; "
-                            f"name it with --database {alias}."
-                        )
-                    continue
-            found.setdefault(database_id(connection), connection)
+            if not options["databases"] and connection.settings_dict["TEST"]["MIRROR"]:
+                continue
+            _connect(connection)
+            named = options["databases"] or alias == DEFAULT_DB_ALIAS
+            if named or MigrationRecorder(connection).has_table():
+                found.setdefault(database_id(connection), connection)
+            elif options["verbosity"] >= 2:
+                self.stderr.write(
+                    f"Database '{alias}' was never migrated and is left alone; "
+                    f"name it with --database {alias}."
+                )
         return list(found.values())
 
     @contextmanager
@@ -89,11 +89,12 @@ class BranchesCommand(BaseCommand):
         except MESSAGES as error:
             raise CommandError(str(error)) from error
 
-    def _was_migrated(self, connection: BaseDatabaseWrapper) -> bool:
-        try:
-            return MigrationRecorder(connection).has_table()
-        except DatabaseError as error:
-            raise CommandError(
-                f"Database '{connection.alias}' can't be reached: {error}".strip()
-                + "\nStart it, or name the others with --database."
-            ) from error
+
+def _connect(connection: BaseDatabaseWrapper) -> None:
+    try:
+        connection.ensure_connection()
+    except DatabaseError as error:
+        raise CommandError(
+            f"Database '{connection.alias}' can't be reached: {str(error).strip()}\n"
+            "Start it, or name the others with --database."
+        ) from error

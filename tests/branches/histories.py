@@ -438,7 +438,10 @@ def _add_field(draw: st.DrawFn, model: str, targets: list[Key], new: list[str]) 
 def _alter_field(draw: st.DrawFn, name: str, model: Model, plain: list[str]) -> Operation:
     altered = draw(st.sampled_from(plain))
     old = model.fields[altered]
-    changes = [{"null": not old.null}, {"option": "" if old.option else "db_index"}]
+    changes: list[dict[str, Any]] = [
+        {"null": not old.null},
+        {"option": "" if old.option else "db_index"},
+    ]
     if old.kind == "CharField":
         changes.append({"length": 60 - old.length})
     return SetField("AlterField", name, altered, replace(old, **draw(st.sampled_from(changes))))
@@ -475,7 +478,7 @@ def _fields(targets: list[Key], created: bool) -> st.SearchStrategy[Field]:
         return plain
     to = st.sampled_from(targets)
     # A foreign key that is not null can't be added without a row to point at.
-    null = st.booleans() if created else st.just(True)
+    null: st.SearchStrategy[bool] = st.booleans() if created else st.just(True)
     key = st.builds(Field, st.just("ForeignKey"), null, to=to)
     many = st.builds(Field, st.just("ManyToManyField"), to=to)
     return st.one_of(plain, key, many)
@@ -522,8 +525,19 @@ def schema(cursor):
         for table in sorted(introspection.table_names(cursor))
     }
 
+def rows(cursor):
+    # Column by name: the order of the columns depends on how they came to be.
+    found = {}
+    for table in connection.introspection.table_names(cursor):
+        if not table.startswith("django_"):
+            cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table)}")
+            names = [column[0] for column in cursor.description]
+            found[table] = sorted(str(sorted(zip(names, row))) for row in cursor.fetchall())
+    return found
+
 with connection.cursor() as cursor:
     print(json.dumps({
+        "rows": rows(cursor),
         "schema": schema(cursor),
         "applied": sorted(map(list, MigrationRecorder(connection).applied_migrations())),
         "models agree": passes("makemigrations", "--check", "--dry-run"),

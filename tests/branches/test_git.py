@@ -29,13 +29,13 @@ def git(directory: Path, *arguments: str | bytes) -> str:
     ).stdout.strip()
 
 
-def write(directory: Path, name: str | Path, text: str = "text\n") -> None:
+def write(directory: Path, name: str | PurePosixPath, text: str = "text\n") -> None:
     file = directory / name
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text)
 
 
-def commit(directory: Path, *names: str | Path) -> str:
+def commit(directory: Path, *names: str | PurePosixPath) -> str:
     """Commit files of these names, each with its name in it."""
     for name in names:
         write(directory, name, f"{name!s}\n".encode(errors="replace").decode())
@@ -244,6 +244,7 @@ def test_branch_of_strange_name(repository: Repository, name: str) -> None:
 def test_branch_in_no_known_encoding(repository: Repository) -> None:
     git(repository.top, b"checkout", b"--quiet", b"-b", b"caf\xe9")
     assert repository.branch() == "caf\ufffd"
+    assert repository.commit("caf\udce9") is None
 
 
 @pytest.mark.parametrize(
@@ -533,7 +534,7 @@ def test_contents_ambiguous(repository: Repository) -> None:
 
 def test_file_names_in_no_known_encoding(repository: Repository) -> None:
     path = PurePosixPath("caf\udce9/migrations/0001_initial.py")
-    head = commit(repository.top, Path(path))
+    head = commit(repository.top, path)
 
     assert repository.versions(["*.py"]) == [Version(head, path)]
     assert set(repository.files(head)) == {path}
@@ -588,7 +589,7 @@ def test_own_leaves_submodules_out(
 def test_versions(repository: Repository) -> None:
     path = PurePosixPath("shop/0001 a.py")
     first = commit(repository.top, path)
-    write(repository.top, Path(path), "changed\n")
+    write(repository.top, path, "changed\n")
     second = commit(repository.top)
     git(repository.top, "checkout", "--quiet", "--detach")
     (repository.top / path).unlink()

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from tests.branches.shop import ID
 from tests.databases import MAKERS, Configuration
 from tests.project import Project
 
-STRIDE = {"quick": 23, "default": 7, "thorough": 1}[
-    os.environ.get("HYPOTHESIS_PROFILE", "default")
-]
+STRIDE = (
+    int(os.environ.get("STRIDE", 0))
+    or {"quick": 23, "default": 13, "thorough": 1}[os.environ.get("HYPOTHESIS_PROFILE", "default")]
+)
 """Of all the points to kill at, every how many-th is taken."""
 
 KILLER = """\
@@ -110,6 +112,13 @@ def make_branches(project: Project) -> None:
     project.write("config/killer.py", KILLER)
     project.settings("from config import killer")
     _make_main(project)
+    project.checkout("-b", "feature")
+    _make_feature(project)
+    project.checkout("main")
+
+
+def fill(project: Project) -> None:
+    """Rows on main, and a first way to feature and back."""
     project.manage("migrate")
     project.python(
         """
@@ -119,9 +128,9 @@ def make_branches(project: Project) -> None:
         Customer.objects.create(name="Ada")
         """
     )
-    project.checkout("-b", "feature")
-    _make_feature(project)
-    project.checkout("main")
+    for branch in ("feature", "main"):
+        project.checkout(branch)
+        project.switch()
 
 
 def _make_main(project: Project) -> None:
@@ -237,14 +246,6 @@ def _make_feature(project: Project) -> None:
     project.commit("Feature")
 
 
-ROWS = """
-import json
-from django.apps import apps
-models = [apps.get_model("shop", "Product"), apps.get_model("crm", "Customer")]
-print(json.dumps([list(model.objects.order_by("pk").values()) for model in models]))
-"""
-
-
 @dataclass(frozen=True)
 class Point:
     """Before or after the n-th statement of a run."""
@@ -266,14 +267,7 @@ class Scene:
 
     project: Project
     make_database: Callable[[], Configuration]
-    schemas: dict[str, Any]
-    rows: dict[str, Any]
-
-    def observed(self) -> tuple[Any, Any]:
-        return observe(self.project), json.loads(self.project.python(ROWS))
-
-    def expected(self, branch: str) -> tuple[Any, Any]:
-        return self.schemas[branch], self.rows[branch]
+    expected: dict[str, Any]
 
     def go(self, branch: str) -> None:
         """Go to a branch without any incident."""
@@ -313,9 +307,18 @@ class Scene:
         result = self.project.manage("migrations_switch", "--no-input", status=None)
         if result.status:
             return result.stderr.strip().splitlines()[-1]
-        if self.observed() != self.expected(branch):
-            return f"the database differs: {differences(self.observed(), self.expected(branch))}"
-        return None
+        return "; ".join(differences(observe(self.project), self.expected[branch])) or None
+
+    def finish(self, branch: str, how: str) -> list[str]:
+        """Switch to ``branch`` after a kill. A failure is returned, and made good."""
+        failure = self.failure(branch)
+        if failure is None:
+            return []
+        self.project.checkout("main")
+        self.project.databases = {"default": self.make_database()}
+        fill(self.project)
+        self.go(branch)
+        return [f"{how}\n    {failure}"]
 
 
 @contextmanager
@@ -326,19 +329,14 @@ def with_environment(project: Project, environment: dict[str, str]) -> Iterator[
         del project.environment[name]
 
 
-def differences(found: tuple[Any, Any], wanted: tuple[Any, Any]) -> str:
+def differences(found: dict[str, Any], wanted: dict[str, Any]) -> Iterator[str]:
     """The parts that differ, for the reader of a failed test."""
-    parts = []
-    for name in found[0]:
-        one, other = found[0][name], wanted[0][name]
-        if name == "schema":
-            tables = [t for t in {*one, *other} if one.get(t) != other.get(t)]
-            parts += [f"{t}: {one.get(t)} != {other.get(t)}" for t in sorted(tables)]
+    for name in sorted({*found, *wanted}):
+        one, other = found.get(name), wanted.get(name)
+        if isinstance(one, dict) and isinstance(other, dict):
+            yield from differences(one, other)
         elif one != other:
-            parts.append(f"{name}: {one} != {other}")
-    if found[1] != wanted[1]:
-        parts.append(f"rows: {found[1]} != {wanted[1]}")
-    return "; ".join(parts)
+            yield f"{name}: {one} != {other}"
 
 
 @pytest.fixture(params=list(MAKERS))
@@ -348,15 +346,61 @@ def scene(
     make_project: Callable[..., Project],
 ) -> Scene:
     """The database is in step with main, was on feature before, and has rows."""
-    make = lambda: make_database(request.param)  # noqa: E731
+    make = partial(make_database, request.param)
     project = make_project(default=make())
     make_branches(project)
-    schemas, rows = {}, {}
+    fill(project)
+    expected = {}
     for branch in ("feature", "main"):
         project.checkout(branch)
-        schemas[branch] = from_nothing(project, make())
         project.switch()
-        rows[branch] = json.loads(project.python(ROWS))
-    assert [row["stock"] for row in rows["feature"][0]] == [1, 1, 1]
-    assert [row["name"] for row in rows["main"][0]] == ["cup", "jug", "mug"]
-    return Scene(project, make, schemas, rows)
+        rows = observe(project)["rows"]
+        expected[branch] = {**from_nothing(project, make()), "rows": rows}
+    stocks = expected["feature"]["rows"]["shop_product"]
+    assert all("('stock', 1)" in row for row in stocks)
+    return Scene(project, make, expected)
+
+
+def test_running_again_finishes_it(scene: Scene, tmp_path: Path) -> None:
+    failures = []
+    for branch, point in there_and_back(scene, tmp_path, STRIDE):
+        scene.project.checkout(branch)
+        scene.kill(point)
+        failures += scene.finish(branch, f"To {branch}, {point}")
+    assert not failures, "\n".join(failures)
+
+
+def test_killed_again_while_finishing(scene: Scene, tmp_path: Path) -> None:
+    failures = []
+    for branch, point in there_and_back(scene, tmp_path, 3 * STRIDE):
+        scene.project.checkout(branch)
+        scene.kill(point)
+        second = replace(point, number=max(point.number // 2, 20))
+        with with_environment(scene.project, second.environment()):
+            scene.project.manage("migrations_switch", "--no-input", status=None)
+        how = f"To {branch}, {point}, and again at statement {second.number}"
+        failures += scene.finish(branch, how)
+    assert not failures, "\n".join(failures)
+
+
+def test_going_back_instead_undoes_it(scene: Scene, tmp_path: Path) -> None:
+    failures = []
+    points = {branch: scene.points(branch, tmp_path) for branch in ("feature", "main")}
+    for branch, other in (("feature", "main"), ("main", "feature")):
+        scene.go(other)
+        for point in points[branch][::STRIDE]:
+            scene.project.checkout(branch)
+            scene.kill(point)
+            failures += scene.finish(other, f"To {branch} and back, {point}")
+    assert not failures, "\n".join(failures)
+
+
+def there_and_back(scene: Scene, directory: Path, every: int) -> Iterator[tuple[str, Point]]:
+    """Points on the way to feature and to main in turn; the scene is where each begins."""
+    points = {branch: scene.points(branch, directory)[::every] for branch in ("feature", "main")}
+    for number in range(max(map(len, points.values()))):
+        for branch, found in points.items():
+            if number < len(found):
+                yield branch, found[number]
+            else:
+                scene.go(branch)

@@ -594,7 +594,8 @@ def test_waits_in_silence_unless_told_otherwise(
     other = in_another_process(store, HOLD)
     assert other.stdout
     assert other.stdout.readline() == "locked\n"
-    real, answers = locks.lock, []
+    real = locks.lock
+    answers: list[bool] = []
 
     def lock(file: IO[str], flags: int) -> bool:
         if answers:  # The second time it waits, and then the other may go.

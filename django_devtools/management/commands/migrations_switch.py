@@ -14,6 +14,8 @@ from django_devtools.branches.snapshot import Key
 from django_devtools.branches.switch import Options, Place, Switch
 from django_devtools.management.base import BranchesCommand
 
+SHARED_ROWS = "rows of tables that both sides have"
+
 
 class Command(BranchesCommand):
     help = (
@@ -136,7 +138,7 @@ class Command(BranchesCommand):
         for key in plan.kept if plan is not None else ():
             self._notice(f"{_name(key)} was left applied: it can't be unapplied.")
         for key, along in (plan.left if plan is not None else {}).items():
-            what = f"{_names(along)}, which both sides have" if along else "rows both sides share"
+            what = f"{_names(along)}, which both sides have" if along else SHARED_ROWS
             self._notice(
                 f"{_name(key)} was changed since it was applied, and left as it is: rolling it "
                 f"back would take along {what}. To do so: migrations_switch --roll-back-shared. "
@@ -161,7 +163,7 @@ class Command(BranchesCommand):
             self._show_losses(switch)
             for key in plan.lost:
                 self._notice(f"{_name(key)}: its source was not found, and it can't be unapplied.")
-            for key in plan.irreversible:
+            for key in switch.irreversible():
                 self._notice(f"{_name(key)} can't be unapplied: it has no reverse.")
         self._report(switch, plan)
 
@@ -173,6 +175,8 @@ class Command(BranchesCommand):
             self.stdout.write(
                 self.style.MIGRATE_HEADING(f"Unapply {_name(key)}{branch} ({source})")
             )
+            if key in survey.unusable:
+                self.stdout.write("    In a work tree of its commit, as helpers of it are gone here")
             self._show_operations(plan.held.graph.nodes[key], backwards=True)
         for key in plan.forget:
             self.stdout.write(self.style.MIGRATE_HEADING(f"Forget {_name(key)} (its row only)"))
@@ -206,7 +210,7 @@ class Command(BranchesCommand):
             return False
         self.stdout.write("Changed since they were applied:")
         for key, along in left.items():
-            what = _names(along) if along else "rows of tables that both sides have"
+            what = _names(along) if along else SHARED_ROWS
             self.stdout.write(f"    {_name(key)}; rolling it back takes along {what}")
         return _ask("Roll these back, too? Type 'yes', or 'no' to leave them as they are: ")
 

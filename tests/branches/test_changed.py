@@ -1,0 +1,257 @@
+"""Migrations of the same name that read differently."""
+
+import pytest
+
+from tests.branches.shop import COLOUR, ID, PRODUCT, add_colour, columns, make_shop, tables
+from tests.project import Project
+
+DATA = """
+def forwards(apps, schema_editor):
+    Product = apps.get_model("shop", "Product")
+    Product.objects.using(schema_editor.connection.alias).create(name={name!r})
+
+
+def backwards(apps, schema_editor):
+    Product = apps.get_model("shop", "Product")
+    Product.objects.using(schema_editor.connection.alias).filter(name={name!r}).delete()
+"""
+
+
+def edit(project: Project, name: str, old: str, new: str) -> None:
+    file = project.path / "shop/migrations" / f"{name}.py"
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+def names(project: Project) -> str:
+    return project.python(
+        "from shop.models import Product; print(*Product.objects.values_list('name', flat=True))"
+    )
+
+
+def make_changed_leaf(project: Project) -> None:
+    """On branch edit, which has another 0003_colour than main: what main has is applied."""
+    make_shop(project)
+    add_colour(project)
+    project.commit()
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+    project.checkout("-b", "edit")
+    edit(project, "0003_colour", "max_length=20", "max_length=30")
+    edit(project, "0003_colour", '"colour"', '"paint"')
+    project.models("shop", PRODUCT + "    paint = models.CharField(max_length=30)\n")
+    project.commit("Edit")
+
+
+def test_a_changed_leaf_is_unapplied_as_it_was_and_applied_as_it_is(project: Project) -> None:
+    make_changed_leaf(project)
+    assert project.states() == {"shop.0003_colour": "changed"}
+
+    output = project.switch()
+
+    assert output.index("Unapplying shop.0003_colour") < output.index("Applying shop.0003_colour")
+    assert columns(project) == {"id", "name", "paint"}
+    project.assert_in_step()
+    project.switch("main")
+    assert columns(project) == {"id", "name", "colour"}
+    project.checkout("main")
+    project.assert_in_step()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("class Migration", "# A comment\nclass Migration"),
+        ("    operations", '    """A docstring."""\n    operations'),
+        ("max_length=20", "max_length = 20"),
+        ("max_length=20", "max_length=20, help_text='Help'"),
+        ("max_length=20", "max_length=20, verbose_name='Name'"),
+        ("max_length=20", "max_length=20, choices=[('a', 'A')]"),
+        ("max_length=20", "max_length=20, validators=[lambda value: None]"),
+        ("max_length=20", "max_length=20, blank=True, editable=False"),
+        ("operations = [", "operations = [migrations.AlterModelOptions('product', {}),"),
+    ],
+)
+def test_what_has_no_effect_on_the_database_is_no_change(
+    sqlite_project: Project, old: str, new: str
+) -> None:
+    project = sqlite_project
+    make_shop(project)
+    add_colour(project)
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+
+    edit(project, "0003_colour", old, new)
+
+    assert project.states() == {}
+    assert "Nothing to do" in project.switch()
+
+
+def make_changed_root(project: Project) -> None:
+    """0001 was changed, and 0002 depends on it."""
+    make_shop(project)
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+    edit(project, "0001_initial", "(\"name\"", '("extra", models.IntegerField(null=True)), ("name"')
+    project.models("shop", PRODUCT + "    extra = models.IntegerField(null=True)\n")
+    project.commit()
+
+
+def test_what_both_sides_share_is_not_rolled_back_without_consent(project: Project) -> None:
+    make_changed_root(project)
+    result = project.manage("migrations_switch", "--no-input")
+
+    assert "Nothing to do" in result.stdout
+    assert (
+        "shop.0001_initial was changed since it was applied, and left as it is: rolling it back "
+        "would take along shop.0002_longer_name, which both sides have."
+    ) in result.stderr
+    project.manage("migrations_switch", "--check")
+    project.manage("migrations_status", "--check", status=1)
+
+    project.switch("--roll-back-shared")
+    assert columns(project) == {"id", "name", "extra"}
+    project.assert_in_step()
+
+
+def test_an_edited_initial_migration_empties_no_table_by_itself(project: Project) -> None:
+    project.app("shop", "class Product(models.Model):\n    pass\n")
+    project.migration("shop", "0001_initial", f'migrations.CreateModel("Product", [{ID}]),')
+    project.commit()
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+    project.python("from shop.models import Product; Product.objects.create()")
+    project.models("shop", "class Product(models.Model):\n    a = models.IntegerField(null=True)\n")
+    edit(project, "0001_initial", "[(", "[('a', models.IntegerField(null=True)), (")
+
+    result = project.manage("migrations_switch", "--no-input")
+
+    assert "rows of tables that both sides have" in result.stderr
+    assert columns(project) == {"id"}
+    project.manage("shell", "-c", "from django.db import connection as c; "
+                   "c.cursor().execute('DELETE FROM shop_product')")
+    project.switch()
+    assert columns(project) == {"id", "a"}
+    project.assert_in_step()
+
+
+def test_accepting_a_change(sqlite_project: Project) -> None:
+    project = sqlite_project
+    make_changed_root(project)
+    project.manage("migrations_snapshot", "--accept")
+    assert project.states() == {}
+    assert project.manage("migrations_switch").stderr == ""
+
+
+def make_data_migration(project: Project) -> None:
+    make_shop(project)
+    project.migration(
+        "shop",
+        "0003_data",
+        "migrations.RunPython(forwards, backwards),",
+        [("shop", "0002_longer_name")],
+        before=DATA.format(name="old"),
+    )
+    project.commit()
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+
+
+def test_run_python_that_reads_differently_is_only_run_again_on_request(project: Project) -> None:
+    make_data_migration(project)
+    edit(project, "0003_data", "'old'", "'new'")
+
+    result = project.manage("migrations_switch", "--no-input")
+    assert "Nothing to do" in result.stdout
+    assert "shop.0003_data: its RunPython or RunSQL reads differently" in result.stderr
+    assert "reads differently" in project.manage("migrations_status").stdout
+    assert names(project) == "old"
+
+    project.switch("--rerun")
+    assert names(project) == "new"
+    assert project.manage("migrations_switch").stderr == ""
+
+
+def test_run_sql_that_reads_differently(sqlite_project: Project) -> None:
+    project = sqlite_project
+    make_shop(project)
+    project.migration(
+        "shop",
+        "0003_data",
+        "migrations.RunSQL(\"INSERT INTO shop_product (name) VALUES ('old')\", 'SELECT 1'),",
+        [("shop", "0002_longer_name")],
+    )
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+    edit(project, "0003_data", "'old'", "'new'")
+
+    assert "reads differently" in project.manage("migrations_switch").stderr
+    project.switch("--rerun")
+    assert names(project) == "old new"
+
+
+def test_a_changed_migration_whose_old_text_needs_a_helper_that_is_gone(
+    sqlite_project: Project,
+) -> None:
+    project = sqlite_project
+    make_shop(project)
+    project.write("shop/helpers.py", "WIDTH = 20\n")
+    add_colour(project)
+    edit(project, "0003_colour", "max_length=20", "max_length=WIDTH")
+    edit(project, "0003_colour", "\n\nclass", "\nfrom shop.helpers import WIDTH\n\nclass")
+    project.commit()
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+    project.checkout("-b", "edit")
+    project.remove("shop/helpers.py")
+    add_colour(project)
+    edit(project, "0003_colour", '"colour"', '"paint"')
+    project.models("shop", PRODUCT + COLOUR.replace("colour", "paint"))
+    project.commit()
+
+    project.switch()
+
+    assert columns(project) == {"id", "name", "paint"}
+    project.assert_in_step()
+
+
+def test_the_changed_one_of_several_apps(project: Project) -> None:
+    make_changed_leaf(project)
+    project.app("other", "class Other(models.Model):\n    pass\n")
+    project.migration(
+        "other",
+        "0001_initial",
+        f'migrations.CreateModel("Other", [{ID}]),',
+        [("shop", "0003_colour")],
+    )
+    project.commit()
+    project.switch()
+    assert "other_other" in tables(project)
+    project.assert_in_step()
+
+
+def test_changed_dependencies_alone_are_no_change(sqlite_project: Project) -> None:
+    """As after a rebase: the branch's own migration now comes after one of main."""
+    project = sqlite_project
+    make_shop(project)
+    project.checkout("-b", "feature")
+    add_colour(project)
+    project.commit()
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+    project.models("shop", PRODUCT + COLOUR + "    price = models.IntegerField(null=True)\n")
+    project.migration(
+        "shop",
+        "0003_price",
+        'migrations.AddField("product", "price", models.IntegerField(null=True)),',
+        [("shop", "0002_longer_name")],
+    )
+    edit(project, "0003_colour", "0002_longer_name", "0003_price")
+    project.commit("Rebased")
+
+    output = project.switch()
+
+    assert "Unapplying" not in output
+    assert columns(project) == {"id", "name", "colour", "price"}
+    project.assert_in_step()

@@ -1,0 +1,68 @@
+import json
+
+from tests.branches.shop import add_colour, make_shop, make_shop_with_feature
+from tests.project import Project
+
+
+def test_in_step(sqlite_project: Project) -> None:
+    make_shop(sqlite_project)
+    sqlite_project.manage("migrate")
+    result = sqlite_project.manage("migrations_status", "--check")
+    assert result.stdout == "Databases and code are in step.\n"
+
+
+def test_the_table(project: Project) -> None:
+    make_shop_with_feature(project)
+    project.manage("migrations_snapshot")
+    commit = project.git("rev-parse", "HEAD")[:10]
+    project.checkout("main")
+    add_colour(project, "0003_other")
+    project.python(
+        """
+        from django.db import connection
+        from django.db.migrations.recorder import MigrationRecorder
+        MigrationRecorder(connection).record_applied("comments", "0001_initial")
+        """
+    )
+
+    result = project.manage("migrations_status", "--check", status=1)
+
+    assert result.stdout == (
+        "app       migration     state     branch   source\n"
+        "comments  0001_initial  obsolete  -        -\n"
+        f"shop      0003_colour   phantom   feature  snapshot, {commit}\n"
+        "shop      0003_other    pending   main     file\n"
+        "To bring them in step: manage.py migrations_switch\n"
+        "Obsolete rows do no harm; `manage.py migrate --prune APP` deletes them.\n"
+    )
+
+
+def test_all(sqlite_project: Project) -> None:
+    make_shop(sqlite_project)
+    sqlite_project.manage("migrate")
+    lines = sqlite_project.manage("migrations_status", "--all").stdout.splitlines()
+    assert ["shop", "0001_initial", "applied", "main", "file"] in [line.split() for line in lines]
+
+
+def test_json(sqlite_project: Project) -> None:
+    make_shop_with_feature(sqlite_project)
+    sqlite_project.checkout("main")
+    rows = json.loads(sqlite_project.manage("migrations_status", "--json").stdout)
+    assert {
+        "database": "default",
+        "app": "shop",
+        "name": "0001_initial",
+        "state": "applied",
+        "branch": "main",
+        "source": "file",
+    } in rows
+    assert [row["name"] for row in rows if row["state"] == "phantom"] == ["0003_colour"]
+
+
+def test_several_databases_have_a_column_of_their_own(make_project, make_database) -> None:  # type: ignore[no-untyped-def]
+    project = make_project(default=make_database("sqlite"), other=make_database("sqlite"))
+    make_shop(project)
+    project.manage("migrate")
+    project.manage("migrate", "--database=other", "contenttypes")
+    output = project.manage("migrations_status").stdout
+    assert output.startswith("database  app   migration         state    branch  source\n")

@@ -1,0 +1,202 @@
+"""What the command says and asks, and what it refuses."""
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.branches.shop import columns, make_shop, make_shop_with_feature
+from tests.branches.test_changed import make_changed_root
+from tests.project import Project
+
+ADD = 'from shop.models import Product; Product.objects.create(name="Chair")'
+
+
+def at_terminal(project: Project, answer: str, *arguments: str) -> tuple[int, str]:
+    """Run the command at a terminal where a person types ``answer``."""
+    controller, terminal = pty.openpty()
+    os.write(controller, answer.encode() + b"\n")
+    process = subprocess.run(
+        [sys.executable, "manage.py", "migrations_switch", *arguments],
+        cwd=project.path,
+        env=project.full_environment(),
+        stdin=terminal,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    os.close(terminal)
+    os.close(controller)
+    return process.returncode, process.stdout
+
+
+def test_the_plan(project: Project) -> None:
+    make_shop_with_feature(project)
+    project.python('from shop.models import Product; Product.objects.create(colour="red")')
+    project.manage("migrations_snapshot")
+    commit = project.git("rev-parse", "HEAD")[:10]
+    project.migration(
+        "shop",
+        "0003_data",
+        'migrations.RunPython(migrations.RunPython.noop), migrations.RunSQL("SELECT 1"),',
+        [("shop", "0002_longer_name")],
+    )
+    project.git("stash", "--quiet", "--include-untracked")
+    project.checkout("main")
+    project.git("stash", "pop", "--quiet")
+    before = project.manage("migrate", "--plan").stdout
+
+    output = project.manage("migrations_switch", "--plan").stdout
+
+    assert output == (
+        "Planned operations for database 'default', to branch main:\n"
+        f"Unapply shop.0003_colour from feature (snapshot, {commit})\n"
+        "    Undo Add field colour to product\n"
+        "Apply shop.0003_data (file)\n"
+        "    Raw Python operation (its effect can't be foreseen)\n"
+        "    Raw SQL operation -> SELECT 1 (its effect can't be foreseen)\n"
+        "Would be dropped:\n"
+        "    column shop_product.colour (1 row)\n"
+    )
+    assert project.manage("migrate", "--plan").stdout == before
+    assert columns(project) == {"id", "name", "colour"}
+
+
+def test_the_plan_of_nothing(sqlite_project: Project) -> None:
+    make_shop(sqlite_project)
+    sqlite_project.manage("migrate")
+    assert sqlite_project.manage("migrations_switch", "--plan").stdout == (
+        "Planned operations for database 'default', to branch main:\n"
+        "  No planned migration operations.\n"
+    )
+
+
+def test_check_says_whether_there_is_anything_to_do(sqlite_project: Project) -> None:
+    make_shop_with_feature(sqlite_project)
+    sqlite_project.manage("migrations_switch", "--check")
+    sqlite_project.checkout("main")
+    sqlite_project.manage("migrations_switch", "--check", status=1)
+    sqlite_project.manage("migrations_switch", "--check", "--plan", status=1)
+    sqlite_project.manage("migrations_switch", "feature", "--check")
+
+
+def test_the_words_and_the_verbosity(sqlite_project: Project) -> None:
+    project = sqlite_project
+    make_shop_with_feature(project)
+    assert project.switch("main") == (
+        "Operations to perform:\n"
+        "  Switch database 'default' to branch main: unapply 1 of shop\n"
+        "Running migrations:\n"
+        "  Rendering model states... DONE\n"
+        "  Unapplying shop.0003_colour... OK\n"
+    )
+    assert "OK (" in project.switch("feature", "--verbosity=2")
+    assert project.switch("main", "--verbosity=0") == ""
+    assert project.switch("main", "--verbosity=0") == ""
+
+
+def test_it_refuses_where_debug_is_off(sqlite_project: Project) -> None:
+    project = sqlite_project
+    make_shop_with_feature(project)
+    project.checkout("main")
+    project.settings("DEBUG = False")
+
+    result = project.manage("migrations_switch", status=1)
+
+    assert result.stderr.strip() == (
+        "CommandError: DEBUG is off: this may be production, and a switch can drop tables. "
+        "If you mean it, add --allow-debug-off."
+    )
+    project.manage("migrations_switch", "--check", status=1)
+    project.switch("--allow-debug-off")
+    assert columns(project) == {"id", "name"}
+
+
+def test_a_person_confirms_that_rows_are_destroyed(sqlite_project: Project) -> None:
+    project = sqlite_project
+    make_shop_with_feature(project)
+    project.python(ADD)
+    project.checkout("main")
+
+    status, output = at_terminal(project, "no")
+    assert status == 1
+    assert "column shop_product.colour (1 row)" in output
+    assert "Switch cancelled. Nothing was changed." in output
+    assert columns(project) == {"id", "name", "colour"}
+
+    status, output = at_terminal(project, "yes")
+    assert status == 0
+    assert columns(project) == {"id", "name"}
+
+
+def test_nobody_is_asked_about_empty_tables(sqlite_project: Project) -> None:
+    make_shop_with_feature(sqlite_project)
+    sqlite_project.checkout("main")
+    status, output = at_terminal(sqlite_project, "")
+    assert status == 0
+    assert "Type 'yes'" not in output
+
+
+def test_a_person_agrees_to_roll_back_what_both_sides_share(sqlite_project: Project) -> None:
+    project = sqlite_project
+    make_changed_root(project)
+
+    status, output = at_terminal(project, "no")
+    assert status == 0
+    assert "shop.0001_initial; rolling it back takes along shop.0002_longer_name" in output
+    assert columns(project) == {"id", "name"}
+
+    status, output = at_terminal(project, "yes")
+    assert status == 0
+    assert columns(project) == {"id", "name", "extra"}
+
+
+def test_leftovers_of_a_killed_process_are_removed(sqlite_project: Project) -> None:
+    project = sqlite_project
+    make_shop_with_feature(project)
+    project.environment["TMPDIR"] = str(project.path.parent)
+    leftover = project.path.parent / "django-devtools-killed" / "worktree"
+    project.git("worktree", "add", "--quiet", "--detach", str(leftover))
+    project.switch("main")
+    assert not leftover.exists()
+    assert project.git("worktree", "list").count("\n") == 1
+
+
+def test_two_at_the_same_time(project: Project) -> None:
+    """The first waits inside a migration until the second has said that it waits."""
+    make_shop(project)
+    project.checkout("-b", "feature")
+    fifo = project.path.parent / "fifo"
+    os.mkfifo(fifo)
+    project.migration(
+        "shop",
+        "0003_slow",
+        "migrations.RunPython(wait, migrations.RunPython.noop),",
+        [("shop", "0002_longer_name")],
+        before=f"def wait(apps, schema_editor):\n    open({str(fifo)!r}).read()\n",
+    )
+    project.commit()
+    command = [sys.executable, "manage.py", "migrations_switch"]
+    environment = project.full_environment()
+    first = subprocess.Popen(
+        command, cwd=project.path, env=environment, stdout=subprocess.PIPE, text=True
+    )
+    with Path(fifo).open("w"):
+        second = subprocess.Popen(
+            command,
+            cwd=project.path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert second.stderr
+        line = second.stderr.readline()
+        assert line.startswith(f"Another migrations_switch is working (process {first.pid}, since")
+    first_output, _ = first.communicate()
+    second_output, _ = second.communicate()
+    assert "Applying shop.0003_slow... OK" in first_output
+    assert "Nothing to do" in second_output
+    assert (first.returncode, second.returncode) == (0, 0)
