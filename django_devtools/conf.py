@@ -29,7 +29,12 @@ def settings_file() -> Path | None:
     if not name:
         return None
     file = getattr(sys.modules.get(name) or import_module(name), "__file__", None)
-    return Path(file).resolve() if file else None
+    if not file:
+        return None
+    path = Path(file).absolute()
+    # The file may be a link to elsewhere; what counts is where it is imported from.
+    root = path.parents[min(_depth(path), len(path.parents) - 1)]
+    return root.resolve() / path.relative_to(root)
 
 
 def project_root() -> Path:
@@ -41,5 +46,9 @@ def project_root() -> Path:
     file = settings_file()
     if file is None:
         return Path.cwd()
-    depth = settings.SETTINGS_MODULE.count(".") + (file.name == "__init__.py")
-    return file.parents[depth]
+    return file.parents[min(_depth(file), len(file.parents) - 1)]
+
+
+def _depth(settings_file: Path) -> int:
+    depth: int = settings.SETTINGS_MODULE.count(".")
+    return depth + (settings_file.name == "__init__.py")

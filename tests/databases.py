@@ -61,7 +61,7 @@ def _postgresql(configuration: Configuration, statement: str) -> None:
             dbname="postgres",
             autocommit=True,
         ) as connection:
-            connection.execute(statement.format(configuration["NAME"]))  # type: ignore[arg-type]
+            connection.execute(statement.format(configuration["NAME"]))
     except psycopg.OperationalError as error:
         raise OSError(str(error)) from error
 

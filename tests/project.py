@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,8 @@ class Zygote:
     def run(
         self, directory: Path, arguments: tuple[str, ...], environment: Mapping[str, str]
     ) -> "Result":
-        assert self._process.stdin and self._process.stdout
+        assert self._process.stdin
+        assert self._process.stdout
         out, err = self._directory / "out", self._directory / "err"
         request = {
             "arguments": arguments,
@@ -154,17 +155,19 @@ class Project:
         app: str,
         name: str,
         operations: str,
-        dependencies: list[tuple[str, str]] | str = (),  # type: ignore[assignment]
+        dependencies: Sequence[tuple[str, str]] | str = (),
         before: str = "",
         body: str = "",
     ) -> None:
         """Write a migration; ``operations`` is the inside of the list."""
+        if not isinstance(dependencies, str):
+            dependencies = repr([*dependencies])
         text = (
             "from django.conf import settings\n"
             "from django.db import migrations, models\n"
             f"{textwrap.dedent(before)}\n\n"
             "class Migration(migrations.Migration):\n"
-            f"    dependencies = {dependencies if isinstance(dependencies, str) else [*dependencies]}\n"
+            f"    dependencies = {dependencies}\n"
             f"{textwrap.indent(textwrap.dedent(body), '    ')}\n"
             f"    operations = [{textwrap.dedent(operations)}]\n"
         )
@@ -178,8 +181,7 @@ class Project:
             cwd=self.path,
             env=os.environ | ENVIRONMENT | self.environment,
             check=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             text=True,
         ).stdout
 

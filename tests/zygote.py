@@ -52,8 +52,8 @@ def run(request: dict[str, Any]) -> int:
     for stream, descriptor in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
         flags = os.O_RDONLY if descriptor == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         os.dup2(os.open(request[stream], flags, 0o600), descriptor)
-    sys.stdin, sys.stdout, sys.stderr = (open(d, mode) for d, mode in ((0, "r"), (1, "w"), (2, "w")))
-    sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr
+    sys.stdin = open(0)  # noqa: SIM115 - as an interpreter has them when it starts
+    sys.stdout, sys.stderr = open(1, "w"), open(2, "w")  # noqa: SIM115
     os.chdir(request["directory"])
     os.environ.clear()
     os.environ.update(request["environment"])
@@ -66,7 +66,7 @@ def run(request: dict[str, Any]) -> int:
         if isinstance(error.code, str):
             print(error.code, file=sys.stderr)
         return int(bool(error.code))
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - what an interpreter does with it
         traceback.print_exc()
         return 1
     else:

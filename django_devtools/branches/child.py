@@ -14,7 +14,7 @@ import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import django
 from django.conf import settings
@@ -76,9 +76,7 @@ class Findings:
 
 def inspect(worktree: Path, top: Path, task: Pass) -> Findings:
     """What ``task`` would do. Raises ChildError when the work tree can't run it either."""
-    findings = _call(worktree, top, task, "inspect")
-    assert isinstance(findings, Findings)
-    return findings
+    return cast(Findings, _call(worktree, top, task, "inspect"))
 
 
 def run(worktree: Path, top: Path, task: Pass, progress: Progress) -> None:
@@ -175,7 +173,7 @@ def _run(task: Pass, graph: Graph, progress: Progress) -> bool:
 
 if __name__ == "__main__":
     # Under its own name, so that what it pickles can be found by the parent.
-    from django_devtools.branches import child
+    from django_devtools.branches import child  # noqa: PLW0406
 
     try:
         child.main(*sys.argv[1:])

@@ -1,4 +1,4 @@
-"""What migrations do to a database: whether two do the same, and what unapplying one drops. Pure."""
+"""What migrations do to a database: whether two do the same, and what unapplying one drops."""
 
 import enum
 import functools
@@ -56,12 +56,12 @@ class Loss:
 
 def same_schema(one: Migration, other: Migration) -> bool:
     """Whether two migrations of one name do the same to the schema; raw operations aside."""
-    return _schema(one.operations) == _schema(other.operations)
+    return bool(_schema(one.operations) == _schema(other.operations))
 
 
 def same_raw_operations(one: Migration, other: Migration) -> bool:
     """Whether their RunPython and RunSQL are the same, but for what the functions do inside."""
-    return _plain([*raw_operations(one)]) == _plain([*raw_operations(other)])
+    return bool(_plain(raw_operations(one)) == _plain(raw_operations(other)))
 
 
 def raw_operations(migration: Migration) -> list[Operation]:
@@ -141,7 +141,7 @@ def _schema(found: Iterable[Operation]) -> list[Any]:
             result.extend(_schema(getattr(operation, "state_operations", ())))
         elif isinstance(operation, operations.CreateModel):
             fields = [(name, _plain(field)) for name, field in operation.fields]
-            bases = [str(_plain(base)) for base in operation.bases]
+            bases = [str(_plain(base)) for base in operation.bases or ()]
             result.append((operation.name_lower, fields, _options(operation.options), bases))
         elif not isinstance(operation, _NO_EFFECT):
             result.append((type(operation).__name__, _plain(operation.deconstruct()[1:])))

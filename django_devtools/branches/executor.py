@@ -6,10 +6,10 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from django.db import transaction
+from django.db import migrations, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
-from django.db.migrations import Migration, operations
+from django.db.migrations import Migration
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.recorder import MigrationRecorder
@@ -18,7 +18,7 @@ from django.db.migrations.utils import resolve_relation
 from django.db.models import Field
 
 from .journal import Entry, Journal, Journaled, tolerant
-from .loader import Graph, Source
+from .loader import Graph, Source, variant
 from .snapshot import Key
 
 
@@ -72,7 +72,7 @@ class Executor(MigrationExecutor):
     ) -> None:
         # MigrationExecutor.__init__ would load the graph of the code on disk.
         self.connection = connection
-        self.loader = graph
+        self.loader = self.graph = graph
         self.recorder = MigrationRecorder(connection)
         self.progress_callback = progress
         self.source = source
@@ -85,10 +85,10 @@ class Executor(MigrationExecutor):
         Models are rendered once, at the end; from there the way back only renders again what
         each operation changes.
         """
-        state = self.loader.state(remaining)
+        state = self.graph.state(remaining)
         steps = []
         for key in unapply:
-            migration = self.loader.graph.nodes[key]
+            migration = self.graph.graph.nodes[key]
             for operation in migration.operations:
                 steps.append(Step(key, operation, state))
                 state = state.clone()
@@ -101,19 +101,19 @@ class Executor(MigrationExecutor):
         state = ahead.state
         for key in unapply:
             steps = [step for step in reversed(ahead.steps) if step.key == key]
-            state = self._unapply(state, self.loader.graph.nodes[key], steps)
+            state = self._unapply(state, self.graph.graph.nodes[key], steps)
         return state
 
     def apply(self, state: ProjectState, apply: Iterable[Key]) -> ProjectState:
         """Apply the migrations, parents first. ``state`` is the one before them."""
         for key in apply:
             self._rendered(state)
-            state = self.apply_migration(state, self.loader.graph.nodes[key])
+            state = self.apply_migration(state, self.graph.graph.nodes[key])
         return state
 
     def resume(self, entry: Entry, ahead: "Ahead") -> None:
         """Finish a migration that was interrupted. ``ahead`` has its steps, if it goes back."""
-        migration = self.loader.graph.nodes[entry.key]
+        migration = self.graph.graph.nodes[entry.key]
         if entry.backwards:
             self._run_journaled(migration, entry, ahead.state, ahead.steps[::-1])
         else:
@@ -178,15 +178,14 @@ class Executor(MigrationExecutor):
                 if entry.backwards:
                     for position, step in enumerate(steps):
                         operation = self._journaled(step.operation, position, entry)
-                        step = replace(step, operation=operation)
-                        state = step.undo(state, editor, migration)
+                        journaled = replace(step, operation=operation)
+                        state = journaled.undo(state, editor, migration)
                 else:
-                    journaled = copy.copy(migration)
-                    journaled.operations = [
+                    operations = [
                         self._journaled(operation, position, entry)
                         for position, operation in enumerate(migration.operations)
                     ]
-                    state = journaled.apply(state, editor)
+                    state = variant(migration, operations=operations).apply(state, editor)
         with transaction.atomic(self.connection.alias):
             self.record_migration(*entry.key, forward=not entry.backwards)
             self.journal.end()
@@ -211,18 +210,17 @@ class Executor(MigrationExecutor):
 
 def with_empty_reverses(migration: Migration) -> Migration:
     """A copy whose RunPython and RunSQL that have no reverse get an empty one."""
-    migration = copy.copy(migration)
-    migration.operations = [_with_empty_reverse(operation) for operation in migration.operations]
-    return migration
+    operations = [_with_empty_reverse(operation) for operation in migration.operations]
+    return variant(migration, operations=operations)
 
 
 def _with_empty_reverse(operation: Operation) -> Operation:
     operation = copy.copy(operation)
-    if isinstance(operation, operations.RunPython) and not operation.reversible:
-        operation.reverse_code = operations.RunPython.noop
-    elif isinstance(operation, operations.RunSQL) and not operation.reversible:
-        operation.reverse_sql = operations.RunSQL.noop
-    elif isinstance(operation, operations.SeparateDatabaseAndState):
+    if isinstance(operation, migrations.RunPython) and not operation.reversible:
+        operation.reverse_code = migrations.RunPython.noop
+    elif isinstance(operation, migrations.RunSQL) and not operation.reversible:
+        operation.reverse_sql = migrations.RunSQL.noop
+    elif isinstance(operation, migrations.SeparateDatabaseAndState):
         operation.database_operations = [
             _with_empty_reverse(inner) for inner in operation.database_operations
         ]
@@ -252,7 +250,7 @@ def rewind(state: ProjectState, before: ProjectState) -> ProjectState:
             if field.many_to_many:
                 result.apps.unregister_model(key[0], f"{key[1]}_{name}")
         result.remove_model(*key)
-    far = set()
+    far: set[tuple[str, str]] = set()
     for key, model in before.models.items():
         old = result.models.get(key)
         if old is None:
@@ -265,9 +263,9 @@ def rewind(state: ProjectState, before: ProjectState) -> ProjectState:
             result.models[key] = model.clone()
             around.add(key)
     if far:
-        result.reload_models(far, delay=False)
+        result.reload_models(list(far), delay=False)
     if around:
-        result.reload_models(around & result.models.keys(), delay=True)
+        result.reload_models(list(around & result.models.keys()), delay=True)
     return result
 
 

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 from django_devtools.conf import project_root, settings_file
 
-from .git import Repository, Version
+from .git import GitError, Repository, Version
 from .loader import Code, Source
 from .plan import Origin
 from .snapshot import Key, Record, Snapshot, Snapshots
@@ -68,6 +68,12 @@ class History:
         own = self.repository.own(list(set(directories.values())))
         return {app for app, directory in directories.items() if directory in own}
 
+    @property
+    def _git(self) -> Repository:
+        if self.repository is None:
+            raise GitError("There is no git repository.")
+        return self.repository
+
     def record(self, key: Key, at: str) -> Record | None:
         """What a snapshot recorded when exactly this application of ``key`` took place."""
         found = self._applications.get((key, at))
@@ -106,7 +112,7 @@ class History:
 
     def sources(self, keys: Collection[Key]) -> dict[Key, Source]:
         """Texts for ``keys``, which need not be applied: by name from snapshots, then from git."""
-        named = {}
+        named: dict[Key, tuple[Record, Snapshot]] = {}
         for snapshot in self._all:
             for key in keys:
                 record = snapshot.records().get(key)
@@ -190,8 +196,7 @@ class History:
 
     def _versions(self, keys: Collection[Key], ref: str | None = None) -> dict[Key, Version]:
         """The newest version of each of ``keys`` in the history of ``ref``, or of all refs."""
-        repository = self.repository
-        assert repository is not None
+        repository = self._git
         directories = {
             app: directory.relative_to(repository.top).as_posix()
             for app, directory in self.disk.directories().items()
@@ -213,18 +218,16 @@ class History:
         return found
 
     def _label(self, version: Version) -> str:
-        assert self.repository is not None
         apps_py = f"{version.commit}:{version.path.parent.parent / 'apps.py'}"
-        content = self.repository.contents([apps_py]).get(apps_py, b"")
+        content = self._git.contents([apps_py]).get(apps_py, b"")
         return label_in(content) or version.path.parent.parent.name
 
     def module(self, path: PurePosixPath) -> str:
         """The dotted name that a file of the repository is imported as."""
-        assert self.repository is not None
         root = project_root()
         parts = path.with_suffix("").parts
-        if root.is_relative_to(self.repository.top):
-            prefix = root.relative_to(self.repository.top).parts
+        if root.is_relative_to(self._git.top):
+            prefix = root.relative_to(self._git.top).parts
             if parts[: len(prefix)] == prefix:
                 parts = parts[len(prefix) :]
         return ".".join(parts)
@@ -237,9 +240,12 @@ def label_in(apps_py: bytes) -> str | None:
     except (SyntaxError, ValueError):
         return None
     for node in ast.walk(tree):
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
-            if [getattr(target, "id", None) for target in node.targets] == ["label"]:
-                return str(node.value.value)
+        if (
+            isinstance(node, ast.Assign)
+            and isinstance(node.value, ast.Constant)
+            and [getattr(target, "id", None) for target in node.targets] == ["label"]
+        ):
+            return str(node.value.value)
     return None
 
 

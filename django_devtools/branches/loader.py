@@ -17,6 +17,8 @@ from django.db.migrations.state import ProjectState
 
 from .snapshot import Key
 
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
 
 class UnusableSource(Exception):
     """The text of a migration can't be executed here, as a rule because a helper is gone."""
@@ -50,11 +52,8 @@ class Source:
         except (SyntaxError, ValueError) as error:
             raise UnusableSource(f"{self.module} is no valid Python ({error})") from error
         for node in ast.walk(tree):
-            if isinstance(
-                node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-            ):
-                if ast.get_docstring(node, clean=False) is not None:
-                    del node.body[0]
+            if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+                del node.body[0]
         return tree
 
     def reads_like(self, other: "Source") -> bool:
@@ -89,7 +88,7 @@ def load(key: Key, source: Source) -> Migration:
     try:
         _import_inner(source)
         exec(compile(source.content, module.__file__, "exec"), module.__dict__)  # noqa: S102
-        migration = module.Migration(key[1], key[0])
+        migration: Migration = module.Migration(key[1], key[0])
     except Exception as error:
         raise UnusableSource(
             f"{key[0]}.{key[1]} can't be imported: {type(error).__name__}: {error}"
@@ -99,8 +98,14 @@ def load(key: Key, source: Source) -> Migration:
             del sys.modules[source.module]
         else:
             sys.modules[source.module] = before
-    assert isinstance(migration, Migration)
     return migration
+
+
+def variant(migration: Migration, **attributes: object) -> Migration:
+    """A copy of ``migration`` with other ``attributes``."""
+    copied = copy.copy(migration)
+    vars(copied).update(attributes)
+    return copied
 
 
 def _import_inner(source: Source) -> None:
@@ -129,7 +134,11 @@ def outline(key: Key, source: Source) -> Migration:
     It stands in the graph for a text that can't be executed here.
     """
     migration = Migration(key[1], key[0])
-    for node in ast.walk(source.tree):
+    try:
+        tree = source.tree
+    except UnusableSource:
+        return migration
+    for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             attribute = node.targets[0].id
             if attribute in ("dependencies", "run_before", "replaces"):
@@ -183,7 +192,7 @@ def code_on_disk() -> Code:
     """The migrations of all installed apps, as Django finds them."""
     loader = MigrationLoader(None, load=False)
     loader.load_disk()
-    packages = {app: loader.migrations_module(app)[0] for app in loader.migrated_apps}
+    packages = {app: str(loader.migrations_module(app)[0]) for app in loader.migrated_apps}
     return Code(dict(loader.disk_migrations), packages, set(loader.unmigrated_apps))
 
 
@@ -202,7 +211,8 @@ class Graph(MigrationLoader):
         unmigrated_apps: Iterable[str] = (),
     ) -> None:
         self._migrations = migrations
-        self._applied: dict[Key, Migration | None] = {key: migrations.get(key) for key in applied}
+        # The values are of no use to anyone; Django's own are rows of the table.
+        self._applied = {key: migrations.get(key, Migration(key[1], key[0])) for key in applied}
         self._unmigrated_apps = set(unmigrated_apps) - {app for app, _ in migrations}
         super().__init__(connection=None)
 
@@ -227,13 +237,11 @@ class Graph(MigrationLoader):
         run_before = [d for d in migration.run_before if usable(d)]
         if (dependencies, run_before) == (migration.dependencies, migration.run_before):
             return migration
-        migration = copy.copy(migration)
-        migration.dependencies, migration.run_before = dependencies, run_before
-        return migration
+        return variant(migration, dependencies=dependencies, run_before=run_before)
 
     # Django's build_graph reads the applied rows from the connection; ours stay what was given.
     @property
-    def applied_migrations(self) -> dict[Key, Migration | None]:  # type: ignore[override]
+    def applied_migrations(self) -> dict[Key, Migration]:
         return self._applied
 
     @applied_migrations.setter

@@ -1,6 +1,6 @@
 """What is out of step, and what to do about it. Pure: no database, no git, no clock."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from functools import cached_property
@@ -18,7 +18,7 @@ from .effect import (
     same_models,
     tables,
 )
-from .loader import Graph
+from .loader import Graph, variant
 from .snapshot import Key
 
 
@@ -98,7 +98,7 @@ class Plan:
     shared: list[Key] = field(default_factory=list)
     """What both sides share and is rolled back all the same, because the user agreed."""
     questionable: list[Key] = field(default_factory=list)
-    """Changed or remade ones that are unapplied: they must not drop tables with rows by themselves."""
+    """Changed or remade ones that are unapplied: they must not empty a table by themselves."""
     irreversible: list[Key] = field(default_factory=list)
     lost: list[Key] = field(default_factory=list)
     """Phantoms whose source was not found."""
@@ -119,7 +119,7 @@ class Plan:
         """The tables and columns that the plan drops."""
         return self.losses_of(self.unapply)
 
-    def losses_of(self, unapply: Collection[Key]) -> list[Loss]:
+    def losses_of(self, unapply: Sequence[Key]) -> list[Loss]:
         """The tables and columns that unapplying ``unapply``, children first, would drop."""
         keys = self.held.applied_nodes() - set(unapply)
         base = self.held.state(self.held.ordered(keys, self.rows))
@@ -391,6 +391,5 @@ def _with_replaced(keys: Iterable[Key], graph: Graph) -> set[Key]:
 
 def _stand_in(squash: Migration) -> Migration:
     """Keeps the place of a squashed migration in the graph, after what it replaces."""
-    migration = Migration(squash.name, squash.app_label)
-    migration.dependencies = [(app, name) for app, name in squash.replaces]
-    return migration
+    dependencies = [(app, name) for app, name in squash.replaces]
+    return variant(Migration(squash.name, squash.app_label), dependencies=dependencies)

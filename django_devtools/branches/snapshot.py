@@ -117,7 +117,10 @@ class Store:
         if not isinstance(state, dict) or not all(isinstance(v, str) for v in state.values()):
             names = ", ".join(repr(key) for key in data if key != MANAGESTATE_TIME) or "none"
             raise SnapshotError(f"{self.path} has no state {name!r}. It has: {names}.")
-        return {str(app): last for app, last in state.items()}
+        try:
+            return {_text(app): _text(last) for app, last in state.items()}
+        except ValueError as error:
+            raise self._error(f"is damaged ({error})") from None
 
     def update(
         self, database: str, snapshots: Iterable[Snapshot] = (), delete: str | None = None

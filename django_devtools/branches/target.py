@@ -48,7 +48,9 @@ def named(name: str, history: History, rows: Mapping[Key, str]) -> Target:
     if snapshot:
         return _from_snapshot(snapshot, history, rows)
     repository = history.repository
-    commit = repository.commit(name) if repository else None
+    branch = name if repository and repository.is_branch(name) else None
+    ref = f"refs/heads/{name}" if branch else name
+    commit = repository.commit(ref) if repository else None
     if repository is None or commit is None:
         known = ", ".join(sorted(history.snapshots)) or "none"
         raise TargetError(
@@ -56,7 +58,6 @@ def named(name: str, history: History, rows: Mapping[Key, str]) -> Target:
             f"{known}) nor a git ref. `git branch --all` lists the branches, and "
             "`manage.py migrations_snapshot --list` the snapshots."
         )
-    branch = name if repository.is_branch(name) else None
     title = f"branch {branch}" if branch else f"{name} ({commit[:10]})"
     sources = _tree_sources(repository, commit, history)
     return _target(title, Past(branch, commit), sources, history.disk)
@@ -129,14 +130,17 @@ def _from_snapshot(snapshot: Snapshot, history: History, rows: Mapping[Key, str]
                 f"names, is lost. Run `git checkout {snapshot.branch}` and then "
                 "`manage.py migrations_switch`."
             )
-    past = Past(snapshot.branch, snapshot.commit)
+    past = Past(snapshot.branch, None)
+    if repository and snapshot.commit:
+        # None again where the commit was garbage and is gone.
+        past = Past(snapshot.branch, repository.commit(snapshot.commit))
     if repository and repository.is_branch(snapshot.branch):
         # The branch may have gone on since: what it has and the database too is no phantom.
-        past = Past(snapshot.branch, repository.commit(f"refs/heads/{snapshot.branch}"))
-        assert past.commit
-        newer = [key for key in rows if key not in sources]
-        if newer:
-            sources |= _tree_sources(repository, past.commit, history, set(newer))
+        tip = repository.commit(f"refs/heads/{snapshot.branch}")
+        past = Past(snapshot.branch, tip)
+        newer = {key for key in rows if key not in sources}
+        if tip and newer:
+            sources |= _tree_sources(repository, tip, history, newer)
     return _target(f"branch {snapshot.branch}", past, sources, disk)
 
 

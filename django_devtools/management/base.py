@@ -1,17 +1,16 @@
 """What the commands have in common."""
 
 from argparse import ArgumentParser
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, no_translations
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.exceptions import BadMigrationError, CircularDependencyError
 from django.db.migrations.recorder import MigrationRecorder
+from django_extensions.management.utils import signalcommand
 
 from django_devtools.branches.git import GitError, Repository
 from django_devtools.branches.loader import code_on_disk
@@ -53,6 +52,19 @@ class BranchesCommand(BaseCommand):
             help="The snapshot file. Default: one in the git directory.",
         )
 
+    @signalcommand  # type: ignore[untyped-decorator]
+    @no_translations
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.verbosity: int = options["verbosity"]
+        try:
+            self.work(options)
+        except MESSAGES as error:
+            raise CommandError(str(error)) from error
+
+    def work(self, options: dict[str, Any]) -> None:
+        """What the command does. The errors of MESSAGES become those of a command."""
+        raise NotImplementedError
+
     def place(self, options: dict[str, Any]) -> Place:
         """Where the command works."""
         repository = Repository.find(project_root())
@@ -74,20 +86,12 @@ class BranchesCommand(BaseCommand):
             named = options["databases"] or alias == DEFAULT_DB_ALIAS
             if named or MigrationRecorder(connection).has_table():
                 found.setdefault(database_id(connection), connection)
-            elif options["verbosity"] >= 2:
+            elif self.verbosity >= 2:
                 self.stderr.write(
                     f"Database '{alias}' was never migrated and is left alone; "
                     f"name it with --database {alias}."
                 )
         return list(found.values())
-
-    @contextmanager
-    def messages(self) -> Iterator[None]:
-        """Turn errors that the user can do something about into messages."""
-        try:
-            yield
-        except MESSAGES as error:
-            raise CommandError(str(error)) from error
 
 
 def _connect(connection: BaseDatabaseWrapper) -> None:

@@ -93,7 +93,7 @@ def make_changed_root(project: Project) -> None:
     make_shop(project)
     project.manage("migrate")
     project.manage("migrations_snapshot")
-    edit(project, "0001_initial", "(\"name\"", '("extra", models.IntegerField(null=True)), ("name"')
+    edit(project, "0001_initial", '("name"', '("extra", models.IntegerField(null=True)), ("name"')
     project.models("shop", PRODUCT + "    extra = models.IntegerField(null=True)\n")
     project.commit()
 
@@ -122,15 +122,20 @@ def test_an_edited_initial_migration_empties_no_table_by_itself(project: Project
     project.manage("migrate")
     project.manage("migrations_snapshot")
     project.python("from shop.models import Product; Product.objects.create()")
-    project.models("shop", "class Product(models.Model):\n    a = models.IntegerField(null=True)\n")
+    project.models(
+        "shop", "class Product(models.Model):\n    a = models.IntegerField(null=True)\n"
+    )
     edit(project, "0001_initial", "[(", "[('a', models.IntegerField(null=True)), (")
 
     result = project.manage("migrations_switch", "--no-input")
 
     assert "rows of tables that both sides have" in result.stderr
     assert columns(project) == {"id"}
-    project.manage("shell", "-c", "from django.db import connection as c; "
-                   "c.cursor().execute('DELETE FROM shop_product')")
+    project.manage(
+        "shell",
+        "-c",
+        "from django.db import connection as c; c.cursor().execute('DELETE FROM shop_product')",
+    )
     project.switch()
     assert columns(project) == {"id", "a"}
     project.assert_in_step()

@@ -69,9 +69,9 @@ def test_unapplied_in_a_work_tree_of_its_commit(project: Project, where: str) ->
 
     assert "Unapplying shop.0004_paint" in output
     assert columns(project) == {"id", "name"}
-    assert project.python("from shop.models import Product; print(Product.objects.get().name)") == (
-        "was blue"
-    )
+    assert project.python(
+        "from shop.models import Product; print(Product.objects.get().name)"
+    ) == ("was blue")
     project.assert_in_step()
     assert project.git("worktree", "list").count("\n") == 1
 
@@ -115,7 +115,9 @@ def test_irreversible_in_the_work_tree(sqlite_project: Project) -> None:
 def test_a_database_named_relative_to_the_project(sqlite_project: Project) -> None:
     """The work tree's settings would point at a file inside of it."""
     project = sqlite_project
-    project.databases = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "here.sqlite3"}}
+    project.databases = {
+        "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "here.sqlite3"}
+    }
     make_feature(project)
     project.checkout("main")
     project.switch()

@@ -320,12 +320,12 @@ def test_names_of_snapshots(sqlite_project: Project) -> None:
     for name in NAMES:
         taken = sqlite_project.manage("migrations_snapshot", "--", name).stdout
         assert taken.startswith(f"Snapshot of {name} in database 'default': ")
-        assert f"  {name}: " in sqlite_project.manage("migrations_snapshot", "--list").stdout
         plan = sqlite_project.manage("migrations_switch", "--plan", "--", name).stdout
         assert f"to branch {name}:\n  No planned migration operations." in plan
-        sqlite_project.manage("migrations_switch", "--no-input", "--", name)
-        sqlite_project.manage("migrations_snapshot", f"--delete={name}")
-    assert everything(sqlite_project) - before == {"project/.git/django-devtools/switch.lock"}
+    listed = sqlite_project.manage("migrations_snapshot", "--list").stdout
+    assert [name for name in NAMES if f"  {name}: " not in listed] == []
+    sqlite_project.manage("migrations_snapshot", "--delete=--output=harm")
+    assert everything(sqlite_project) == before
 
 
 def test_names_that_no_snapshot_can_have(sqlite_project: Project) -> None:
@@ -373,7 +373,6 @@ def test_real_branches_of_these_names(sqlite_project: Project) -> None:
         target = () if name.startswith("-") else ("--", name)
         switched = sqlite_project.manage("migrations_switch", "--no-input", *target).stdout
         assert f"database 'default' is in step with branch {name}." in switched
-        assert sqlite_project.status() == []
         done.add(name)
     assert {"it's", "--output=harm", "$(touch${IFS}harm)", "👩‍💻", "-x"} <= done
     new = {path for path in everything(sqlite_project) - before if "/.git/" not in path}

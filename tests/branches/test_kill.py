@@ -16,10 +16,8 @@ from tests.branches.shop import ID
 from tests.databases import MAKERS, Configuration
 from tests.project import Project
 
-STRIDE = (
-    int(os.environ.get("STRIDE", 0))
-    or {"quick": 23, "default": 13, "thorough": 1}[os.environ.get("HYPOTHESIS_PROFILE", "default")]
-)
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
+STRIDE = {"quick": 41, "default": 17, "thorough": 1}[PROFILE]
 """Of all the points to kill at, every how many-th is taken."""
 
 KILLER = """\

@@ -96,7 +96,8 @@ def test_a_custom_user_model(project: Project) -> None:
     project.settings("from django.conf import settings  # noqa")
     project.models(
         "shop",
-        "from django.conf import settings\n\n" + PRODUCT
+        "from django.conf import settings\n\n"
+        + PRODUCT
         + "    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True)\n",
     )
     project.migration(
@@ -106,7 +107,8 @@ def test_a_custom_user_model(project: Project) -> None:
         migrations.AddField("product", "owner", models.ForeignKey(
             settings.AUTH_USER_MODEL, models.CASCADE, null=True)),
         """,
-        '[migrations.swappable_dependency(settings.AUTH_USER_MODEL), ("shop", "0002_longer_name")]',
+        "[migrations.swappable_dependency(settings.AUTH_USER_MODEL),"
+        ' ("shop", "0002_longer_name")]',
     )
     project.commit()
     walk(project)

@@ -287,9 +287,10 @@ def test_two_branches_did_the_same_under_other_names(project: Project) -> None:
         assert "pplying" not in project.switch()
         project.assert_in_step()
         assert project.states() == {}
-    assert project.python(
-        "from shop.models import Product; print(Product.objects.get().colour)"
-    ) == "blue"
+    assert (
+        project.python("from shop.models import Product; print(Product.objects.get().colour)")
+        == "blue"
+    )
 
 
 def test_merged_and_reverted_on_main(project: Project) -> None:

@@ -64,9 +64,11 @@ def test_one_by_name(routed: Project) -> None:
 
 def test_the_plan_counts_only_what_is_there(routed: Project) -> None:
     routed.manage(
-        "shell", "-c", "from shop.models import Product as P; "
+        "shell",
+        "-c",
+        "from shop.models import Product as P; "
         "from django.db import connection as c; "
-        "c.cursor().execute(\"INSERT INTO shop_product (name, colour) VALUES ('a', 'b')\")"
+        "c.cursor().execute(\"INSERT INTO shop_product (name, colour) VALUES ('a', 'b')\")",
     )
     output = routed.switch("--plan")
     assert output.count("column shop_product.colour (1 row)") == 1

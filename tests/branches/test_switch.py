@@ -1,5 +1,6 @@
 """Walks between branches, before and after ``git checkout``."""
 
+from itertools import pairwise
 from pathlib import Path
 
 from tests.branches.shop import (
@@ -297,7 +298,9 @@ def install_package(project: Project, directory: Path, *names: str) -> None:
     package = Project(directory, {}, project.zygote)
     package.write("package/__init__.py", "")
     package.write("package/migrations/__init__.py", "")
-    fields = "".join(f"    f{index} = models.IntegerField(null=True)\n" for index in range(len(names)))
+    fields = "".join(
+        f"    f{index} = models.IntegerField(null=True)\n" for index in range(len(names))
+    )
     package.models("package", "class Thing(models.Model):\n" + fields)
     for file in (directory / "package/migrations").glob("0*.py"):
         file.unlink()
@@ -310,7 +313,7 @@ def install_package(project: Project, directory: Path, *names: str) -> None:
         ]),
         """,
     )
-    for index, (parent, name) in enumerate(zip(names, names[1:], strict=False), 1):
+    for index, (parent, name) in enumerate(pairwise(names), 1):
         package.migration(
             "package",
             name,
@@ -361,9 +364,7 @@ def test_two_heads_and_their_merge(project: Project) -> None:
     )
     project.models("shop", PRODUCT + COLOUR + "    price = models.IntegerField(null=True)\n")
     project.commit("Two heads")
-    project.migration(
-        "shop", "0004_merge", "", [("shop", "0003_colour"), ("shop", "0003_price")]
-    )
+    project.migration("shop", "0004_merge", "", [("shop", "0003_colour"), ("shop", "0003_price")])
     project.commit("Merge")
     project.manage("migrate")
 
@@ -402,3 +403,59 @@ def test_rows_that_are_obsolete_do_not_hide_what_is_pending(sqlite_project: Proj
     assert project.states() == {"shop.0003_colour": "pending"}
     project.switch()
     assert project.states() == {}
+
+
+def test_a_tag_of_the_same_name_as_a_branch(sqlite_project: Project) -> None:
+    project = sqlite_project
+    make_shop_with_feature(project)
+    project.git("tag", "feature", "main")
+    project.git("checkout", "--quiet", "main")
+    project.switch()
+    project.switch("feature")
+    assert columns(project) == {"id", "name", "colour"}
+
+
+def test_a_snapshot_whose_commit_was_collected_as_garbage(sqlite_project: Project) -> None:
+    project = sqlite_project
+    make_shop_with_feature(project)
+    project.manage("migrations_snapshot")
+    project.checkout("main")
+    project.switch()
+    project.git("branch", "-D", "feature")
+    project.migration("shop", "0003_other", "", [("shop", "0002_longer_name")])
+    project.commit()
+    project.manage("migrate")
+    project.git("reflog", "expire", "--expire=now", "--all")
+    project.git("gc", "--quiet", "--prune=now")
+
+    project.switch("feature")
+
+    assert columns(project) == {"id", "name", "colour"}
+    project.switch()
+    project.assert_in_step()
+
+
+def test_a_source_that_is_no_python(sqlite_project: Project) -> None:
+    project = sqlite_project
+    make_shop_with_feature(project)
+    file = project.path / "shop/migrations/0003_colour.py"
+    file.write_text("<<<<<<< HEAD\n" + file.read_text())
+    project.commit("Conflict")
+    project.checkout("main")
+
+    assert project.states() == {"shop.0003_colour": "phantom"}
+    result = project.manage("migrations_switch", status=1)
+    assert "shop.migrations.0003_colour is no valid Python" in result.stderr
+
+
+def test_settings_that_are_a_link_to_elsewhere(sqlite_project: Project) -> None:
+    project = sqlite_project
+    make_shop_with_feature(project)
+    settings = project.path / "config/settings.py"
+    settings.rename(project.path.parent / "settings.py")
+    settings.symlink_to(project.path.parent / "settings.py")
+    project.git("stash", "--quiet")
+    project.checkout("main")
+    project.git("stash", "pop", "--quiet")
+    project.switch()
+    assert columns(project) == {"id", "name"}

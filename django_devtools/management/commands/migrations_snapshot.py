@@ -4,7 +4,6 @@ from typing import Any
 
 from django.core.management.base import CommandError
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django_extensions.management.utils import signalcommand
 
 from django_devtools.branches.plan import State
 from django_devtools.branches.snapshot import Snapshot, check_name, database_id
@@ -36,23 +35,17 @@ class Command(BranchesCommand):
         )
         parser.add_argument("--json", action="store_true", help="Print JSON.")
 
-    @signalcommand
-    def handle(self, *args: Any, **options: Any) -> None:
-        self.verbosity = options["verbosity"]
-        with self.messages():
-            place = self.place(options)
-            connections = self.connections(options)
-            if options["list"]:
-                self._list(place, connections, options["json"])
-            elif options["delete"] is not None:
-                self._delete(place, connections, options["delete"])
-            else:
-                taken = [
-                    (connection, self._take(place, connection, options))
-                    for connection in connections
-                ]
-                if options["json"]:
-                    self._print_json(taken)
+    def work(self, options: dict[str, Any]) -> None:
+        place = self.place(options)
+        connections = self.connections(options)
+        if options["list"]:
+            self._list(place, connections, options["json"])
+        elif options["delete"] is not None:
+            self._delete(place, connections, options["delete"])
+        else:
+            taken = [(c, self._take(place, c, options)) for c in connections]
+            if options["json"]:
+                self._print_json(taken)
 
     def _take(
         self, place: Place, connection: BaseDatabaseWrapper, options: dict[str, Any]

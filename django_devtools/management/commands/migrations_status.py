@@ -4,7 +4,6 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django_extensions.management.utils import signalcommand
 
 from django_devtools.branches.plan import State
 from django_devtools.branches.survey import Survey, survey
@@ -27,15 +26,13 @@ class Command(BranchesCommand):
             "--check", action="store_true", help="Exit with status 1 if anything is out of step."
         )
 
-    @signalcommand
-    def handle(self, *args: Any, **options: Any) -> None:
-        with self.messages():
-            place = self.place(options)
-            surveys = [
-                (connection, survey(connection, place.repository, place.store, place.disk))
-                for connection in self.connections(options)
-            ]
-            rows = [row for connection, found in surveys for row in _rows(connection, found)]
+    def work(self, options: dict[str, Any]) -> None:
+        place = self.place(options)
+        surveys = [
+            (connection, survey(connection, place.repository, place.store, place.disk))
+            for connection in self.connections(options)
+        ]
+        rows = [row for connection, found in surveys for row in _rows(connection, found)]
         if options["json"]:
             self.stdout.write(json.dumps(rows, indent=2))
         else:

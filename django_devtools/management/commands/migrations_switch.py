@@ -3,9 +3,8 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import CommandError, no_translations
+from django.core.management.base import CommandError
 from django.core.management.commands.migrate import Command as Migrate
-from django_extensions.management.utils import signalcommand
 
 from django_devtools.branches.effect import RAW, Loss
 from django_devtools.branches.plan import Irreversible, Plan
@@ -68,9 +67,7 @@ class Command(BranchesCommand):
             help="Do not ask anything.",
         )
 
-    @signalcommand
-    @no_translations
-    def handle(self, *args: Any, **options: Any) -> None:
+    def work(self, options: dict[str, Any]) -> None:
         looks_only = options["plan"] or options["check"]
         if not (settings.DEBUG or looks_only or options["allow_debug_off"]):
             raise CommandError(
@@ -78,14 +75,12 @@ class Command(BranchesCommand):
                 "If you mean it, add --allow-debug-off."
             )
         self.interactive = options["interactive"] and sys.stdin is not None and sys.stdin.isatty()
-        self.verbosity = options["verbosity"]
-        with self.messages():
-            place = self.place(options)
-            if looks_only:
-                self._look(self._switches(place, options), options)
-            else:
-                with place.store.lock("switch", self._say_who_works):
-                    self._switch(place, options)
+        place = self.place(options)
+        if looks_only:
+            self._look(self._switches(place, options), options)
+        else:
+            with place.store.lock("switch", self._say_who_works):
+                self._switch(place, options)
 
     def _switches(self, place: Place, options: dict[str, Any]) -> list[Switch]:
         wishes = Options(
@@ -176,7 +171,9 @@ class Command(BranchesCommand):
                 self.style.MIGRATE_HEADING(f"Unapply {_name(key)}{branch} ({source})")
             )
             if key in survey.unusable:
-                self.stdout.write("    In a work tree of its commit, as helpers of it are gone here")
+                self.stdout.write(
+                    "    In a work tree of its commit, as helpers of it are gone here"
+                )
             self._show_operations(plan.held.graph.nodes[key], backwards=True)
         for key in plan.forget:
             self.stdout.write(self.style.MIGRATE_HEADING(f"Forget {_name(key)} (its row only)"))
