@@ -3,10 +3,10 @@
 import copy
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast
 
-from django.db import migrations, transaction
+from django.db import migrations, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations import Migration
@@ -15,7 +15,7 @@ from django.db.migrations.operations.base import Operation
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.migrations.state import ModelState, ProjectState
 from django.db.migrations.utils import resolve_relation
-from django.db.models import Field
+from django.db.models import Field, ForeignKey
 
 from .journal import Entry, Journal, Journaled, tolerant
 from .loader import Graph, Source, variant
@@ -23,36 +23,20 @@ from .snapshot import Key
 
 
 @dataclass(frozen=True)
-class Step:
-    """One operation on the way back."""
-
-    key: Key
-    operation: Operation
-    before: ProjectState
-    """The state that it leads back to; its models are not rendered."""
-
-    def undo(
-        self, state: ProjectState, editor: BaseDatabaseSchemaEditor, migration: Migration
-    ) -> ProjectState:
-        """Run it backwards from ``state``. The state after that."""
-        before = rewind(state, self.before)
-        # As Migration.unapply does, which would render every state a second time.
-        atomic = self.operation.atomic or (migration.atomic and self.operation.atomic is not False)
-        with (
-            transaction.atomic(editor.connection.alias)
-            if atomic and not editor.atomic_migration
-            else nullcontext()
-        ):
-            self.operation.database_backwards(migration.app_label, editor, state, before)
-        return before
-
-
-@dataclass(frozen=True)
 class Ahead:
-    """The state of all that is applied, and the steps that led to it, to be undone."""
+    """The state of all that is applied, and those that operations led to it from."""
 
     state: ProjectState
-    steps: list[Step]
+    steps: list[tuple[Operation, ProjectState]]
+    """The operations to be undone, and the state before each; their models are not rendered."""
+
+    def before(self, operation: Operation, now: ProjectState) -> ProjectState:
+        """The state that undoing ``operation`` leads to from ``now``, with models rendered."""
+        for step, before in self.steps:
+            if step is operation:
+                return rewind(now, before)
+        # Put in by a receiver of pre_migrate, as contenttypes does: it changes no model.
+        return now.clone()
 
 
 class Executor(MigrationExecutor):
@@ -90,18 +74,27 @@ class Executor(MigrationExecutor):
         for key in unapply:
             migration = self.graph.graph.nodes[key]
             for operation in migration.operations:
-                steps.append(Step(key, operation, state))
+                steps.append((operation, state))
                 state = state.clone()
                 operation.state_forwards(migration.app_label, state)
         self._rendered(state)
         return Ahead(state, steps)
 
-    def unapply(self, ahead: "Ahead", unapply: Iterable[Key]) -> ProjectState:
+    def unapply(self, ahead: Ahead, unapply: Iterable[Key]) -> ProjectState:
         """Unapply the migrations, children first. The state after that."""
         state = ahead.state
         for key in unapply:
-            steps = [step for step in reversed(ahead.steps) if step.key == key]
-            state = self._unapply(state, self.graph.graph.nodes[key], steps)
+            migration = self.graph.graph.nodes[key]
+            if not self._has_transaction(migration):
+                state = self._run_journaled(migration, self._begin(migration, True), state, ahead)
+                continue
+            self._progress("unapply_start", migration)
+            with one_transaction(self.connection):
+                with self.connection.schema_editor(atomic=True) as editor:
+                    for operation in reversed(migration.operations):
+                        state = _undo(operation, migration, state, ahead, editor)
+                self.record_migration(*key, forward=False)
+            self._progress("unapply_success", migration)
         return state
 
     def apply(self, state: ProjectState, apply: Iterable[Key]) -> ProjectState:
@@ -111,13 +104,16 @@ class Executor(MigrationExecutor):
             state = self.apply_migration(state, self.graph.graph.nodes[key])
         return state
 
-    def resume(self, entry: Entry, ahead: "Ahead") -> None:
-        """Finish a migration that was interrupted. ``ahead`` has its steps, if it goes back."""
+    def resume(self, entry: Entry, ahead: Ahead) -> ProjectState:
+        """
+        Finish a migration that was interrupted. The state after that.
+
+        ``ahead`` is where it began: with its steps when it goes back, without when forwards.
+        """
         migration = self.graph.graph.nodes[entry.key]
-        if entry.backwards:
-            self._run_journaled(migration, entry, ahead.state, ahead.steps[::-1])
-        else:
-            self._run_journaled(migration, entry, ahead.state, [])
+        state = self._run_journaled(migration, entry, ahead.state, ahead)
+        restore_foreign_keys(self.connection, state, entry.key[0])
+        return state
 
     def apply_migration(
         self,
@@ -129,22 +125,7 @@ class Executor(MigrationExecutor):
         if self._has_transaction(migration):
             with one_transaction(self.connection):
                 return super().apply_migration(state, migration, fake, fake_initial)
-        return self._run_journaled(migration, self._begin(migration, backwards=False), state, [])
-
-    def _unapply(
-        self, state: ProjectState, migration: Migration, steps: "list[Step]"
-    ) -> ProjectState:
-        if not self._has_transaction(migration):
-            entry = self._begin(migration, backwards=True)
-            return self._run_journaled(migration, entry, state, steps)
-        self._progress("unapply_start", migration)
-        with one_transaction(self.connection):
-            with self.connection.schema_editor(atomic=True) as editor:
-                for step in steps:
-                    state = step.undo(state, editor, migration)
-            self.record_migration(migration.app_label, migration.name, forward=False)
-        self._progress("unapply_success", migration)
-        return state
+        return self._run_journaled(migration, self._begin(migration, False), state)
 
     def rewrite_rows(self, forget: Iterable[Key], record: Iterable[Key]) -> None:
         """Delete and write rows without running anything."""
@@ -166,7 +147,7 @@ class Executor(MigrationExecutor):
         return entry
 
     def _run_journaled(
-        self, migration: Migration, entry: Entry, state: ProjectState, steps: "list[Step]"
+        self, migration: Migration, entry: Entry, state: ProjectState, ahead: Ahead | None = None
     ) -> ProjectState:
         action = "unapply" if entry.backwards else "apply"
         self._progress(f"{action}_start", migration)
@@ -175,11 +156,10 @@ class Executor(MigrationExecutor):
                 # Only what was deferred to the end may be done already.
                 stack.enter_context(tolerant(self.connection))
             with self.connection.schema_editor(atomic=migration.atomic) as editor:
-                if entry.backwards:
-                    for position, step in enumerate(steps):
-                        operation = self._journaled(step.operation, position, entry)
-                        journaled = replace(step, operation=operation)
-                        state = journaled.undo(state, editor, migration)
+                if entry.backwards and ahead:
+                    for position, operation in enumerate(reversed(migration.operations)):
+                        journaled = self._journaled(operation, position, entry)
+                        state = _undo(operation, migration, state, ahead, editor, journaled)
                 else:
                     operations = [
                         self._journaled(operation, position, entry)
@@ -233,6 +213,59 @@ def one_transaction(connection: BaseDatabaseWrapper) -> Iterator[None]:
     # SQLite's schema editor wants foreign keys off, and they can't be switched off inside.
     with connection.constraint_checks_disabled(), transaction.atomic(connection.alias):
         yield
+
+
+def restore_foreign_keys(connection: BaseDatabaseWrapper, state: ProjectState, app: str) -> None:
+    """
+    Add the foreign keys from and to ``app`` that an interrupted operation left out.
+
+    To alter a column, MySQL and PostgreSQL want its foreign keys dropped and added again after
+    that; who comes later can't see any more that there were some.
+    """
+    if connection.vendor == "sqlite":
+        return
+    for model in state.apps.get_models(include_auto_created=True):
+        fields = [
+            field
+            for field in model._meta.local_concrete_fields
+            if isinstance(field, ForeignKey)
+            and getattr(field, "db_constraint", True)
+            and app in (model._meta.app_label, field.related_model._meta.app_label)
+        ]
+        if not fields or not model._meta.can_migrate(connection):
+            continue
+        if not router.allow_migrate_model(connection.alias, model):
+            continue
+        with connection.cursor() as cursor:
+            found = connection.introspection.get_constraints(cursor, model._meta.db_table)
+        there = {c["columns"][0] for c in found.values() if c["foreign_key"]}
+        for field in fields:
+            if field.column not in there:
+                without: Any = copy.copy(field)
+                without.db_constraint = False
+                with connection.schema_editor() as editor:
+                    editor.alter_field(model, without, field)
+
+
+def _undo(
+    operation: Operation,
+    migration: Migration,
+    state: ProjectState,
+    ahead: Ahead,
+    editor: BaseDatabaseSchemaEditor,
+    journaled: Operation | None = None,
+) -> ProjectState:
+    """Run an operation backwards. The state after that."""
+    before = ahead.before(operation, state)
+    # As Migration.unapply does, which would render every state a second time.
+    atomic = operation.atomic or (migration.atomic and operation.atomic is not False)
+    with (
+        transaction.atomic(editor.connection.alias)
+        if atomic and not editor.atomic_migration
+        else nullcontext()
+    ):
+        (journaled or operation).database_backwards(migration.app_label, editor, state, before)
+    return before
 
 
 def rewind(state: ProjectState, before: ProjectState) -> ProjectState:

@@ -92,11 +92,13 @@ class History:
         self, rows: Mapping[Key, str], keys: Collection[Key], past: Past
     ) -> dict[Key, Trace]:
         """Origin and text of ``keys``, which are applied and not in the target."""
+        known = self._known_as_obsolete(rows, keys, past)
+        result = {key: Trace(Origin.UNKNOWN) for key in known}
+        keys = [key for key in keys if key not in known]
         if not keys:
-            return {}
+            return result
         sources = self._sources(rows, keys)
         own = self._own_past(keys, sources, past)
-        result = {}
         for key in keys:
             source = sources.get(key)
             if key in own:
@@ -162,6 +164,15 @@ class History:
             for key, version in versions.items()
             if f"{version.commit}:{version.path}" in texts
         }
+
+    def _known_as_obsolete(
+        self, rows: Mapping[Key, str], keys: Collection[Key], past: Past
+    ) -> set[Key]:
+        """What the target's own snapshot has judged already, so that it need not be again."""
+        if past.branch not in self.snapshots:
+            return set()
+        judged = self.snapshots[past.branch].obsolete
+        return {key for key in keys if key in judged and judged[key].at == rows[key]}
 
     def _own_past(
         self, keys: Collection[Key], sources: Mapping[Key, Source], past: Past

@@ -9,7 +9,7 @@ next run finishes what was begun, operation by operation.
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ TABLE = "django_devtools_journal"
 # https://mariadb.com/docs/server/reference/error-codes, PostgreSQL's Appendix A, SQLite's texts.
 _DONE_MYSQL = {1022, 1050, 1051, 1054, 1060, 1061, 1091, 1146, 1826}
 _DONE_POSTGRESQL = {"42701", "42703", "42704", "42710", "42P01", "42P07"}
+_READ = re.compile(r"\s*(SELECT|SHOW|PRAGMA\s+\w+\()", re.IGNORECASE)
 _DONE_SQLITE = re.compile(r"already exists|duplicate column name|no such (table|column|index)")
 
 
@@ -50,9 +51,7 @@ class Journal:
         self._model = _model()
 
     def entry(self) -> Entry | None:
-        """The migration that was interrupted, None as a rule."""
-        if not self._exists():
-            return None
+        """The migration that was interrupted, None where all are finished."""
         row = self._rows.first()
         if row is None:
             return None
@@ -60,7 +59,7 @@ class Journal:
 
     def begin(self, entry: Entry) -> None:
         """Write down that a migration begins."""
-        if not self._exists():
+        if not self.exists():
             with self.connection.schema_editor() as editor:
                 editor.create_model(self._model)
         self._rows.create(
@@ -82,17 +81,18 @@ class Journal:
 
     def drop(self) -> None:
         """Remove the table, when nothing is open."""
-        if self._exists():
+        if self.exists():
             with self.connection.schema_editor() as editor:
                 editor.delete_model(self._model)
+
+    def exists(self) -> bool:
+        """Whether the table is there: something was interrupted, or it was not yet dropped."""
+        with self.connection.cursor() as cursor:
+            return TABLE in self.connection.introspection.table_names(cursor)
 
     @property
     def _rows(self) -> Any:
         return self._model._default_manager.using(self.connection.alias)
-
-    def _exists(self) -> bool:
-        with self.connection.cursor() as cursor:
-            return TABLE in self.connection.introspection.table_names(cursor)
 
 
 def _model() -> Any:
@@ -137,9 +137,11 @@ class Journaled:
         if self._reached is not None and self._position < self._reached:
             self._replay(function, arguments)
             return
-        # Only the operation that was interrupted may find its work half done.
-        resumed = self._position == self._reached
-        with tolerant(self._journal.connection) if resumed else nullcontext():
+        if self._position == self._reached:
+            # Only the operation that was interrupted may find its work half done.
+            with tolerant(self._journal.connection):
+                function(*arguments)
+        else:
             function(*arguments)
         self._journal.reached(self._position + 1)
 
@@ -155,8 +157,7 @@ class Journaled:
         with self._journal.connection.execute_wrapper(_read_only):
             try:
                 function(*arguments)
-            except (DatabaseError, ValueError):
-                # It looked for what it has already changed: nothing to leave behind.
+            except Exception:  # noqa: BLE001 - it looked for what it has already changed
                 return
 
 
@@ -171,7 +172,7 @@ def tolerant(connection: BaseDatabaseWrapper) -> Iterator[None]:
                     return run(sql, params, many, context)
             return run(sql, params, many, context)
         except DatabaseError as error:
-            if not _says_done(connection, error):
+            if _READ.match(str(sql)) or not _says_done(connection, error):
                 raise
 
     with connection.execute_wrapper(execute):
@@ -179,7 +180,7 @@ def tolerant(connection: BaseDatabaseWrapper) -> Iterator[None]:
 
 
 def _read_only(run: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-    if re.match(r"\s*(SELECT|SHOW|PRAGMA\s+\w+\()", str(sql), re.IGNORECASE):
+    if _READ.match(str(sql)):
         return run(sql, params, many, context)
     return None
 
@@ -187,7 +188,10 @@ def _read_only(run: Any, sql: str, params: Any, many: bool, context: Any) -> Any
 def _says_done(connection: BaseDatabaseWrapper, error: DatabaseError) -> bool:
     cause = error.__cause__
     if connection.vendor == "mysql":
-        return bool(error.args) and error.args[0] in _DONE_MYSQL
+        # A foreign key of that name is there already: 1005 with the system's error 121.
+        return error.args[0] in _DONE_MYSQL or (
+            error.args[0] == 1005 and "errno: 121" in str(error)
+        )
     if connection.vendor == "postgresql":
         return getattr(cause, "sqlstate", None) in _DONE_POSTGRESQL
     return bool(_DONE_SQLITE.search(str(error)))

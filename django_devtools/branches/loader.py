@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from django.db.migrations import Migration
+from django.db.migrations.exceptions import NodeNotFoundError
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.state import ProjectState
 
@@ -200,8 +201,9 @@ class Graph(MigrationLoader):
     """
     Django's graph over migrations and applied rows that are given, not found.
 
-    Dependencies on what is not given are dropped: a row whose text is lost must not keep the
-    others from being loaded.
+    Unless the migrations are ``complete``, dependencies on what is not given are dropped: a row
+    whose text is lost must not keep the others from being loaded. Raises NodeNotFoundError when
+    they should be complete and are not, and CircularDependencyError.
     """
 
     def __init__(
@@ -209,7 +211,9 @@ class Graph(MigrationLoader):
         migrations: Mapping[Key, Migration],
         applied: Collection[Key],
         unmigrated_apps: Iterable[str] = (),
+        complete: bool = False,
     ) -> None:
+        self._complete = complete
         self._migrations = migrations
         # The values are of no use to anyone; Django's own are rows of the table.
         self._applied = {key: migrations.get(key, Migration(key[1], key[0])) for key in applied}
@@ -222,9 +226,11 @@ class Graph(MigrationLoader):
         known = set(self._migrations)
         for migration in self._migrations.values():
             known.update(migration.replaces)
-        self.disk_migrations = {
-            key: self._within(migration, known) for key, migration in self._migrations.items()
-        }
+        self.disk_migrations = dict(self._migrations)
+        if not self._complete:
+            self.disk_migrations = {
+                key: self._within(migration, known) for key, migration in self._migrations.items()
+            }
 
     def _within(self, migration: Migration, known: set[Key]) -> Migration:
         def usable(dependency: Key) -> bool:
@@ -238,6 +244,12 @@ class Graph(MigrationLoader):
         if (dependencies, run_before) == (migration.dependencies, migration.run_before):
             return migration
         return variant(migration, dependencies=dependencies, run_before=run_before)
+
+    def check_key(self, key: Key, current_app: str) -> Key | None:
+        try:
+            return super().check_key(key, current_app)
+        except ValueError as error:
+            raise NodeNotFoundError(f"{error}, of {current_app}", key) from error
 
     # Django's build_graph reads the applied rows from the connection; ours stay what was given.
     @property

@@ -68,6 +68,8 @@ class Facts:
     unusable: Collection[Key] = ()
     """Held ones whose operations are not known, because their text can't be executed here."""
     unmigrated_apps: Collection[str] = ()
+    is_complete: bool = True
+    """Whether ``wanted`` has all that its migrations depend on, or else is broken."""
     max_name_length: int | None = None
 
 
@@ -153,8 +155,7 @@ class _Planner:
         self.superseded: set[Key] = set()
         """Obsolete ones whose work others have in the target's code: not part of any state."""
         self.held = Graph(held, self.rows, facts.unmigrated_apps)
-        self.to = Graph(facts.wanted, self.rows, facts.unmigrated_apps)
-        self.foreign = list(facts.origins)
+        self.to = self._wanted_graph(self.rows)
         self.pending = set(self.to.graph.nodes) - self.to.applied_nodes()
         self.phantoms = self._with_origin(Origin.OTHER, Origin.LOST) - self.squashes
         self.obsolete = self._with_origin(Origin.UNKNOWN)
@@ -163,11 +164,7 @@ class _Planner:
         """Phantoms that the target deleted itself, to make something else instead."""
         self.forget = {k for k in self.squashes if facts.origins[k] is not Origin.OWN}
         self.obsolete |= self.squashes - self.forget
-        self.record = {
-            key
-            for key in self.to.applied_nodes()
-            if key in facts.wanted and key not in set(self.rows)
-        }
+        self.record = self.to.applied_nodes() - set(self.rows)
         self._judge_own_past()
         self._adopt()
         self.changed |= set(facts.rerun)
@@ -198,7 +195,7 @@ class _Planner:
         unapplied = _with_replaced(unapply, self.held)
         gone = unapplied | self.forget
         applied_after = [k for k in [*self.rows, *self.record] if k not in gone]
-        to = Graph(self.facts.wanted, applied_after, self.facts.unmigrated_apps)
+        to = self._wanted_graph(applied_after)
         missing = set(to.graph.nodes) - to.applied_nodes()
         return Plan(
             states=self._states(),
@@ -218,20 +215,21 @@ class _Planner:
             max_name_length=self.facts.max_name_length,
         )
 
+    def _wanted_graph(self, applied: Collection[Key]) -> Graph:
+        facts = self.facts
+        return Graph(facts.wanted, applied, facts.unmigrated_apps, facts.is_complete)
+
     def _with_origin(self, *origins: Origin) -> set[Key]:
         return {key for key, origin in self.facts.origins.items() if origin in origins}
 
     def _redundant_squashes(self) -> set[Key]:
         """Rows of squashed migrations that the target has in their long form, all applied."""
+        there = set(self.rows) & set(self.facts.wanted)
         return {
             key
-            for key in self.facts.origins
-            if key in self.facts.held
-            and self.facts.held[key].replaces
-            and all(
-                tuple(r) in self.facts.rows and tuple(r) in self.facts.wanted
-                for r in self.facts.held[key].replaces
-            )
+            for key in self.facts.origins.keys() & self.facts.held.keys()
+            if self.facts.held[key].replaces
+            and all((app, name) in there for app, name in self.facts.held[key].replaces)
         }
 
     def _judge_own_past(self) -> None:

@@ -48,21 +48,23 @@ class Survey:
             rerun=set(rerun),
             unusable=set(self.unusable),
             unmigrated_apps=self.target.code.unmigrated_apps,
+            is_complete=self.target.is_complete,
             max_name_length=self.connection.ops.max_name_length(),
         )
 
     def in_step(self) -> bool:
         """Whether nothing is to be done, as far as that shows without building any graph."""
         return (
-            not self.traces
+            all(trace.origin is Origin.UNKNOWN for trace in self.traces.values())
             and not self.changed
-            and set(self.target.code.migrations) <= set(self.rows)
+            and self.target.code.migrations.keys() <= self.rows.keys()
         )
 
     def states(self) -> Mapping[Key, State]:
         """What each migration is to the target."""
         if self.in_step():
-            return dict.fromkeys(self.rows, State.APPLIED)
+            obsolete = dict.fromkeys(self.traces, State.OBSOLETE)
+            return dict.fromkeys(self.rows, State.APPLIED) | obsolete
         return make_plan(self.facts()).states
 
     def held_source(self, key: Key) -> Source | None:

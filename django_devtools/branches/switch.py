@@ -11,6 +11,7 @@ from django.apps import apps
 from django.core.management.sql import emit_post_migrate_signal, emit_pre_migrate_signal
 from django.db import router
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations import Migration
 from django.db.migrations.state import ModelState, ProjectState
 from django.utils.module_loading import module_has_submodule
 
@@ -25,6 +26,9 @@ from .plan import Irreversible, Plan, State, make_plan, shared_tables
 from .progress import Progress
 from .snapshot import DETACHED, Key, Store, database_id
 from .survey import Survey, read_rows, snapshot_of, survey
+
+DjangoPlan = list[tuple[Migration, bool]]
+"""As ``migrate`` has it: the migrations in order, and whether each is unapplied."""
 
 
 class SwitchError(Exception):
@@ -62,7 +66,9 @@ class Switch:
 
     def look(self) -> None:
         """Find out what is out of step, and decide what to do about it."""
-        self.interrupted = Journal(self.connection).entry()
+        journal = Journal(self.connection)
+        self._has_journal = journal.exists()
+        self.interrupted = journal.entry() if self._has_journal else None
         self.survey: Survey = survey(
             self.connection,
             self.place.repository,
@@ -77,7 +83,7 @@ class Switch:
 
     def __bool__(self) -> bool:
         """Whether there is anything to do."""
-        return bool(self.plan or self.interrupted)
+        return bool(self.plan or self._has_journal)
 
     def check(self) -> None:
         """Raise SwitchError where the plan can't be carried out, before anything is changed."""
@@ -127,11 +133,12 @@ class Switch:
         What was done until then is recorded; running again goes on from there.
         """
         if self.interrupted:
-            self._resume(self.interrupted, progress)
+            self._resume(self.interrupted, progress, interactive)
             self.look()
             self.check()
-        if self.plan:
-            self._migrate(self.plan, progress, interactive)
+        # Also without anything to do: the receivers of post_migrate wait for what was interrupted.
+        plan = self.plan if self.plan is not None else self._decide()
+        self._migrate(plan, progress, interactive)
         self._remember()
 
     def _remember(self) -> None:
@@ -177,7 +184,7 @@ class Switch:
         executor.recorder.ensure_schema()
         in_child = bool(self._needs_child(plan.unapply, self.survey.unusable))
         ahead = executor.ahead(plan.remaining, [] if in_child else plan.unapply[::-1])
-        self._send_pre_migrate(plan, ahead.state, progress, interactive)
+        self._send_pre_migrate(_django_plan(plan), ahead.state, progress, interactive)
         base = ahead.state
         if in_child:
             self._run_child(plan.unapply, plan.held, progress, backwards=True)
@@ -190,7 +197,7 @@ class Switch:
         executor.rewrite_rows(plan.forget, plan.record)
         after = self._apply(plan, base, progress)
         executor.journal.drop()
-        self._send_post_migrate(plan, after, progress, interactive)
+        self._send_post_migrate(_django_plan(plan), after, progress, interactive)
 
     def _apply(self, plan: Plan, base: ProjectState, progress: Progress) -> ProjectState:
         executor = self._executor(plan.wanted, self.survey.wanted_source, progress)
@@ -211,7 +218,7 @@ class Switch:
                 graph.graph.nodes[key] = with_empty_reverses(migration)
         return Executor(self.connection, graph, source, progress)
 
-    def _resume(self, entry: Entry, progress: Progress) -> None:
+    def _resume(self, entry: Entry, progress: Progress, interactive: bool) -> None:
         """Finish what an earlier run began and did not finish, from the text it began with."""
         source = Source(entry.module, entry.source.encode(), "file")
         held = dict(self.survey.held)
@@ -220,7 +227,11 @@ class Switch:
         graph = Graph(held, list(rows), self.place.disk.unmigrated_apps)
         before = graph.ordered(graph.applied_nodes() - graph.descendants([entry.key]), rows)
         executor = Executor(self.connection, graph, lambda key: source, progress)
-        executor.resume(entry, executor.ahead(before, [entry.key] if entry.backwards else []))
+        ahead = executor.ahead(before, [entry.key] if entry.backwards else [])
+        # As then: receivers may put operations of their own into the migration.
+        steps = [(graph.graph.nodes[entry.key], entry.backwards)]
+        self._send_pre_migrate(steps, ahead.state, progress, interactive)
+        executor.resume(entry, ahead)
         executor.journal.drop()
 
     def _needs_child(self, keys: Collection[Key], unusable: Collection[Key]) -> list[Key]:
@@ -292,7 +303,7 @@ class Switch:
         )
 
     def _send_pre_migrate(
-        self, plan: Plan, state: ProjectState, progress: Progress, interactive: bool
+        self, plan: DjangoPlan, state: ProjectState, progress: Progress, interactive: bool
     ) -> None:
         for app_config in apps.get_app_configs():
             # As `migrate` does: receivers of the signals live there.
@@ -304,11 +315,11 @@ class Switch:
             self.connection.alias,
             stdout=progress.stdout,
             apps=state.apps,
-            plan=_django_plan(plan),
+            plan=plan,
         )
 
     def _send_post_migrate(
-        self, plan: Plan, state: ProjectState, progress: Progress, interactive: bool
+        self, plan: DjangoPlan, state: ProjectState, progress: Progress, interactive: bool
     ) -> None:
         state.clear_delayed_apps_cache()
         rendered = state.apps
@@ -324,11 +335,11 @@ class Switch:
             self.connection.alias,
             stdout=progress.stdout,
             apps=rendered,
-            plan=_django_plan(plan),
+            plan=plan,
         )
 
 
-def _django_plan(plan: Plan) -> list[tuple[object, bool]]:
+def _django_plan(plan: Plan) -> DjangoPlan:
     return [
         *((plan.held.graph.nodes[key], True) for key in plan.unapply),
         *((plan.wanted.graph.nodes[key], False) for key in plan.apply),

@@ -26,6 +26,8 @@ class Target:
     code: Code
     unusable: dict[Key, UnusableSource] = field(default_factory=dict)
     """Migrations whose text can't be executed in this checkout."""
+    is_complete: bool = True
+    """Whether every migration that another depends on should be there."""
     listed_apps: set[str] | None = None
     """The apps that a managestate.json lists; None for other targets."""
 
@@ -107,7 +109,9 @@ def managestate(
         known.unmigrated_apps,
         known.sources,
     )
-    return Target(f"{name} of managestate.json", past, code, listed_apps=set(last))
+    return Target(
+        f"{name} of managestate.json", past, code, is_complete=False, listed_apps=set(last)
+    )
 
 
 def _from_snapshot(snapshot: Snapshot, history: History, rows: Mapping[Key, str]) -> Target:
@@ -141,7 +145,10 @@ def _from_snapshot(snapshot: Snapshot, history: History, rows: Mapping[Key, str]
         newer = {key for key in rows if key not in sources}
         if tip and newer:
             sources |= _tree_sources(repository, tip, history, newer)
-    return _target(f"branch {snapshot.branch}", past, sources, disk)
+    target = _target(f"the snapshot of branch {snapshot.branch}", past, sources, disk)
+    # What was obsolete then may have left dependencies that nothing satisfies.
+    target.is_complete = False
+    return target
 
 
 def _target(title: str, past: Past, sources: Mapping[Key, Source | None], disk: Code) -> Target:

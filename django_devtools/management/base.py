@@ -8,7 +8,11 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, no_translations
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.migrations.exceptions import BadMigrationError, CircularDependencyError
+from django.db.migrations.exceptions import (
+    BadMigrationError,
+    CircularDependencyError,
+    NodeNotFoundError,
+)
 from django.db.migrations.recorder import MigrationRecorder
 from django_extensions.management.utils import signalcommand
 
@@ -24,6 +28,7 @@ MESSAGES = (
     CircularDependencyError,
     GitError,
     ImproperlyConfigured,
+    NodeNotFoundError,
     SnapshotError,
     SwitchError,
     TargetError,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis.configuration import set_hypothesis_home_dir
 
 from tests.branches.histories import Branch, Step, Walk, from_nothing, observe, walks
 from tests.databases import MAKERS, Configuration
@@ -19,6 +20,14 @@ EXAMPLES = {
     "thorough": {"sqlite": 300, "postgresql": 100, "mariadb": 100},
 }
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
+
+
+@pytest.fixture(autouse=True)
+def _hypothesis_home(tmp_path: Path) -> Iterator[None]:
+    # Even without a database of examples, Hypothesis keeps a cache in the current directory.
+    set_hypothesis_home_dir(tmp_path / "hypothesis")
+    yield
+    set_hypothesis_home_dir(None)
 
 
 @pytest.mark.parametrize("vendor", MAKERS)
