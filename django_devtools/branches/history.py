@@ -220,11 +220,11 @@ class History:
         for version in repository.versions(pathspecs, ref):
             path = version.path
             label = labels.get(str(path.parent))
-            if label is None and (path.parent.parent.name, path.stem) in keys:
+            if label is None and path.parent.name == "migrations":
                 label = path.parent.parent.name
-            if label is None:
-                label = self._label(version)
-            if (label, path.stem) in keys:
+                if (label, path.stem) not in keys:
+                    label = self._label(version)
+            if label and (label, path.stem) in keys:
                 found.setdefault((label, path.stem), version)
         return found
 

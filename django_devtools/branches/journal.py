@@ -9,7 +9,7 @@ next run finishes what was begun, operation by operation.
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,13 +137,15 @@ class Journaled:
         if self._reached is not None and self._position < self._reached:
             self._replay(function, arguments)
             return
-        if self._position == self._reached:
-            # Only the operation that was interrupted may find its work half done.
-            with tolerant(self._journal.connection):
-                function(*arguments)
-        else:
+        with ExitStack() as stack:
+            if self._position == self._reached:
+                # Only the operation that was interrupted may find its work half done.
+                stack.enter_context(tolerant(self._journal.connection))
+            if self._journal.connection.vendor == "sqlite" and self._operation.reduces_to_sql:
+                # To alter a table, it is copied: half of that is worse than nothing.
+                stack.enter_context(transaction.atomic(self._journal.connection.alias))
             function(*arguments)
-        self._journal.reached(self._position + 1)
+            self._journal.reached(self._position + 1)
 
     def _replay(self, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
         """

@@ -124,7 +124,7 @@ def _import_inner(source: Source) -> None:
             name = "." * node.level + (node.module or "")
             module = import_module(name, source.package if node.level else None)
             for alias in node.names:
-                if alias.name != "*" and not hasattr(module, alias.name):
+                if not hasattr(module, alias.name):
                     import_module(f"{module.__name__}.{alias.name}")
 
 

@@ -79,11 +79,6 @@ class Survey:
         """The text of one of the target's migrations."""
         return self.target.code.source(key) if key in self.target.code.migrations else None
 
-    def recorded_branch(self, key: Key) -> str | None:
-        """The branch that a migration of the database came from."""
-        source = self.held_source(key)
-        return source.branch if source else None
-
 
 def read_rows(connection: BaseDatabaseWrapper) -> dict[Key, str]:
     """The rows of ``django_migrations`` in their order, with the time of each (UTC, ISO 8601)."""

@@ -321,7 +321,7 @@ def test_names_of_snapshots(sqlite_project: Project) -> None:
         taken = sqlite_project.manage("migrations_snapshot", "--", name).stdout
         assert taken.startswith(f"Snapshot of {name} in database 'default': ")
         plan = sqlite_project.manage("migrations_switch", "--plan", "--", name).stdout
-        assert f"to branch {name}:\n  No planned migration operations." in plan
+        assert f"to the snapshot of branch {name}:\n  No planned migration operations." in plan
     listed = sqlite_project.manage("migrations_snapshot", "--list").stdout
     assert [name for name in NAMES if f"  {name}: " not in listed] == []
     sqlite_project.manage("migrations_snapshot", "--delete=--output=harm")

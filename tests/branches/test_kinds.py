@@ -384,3 +384,27 @@ def test_signals_are_sent_once_as_migrate_sends_them(sqlite_project: Project) ->
         "pre default ['Product', 'Tag'] [('shop.0003_tag', True)]",
         "post default ['Product'] [('shop.0003_tag', True)]",
     ]
+
+
+def test_content_types_follow_a_renamed_model_both_ways(project: Project) -> None:
+    make_shop(project)
+    project.manage("migrate")
+    find = """
+    from django.contrib.contenttypes.models import ContentType
+    print(ContentType.objects.get(app_label="shop").pk)
+    """
+    before = project.python(find)
+    project.checkout("-b", "feature")
+    project.models("shop", PRODUCT.replace("Product", "Article"))
+    project.migration(
+        "shop",
+        "0003_rename",
+        'migrations.RenameModel("Product", "Article"),',
+        [("shop", "0002_longer_name")],
+    )
+    project.commit()
+    project.switch()
+    assert project.python(find) == before
+    project.checkout("main")
+    project.switch()
+    assert project.python(find) == before
