@@ -169,9 +169,6 @@ def tolerant(connection: BaseDatabaseWrapper) -> Iterator[None]:
 
     def execute(run: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         try:
-            if connection.features.can_rollback_ddl and connection.in_atomic_block:
-                with transaction.atomic(connection.alias):
-                    return run(sql, params, many, context)
             return run(sql, params, many, context)
         except DatabaseError as error:
             if _READ.match(str(sql)) or not _says_done(connection, error):
