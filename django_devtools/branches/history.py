@@ -46,9 +46,12 @@ class History:
         self.snapshots = snapshots.get(database, {})
         others = [found for name, found in snapshots.items() if name != database]
         self._all = [
-            *self.snapshots.values(),
-            *(snapshot for branches in others for snapshot in branches.values()),
+            snapshot
+            for branches in (self.snapshots, *others)
+            for snapshot in sorted(branches.values(), key=_count)
         ]
+        """Of this database first; in each, the branch with the fewest migrations first: what two
+        branches have came from the smaller one."""
 
     @cached_property
     def _applications(self) -> dict[tuple[Key, str], tuple[Record, Snapshot]]:
@@ -99,12 +102,16 @@ class History:
             return result
         sources = self._sources(rows, keys)
         own = self._own_past(keys, sources, past)
+        elsewhere = {key for snapshot in self._all for key in snapshot.applied}
         for key in keys:
             source = sources.get(key)
             if key in own:
                 origin = Origin.OWN
-            elif source or any(key in snapshot.records() for snapshot in self._all):
+            elif key in elsewhere or (source and source.origin != "snapshot"):
                 origin = Origin.OTHER
+            elif source:
+                # Seen only where it was obsolete, too.
+                origin = Origin.UNKNOWN
             elif key[0] in self.own_apps:
                 origin = Origin.LOST
             else:
@@ -242,6 +249,10 @@ class History:
             if parts[: len(prefix)] == prefix:
                 parts = parts[len(prefix) :]
         return ".".join(parts)
+
+
+def _count(snapshot: Snapshot) -> int:
+    return len(snapshot.applied)
 
 
 def label_in(apps_py: bytes) -> str | None:

@@ -35,6 +35,10 @@ class SnapshotError(Exception):
     """A snapshot file can't be read or written; the text names the file and what to do."""
 
 
+class NotOurs(SnapshotError):
+    """The file is JSON, but no snapshot file of ours."""
+
+
 @dataclass(frozen=True)
 class Record:
     """A row of ``django_migrations`` as a snapshot remembers it."""
@@ -92,7 +96,7 @@ class Store:
         """
         data = self._read_json()
         if not isinstance(data, dict) or "format" not in data:
-            raise self._error("is no snapshot file of django_devtools")
+            raise NotOurs(str(self._error("is no snapshot file of django_devtools")))
         if type(data["format"]) is int and data["format"] > FORMAT:
             raise self._error(
                 f"has format {data['format']}, and this version reads up to {FORMAT}",

@@ -102,20 +102,34 @@ def survey(
     Raises SnapshotError and TargetError.
     """
     rows = read_rows(connection)
-    database = database_id(connection)
-    last = store.read_managestate(name or "default")
-    history = History(repository, {} if last is not None else store.read(), database, disk)
-    if last is not None:
-        target = managestate(name or "default", last, history, _held_code(history, rows), rows)
-    elif name is None:
-        target = checkout(repository, disk)
-    else:
-        target = named(name, history, rows)
-    result = Survey(connection, rows, history, target)
-    _complete_squashes(result)
-    _compare_shared(result)
-    _trace_foreign(result)
-    return result
+    history = History(repository, store.read(), database_id(connection), disk)
+    target = checkout(repository, disk) if name is None else named(name, history, rows)
+    return _look(Survey(connection, rows, history, target))
+
+
+def survey_managestate(
+    connection: BaseDatabaseWrapper,
+    repository: Repository | None,
+    disk: Code,
+    name: str,
+    last: Mapping[str, str],
+) -> Survey:
+    """
+    Look at one database and at what a managestate.json holds as ``name``.
+
+    Raises TargetError.
+    """
+    rows = read_rows(connection)
+    history = History(repository, {}, database_id(connection), disk)
+    target = managestate(name, last, history, _held_code(history, rows), rows)
+    return _look(Survey(connection, rows, history, target))
+
+
+def _look(found: Survey) -> Survey:
+    _complete_squashes(found)
+    _compare_shared(found)
+    _trace_foreign(found)
+    return found
 
 
 def snapshot_of(

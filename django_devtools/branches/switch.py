@@ -24,8 +24,8 @@ from .journal import Entry, Journal
 from .loader import Code, Graph, Source, load
 from .plan import Irreversible, Plan, State, make_plan, shared_tables
 from .progress import Progress
-from .snapshot import DETACHED, Key, Store, database_id
-from .survey import Survey, read_rows, snapshot_of, survey
+from .snapshot import DETACHED, Key, NotOurs, Store, database_id
+from .survey import Survey, read_rows, snapshot_of, survey, survey_managestate
 
 DjangoPlan = list[tuple[Migration, bool]]
 """As ``migrate`` has it: the migrations in order, and whether each is unapplied."""
@@ -69,13 +69,7 @@ class Switch:
         journal = Journal(self.connection)
         self._has_journal = journal.exists()
         self.interrupted = journal.entry() if self._has_journal else None
-        self.survey: Survey = survey(
-            self.connection,
-            self.place.repository,
-            self.place.store,
-            self.place.disk,
-            self.options.target,
-        )
+        self.survey = self._survey()
         self.plan: Plan | None = None
         self.__dict__.pop("_findings", None)
         if not self.survey.in_step() or (self.options.rerun and self.survey.raw_changed):
@@ -83,7 +77,7 @@ class Switch:
 
     def __bool__(self) -> bool:
         """Whether there is anything to do."""
-        return bool(self.plan or self._has_journal)
+        return bool(self.plan or self._has_journal or (self.plan is not None and self.plan.lost))
 
     def check(self) -> None:
         """Raise SwitchError where the plan can't be carried out, before anything is changed."""
@@ -160,6 +154,18 @@ class Switch:
         if self.place.repository:
             self.place.repository.keep(texts)
         self.place.store.update(database_id(self.connection), [snapshot])
+
+    def _survey(self) -> Survey:
+        repository, store, disk = self.place.repository, self.place.store, self.place.disk
+        name = self.options.target
+        try:
+            return survey(self.connection, repository, store, disk, name)
+        except NotOurs:
+            name = name or "default"
+            last = store.read_managestate(name)
+            if last is None:
+                raise
+            return survey_managestate(self.connection, repository, disk, name, last)
 
     def _decide(self) -> Plan:
         rerun = self.survey.raw_changed if self.options.rerun else set()

@@ -10,7 +10,7 @@ from django_devtools.conf import settings_file
 from .git import Repository
 from .history import History, Past, label_in
 from .loader import Code, Graph, Source, UnusableSource, load, outline
-from .snapshot import Key, Snapshot
+from .snapshot import DETACHED, Key, Snapshot
 
 
 class TargetError(Exception):
@@ -47,14 +47,14 @@ def named(name: str, history: History, rows: Mapping[Key, str]) -> Target:
     Raises TargetError when it is neither.
     """
     snapshot = history.snapshots.get(name)
-    if snapshot:
+    if snapshot and name != DETACHED:
         return _from_snapshot(snapshot, history, rows)
     repository = history.repository
     branch = name if repository and repository.is_branch(name) else None
     ref = f"refs/heads/{name}" if branch else name
     commit = repository.commit(ref) if repository else None
     if repository is None or commit is None:
-        known = ", ".join(sorted(history.snapshots)) or "none"
+        known = ", ".join(sorted(history.snapshots.keys() - {DETACHED})) or "none"
         raise TargetError(
             f"{name!r} is neither a branch that has a snapshot in this database (these have: "
             f"{known}) nor a git ref. `git branch --all` lists the branches, and "

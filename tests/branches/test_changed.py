@@ -102,7 +102,7 @@ def test_what_both_sides_share_is_not_rolled_back_without_consent(project: Proje
     make_changed_root(project)
     result = project.manage("migrations_switch", "--no-input")
 
-    assert "Nothing to do" in result.stdout
+    assert "Nothing to do: database 'default' is left as it is." in result.stdout
     assert (
         "shop.0001_initial was changed since it was applied, and left as it is: rolling it back "
         "would take along shop.0002_longer_name, which both sides have."
@@ -173,7 +173,7 @@ def test_run_python_that_reads_differently_is_only_run_again_on_request(project:
     assert "reads differently" in project.manage("migrations_status").stdout
     assert names(project) == "old"
 
-    project.switch("--rerun")
+    assert project.manage("migrations_switch", "--rerun").stderr == ""
     assert names(project) == "new"
     assert project.manage("migrations_switch").stderr == ""
 
@@ -259,4 +259,29 @@ def test_changed_dependencies_alone_are_no_change(sqlite_project: Project) -> No
 
     assert "Unapplying" not in output
     assert columns(project) == {"id", "name", "colour", "price"}
+    project.assert_in_step()
+
+
+def test_remade_ones_do_not_empty_tables_that_both_sides_have(project: Project) -> None:
+    """Deleted and made anew with another name, other columns, and rows in the table."""
+    project.app("shop", PRODUCT)
+    fields = (
+        'migrations.CreateModel("Product", [{id} ("name", models.CharField(max_length={n}))]),'
+    )
+    project.migration("shop", "0001_old", fields.format(id=ID, n=40))
+    project.commit()
+    project.manage("migrate")
+    project.python("from shop.models import Product; Product.objects.create(name='Chair')")
+    project.remove("shop/migrations/0001_old.py")
+    project.migration("shop", "0001_new", fields.format(id=ID, n=50))
+    project.commit("Anew")
+
+    result = project.manage("migrations_switch", status=1)
+
+    assert (
+        "shop.0001_old was deleted and made anew, and unapplying it would empty" in result.stderr
+    )
+    assert "was deleted and made anew" in project.manage("migrations_switch", "--plan").stderr
+    assert names(project) == "Chair"
+    project.switch("--roll-back-shared")
     project.assert_in_step()

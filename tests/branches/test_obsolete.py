@@ -307,3 +307,39 @@ def test_merged_and_reverted_on_main(project: Project) -> None:
 
     assert columns(project) == {"id", "name"}
     project.assert_in_step()
+
+
+def test_what_was_obsolete_on_another_branch_does_not_come_from_there(
+    sqlite_project: Project,
+) -> None:
+    project = sqlite_project
+    make_shop(project)
+    project.manage("migrate")
+    project.python(
+        """
+        from django.db import connection
+        from django.db.migrations.recorder import MigrationRecorder
+        MigrationRecorder(connection).record_applied("comments", "0001_initial")
+        """
+    )
+    project.checkout("-b", "feature")
+    project.manage("migrations_snapshot")
+    project.checkout("main")
+    assert project.states() == {"comments.0001_initial": "obsolete"}
+    assert "Nothing to do" in project.switch()
+
+
+def test_a_verdict_is_remembered_with_the_branch(sqlite_project: Project) -> None:
+    project = sqlite_project
+    make_shop(project)
+    project.manage("migrate")
+    project.remove("shop/migrations/0001_initial.py")
+    project.remove("shop/migrations/0002_longer_name.py")
+    project.migration("shop", "0001_squashed", SQUASHED)
+    project.commit("Squash")
+    project.switch()
+    snapshots = (project.path / ".git/django-devtools/snapshots.json").read_text()
+    assert "obsolete" in snapshots
+
+    assert "Nothing to do" in project.switch()
+    assert set(project.states().values()) == {"obsolete"}

@@ -167,7 +167,10 @@ def test_a_source_that_is_nowhere(sqlite_project: Project) -> None:
         "snapshot, not in the git history of any ref. Put the file back or fetch the branch that "
         "has it, or leave it applied with --irreversible=keep."
     )
+    project.manage("migrations_switch", "--check", status=1)
+    assert "was not found" in project.manage("migrations_switch", "--plan").stderr
     result = project.manage("migrations_switch", "--irreversible=keep")
+    assert "Nothing to do: database 'default' is left as it is." in result.stdout
     assert "shop.0003_colour was left applied" in result.stderr
     assert "colour" in columns(project)
 
@@ -459,3 +462,34 @@ def test_settings_that_are_a_link_to_elsewhere(sqlite_project: Project) -> None:
     project.git("stash", "pop", "--quiet")
     project.switch()
     assert columns(project) == {"id", "name"}
+
+
+def test_head_is_what_git_calls_so(sqlite_project: Project) -> None:
+    """And not what was switched to last without a branch."""
+    project = sqlite_project
+    make_shop(project)
+    project.git("tag", "v1")
+    add_colour(project)
+    project.commit()
+    project.manage("migrate")
+    project.switch("v1")
+    project.switch("HEAD")
+    assert columns(project) == {"id", "name", "colour"}
+
+
+def test_what_two_branches_have_came_from_the_smaller_one(sqlite_project: Project) -> None:
+    project = sqlite_project
+    make_shop(project)
+    project.git("tag", "v1")
+    add_colour(project)
+    project.commit()
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+    project.checkout("-b", "another")
+    project.migration("shop", "0004_empty", "", [("shop", "0003_colour")])
+    project.commit()
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+    plan = project.switch("v1", "--plan")
+    assert "Unapply shop.0003_colour from main" in plan
+    assert "Unapply shop.0004_empty from another" in plan

@@ -62,9 +62,9 @@ class Command(BranchesCommand):
         states = {row["state"] for row in shown}
         if states - set(IN_STEP):
             self.stdout.write("To bring them in step: manage.py migrations_switch")
-        if State.OBSOLETE in states:
+        elif State.OBSOLETE in states:
             self.stdout.write(
-                "Obsolete rows do no harm; `manage.py migrate --prune APP` deletes them."
+                "Obsolete rows do no harm; `manage.py migrate APP --prune` deletes them."
             )
 
     def _show_notes(self, found: Survey) -> None:

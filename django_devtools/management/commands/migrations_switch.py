@@ -10,7 +10,7 @@ from django_devtools.branches.effect import RAW, Loss
 from django_devtools.branches.plan import Irreversible, Plan
 from django_devtools.branches.progress import Progress
 from django_devtools.branches.snapshot import Key
-from django_devtools.branches.switch import Options, Place, Switch
+from django_devtools.branches.switch import Options, Place, Switch, SwitchError
 from django_devtools.management.base import BranchesCommand
 
 SHARED_ROWS = "rows of tables that both sides have"
@@ -125,7 +125,11 @@ class Command(BranchesCommand):
             switch.run(progress, self.interactive)
             self._report(switch, plan)
         else:
-            self._write(f"Nothing to do: {name} is in step with {switch.survey.target.title}.")
+            plan = switch.plan
+            where = f"{name} is in step with {switch.survey.target.title}."
+            if plan is not None and (plan.left or plan.kept):
+                where = f"{name} is left as it is."
+            self._write(f"Nothing to do: {where}")
             self._report(switch, switch.plan)
 
     def _report(self, switch: Switch, plan: Plan | None) -> None:
@@ -133,13 +137,15 @@ class Command(BranchesCommand):
         for key in plan.kept if plan is not None else ():
             self._notice(f"{_name(key)} was left applied: it can't be unapplied.")
         for key, along in (plan.left if plan is not None else {}).items():
+            if key in switch.survey.traces:
+                continue  # no change, but remade: `check` says what about it
             what = f"{_names(along)}, which both sides have" if along else SHARED_ROWS
             self._notice(
                 f"{_name(key)} was changed since it was applied, and left as it is: rolling it "
                 f"back would take along {what}. To do so: migrations_switch --roll-back-shared. "
                 "If the database is right as it is: migrations_snapshot --accept."
             )
-        for key in sorted(switch.survey.raw_changed):
+        for key in sorted(switch.survey.raw_changed if not switch.options.rerun else ()):
             self._notice(
                 f"{_name(key)}: its RunPython or RunSQL reads differently from what was run. To "
                 "run it again: migrations_switch --rerun. If not: migrations_snapshot --accept."
@@ -156,10 +162,10 @@ class Command(BranchesCommand):
         if plan is not None:
             self._show_steps(switch, plan)
             self._show_losses(switch)
-            for key in plan.lost:
-                self._notice(f"{_name(key)}: its source was not found, and it can't be unapplied.")
-            for key in switch.irreversible():
-                self._notice(f"{_name(key)} can't be unapplied: it has no reverse.")
+        try:
+            switch.check()
+        except SwitchError as error:
+            self._notice(str(error))
         self._report(switch, plan)
 
     def _show_steps(self, switch: Switch, plan: Plan) -> None:
