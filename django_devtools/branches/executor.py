@@ -111,9 +111,7 @@ class Executor(MigrationExecutor):
         ``ahead`` is where it began: with its steps when it goes back, without when forwards.
         """
         migration = self.graph.graph.nodes[entry.key]
-        state = self._run_journaled(migration, entry, ahead.state, ahead)
-        restore_foreign_keys(self.connection, state, entry.key[0])
-        return state
+        return self._run_journaled(migration, entry, ahead.state, ahead)
 
     def apply_migration(
         self,
@@ -166,6 +164,8 @@ class Executor(MigrationExecutor):
                         for position, operation in enumerate(migration.operations)
                     ]
                     state = variant(migration, operations=operations).apply(state, editor)
+        if entry.position is not None:
+            restore_foreign_keys(self.connection, state, migration.app_label)
         with transaction.atomic(self.connection.alias):
             self.record_migration(*entry.key, forward=not entry.backwards)
             self.journal.end()
