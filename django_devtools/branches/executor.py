@@ -93,7 +93,7 @@ class Executor(MigrationExecutor):
                 with self.connection.schema_editor(atomic=True) as editor:
                     for operation in reversed(migration.operations):
                         state = _undo(operation, migration, state, ahead, editor)
-                self.record_migration(*key, forward=False)
+                self._record(key, applied=False)
             self._progress("unapply_success", migration)
         return state
 
@@ -167,13 +167,21 @@ class Executor(MigrationExecutor):
         if entry.position is not None:
             restore_foreign_keys(self.connection, state, migration.app_label)
         with transaction.atomic(self.connection.alias):
-            self.record_migration(*entry.key, forward=not entry.backwards)
+            self._record(entry.key, applied=not entry.backwards)
             self.journal.end()
         self._progress(f"{action}_success", migration)
         return state
 
     def _journaled(self, operation: Operation, position: int, entry: Entry) -> Operation:
         return cast(Operation, Journaled(operation, position, entry, self.journal))
+
+    def _record(self, key: Key, applied: bool) -> None:
+        # Django's record_migration differs from version to version.
+        migration = self.graph.disk_migrations.get(key)
+        for replaced in migration.replaces if migration else ():
+            self._record((replaced[0], replaced[1]), applied)
+        record = self.recorder.record_applied if applied else self.recorder.record_unapplied
+        record(*key)
 
     def _progress(self, action: str, migration: Migration) -> None:
         if self.progress_callback:
