@@ -117,10 +117,13 @@ def _moved(entry: Path, top: Path, worktree: Path) -> str:
 
 
 def _absolute(configured: Mapping[str, Any]) -> Any:
-    name = configured["NAME"]
-    if configured["ENGINE"].endswith("sqlite3") and ":" not in str(name):
-        return str(Path(name).absolute())
-    return name
+    name = str(configured["NAME"])
+    if not configured["ENGINE"].endswith(("sqlite3", "spatialite")) or ":memory:" in name:
+        return configured["NAME"]
+    if name.startswith("file:"):
+        path, mark, query = name.removeprefix("file:").partition("?")
+        return name if path.startswith("/") else f"file:{Path(path).absolute()}{mark}{query}"
+    return str(Path(name).absolute())
 
 
 def main(answer: str, action: str, verbosity: str = "0", color: str = "") -> None:

@@ -69,6 +69,11 @@ def raw_operations(migration: Migration) -> list[Operation]:
     return [o for o in _database_operations(migration.operations) if isinstance(o, RAW)]
 
 
+def holds_raw(operation: Operation) -> bool:
+    """Whether an operation is one of RAW, or has one inside."""
+    return any(isinstance(inner, RAW) for inner in _database_operations([operation]))
+
+
 def irreversible_operations(migration: Migration) -> list[Operation]:
     """The operations that can't be unapplied, those in SeparateDatabaseAndState too."""
     return [o for o in _database_operations(migration.operations) if not o.reversible]
@@ -115,6 +120,20 @@ def losses(
         for loss in _losses(base, path, key, created, max_name_length)
     ]
     return found, base
+
+
+def structure(
+    state: ProjectState, max_name_length: int | None = None
+) -> Iterable[tuple[str, str | None]]:
+    """Every table of a state, and every column with its table."""
+    for model in state.models.values():
+        if _has_table(model):
+            yield _table(model), None
+            for name, field in model.fields.items():
+                if not field.many_to_many:
+                    yield _table(model), _column(field, name)
+                elif not _through(field):
+                    yield _m2m_table(field, name, _table(model), max_name_length), None
 
 
 def tables(state: ProjectState) -> set[str]:

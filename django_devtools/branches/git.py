@@ -254,6 +254,8 @@ class Repository:
             "-z",
             # Dates alone don't order what a rebase committed within the same second.
             "--date-order",
+            # Else a merge hides what only one of its sides had, and a stash its untracked files.
+            "--full-history",
             "--no-follow",
             "--no-renames",
             "--no-show-signature",
@@ -272,10 +274,23 @@ class Repository:
                 found.append(Version(commit, PurePosixPath(token)))
         return found
 
-    def mentions(self, pattern: str, ref: str, path: str) -> bool:
-        """Whether the history of ``ref`` ever added or removed a ``pattern`` under ``path``."""
-        arguments = ("-1", "--format=%H", "--no-follow", "--pickaxe-regex", f"-S{pattern}", ref)
-        return bool(self.git("log", *arguments, "--", f":(top,literal){path}"))
+    def mentions(self, pattern: str, path: str, ref: str | None = None) -> bool:
+        """
+        Whether history ever added or removed a ``pattern`` under ``path``.
+
+        The history of ``ref``, or of every ref where that is None.
+        """
+        arguments = ("-1", "--format=%H", "--no-follow", "--pickaxe-regex", f"-S{pattern}")
+        return bool(self.git("log", *arguments, ref or "--all", "--", f":(top,literal){path}"))
+
+    def branch_texts(self, path: str) -> dict[str, bytes]:
+        """What each local branch has at ``path``, by branch; those without are left out."""
+        output = self.git("for-each-ref", "--format=%(refname)", "refs/heads")
+        names = [f"{ref}:{path}" for ref in output.decode(errors="surrogateescape").splitlines()]
+        return {
+            name.removeprefix("refs/heads/").removesuffix(f":{path}"): content
+            for name, content in self.contents(names).items()
+        }
 
     def branch_with(self, commit: str) -> str | None:
         """A branch that has ``commit`` in its history, a local one first."""

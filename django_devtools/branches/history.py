@@ -4,15 +4,24 @@ import ast
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from functools import cached_property
 from pathlib import PurePosixPath
 
 from django_devtools.conf import project_root, settings_file
 
 from .git import GitError, Repository, Version
-from .loader import Code, Source
-from .plan import Origin
+from .loader import Code, Source, UnusableSource
 from .snapshot import Key, Record, Snapshot, Snapshots
+
+
+class Origin(Enum):
+    """What is known of an applied migration that the target does not have."""
+
+    OWN = "the target had it once"
+    OTHER = "another branch has it"
+    LOST = "one of the project's own apps, and found nowhere"
+    UNKNOWN = "of a package or an app that left no trace"
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,8 @@ class History:
     ) -> None:
         self.repository = repository
         self.disk = disk
+        self.ambiguous: dict[Key, list[str]] = {}
+        """Migrations of which several branches have different texts, and none is recorded."""
         self.snapshots = snapshots.get(database, {})
         others = [found for name, found in snapshots.items() if name != database]
         self._all = [
@@ -102,17 +113,13 @@ class History:
             return result
         sources = self._sources(rows, keys)
         own = self._own_past(keys, sources, past)
-        elsewhere = {key for snapshot in self._all for key in snapshot.applied}
         for key in keys:
             source = sources.get(key)
             if key in own:
                 origin = Origin.OWN
-            elif key in elsewhere or (source and source.origin != "snapshot"):
+            elif key in self._applied_somewhere or (source and source.origin != "snapshot"):
                 origin = Origin.OTHER
-            elif source:
-                # Seen only where it was obsolete, too.
-                origin = Origin.UNKNOWN
-            elif key[0] in self.own_apps:
+            elif source is None and (key[0] in self.own_apps or self._is_last(key, rows)):
                 origin = Origin.LOST
             else:
                 origin = Origin.UNKNOWN
@@ -159,6 +166,13 @@ class History:
         if self.repository is None or not keys:
             return {}
         versions = self._versions(keys)
+        for key, version in list(versions.items()):
+            branches = self._git.branch_texts(str(version.path))
+            module = self.module(version.path)
+            found = [Source(module, content, "history") for content in branches.values()]
+            if any(not _alike(found[0], other) for other in found[1:]):
+                self.ambiguous[key] = sorted(branches)
+                del versions[key]
         texts = self.repository.contents(f"{v.commit}:{v.path}" for v in versions.values())
         return {
             key: Source(
@@ -172,45 +186,73 @@ class History:
             if f"{version.commit}:{version.path}" in texts
         }
 
+    @cached_property
+    def _applied_somewhere(self) -> set[Key]:
+        return {key for snapshot in self._all for key in snapshot.applied}
+
+    def _is_last(self, key: Key, rows: Mapping[Key, str]) -> bool:
+        """
+        Whether ``key`` was applied after all that its installed package has.
+
+        Then it is of a newer version of the package. What a squash left behind is older.
+        """
+        order = [other for other in rows if other[0] == key[0]]
+        later = order[order.index(key) + 1 :]
+        return key[0] in self.disk.packages and not any(k in self.disk.migrations for k in later)
+
     def _known_as_obsolete(
         self, rows: Mapping[Key, str], keys: Collection[Key], past: Past
     ) -> set[Key]:
         """What the target's own snapshot has judged already, so that it need not be again."""
-        if past.branch not in self.snapshots:
-            return set()
-        judged = self.snapshots[past.branch].obsolete
-        return {key for key in keys if key in judged and judged[key].at == rows[key]}
+        judged = self._own_snapshot(past, "obsolete")
+        return {
+            key
+            for key in keys
+            if key in judged and judged[key].at == rows[key]
+            # Without a source, it was not judged but unknown: it may be known since then.
+            if judged[key].blob or key not in self._applied_somewhere
+        }
+
+    def _own_snapshot(self, past: Past, records: str) -> Mapping[Key, Record]:
+        snapshot = self.snapshots.get(past.branch or "")
+        found: Mapping[Key, Record] = getattr(snapshot, records) if snapshot else {}
+        return found
 
     def _own_past(
         self, keys: Collection[Key], sources: Mapping[Key, Source], past: Past
     ) -> set[Key]:
-        own = set()
-        if past.branch in self.snapshots:
-            own = set(self.snapshots[past.branch].records()) & set(keys)
+        applied, obsolete = (self._own_snapshot(past, name) for name in ("applied", "obsolete"))
+        own = {key for key in keys if key in applied}
+        own |= {key for key in keys if key in obsolete and obsolete[key].blob}
         if self.repository and past.commit:
-            rest = [key for key in keys if key not in own]
-            own |= set(self._versions(rest, past.commit))
+            own |= set(self._versions([key for key in keys if key not in own], past.commit))
             gone = {
                 source.package
                 for key, source in sources.items()
                 if key not in own and key[0] not in self.disk.packages
+                if source.origin == "snapshot" and not self._versions([key])
             }
-            named = {package for package in gone if self._was_installed(package, past.commit)}
+            # A package is another branch's only where the settings of one name it.
+            others = {
+                package
+                for package in gone
+                if not self._was_installed(package, past.commit) and self._was_installed(package)
+            }
             own |= {
-                k for k, s in sources.items() if s.package in named and k[0] not in self.own_apps
+                key for key in keys if key in sources and sources[key].package in gone - others
             }
         return own
 
-    def _was_installed(self, package: str, commit: str) -> bool:
-        """Whether the settings in the history of ``commit`` ever named the app of ``package``."""
+    def _was_installed(self, package: str, ref: str | None = None) -> bool:
+        """Whether the settings in the history of ``ref``, or of any, ever named ``package``."""
         settings = settings_file()
         if self.repository is None or settings is None:
             return False
-        if settings.parent.is_relative_to(self.repository.top):
-            path = settings.parent.relative_to(self.repository.top).as_posix()
-            app = re.escape(package.removesuffix(".migrations"))
-            return self.repository.mentions(f"['\"]{app}['\".]", commit, path)
-        return False
+        if not settings.parent.is_relative_to(self.repository.top):
+            return False
+        path = settings.parent.relative_to(self.repository.top).as_posix()
+        app = re.escape(package.removesuffix(".migrations"))
+        return self.repository.mentions(f"['\"]{app}['\".]", path, ref)
 
     def _versions(self, keys: Collection[Key], ref: str | None = None) -> dict[Key, Version]:
         """The newest version of each of ``keys`` in the history of ``ref``, or of all refs."""
@@ -232,7 +274,11 @@ class History:
                 if (label, path.stem) not in keys:
                     label = self._label(version)
             if label and (label, path.stem) in keys:
-                found.setdefault((label, path.stem), version)
+                key = (label, path.stem)
+                # The newest; but what lies where the app lies now goes before namesakes elsewhere.
+                here = str(path.parent) in labels
+                if key not in found or (here and str(found[key].path.parent) not in labels):
+                    found[key] = version
         return found
 
     def _label(self, version: Version) -> str:
@@ -249,6 +295,13 @@ class History:
             if parts[: len(prefix)] == prefix:
                 parts = parts[len(prefix) :]
         return ".".join(parts)
+
+
+def _alike(one: Source, other: Source) -> bool:
+    try:
+        return one.reads_like(other)
+    except UnusableSource:
+        return False
 
 
 def _count(snapshot: Snapshot) -> int:

@@ -27,6 +27,7 @@ TABLE = "django_devtools_journal"
 _DONE_MYSQL = {1022, 1050, 1051, 1054, 1060, 1061, 1091, 1146, 1826}
 _DONE_POSTGRESQL = {"42701", "42703", "42704", "42710", "42P01", "42P07"}
 _READ = re.compile(r"\s*(SELECT|SHOW|PRAGMA\s+\w+\()", re.IGNORECASE)
+_CHANGE = re.compile(r"\s*(ALTER|CREATE|DROP|RENAME)\b", re.IGNORECASE)
 _DONE_SQLITE = re.compile(r"already exists|duplicate column name|no such (table|column|index)")
 
 
@@ -171,7 +172,7 @@ def tolerant(connection: BaseDatabaseWrapper) -> Iterator[None]:
         try:
             return run(sql, params, many, context)
         except DatabaseError as error:
-            if _READ.match(str(sql)) or not _says_done(connection, error):
+            if not _CHANGE.match(str(sql)) or not _says_done(connection, error):
                 raise
 
     with connection.execute_wrapper(execute):

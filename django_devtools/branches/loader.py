@@ -102,6 +102,14 @@ def load(key: Key, source: Source) -> Migration:
     return migration
 
 
+def load_or_outline(key: Key, source: Source) -> tuple[Migration, UnusableSource | None]:
+    """The migration; or, where it can't be executed here, its outline and the reason."""
+    try:
+        return load(key, source), None
+    except UnusableSource as error:
+        return outline(key, source), error
+
+
 def variant(migration: Migration, **attributes: object) -> Migration:
     """A copy of ``migration`` with other ``attributes``."""
     copied = copy.copy(migration)
@@ -110,11 +118,18 @@ def variant(migration: Migration, **attributes: object) -> Migration:
 
 
 def _import_inner(source: Source) -> None:
+    optional = {
+        node
+        for block in ast.walk(source.tree)
+        if isinstance(block, ast.Try)
+        for node in ast.walk(block)
+    }
     inner = (
         node
         for function in ast.walk(source.tree)
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
         for node in ast.walk(function)
+        if node not in optional
     )
     for node in inner:
         if isinstance(node, ast.Import):

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum, StrEnum
+from enum import StrEnum
 from functools import cached_property
 
 from django.db.migrations import Migration
@@ -16,8 +16,10 @@ from .effect import (
     losses,
     raw_operations,
     same_models,
+    structure,
     tables,
 )
+from .history import Origin
 from .loader import Graph, variant
 from .snapshot import Key
 
@@ -30,15 +32,6 @@ class State(StrEnum):
     PHANTOM = "phantom"
     CHANGED = "changed"
     OBSOLETE = "obsolete"
-
-
-class Origin(Enum):
-    """What is known of an applied migration that the target does not have."""
-
-    OWN = "the target had it once"
-    OTHER = "another branch has it"
-    LOST = "one of the project's own apps, and found nowhere"
-    UNKNOWN = "of a package or an app that left no trace"
 
 
 class Irreversible(StrEnum):
@@ -116,6 +109,20 @@ class Plan:
         keys = self.held.applied_nodes() - set(self.unapply)
         return self.held.ordered(keys, self.rows)
 
+    def broken_by(self, losses: Iterable[Loss]) -> list[Loss]:
+        """What would be dropped and, as its migration counts as applied, not come back."""
+        return self._in_target(losses, self.wanted.applied_nodes())
+
+    def shared_by(self, losses: Iterable[Loss]) -> list[Loss]:
+        """What phantoms drop although the target has it, too."""
+        phantoms = [loss for loss in losses if self.states[loss.migration] is State.PHANTOM]
+        return self._in_target(phantoms, self.wanted.graph.nodes) if phantoms else []
+
+    def _in_target(self, losses: Iterable[Loss], keys: Collection[Key]) -> list[Loss]:
+        state = self.wanted.state(self.wanted.ordered(keys, self.rows))
+        there = set(structure(state, self.max_name_length))
+        return [loss for loss in losses if (loss.table, loss.column) in there]
+
     @cached_property
     def losses(self) -> list[Loss]:
         """The tables and columns that the plan drops."""
@@ -134,14 +141,15 @@ def make_plan(
     irreversible: Irreversible = Irreversible.FAIL,
     roll_back_shared: bool = False,
     leave: Collection[Key] = (),
+    stuck: Collection[Key] = (),
 ) -> Plan:
     """
     Compare and decide.
 
     ``roll_back_shared`` lets changed migrations take along what both sides share; ``leave``
-    names changed ones that must not be touched.
+    names changed ones that must not be touched, and ``stuck`` irreversible ones that don't show.
     """
-    return _Planner(facts).plan(irreversible, roll_back_shared, leave)
+    return _Planner(facts).plan(irreversible, roll_back_shared, leave, stuck)
 
 
 class _Planner:
@@ -166,12 +174,19 @@ class _Planner:
         self.obsolete |= self.squashes - self.forget
         self.record = self.to.applied_nodes() - set(self.rows)
         self._judge_own_past()
+        self._forget_doubles()
         self._adopt()
         self.changed |= set(facts.rerun)
         if self.superseded or self.changed != set(facts.changed) | set(facts.rerun):
             self.held = Graph(self._without_superseded(), self.rows, facts.unmigrated_apps)
 
-    def plan(self, policy: Irreversible, roll_back_shared: bool, leave: Collection[Key]) -> Plan:
+    def plan(
+        self,
+        policy: Irreversible,
+        roll_back_shared: bool,
+        leave: Collection[Key],
+        known_stuck: Collection[Key],
+    ) -> Plan:
         lost = {key for key in self.phantoms if key not in self.facts.held}
         seeds = self.phantoms - lost - self.remade
         left, shared = {}, set()
@@ -184,7 +199,11 @@ class _Planner:
                 shared |= taken_along
         applied = self.held.applied_nodes()
         unapply = self.held.descendants(seeds) & applied
-        stuck = {key for key in unapply if is_stuck(self.held.graph.nodes[key], policy)}
+        stuck = {
+            key
+            for key in unapply
+            if key in known_stuck or is_stuck(self.held.graph.nodes[key], policy)
+        }
         kept: set[Key] = set()
         if policy is Irreversible.KEEP:
             older = {key for key in seeds for one in lost if key[0] == one[0]}
@@ -223,14 +242,18 @@ class _Planner:
         return {key for key, origin in self.facts.origins.items() if origin in origins}
 
     def _redundant_squashes(self) -> set[Key]:
-        """Rows of squashed migrations that the target has in their long form, all applied."""
-        there = set(self.rows) & set(self.facts.wanted)
-        return {
-            key
-            for key in self.facts.origins.keys() & self.facts.held.keys()
-            if self.facts.held[key].replaces
-            and all((app, name) in there for app, name in self.facts.held[key].replaces)
-        }
+        """
+        Rows of squashed migrations of which the target has some in their long form.
+
+        Those that it has not are phantoms by themselves; the squash is not to be unapplied whole.
+        """
+        rows, there = set(self.rows), set(self.rows) & set(self.facts.wanted)
+        found = set()
+        for key in self.facts.origins.keys() & self.facts.held.keys():
+            replaced = {(app, name) for app, name in self.facts.held[key].replaces}
+            if replaced & there and replaced <= rows:
+                found.add(key)
+        return found
 
     def _judge_own_past(self) -> None:
         """
@@ -261,7 +284,7 @@ class _Planner:
                 self.superseded |= set(keys)
                 self.changed = {key for key in self.changed if key[0] != app}
             elif keys and goal and same_models(now, goal, app) and self._can_adopt(app):
-                self.obsolete |= set(keys)
+                self.forget |= set(keys)
                 self.changed = {key for key in self.changed if key[0] != app}
                 self._record_pending(app)
             else:
@@ -304,19 +327,57 @@ class _Planner:
         if not (now and goal):
             return
         for app in sorted(apps):
-            mine = {key for key in self.phantoms if key[0] == app}
-            others = self.held.descendants(self.phantoms - mine)
-            if (
-                mine <= set(self.facts.held)
-                and not mine & others
-                and all(is_seen_by_state(self.facts.held[key]) for key in mine)
-                and self._can_adopt(app)
-                and same_models(now, goal, app)
-            ):
-                self.phantoms -= mine
-                self.forget |= mine
+            same = self._which_do_the_same(app, now, goal)
+            if same:
+                self.phantoms -= same
+                self.forget |= same
                 self.changed = {key for key in self.changed if key[0] != app}
                 self._record_pending(app)
+
+    def _which_do_the_same(self, app: str, now: ProjectState, goal: ProjectState) -> set[Key]:
+        """The phantoms of ``app`` that lead to the target's models: all, or all but the last."""
+        mine = {key for key in self.phantoms if key[0] == app}
+        others = self.held.descendants(self.phantoms - mine)
+        if not mine <= set(self.facts.held) or mine & others or not self._can_adopt(app):
+            return set()
+        if not all(is_seen_by_state(self.facts.held[key]) for key in mine):
+            return set()
+        if same_models(now, goal, app):
+            return mine
+        pending = (self.to.graph.nodes[key] for key in self.pending if key[0] == app)
+        if created_models(pending) & created_models(self.facts.held[key] for key in mine):
+            order = self.held.ordered(mine, self.rows)
+            nodes = self.held.applied_nodes()
+            for count in range(len(order) - 1, 0, -1):
+                state = self._state(self.held, nodes - self.held.descendants(order[count:]))
+                if state and same_models(state, goal, app):
+                    return set(order[:count])
+        return set()
+
+    def _forget_doubles(self) -> None:
+        """
+        Phantoms that create models which the target's applied migrations have created, too.
+
+        Migrations were reset on another branch: without these rows the models are the same.
+        """
+        applied = self.to.applied_nodes()
+        for app in sorted({key[0] for key in self.phantoms}):
+            wanted = created_models(self.to.graph.nodes[k] for k in applied if k[0] == app)
+            doubles = {
+                key
+                for key in self.phantoms & self.facts.held.keys()
+                if key[0] == app
+                and wanted & created_models([self.facts.held[key]])
+                and is_seen_by_state(self.facts.held[key])
+            }
+            if not doubles:
+                continue
+            nodes = self.held.applied_nodes()
+            now, without = self._state(self.held, nodes), self._state(self.held, nodes - doubles)
+            if now and without and same_models(now, without, app):
+                self.phantoms -= doubles
+                self.forget |= doubles
+                self.superseded |= doubles
 
     def _may_have_done_the_same(self, app: str) -> bool:
         """Whether something is pending in ``app``, or the target creates a model of it, too."""

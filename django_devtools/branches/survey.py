@@ -10,9 +10,9 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from .effect import raw_operations, same_raw_operations, same_schema
 from .git import Repository
-from .history import History, Trace
-from .loader import Code, Source, UnusableSource, load, outline
-from .plan import Facts, Origin, State, make_plan
+from .history import History, Origin, Trace
+from .loader import Code, Source, UnusableSource, load, load_or_outline
+from .plan import Facts, State, make_plan
 from .snapshot import DETACHED, Key, Record, Snapshot, Store, database_id, now
 from .target import Target, checkout, managestate, named
 
@@ -34,6 +34,8 @@ class Survey:
     changed: set[Key] = field(default_factory=set)
     raw_changed: set[Key] = field(default_factory=set)
     """Those whose RunPython or RunSQL reads differently."""
+    incomparable: dict[Key, UnusableSource] = field(default_factory=dict)
+    """Those that read differently, and whose old text can't be executed in this checkout."""
     unusable: dict[Key, UnusableSource] = field(default_factory=dict)
     """Held migrations whose text can't be executed in this checkout."""
 
@@ -182,10 +184,7 @@ def _held_code(history: History, rows: Mapping[Key, str]) -> Code:
     for key, source in history.sources(keys).items():
         code.sources[key] = source
         code.packages.setdefault(key[0], source.package)
-        try:
-            code.migrations[key] = load(key, source)
-        except UnusableSource:
-            code.migrations[key] = outline(key, source)
+        code.migrations[key], _ = load_or_outline(key, source)
     return code
 
 
@@ -203,12 +202,10 @@ def _complete_squashes(found: Survey) -> None:
         if not missing or not applied or len(applied) == len(replaced):
             continue
         for key, source in found.history.sources(missing).items():
-            try:
-                code.migrations[key] = load(key, source)
-            except UnusableSource as error:
-                found.target.unusable[key] = error
-                code.migrations[key] = outline(key, source)
             code.sources[key] = source
+            code.migrations[key], error = load_or_outline(key, source)
+            if error:
+                found.target.unusable[key] = error
 
 
 def _compare_shared(found: Survey) -> None:
@@ -234,22 +231,21 @@ def _compare(found: Survey, key: Key, old: Source) -> None:
             return
         before = load(key, old)
     except UnusableSource as error:
-        found.unusable[key] = error
-        found.held[key] = outline(key, old)
-        found.old_sources[key] = old
-        found.changed.add(key)
+        # Never rolled back on suspicion: the texts may well do the same.
+        found.incomparable[key] = error
         return
     after = found.target.code.migrations[key]
     if not same_schema(before, after):
-        found.held[key] = before
-        found.old_sources[key] = old
         found.changed.add(key)
-    elif not same_raw_operations(before, after) or (
-        raw_operations(after) and not new.functions_read_like(old)
+    elif key[0] in found.history.own_apps and (
+        not same_raw_operations(before, after)
+        or (raw_operations(after) and not new.functions_read_like(old))
     ):
-        found.held[key] = before
-        found.old_sources[key] = old
         found.raw_changed.add(key)
+    else:
+        return
+    found.held[key] = before
+    found.old_sources[key] = old
 
 
 def _trace_foreign(found: Survey) -> None:
@@ -260,18 +256,16 @@ def _trace_foreign(found: Survey) -> None:
     }
     keys = [key for key in found.rows if key not in code.migrations and key not in replaced]
     found.traces = found.history.traces(found.rows, keys, found.target.past)
+    disk, listed = found.history.disk, found.target.listed_apps or set()
     for key, trace in found.traces.items():
         if trace.source is None:
             continue
-        if found.target.listed_apps and key[0] in found.target.listed_apps:
+        if key[0] in listed and key in disk.migrations:
             # The state says that it is not there, wherever it came from.
             found.traces[key] = replace(trace, origin=Origin.OTHER)
-        try:
-            disk = found.history.disk
-            if key in disk.migrations and trace.source.origin == "file":
-                found.held[key] = disk.migrations[key]
-            else:
-                found.held[key] = load(key, trace.source)
-        except UnusableSource as error:
+        if key in disk.migrations and trace.source.origin == "file":
+            found.held[key] = disk.migrations[key]
+            continue
+        found.held[key], error = load_or_outline(key, trace.source)
+        if error:
             found.unusable[key] = error
-            found.held[key] = outline(key, trace.source)

@@ -1,6 +1,6 @@
 """Takes one database from what it holds to what it should hold."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -43,6 +43,7 @@ class Options:
     irreversible: Irreversible = Irreversible.FAIL
     roll_back_shared: bool = False
     rerun: bool = False
+    forget_interrupted: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ class Switch:
         self._has_journal = journal.exists()
         self.interrupted = journal.entry() if self._has_journal else None
         self.survey = self._survey()
+        if self.interrupted and self._is_settled(self.interrupted):
+            self.interrupted = None
         self.plan: Plan | None = None
         self.__dict__.pop("_findings", None)
         if not self.survey.in_step() or (self.options.rerun and self.survey.raw_changed):
@@ -87,9 +90,18 @@ class Switch:
         if remade:
             raise SwitchError(_remade(remade))
         if self.plan.lost:
-            raise SwitchError(_lost(self.plan.lost, self.place.repository))
+            raise SwitchError(
+                _lost(self.plan.lost, self.place.repository, self.survey.history.ambiguous)
+            )
         if self.irreversible():
             raise SwitchError(_irreversible(self.irreversible(), self.options.irreversible))
+        losses = self.losses()
+        if broken := self.plan.broken_by(losses):
+            raise SwitchError(_broken(broken))
+        if not self.options.roll_back_shared:
+            shared = [loss for loss in self.plan.shared_by(losses) if self.rows(loss)]
+            if shared:
+                raise SwitchError(_shared(shared))
 
     def irreversible(self) -> list[Key]:
         """What the switch can't unapply. Raises SwitchError where a work tree can't tell."""
@@ -172,6 +184,9 @@ class Switch:
         facts = self.survey.facts(rerun)
         policy, roll_back_shared = self.options.irreversible, self.options.roll_back_shared
         plan = make_plan(facts, policy, roll_back_shared)
+        if policy is Irreversible.KEEP and (findings := self._look_in_child(plan)):
+            stuck = findings.irreversible
+            plan = make_plan(facts, policy, roll_back_shared, stuck=stuck)
         if roll_back_shared or not plan.questionable:
             return plan
         leave = {
@@ -224,11 +239,37 @@ class Switch:
                 graph.graph.nodes[key] = with_empty_reverses(migration)
         return Executor(self.connection, graph, source, progress)
 
+    def _is_settled(self, entry: Entry) -> bool:
+        """Whether someone has finished by hand what was interrupted, or says so."""
+        by_hand = (entry.key in self.survey.rows) is not entry.backwards
+        return by_hand or self.options.forget_interrupted
+
     def _resume(self, entry: Entry, progress: Progress, interactive: bool) -> None:
-        """Finish what an earlier run began and did not finish, from the text it began with."""
+        """
+        Finish what an earlier run began and did not finish.
+
+        From the text it began with; or, as it may have failed for what is mended now, from the
+        target's. Raises SwitchError when it fails again.
+        """
+        try:
+            self._finish(entry, progress, interactive)
+        except Exception as error:
+            name = ".".join(entry.key)
+            raise SwitchError(
+                f"{name} was interrupted, and can't be finished: {type(error).__name__}: {error}. "
+                "Mend what it says, or put the database right by hand and run this again with "
+                "--forget-interrupted."
+            ) from error
+
+    def _finish(self, entry: Entry, progress: Progress, interactive: bool) -> None:
         source = Source(entry.module, entry.source.encode(), "file")
+        wanted = self.survey.target.code.migrations
+        if entry.backwards or entry.key not in wanted:
+            migration = load(entry.key, source)
+        else:
+            migration = wanted[entry.key]
         held = dict(self.survey.held)
-        held[entry.key] = with_empty_reverses(load(entry.key, source))
+        held[entry.key] = with_empty_reverses(migration)
         rows = dict.fromkeys([*self.survey.rows, entry.key])
         graph = Graph(held, list(rows), self.place.disk.unmigrated_apps)
         before = graph.ordered(graph.applied_nodes() - graph.descendants([entry.key]), rows)
@@ -245,10 +286,12 @@ class Switch:
 
     @cached_property
     def _findings(self) -> Findings | None:
+        return self._look_in_child(self.plan) if self.plan is not None else None
+
+    def _look_in_child(self, plan: Plan) -> Findings | None:
         """What a child says of migrations that can't be looked into here; None without such."""
-        plan = self.plan
-        foreign = self._needs_child(plan.unapply, self.survey.unusable) if plan else []
-        if plan is None or not foreign:
+        foreign = self._needs_child(plan.unapply, self.survey.unusable)
+        if not foreign:
             return None
         task = self._pass(plan.unapply, plan.held, backwards=True)
         with self._worktree(foreign) as (path, top):
@@ -270,6 +313,9 @@ class Switch:
                 child.run(path, top, task, progress)
             except ChildError as error:
                 raise SwitchError(self._unusable(foreign, str(error))) from error
+        rows = read_rows(self.connection)
+        if any((key in rows) is backwards for key in keys):
+            raise SwitchError("The process in the work tree worked on another database.")
 
     @contextmanager
     def _worktree(self, foreign: list[Key]) -> Iterator[tuple[Path, Path]]:
@@ -304,8 +350,8 @@ class Switch:
         errors = self.survey.unusable | self.survey.target.unusable
         return (
             f"{'; '.join(str(errors[key]) for key in foreign)}. In a work tree of its commit it "
-            f"can't be run either: {why}. Check out the branch it came from, and run "
-            "`manage.py migrations_switch TARGET` there."
+            f"can't be run either: {why}. Install what it imports, or check out the branch it "
+            "came from and run `manage.py migrations_switch TARGET` there."
         )
 
     def _send_pre_migrate(
@@ -360,7 +406,17 @@ def _same_operations(plan: Plan, applied: set[Key]) -> bool:
     return all(held[key].operations is wanted[key].operations for key in applied)
 
 
-def _lost(keys: Collection[Key], repository: Repository | None) -> str:
+def _lost(
+    keys: Collection[Key], repository: Repository | None, ambiguous: Mapping[Key, list[str]]
+) -> str:
+    several = [key for key in keys if key in ambiguous]
+    if several:
+        return "\n".join(
+            f"Which text {'.'.join(key)} was applied from is not recorded, and these branches "
+            f"have different ones: {', '.join(ambiguous[key])}. Check out the one it came from, "
+            "run `manage.py migrations_snapshot`, and come back."
+            for key in several
+        )
     names = ", ".join(f"{app}.{name}" for app, name in keys)
     cut = repository is not None and repository.is_shallow()
     fetch = " (`git fetch --unshallow` brings the history that this clone lacks)" if cut else ""
@@ -368,6 +424,23 @@ def _lost(keys: Collection[Key], repository: Repository | None) -> str:
         f"The source of {names} was not found: not on disk, not in a snapshot, not in the git "
         f"history of any ref{fetch}. Put the file back or fetch the branch that has it, or leave "
         "it applied with --irreversible=keep."
+    )
+
+
+def _broken(losses: Collection[Loss]) -> str:
+    what = ", ".join(f"{loss} (by {'.'.join(loss.migration)})" for loss in losses)
+    return (
+        f"The rows of django_migrations don't add up with the target: what counts as applied "
+        f"there would be dropped, and nothing would bring it back: {what}. Compare with "
+        "`manage.py migrations_status`, and correct the rows with `manage.py migrate --fake`."
+    )
+
+
+def _shared(losses: Collection[Loss]) -> str:
+    what = ", ".join(f"{loss} (by {'.'.join(loss.migration)})" for loss in losses)
+    return (
+        f"What the target has, too, would be dropped with what is in it: {what}. "
+        "If that may go: --roll-back-shared."
     )
 
 

@@ -2,14 +2,14 @@
 
 import ast
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from django_devtools.conf import settings_file
 
 from .git import Repository
 from .history import History, Past, label_in
-from .loader import Code, Graph, Source, UnusableSource, load, outline
+from .loader import Code, Graph, Source, UnusableSource, load_or_outline
 from .snapshot import DETACHED, Key, Snapshot
 
 
@@ -37,7 +37,8 @@ def checkout(repository: Repository | None, disk: Code) -> Target:
     branch = repository.branch() if repository else None
     commit = repository.commit() if repository else None
     title = f"branch {branch}" if branch else "this checkout"
-    return Target(title, Past(branch, commit), disk)
+    # A copy, as what a database holds may add to it.
+    return Target(title, Past(branch, commit), replace(disk, migrations=dict(disk.migrations)))
 
 
 def named(name: str, history: History, rows: Mapping[Key, str]) -> Target:
@@ -144,7 +145,9 @@ def _from_snapshot(snapshot: Snapshot, history: History, rows: Mapping[Key, str]
         past = Past(snapshot.branch, tip)
         newer = {key for key in rows if key not in sources}
         if tip and newer:
-            sources |= _tree_sources(repository, tip, history, newer)
+            # But for packages: those are here in the version of another branch.
+            found = _tree_sources(repository, tip, history, newer)
+            sources |= {key: source for key, source in found.items() if source}
     target = _target(f"the snapshot of branch {snapshot.branch}", past, sources, disk)
     # What was obsolete then may have left dependencies that nothing satisfies.
     target.is_complete = False
@@ -163,11 +166,9 @@ def _target(title: str, past: Past, sources: Mapping[Key, Source | None], disk: 
             continue
         code.sources[key] = source
         code.packages.setdefault(key[0], source.package)
-        try:
-            code.migrations[key] = load(key, source)
-        except UnusableSource as error:
+        code.migrations[key], error = load_or_outline(key, source)
+        if error:
             target.unusable[key] = error
-            code.migrations[key] = outline(key, source)
     return target
 
 

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.management.base import CommandError
 from django.core.management.commands.migrate import Command as Migrate
 
-from django_devtools.branches.effect import RAW, Loss
+from django_devtools.branches.effect import Loss, holds_raw
 from django_devtools.branches.plan import Irreversible, Plan
 from django_devtools.branches.progress import Progress
 from django_devtools.branches.snapshot import Key
@@ -57,6 +57,11 @@ class Command(BranchesCommand):
             help="Unapply and apply again what has a RunPython or RunSQL that reads differently.",
         )
         parser.add_argument(
+            "--forget-interrupted",
+            action="store_true",
+            help="Do not finish a migration that was interrupted: the database was put right.",
+        )
+        parser.add_argument(
             "--allow-debug-off", action="store_true", help="Work where DEBUG is off, too."
         )
         parser.add_argument(
@@ -88,6 +93,7 @@ class Command(BranchesCommand):
             Irreversible(options["irreversible"]),
             options["roll_back_shared"],
             options["rerun"],
+            options["forget_interrupted"],
         )
         return [Switch(connection, place, wishes) for connection in self.connections(options)]
 
@@ -145,6 +151,11 @@ class Command(BranchesCommand):
                 f"back would take along {what}. To do so: migrations_switch --roll-back-shared. "
                 "If the database is right as it is: migrations_snapshot --accept."
             )
+        for key, error in sorted(switch.survey.incomparable.items()):
+            self._notice(
+                f"{_name(key)} reads differently from what was applied, and was left as it is: "
+                f"{error}. If the database is right as it is: migrations_snapshot --accept."
+            )
         for key in sorted(switch.survey.raw_changed if not switch.options.rerun else ()):
             self._notice(
                 f"{_name(key)}: its RunPython or RunSQL reads differently from what was run. To "
@@ -196,7 +207,7 @@ class Command(BranchesCommand):
         operations = migration.operations
         for operation in reversed(operations) if backwards else operations:
             message, is_error = Migrate.describe_operation(operation, backwards)
-            if isinstance(operation, RAW):
+            if holds_raw(operation):
                 message += " (its effect can't be foreseen)"
             self.stdout.write("    " + message, self.style.WARNING if is_error else None)
 
