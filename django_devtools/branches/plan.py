@@ -1,4 +1,4 @@
-"""What is out of step, and what to do about it. Pure: no database, no git, no clock."""
+"""What to do about what is out of step. Pure: no database, no git, no clock."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,32 +6,11 @@ from enum import StrEnum
 from functools import cached_property
 
 from django.db.migrations import Migration
-from django.db.migrations.state import ProjectState
 
-from .effect import (
-    Loss,
-    created_models,
-    irreversible_operations,
-    is_seen_by_state,
-    losses,
-    raw_operations,
-    same_models,
-    structure,
-    tables,
-)
-from .history import Origin
-from .loader import Graph, variant
+from .effect import Loss, irreversible_operations, losses, raw_operations, structure, tables
+from .judge import Facts, Judge, State
+from .loader import Graph
 from .snapshot import Key
-
-
-class State(StrEnum):
-    """What a migration is to the target."""
-
-    APPLIED = "applied"
-    PENDING = "pending"
-    PHANTOM = "phantom"
-    CHANGED = "changed"
-    OBSOLETE = "obsolete"
 
 
 class Irreversible(StrEnum):
@@ -40,30 +19,6 @@ class Irreversible(StrEnum):
     FAIL = "fail"
     KEEP = "keep"
     NOOP = "noop"
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What one database holds, and what it should."""
-
-    rows: Collection[Key]
-    """The applied migrations, in the order of their rows."""
-    held: Mapping[Key, Migration]
-    """Those of them whose source is known, as they were applied."""
-    wanted: Mapping[Key, Migration]
-    """The target's migrations."""
-    origins: Mapping[Key, Origin]
-    """Of what is applied and not in ``wanted``."""
-    changed: Collection[Key] = ()
-    """Those in both whose effect on the schema differs."""
-    rerun: Collection[Key] = ()
-    """Those to unapply and apply anew because the user asked for it."""
-    unusable: Collection[Key] = ()
-    """Held ones whose operations are not known, because their text can't be executed here."""
-    unmigrated_apps: Collection[str] = ()
-    is_complete: bool = True
-    """Whether ``wanted`` has all that its migrations depend on, or else is broken."""
-    max_name_length: int | None = None
 
 
 @dataclass(frozen=True)
@@ -90,8 +45,6 @@ class Plan:
 
     They were changed, or deleted on the target and made anew there.
     """
-    shared: list[Key] = field(default_factory=list)
-    """What both sides share and is rolled back all the same, because the user agreed."""
     questionable: list[Key] = field(default_factory=list)
     """Changed or remade ones that are unapplied: they must not empty a table by themselves."""
     irreversible: list[Key] = field(default_factory=list)
@@ -116,9 +69,12 @@ class Plan:
     def shared_by(self, losses: Iterable[Loss]) -> list[Loss]:
         """What phantoms drop although the target has it, too."""
         phantoms = [loss for loss in losses if self.states[loss.migration] is State.PHANTOM]
-        return self._in_target(phantoms, self.wanted.graph.nodes) if phantoms else []
+        return self._in_target(phantoms, self.wanted.graph.nodes)
 
     def _in_target(self, losses: Iterable[Loss], keys: Collection[Key]) -> list[Loss]:
+        losses = list(losses)
+        if not losses:
+            return []
         state = self.wanted.state(self.wanted.ordered(keys, self.rows))
         there = set(structure(state, self.max_name_length))
         return [loss for loss in losses if (loss.table, loss.column) in there]
@@ -138,283 +94,67 @@ class Plan:
 
 def make_plan(
     facts: Facts,
-    irreversible: Irreversible = Irreversible.FAIL,
+    policy: Irreversible = Irreversible.FAIL,
     roll_back_shared: bool = False,
     leave: Collection[Key] = (),
-    stuck: Collection[Key] = (),
+    known_stuck: Collection[Key] = (),
 ) -> Plan:
     """
     Compare and decide.
 
     ``roll_back_shared`` lets changed migrations take along what both sides share; ``leave``
-    names changed ones that must not be touched, and ``stuck`` irreversible ones that don't show.
+    names changed ones that must not be touched, and ``known_stuck`` irreversible ones whose
+    operations don't show it.
     """
-    return _Planner(facts).plan(irreversible, roll_back_shared, leave, stuck)
+    judge = Judge(facts)
+    held, applied = judge.held, judge.held.applied_nodes()
+    lost = {key for key in judge.phantoms if key not in facts.held}
+    seeds, left = _seeds(judge, lost, roll_back_shared, leave)
+    unapply = held.descendants(seeds) & applied
+    stuck = {
+        key for key in unapply if key in known_stuck or is_stuck(held.graph.nodes[key], policy)
+    }
+    kept: set[Key] = set()
+    if policy is Irreversible.KEEP:
+        older = {key for key in seeds for one in lost if key[0] == one[0]}
+        kept = (held.ancestors(stuck | older) & unapply) | stuck | lost
+        unapply -= kept
+        stuck, lost = set(), set()
+    unapplied = _with_replaced(unapply, held)
+    gone = unapplied | judge.forget
+    wanted = judge.wanted_graph([k for k in [*facts.rows, *judge.record] if k not in gone])
+    return Plan(
+        states=judge.states(),
+        held=held,
+        wanted=wanted,
+        rows=facts.rows,
+        unapply=[key for key in reversed(held.ordered(applied, facts.rows)) if key in unapply],
+        apply=wanted.ordered(set(wanted.graph.nodes) - wanted.applied_nodes()),
+        forget=sorted(judge.forget - unapplied),
+        record=sorted(judge.record - unapplied),
+        kept=sorted(kept),
+        left=left,
+        questionable=sorted((judge.changed | judge.remade) & unapply),
+        irreversible=sorted(stuck),
+        lost=sorted(lost),
+        max_name_length=facts.max_name_length,
+    )
 
 
-class _Planner:
-    def __init__(self, facts: Facts) -> None:
-        self.facts = facts
-        self.rows = list(facts.rows)
-        self.squashes = self._redundant_squashes()
-        held = {key: m for key, m in facts.held.items() if key not in self.squashes}
-        for key in self.squashes:
-            held[key] = _stand_in(facts.held[key])
-        self.superseded: set[Key] = set()
-        """Obsolete ones whose work others have in the target's code: not part of any state."""
-        self.held = Graph(held, self.rows, facts.unmigrated_apps)
-        self.to = self._wanted_graph(self.rows)
-        self.pending = set(self.to.graph.nodes) - self.to.applied_nodes()
-        self.phantoms = self._with_origin(Origin.OTHER, Origin.LOST) - self.squashes
-        self.obsolete = self._with_origin(Origin.UNKNOWN)
-        self.changed = set(facts.changed)
-        self.remade: set[Key] = set()
-        """Phantoms that the target deleted itself, to make something else instead."""
-        self.forget = {k for k in self.squashes if facts.origins[k] is not Origin.OWN}
-        self.obsolete |= self.squashes - self.forget
-        self.record = self.to.applied_nodes() - set(self.rows)
-        self._judge_own_past()
-        self._forget_doubles()
-        self._adopt()
-        self.changed |= set(facts.rerun)
-        if self.superseded or self.changed != set(facts.changed) | set(facts.rerun):
-            self.held = Graph(self._without_superseded(), self.rows, facts.unmigrated_apps)
-
-    def plan(
-        self,
-        policy: Irreversible,
-        roll_back_shared: bool,
-        leave: Collection[Key],
-        known_stuck: Collection[Key],
-    ) -> Plan:
-        lost = {key for key in self.phantoms if key not in self.facts.held}
-        seeds = self.phantoms - lost - self.remade
-        left, shared = {}, set()
-        for key in sorted(self.changed | (self.remade & self.phantoms) - lost):
-            taken_along = self._shared_descendants(key)
-            if key in leave or (taken_along and not roll_back_shared):
-                left[key] = sorted(taken_along)
-            else:
-                seeds.add(key)
-                shared |= taken_along
-        applied = self.held.applied_nodes()
-        unapply = self.held.descendants(seeds) & applied
-        stuck = {
-            key
-            for key in unapply
-            if key in known_stuck or is_stuck(self.held.graph.nodes[key], policy)
-        }
-        kept: set[Key] = set()
-        if policy is Irreversible.KEEP:
-            older = {key for key in seeds for one in lost if key[0] == one[0]}
-            kept = (self.held.ancestors(stuck | older) & unapply) | stuck | lost
-            unapply -= kept
-            stuck, lost = set(), set()
-        order = self.held.ordered(applied, self.rows)
-        unapplied = _with_replaced(unapply, self.held)
-        gone = unapplied | self.forget
-        applied_after = [k for k in [*self.rows, *self.record] if k not in gone]
-        to = self._wanted_graph(applied_after)
-        missing = set(to.graph.nodes) - to.applied_nodes()
-        return Plan(
-            states=self._states(),
-            held=self.held,
-            wanted=to,
-            rows=self.rows,
-            unapply=[key for key in reversed(order) if key in unapply],
-            apply=to.ordered(missing),
-            forget=sorted(self.forget - unapplied),
-            record=sorted(self.record - unapplied),
-            kept=sorted(kept),
-            left=left,
-            shared=sorted(shared & unapply),
-            questionable=sorted((self.changed | self.remade) & unapply),
-            irreversible=sorted(stuck),
-            lost=sorted(lost),
-            max_name_length=self.facts.max_name_length,
-        )
-
-    def _wanted_graph(self, applied: Collection[Key]) -> Graph:
-        facts = self.facts
-        return Graph(facts.wanted, applied, facts.unmigrated_apps, facts.is_complete)
-
-    def _with_origin(self, *origins: Origin) -> set[Key]:
-        return {key for key, origin in self.facts.origins.items() if origin in origins}
-
-    def _redundant_squashes(self) -> set[Key]:
-        """
-        Rows of squashed migrations of which the target has some in their long form.
-
-        Those that it has not are phantoms by themselves; the squash is not to be unapplied whole.
-        """
-        rows, there = set(self.rows), set(self.rows) & set(self.facts.wanted)
-        found = set()
-        for key in self.facts.origins.keys() & self.facts.held.keys():
-            replaced = {(app, name) for app, name in self.facts.held[key].replaces}
-            if replaced & there and replaced <= rows:
-                found.add(key)
-        return found
-
-    def _judge_own_past(self) -> None:
-        """
-        Tell apart what the target had once and deleted: obsolete, or thrown away and made anew.
-
-        Obsolete where the database's models and the target's are the same with it, or where
-        those of the database are the same without it (a squash left it behind).
-        """
-        own: dict[str, list[Key]] = {}
-        for key in self.rows:
-            if self.facts.origins.get(key) is Origin.OWN and key not in self.squashes:
-                own.setdefault(key[0], []).append(key)
-        for app in {key[0] for key in self.changed}:
-            own.setdefault(app, [])
-        target_apps = {app for app, _ in self.facts.wanted}
-        if not any(app in target_apps for app in own):
-            self.obsolete |= {key for keys in own.values() for key in keys}
-            return
-        nodes = self.held.applied_nodes() - self.held.descendants(self.phantoms)
-        now = self._state(self.held, nodes)
-        common = self._state(self.to, self.to.applied_nodes())
-        goal = self._state(self.to, set(self.to.graph.nodes))
-        for app, keys in own.items():
-            if app not in target_apps or now is None:
-                self.obsolete |= set(keys)
-            elif common and same_models(now, common, app):
-                self.obsolete |= set(keys)
-                self.superseded |= set(keys)
-                self.changed = {key for key in self.changed if key[0] != app}
-            elif keys and goal and same_models(now, goal, app) and self._can_adopt(app):
-                self.forget |= set(keys)
-                self.changed = {key for key in self.changed if key[0] != app}
-                self._record_pending(app)
-            else:
-                behind = self._left_behind_by_squash(app, keys, nodes, now)
-                self.obsolete |= set(behind)
-                self.superseded |= set(behind)
-                self.remade |= set(keys) - set(behind)
-                self.phantoms |= self.remade
-
-    def _left_behind_by_squash(
-        self, app: str, keys: list[Key], nodes: set[Key], now: ProjectState
-    ) -> list[Key]:
-        for count in range(len(keys), 0, -1):
-            without = self._state(self.held, nodes - set(keys[:count]))
-            if without and same_models(now, without, app):
-                return keys[:count]
-        return []
-
-    def _without_superseded(self) -> dict[Key, Migration]:
-        held = {}
-        for key, migration in self.held.disk_migrations.items():
-            if key in self.facts.changed and key not in self.changed:
-                held[key] = self.facts.wanted[key]
-            elif key not in self.superseded:
-                held[key] = migration
-        return held
-
-    def _adopt(self) -> None:
-        """
-        Where another branch did the same under other names, let the rows change their names.
-
-        Nothing is unapplied then, and no data lost.
-        """
-        apps = {key[0] for key in self.phantoms if key in self.facts.held}
-        apps = {app for app in apps if self._may_have_done_the_same(app)}
-        if not apps:
-            return
-        now = self._state(self.held, self.held.applied_nodes())
-        goal = self._state(self.to, set(self.to.graph.nodes))
-        if not (now and goal):
-            return
-        for app in sorted(apps):
-            same = self._which_do_the_same(app, now, goal)
-            if same:
-                self.phantoms -= same
-                self.forget |= same
-                self.changed = {key for key in self.changed if key[0] != app}
-                self._record_pending(app)
-
-    def _which_do_the_same(self, app: str, now: ProjectState, goal: ProjectState) -> set[Key]:
-        """The phantoms of ``app`` that lead to the target's models: all, or all but the last."""
-        mine = {key for key in self.phantoms if key[0] == app}
-        others = self.held.descendants(self.phantoms - mine)
-        if not mine <= set(self.facts.held) or mine & others or not self._can_adopt(app):
-            return set()
-        if not all(is_seen_by_state(self.facts.held[key]) for key in mine):
-            return set()
-        if same_models(now, goal, app):
-            return mine
-        pending = (self.to.graph.nodes[key] for key in self.pending if key[0] == app)
-        if created_models(pending) & created_models(self.facts.held[key] for key in mine):
-            order = self.held.ordered(mine, self.rows)
-            nodes = self.held.applied_nodes()
-            for count in range(len(order) - 1, 0, -1):
-                state = self._state(self.held, nodes - self.held.descendants(order[count:]))
-                if state and same_models(state, goal, app):
-                    return set(order[:count])
-        return set()
-
-    def _forget_doubles(self) -> None:
-        """
-        Phantoms that create models which the target's applied migrations have created, too.
-
-        Migrations were reset on another branch: without these rows the models are the same.
-        """
-        applied = self.to.applied_nodes()
-        for app in sorted({key[0] for key in self.phantoms}):
-            wanted = created_models(self.to.graph.nodes[k] for k in applied if k[0] == app)
-            doubles = {
-                key
-                for key in self.phantoms & self.facts.held.keys()
-                if key[0] == app
-                and wanted & created_models([self.facts.held[key]])
-                and is_seen_by_state(self.facts.held[key])
-            }
-            if not doubles:
-                continue
-            nodes = self.held.applied_nodes()
-            now, without = self._state(self.held, nodes), self._state(self.held, nodes - doubles)
-            if now and without and same_models(now, without, app):
-                self.phantoms -= doubles
-                self.forget |= doubles
-                self.superseded |= doubles
-
-    def _may_have_done_the_same(self, app: str) -> bool:
-        """Whether something is pending in ``app``, or the target creates a model of it, too."""
-        phantoms = [self.facts.held.get(key) for key in self.phantoms if key[0] == app]
-        created = created_models(migration for migration in phantoms if migration)
-        wanted = (m for key, m in self.facts.wanted.items() if key[0] == app)
-        return any(key[0] == app for key in self.pending) or bool(
-            created and created & created_models(wanted)
-        )
-
-    def _can_adopt(self, app: str) -> bool:
-        pending = (self.to.graph.nodes[key] for key in self.pending if key[0] == app)
-        return all(is_seen_by_state(migration) for migration in pending)
-
-    def _record_pending(self, app: str) -> None:
-        self.record |= {key for key in self.pending if key[0] == app}
-
-    def _shared_descendants(self, key: Key) -> set[Key]:
-        along = self.held.descendants([key]) & self.held.applied_nodes()
-        return {k for k in along if k in self.facts.wanted and k not in self.changed}
-
-    def _state(self, graph: Graph, keys: Collection[Key]) -> ProjectState | None:
-        """The state after ``keys``; None where they don't add up to one."""
-        if any(key in self.facts.unusable for key in keys):
-            return None
-        try:
-            return graph.state(graph.ordered(keys, self.rows))
-        except Exception:  # noqa: BLE001 - any operation may raise anything on a state not its own
-            return None
-
-    def _states(self) -> dict[Key, State]:
-        states = dict.fromkeys(self.rows, State.APPLIED)
-        states |= dict.fromkeys(self.pending, State.PENDING)
-        states |= dict.fromkeys(self.changed, State.CHANGED)
-        states |= dict.fromkeys(self.phantoms | self.forget, State.PHANTOM)
-        states |= dict.fromkeys(self.obsolete, State.OBSOLETE)
-        return states
+def _seeds(
+    judge: Judge, lost: set[Key], roll_back_shared: bool, leave: Collection[Key]
+) -> tuple[set[Key], dict[Key, list[Key]]]:
+    """What is to be unapplied for its own sake, and what is left for the sake of others."""
+    seeds = judge.phantoms - lost - judge.remade
+    left = {}
+    for key in sorted(judge.changed | (judge.remade & judge.phantoms) - lost):
+        along = judge.held.descendants([key]) & judge.held.applied_nodes()
+        shared = {k for k in along if k in judge.facts.wanted and k not in judge.changed}
+        if key in leave or (shared and not roll_back_shared):
+            left[key] = sorted(shared)
+        else:
+            seeds.add(key)
+    return seeds, left
 
 
 def is_stuck(migration: Migration, policy: Irreversible) -> bool:
@@ -446,9 +186,3 @@ def _with_replaced(keys: Iterable[Key], graph: Graph) -> set[Key]:
     for key in list(found):
         found.update((app, name) for app, name in graph.graph.nodes[key].replaces)
     return found
-
-
-def _stand_in(squash: Migration) -> Migration:
-    """Keeps the place of a squashed migration in the graph, after what it replaces."""
-    dependencies = [(app, name) for app, name in squash.replaces]
-    return variant(Migration(squash.name, squash.app_label), dependencies=dependencies)

@@ -11,8 +11,9 @@ from django.db.migrations.recorder import MigrationRecorder
 from .effect import raw_operations, same_raw_operations, same_schema
 from .git import Repository
 from .history import History, Origin, Trace
+from .judge import Facts, State
 from .loader import Code, Source, UnusableSource, load, load_or_outline
-from .plan import Facts, State, make_plan
+from .plan import make_plan
 from .snapshot import DETACHED, Key, Record, Snapshot, Store, database_id, now
 from .target import Target, checkout, managestate, named
 

@@ -1,34 +1,27 @@
 """Takes one database from what it holds to what it should hold."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 
-from django.apps import apps
-from django.core.management.sql import emit_post_migrate_signal, emit_pre_migrate_signal
 from django.db import router
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.migrations import Migration
-from django.db.migrations.state import ModelState, ProjectState
-from django.utils.module_loading import module_has_submodule
+from django.db.migrations.state import ProjectState
 
-from . import child
+from . import child, refusals, signals
 from .child import ChildError, Findings, Pass
 from .effect import Loss
 from .executor import Executor, with_empty_reverses
 from .git import Repository
 from .journal import Entry, Journal
+from .judge import State
 from .loader import Code, Graph, Source, load
-from .plan import Irreversible, Plan, State, make_plan, shared_tables
+from .plan import Irreversible, Plan, make_plan, shared_tables
 from .progress import Progress
 from .snapshot import DETACHED, Key, NotOurs, Store, database_id
 from .survey import Survey, read_rows, snapshot_of, survey, survey_managestate
-
-DjangoPlan = list[tuple[Migration, bool]]
-"""As ``migrate`` has it: the migrations in order, and whether each is unapplied."""
 
 
 class SwitchError(Exception):
@@ -88,20 +81,20 @@ class Switch:
             return
         remade = [key for key in self.plan.left if key in self.survey.traces]
         if remade:
-            raise SwitchError(_remade(remade))
+            raise SwitchError(refusals.remade(remade))
         if self.plan.lost:
             raise SwitchError(
-                _lost(self.plan.lost, self.place.repository, self.survey.history.ambiguous)
+                refusals.lost(self.plan.lost, self.place.repository, self.survey.history.ambiguous)
             )
-        if self.irreversible():
-            raise SwitchError(_irreversible(self.irreversible(), self.options.irreversible))
+        if stuck := self.irreversible():
+            raise SwitchError(refusals.irreversible(stuck, self.options.irreversible))
         losses = self.losses()
         if broken := self.plan.broken_by(losses):
-            raise SwitchError(_broken(broken))
+            raise SwitchError(refusals.broken(broken))
         if not self.options.roll_back_shared:
             shared = [loss for loss in self.plan.shared_by(losses) if self.rows(loss)]
             if shared:
-                raise SwitchError(_shared(shared))
+                raise SwitchError(refusals.shared(shared))
 
     def irreversible(self) -> list[Key]:
         """What the switch can't unapply. Raises SwitchError where a work tree can't tell."""
@@ -186,7 +179,7 @@ class Switch:
         plan = make_plan(facts, policy, roll_back_shared)
         if policy is Irreversible.KEEP and (findings := self._look_in_child(plan)):
             stuck = findings.irreversible
-            plan = make_plan(facts, policy, roll_back_shared, stuck=stuck)
+            plan = make_plan(facts, policy, roll_back_shared, known_stuck=stuck)
         if roll_back_shared or not plan.questionable:
             return plan
         leave = {
@@ -203,9 +196,10 @@ class Switch:
     def _migrate(self, plan: Plan, progress: Progress, interactive: bool) -> None:
         executor = self._executor(plan.held, self.survey.held_source, progress)
         executor.recorder.ensure_schema()
+        steps = _django_plan(plan)
         in_child = bool(self._needs_child(plan.unapply, self.survey.unusable))
         ahead = executor.ahead(plan.remaining, [] if in_child else plan.unapply[::-1])
-        self._send_pre_migrate(_django_plan(plan), ahead.state, progress, interactive)
+        signals.send_pre_migrate(self.connection, steps, ahead.state, progress, interactive)
         base = ahead.state
         if in_child:
             self._run_child(plan.unapply, plan.held, progress, backwards=True)
@@ -218,7 +212,7 @@ class Switch:
         executor.rewrite_rows(plan.forget, plan.record)
         after = self._apply(plan, base, progress)
         executor.journal.drop()
-        self._send_post_migrate(_django_plan(plan), after, progress, interactive)
+        signals.send_post_migrate(self.connection, steps, after, progress, interactive)
 
     def _apply(self, plan: Plan, base: ProjectState, progress: Progress) -> ProjectState:
         executor = self._executor(plan.wanted, self.survey.wanted_source, progress)
@@ -277,7 +271,7 @@ class Switch:
         ahead = executor.ahead(before, [entry.key] if entry.backwards else [])
         # As then: receivers may put operations of their own into the migration.
         steps = [(graph.graph.nodes[entry.key], entry.backwards)]
-        self._send_pre_migrate(steps, ahead.state, progress, interactive)
+        signals.send_pre_migrate(self.connection, steps, ahead.state, progress, interactive)
         executor.resume(entry, ahead)
         executor.journal.drop()
 
@@ -354,44 +348,8 @@ class Switch:
             "came from and run `manage.py migrations_switch TARGET` there."
         )
 
-    def _send_pre_migrate(
-        self, plan: DjangoPlan, state: ProjectState, progress: Progress, interactive: bool
-    ) -> None:
-        for app_config in apps.get_app_configs():
-            # As `migrate` does: receivers of the signals live there.
-            if module_has_submodule(app_config.module, "management"):
-                import_module(".management", app_config.name)
-        emit_pre_migrate_signal(
-            progress.verbosity,
-            interactive,
-            self.connection.alias,
-            stdout=progress.stdout,
-            apps=state.apps,
-            plan=plan,
-        )
 
-    def _send_post_migrate(
-        self, plan: DjangoPlan, state: ProjectState, progress: Progress, interactive: bool
-    ) -> None:
-        state.clear_delayed_apps_cache()
-        rendered = state.apps
-        # As `migrate` does: models of apps without migrations know their relations only now.
-        with rendered.bulk_update():
-            keys = [(model.app_label, model.name_lower) for model in rendered.real_models]
-            for key in keys:
-                rendered.unregister_model(*key)
-        rendered.render_multiple([ModelState.from_model(apps.get_model(*key)) for key in keys])
-        emit_post_migrate_signal(
-            progress.verbosity,
-            interactive,
-            self.connection.alias,
-            stdout=progress.stdout,
-            apps=rendered,
-            plan=plan,
-        )
-
-
-def _django_plan(plan: Plan) -> DjangoPlan:
+def _django_plan(plan: Plan) -> signals.Steps:
     return [
         *((plan.held.graph.nodes[key], True) for key in plan.unapply),
         *((plan.wanted.graph.nodes[key], False) for key in plan.apply),
@@ -404,57 +362,3 @@ def _same_operations(plan: Plan, applied: set[Key]) -> bool:
         return False
     held, wanted = plan.held.graph.nodes, plan.wanted.graph.nodes
     return all(held[key].operations is wanted[key].operations for key in applied)
-
-
-def _lost(
-    keys: Collection[Key], repository: Repository | None, ambiguous: Mapping[Key, list[str]]
-) -> str:
-    several = [key for key in keys if key in ambiguous]
-    if several:
-        return "\n".join(
-            f"Which text {'.'.join(key)} was applied from is not recorded, and these branches "
-            f"have different ones: {', '.join(ambiguous[key])}. Check out the one it came from, "
-            "run `manage.py migrations_snapshot`, and come back."
-            for key in several
-        )
-    names = ", ".join(f"{app}.{name}" for app, name in keys)
-    cut = repository is not None and repository.is_shallow()
-    fetch = " (`git fetch --unshallow` brings the history that this clone lacks)" if cut else ""
-    return (
-        f"The source of {names} was not found: not on disk, not in a snapshot, not in the git "
-        f"history of any ref{fetch}. Put the file back or fetch the branch that has it, or leave "
-        "it applied with --irreversible=keep."
-    )
-
-
-def _broken(losses: Collection[Loss]) -> str:
-    what = ", ".join(f"{loss} (by {'.'.join(loss.migration)})" for loss in losses)
-    return (
-        f"The rows of django_migrations don't add up with the target: what counts as applied "
-        f"there would be dropped, and nothing would bring it back: {what}. Compare with "
-        "`manage.py migrations_status`, and correct the rows with `manage.py migrate --fake`."
-    )
-
-
-def _shared(losses: Collection[Loss]) -> str:
-    what = ", ".join(f"{loss} (by {'.'.join(loss.migration)})" for loss in losses)
-    return (
-        f"What the target has, too, would be dropped with what is in it: {what}. "
-        "If that may go: --roll-back-shared."
-    )
-
-
-def _remade(keys: Collection[Key]) -> str:
-    names = ", ".join(f"{app}.{name}" for app, name in keys)
-    return (
-        f"{names} was deleted and made anew, and unapplying it would empty tables that the target "
-        "has, too. If their rows may go: --roll-back-shared. If the database is right as it is: "
-        "`manage.py migrate --fake` and `manage.py migrate --prune`."
-    )
-
-
-def _irreversible(keys: Collection[Key], policy: Irreversible) -> str:
-    lines = [f"{app}.{name} can't be unapplied: it has no reverse." for app, name in keys]
-    noop = ", or treat RunPython and RunSQL as empty with --irreversible=noop"
-    cure = "Leave it applied with --irreversible=keep"
-    return "\n".join([*lines, cure + ("" if policy is Irreversible.NOOP else noop) + "."])

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from django_devtools.branches.plan import State
+from django_devtools.branches.judge import State
 from django_devtools.branches.survey import Survey, survey
 from django_devtools.management.base import BranchesCommand
 

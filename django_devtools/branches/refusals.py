@@ -1,0 +1,62 @@
+"""What a switch says when it refuses: what it would do, to which thing, and what to type."""
+
+from collections.abc import Collection, Mapping
+
+from .effect import Loss
+from .git import Repository
+from .plan import Irreversible
+from .snapshot import Key
+
+
+def lost(
+    keys: Collection[Key], repository: Repository | None, ambiguous: Mapping[Key, list[str]]
+) -> str:
+    several = [key for key in keys if key in ambiguous]
+    if several:
+        return "\n".join(
+            f"Which text {'.'.join(key)} was applied from is not recorded, and these branches "
+            f"have different ones: {', '.join(ambiguous[key])}. Check out the one it came from, "
+            "run `manage.py migrations_snapshot`, and come back."
+            for key in several
+        )
+    names = ", ".join(f"{app}.{name}" for app, name in keys)
+    cut = repository is not None and repository.is_shallow()
+    fetch = " (`git fetch --unshallow` brings the history that this clone lacks)" if cut else ""
+    return (
+        f"The source of {names} was not found: not on disk, not in a snapshot, not in the git "
+        f"history of any ref{fetch}. Put the file back or fetch the branch that has it, or leave "
+        "it applied with --irreversible=keep."
+    )
+
+
+def broken(losses: Collection[Loss]) -> str:
+    what = ", ".join(f"{loss} (by {'.'.join(loss.migration)})" for loss in losses)
+    return (
+        f"The rows of django_migrations don't add up with the target: what counts as applied "
+        f"there would be dropped, and nothing would bring it back: {what}. Compare with "
+        "`manage.py migrations_status`, and correct the rows with `manage.py migrate --fake`."
+    )
+
+
+def shared(losses: Collection[Loss]) -> str:
+    what = ", ".join(f"{loss} (by {'.'.join(loss.migration)})" for loss in losses)
+    return (
+        f"What the target has, too, would be dropped with what is in it: {what}. "
+        "If that may go: --roll-back-shared."
+    )
+
+
+def remade(keys: Collection[Key]) -> str:
+    names = ", ".join(f"{app}.{name}" for app, name in keys)
+    return (
+        f"{names} was deleted and made anew, and unapplying it would empty tables that the target "
+        "has, too. If their rows may go: --roll-back-shared. If the database is right as it is: "
+        "`manage.py migrate --fake` and `manage.py migrate --prune`."
+    )
+
+
+def irreversible(keys: Collection[Key], policy: Irreversible) -> str:
+    lines = [f"{app}.{name} can't be unapplied: it has no reverse." for app, name in keys]
+    noop = ", or treat RunPython and RunSQL as empty with --irreversible=noop"
+    cure = "Leave it applied with --irreversible=keep"
+    return "\n".join([*lines, cure + ("" if policy is Irreversible.NOOP else noop) + "."])
