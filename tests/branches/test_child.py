@@ -155,6 +155,6 @@ def test_helpers_that_were_never_committed(sqlite_project: Project) -> None:
     result = project.manage("migrations_switch", status=1)
 
     assert "No module named 'shop.helpers'" in result.stderr
-    assert "Check out the branch it came from" in result.stderr
+    assert "check out the branch it came from" in result.stderr
     assert project.git("worktree", "list").count("\n") == 1
     assert "colour" in columns(project)
