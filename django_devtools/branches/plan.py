@@ -75,8 +75,10 @@ class Plan:
         losses = list(losses)
         if not losses:
             return []
-        state = self.wanted.state(self.wanted.ordered(keys, self.rows))
-        there = set(structure(state, self.max_name_length))
+        target = self.wanted.state(self.wanted.ordered(keys, self.rows))
+        there = set(structure(target, self.max_name_length))
+        # What is made anew by unapplying its removal is no concern.
+        there -= set(structure(self.held.state(self.remaining), self.max_name_length))
         return [loss for loss in losses if (loss.table, loss.column) in there]
 
     @cached_property

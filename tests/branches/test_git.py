@@ -642,7 +642,7 @@ def test_the_configuration_of_the_user_changes_nothing(
 
     path = PurePosixPath("shop/migrations/0001.py")
     assert repository.versions([":(top,glob)**/0001.py"]) == [Version(head, path)]
-    assert repository.mentions("0001", head, "shop")
+    assert repository.mentions("0001", "shop", head)
     assert repository.branch_with(head) == "main"
     assert list(repository.files(head)) == [path]
     assert {path.name for path in repository.top.iterdir()} == {".git", "shop"}
@@ -654,9 +654,10 @@ def test_mentions(repository: Repository) -> None:
     write(repository.top, "config/settings.py", "APPS = ['shop']\n")
     head = commit(repository.top)
 
-    assert repository.mentions("['\"]billing['\".]", head, "config")
-    assert not repository.mentions("['\"]billing['\".]", head, "other")
-    assert not repository.mentions("['\"]orders['\".]", head, "config")
+    assert repository.mentions("['\"]billing['\".]", "config", head)
+    assert not repository.mentions("['\"]billing['\".]", "other", head)
+    assert not repository.mentions("['\"]orders['\".]", "config", head)
+    assert repository.mentions("['\"]billing['\".]", "config")
 
 
 def test_branch_with(repository: Repository, tmp_path: Path) -> None:

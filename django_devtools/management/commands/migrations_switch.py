@@ -124,7 +124,7 @@ class Command(BranchesCommand):
             self._write(self.style.MIGRATE_HEADING("Operations to perform:"))
             self._write(
                 self.style.MIGRATE_LABEL(f"  Switch {name} to {switch.survey.target.title}: ")
-                + (_summary(switch.plan) if switch.plan else "")
+                + (_summary(switch.plan) if switch.plan else "finish what was interrupted")
             )
             self._write(self.style.MIGRATE_HEADING("Running migrations:"))
             plan = switch.plan
