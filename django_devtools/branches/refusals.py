@@ -24,8 +24,8 @@ def lost(
     fetch = " (`git fetch --unshallow` brings the history that this clone lacks)" if cut else ""
     return (
         f"The source of {names} was not found: not on disk, not in a snapshot, not in the git "
-        f"history of any ref{fetch}. Put the file back or fetch the branch that has it, or leave "
-        "it applied with --irreversible=keep."
+        f"history of any ref{fetch}. Put the file back, fetch the branch or install the "
+        "version of the package that has it, or leave it applied with --irreversible=keep."
     )
 
 

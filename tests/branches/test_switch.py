@@ -164,8 +164,9 @@ def test_a_source_that_is_nowhere(sqlite_project: Project) -> None:
 
     assert result.stderr.strip() == (
         "CommandError: The source of shop.0003_colour was not found: not on disk, not in a "
-        "snapshot, not in the git history of any ref. Put the file back or fetch the branch that "
-        "has it, or leave it applied with --irreversible=keep."
+        "snapshot, not in the git history of any ref. Put the file back, fetch the branch or "
+        "install the version of the package that has it, or leave it applied with "
+        "--irreversible=keep."
     )
     project.manage("migrations_switch", "--check", status=1)
     assert "was not found" in project.manage("migrations_switch", "--plan").stderr
