@@ -86,7 +86,8 @@ class Switch:
             raise SwitchError(
                 refusals.lost(self.plan.lost, self.place.repository, self.survey.history.ambiguous)
             )
-        if stuck := self.irreversible():
+        findings = self._findings
+        if stuck := findings.irreversible if findings else self.plan.irreversible:
             raise SwitchError(refusals.irreversible(stuck, self.options.irreversible))
         losses = self.losses()
         if broken := self.plan.broken_by(losses):
@@ -95,13 +96,6 @@ class Switch:
             shared = [loss for loss in self.plan.shared_by(losses) if self.rows(loss)]
             if shared:
                 raise SwitchError(refusals.shared(shared))
-
-    def irreversible(self) -> list[Key]:
-        """What the switch can't unapply. Raises SwitchError where a work tree can't tell."""
-        if self.plan is None:
-            return []
-        findings = self._findings
-        return findings.irreversible if findings else self.plan.irreversible
 
     def losses(self) -> list[Loss]:
         """What the switch drops here. Raises SwitchError where a work tree can't tell."""

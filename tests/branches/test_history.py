@@ -1,11 +1,22 @@
 """Where things come from, and what is said when they come from nowhere."""
 
 from collections.abc import Callable
+from pathlib import PurePosixPath
 
 import pytest
 
-from django_devtools.branches.history import label_in
-from tests.branches.shop import ID, PRODUCT, add_colour, columns, make_shop, make_shop_with_feature
+from django_devtools.branches.git import GitError
+from django_devtools.branches.history import History, label_in
+from django_devtools.branches.loader import Code
+from tests.branches.shop import (
+    ID,
+    PRODUCT,
+    add_colour,
+    columns,
+    make_shop,
+    make_shop_with_feature,
+    tables,
+)
 from tests.branches.test_switch import add_reviews
 from tests.databases import Configuration
 from tests.project import Project
@@ -153,3 +164,34 @@ def test_a_source_that_git_has_lost(sqlite_project: Project) -> None:
     result = project.manage("migrations_switch", "feature", status=1)
 
     assert "The source of shop.0003_colour, which the snapshot of 'feature' names" in result.stderr
+
+
+def test_without_git_no_app_is_known_as_ones_own(make_project: Callable[..., Project]) -> None:
+    project = make_project(git=False)
+    project.manage("migrate")
+    project.python(
+        """
+        from django.db import connection
+        from django.db.migrations.recorder import MigrationRecorder
+        MigrationRecorder(connection).record_applied("comments", "0001_initial")
+        """
+    )
+    assert project.states() == {"comments.0001_initial": "obsolete"}
+
+
+def test_asking_for_git_where_there_is_none() -> None:
+    history = History(None, {}, "sqlite:x", Code({}, {}))
+    with pytest.raises(GitError, match="There is no git repository"):
+        history.module(PurePosixPath("shop/migrations/0001_initial.py"))
+
+
+def test_settings_of_a_ref_that_are_no_python(sqlite_project: Project) -> None:
+    project = sqlite_project
+    make_shop(project)
+    project.checkout("-b", "feature")
+    add_reviews(project)
+    project.write("config/broken.py", "<<<<<<< HEAD\n")
+    project.commit()
+    project.checkout("main")
+    project.switch("feature")
+    assert "reviews_review" in tables(project)

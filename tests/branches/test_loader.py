@@ -1,6 +1,7 @@
 """Texts as migrations, and the graph over them."""
 
 import sys
+from types import ModuleType
 
 import pytest
 from django.db.migrations import Migration
@@ -129,3 +130,11 @@ def test_code_without_a_text() -> None:
     code = Code({KEY: migration("0001_initial")}, {"shop": "django.contrib.contenttypes"})
     assert code.source(KEY) is None
     assert code.directories()["shop"].name == "contenttypes"
+
+
+def test_code_whose_file_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("gone.migrations.0001_initial")
+    module.__file__ = "/nowhere/0001_initial.py"
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    code = Code({KEY: migration("0001_initial")}, {"shop": "gone.migrations"})
+    assert code.source(KEY) is None
