@@ -1,6 +1,6 @@
 """Takes one database from what it holds to what it should hold."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -170,7 +170,7 @@ class Switch:
         rerun = self.survey.raw_changed if self.options.rerun else set()
         facts = self.survey.facts(rerun)
         policy, roll_back_shared = self.options.irreversible, self.options.roll_back_shared
-        plan = make_plan(facts, policy, roll_back_shared)
+        plan, stuck = make_plan(facts, policy, roll_back_shared), list[Key]()
         if policy is Irreversible.KEEP and (findings := self._look_in_child(plan)):
             stuck = findings.irreversible
             plan = make_plan(facts, policy, roll_back_shared, known_stuck=stuck)
@@ -181,7 +181,7 @@ class Switch:
             for key, tables in shared_tables(plan).items()
             if any(self.rows(Loss(key, key, table)) for table in tables)
         }
-        return make_plan(facts, policy, leave=leave) if leave else plan
+        return make_plan(facts, policy, leave=leave, known_stuck=stuck) if leave else plan
 
     def _is_here(self, loss: Loss) -> bool:
         app, model = loss.model
@@ -221,7 +221,9 @@ class Switch:
         executor.check_replacements()
         return state
 
-    def _executor(self, graph: Graph, source, progress: Progress) -> Executor:  # type: ignore[no-untyped-def]
+    def _executor(
+        self, graph: Graph, source: Callable[[Key], Source | None], progress: Progress
+    ) -> Executor:
         if self.options.irreversible is Irreversible.NOOP:
             for key, migration in graph.graph.nodes.items():
                 graph.graph.nodes[key] = with_empty_reverses(migration)
