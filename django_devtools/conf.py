@@ -10,17 +10,29 @@ from django.core.exceptions import ImproperlyConfigured
 
 SETTINGS_NAME = "DJANGO_DEVTOOLS"
 
+OPTIONS: dict[str, tuple[type, ...]] = {
+    "AUTO_SNAPSHOT": (bool,),
+    "SNAPSHOT_FILE": (str, Path),
+}
+"""The keys of the setting, and what their values can be."""
+
 
 def option(name: str) -> Any:
     """
     The value of one key of ``settings.DJANGO_DEVTOOLS``, None where it is not set.
 
-    Raises ImproperlyConfigured when the setting is not a dict.
+    Raises ImproperlyConfigured when the setting is not a dict, or the value of a wrong type.
     """
     options = getattr(settings, SETTINGS_NAME, {})
     if not isinstance(options, dict):
         raise ImproperlyConfigured(f"{SETTINGS_NAME} must be a dict, not {options!r}.")
-    return options.get(name)
+    value = options.get(name)
+    if value is not None and not isinstance(value, OPTIONS[name]):
+        types = " or ".join(kind.__name__ for kind in OPTIONS[name])
+        raise ImproperlyConfigured(
+            f"{SETTINGS_NAME}[{name!r}] must be of type {types}, not {value!r}."
+        )
+    return value
 
 
 def settings_file() -> Path | None:

@@ -7,6 +7,8 @@ import pytest
 from tests.databases import MAKERS, Configuration
 from tests.project import Project, Zygote
 
+pytest_plugins = ["pytester"]
+
 SERVICES_MUST_ANSWER = os.environ.get("DEVTOOLS_TEST_SERVICES") == "1"
 VENDORS = os.environ.get("DEVTOOLS_TEST_VENDORS", "sqlite,postgresql,mariadb").split(",")
 

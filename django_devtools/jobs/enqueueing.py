@@ -1,0 +1,116 @@
+"""Jobs on their way into a queue, by django-rq and at the time that it says."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+from django.db import connection as database
+from django.db import transaction
+from django_rq import get_queue, thread_queue
+from django_rq.queues import DjangoRQ, get_result_ttl
+from rq import Queue
+from rq.job import Job, JobStatus
+from rq.utils import now
+
+from django_devtools.jobs import redis
+
+QUEUE_OPTIONS = ("connection", "queue_class")
+
+
+def enqueue(
+    func: Callable[..., Any],
+    name: str,
+    options: dict[str, Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    when: datetime | timedelta | None = None,
+) -> Job:
+    """
+    Enqueue a call of ``func``, or schedule it for ``when``, and return its job.
+
+    ``options`` are those of ``async_job``, and ``job_id``.
+    """
+    queue = get_queue(
+        name,
+        connection=options.get("connection") or redis.connection(name),
+        queue_class=options.get("queue_class"),
+    )
+    call = {key: value for key, value in options.items() if key not in QUEUE_OPTIONS}
+    if call.get("meta"):
+        call["meta"] = dict(call["meta"])
+    waits = _waits(queue)
+    if when is None and not waits and _is_plain(queue, call):
+        return _enqueue_at_once(queue, func, args, kwargs, call)
+    call.setdefault("result_ttl", get_result_ttl(name))
+    if waits:
+        args, kwargs = queue.serializer.loads(queue.serializer.dumps((args, kwargs)))
+    call |= {"args": args, "kwargs": kwargs}
+    if when is not None:
+        return _schedule(queue, func, call, when)
+    if not waits:
+        return queue.enqueue_call(func, **call)
+    call["job_id"] = call.get("job_id") or str(uuid4())
+    # Before it waits, so that RQ raises now what it would raise after the commit.
+    job = _create(queue, func, call)
+    queue.enqueue_call(func, **call)
+    return job
+
+
+def _enqueue_at_once(
+    queue: Queue,
+    func: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    call: dict[str, Any],
+) -> Job:
+    """What nearly every call comes to, with one round trip where RQ alone makes two."""
+    with queue.connection.pipeline() as pipeline:
+        job: Job = queue.enqueue_call(func, args, kwargs, pipeline=pipeline, **call)
+        pipeline.execute()
+    return job
+
+
+def _is_plain(queue: Queue, call: dict[str, Any]) -> bool:
+    return type(queue) is DjangoRQ and queue.is_async and not call.get("depends_on")
+
+
+def _schedule(
+    queue: Queue, func: Callable[..., Any], call: dict[str, Any], when: datetime | timedelta
+) -> Job:
+    """What django-rq does to ``enqueue_call`` only: wait as the commit mode says."""
+    if isinstance(when, timedelta):
+        when = now() + when
+    job = _create(queue, func, call, status=JobStatus.SCHEDULED)
+    job.enqueue_at_front = call.get("at_front")
+
+    def schedule() -> None:
+        # As that of other jobs, which RQ makes when they are enqueued.
+        job.created_at = now()
+        queue.schedule_job(job, when)
+
+    if not _waits(queue):
+        schedule()
+    elif _commit_mode(queue) == "on_db_commit":
+        transaction.on_commit(schedule)
+    else:
+        thread_queue.add(SimpleNamespace(original_enqueue_call=schedule), (), {})  # type: ignore[arg-type]
+    return job
+
+
+def _create(queue: Queue, func: Callable[..., Any], call: dict[str, Any], **more: Any) -> Job:
+    options = {key: value for key, value in call.items() if key != "at_front"}
+    return queue.create_job(func, **options, **more)
+
+
+def _waits(queue: Queue) -> bool:
+    """Whether a job would have to wait for the end of a transaction or a request."""
+    mode = _commit_mode(queue)
+    return mode == "request_finished" or (mode == "on_db_commit" and database.in_atomic_block)
+
+
+def _commit_mode(queue: Queue) -> str:
+    """That of the settings, or a queue's own; other queues than django-rq's have none."""
+    mode: str = getattr(queue, "_commit_mode", "auto")
+    return mode

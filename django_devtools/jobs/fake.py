@@ -1,0 +1,150 @@
+"""Fakes in memory, one for each Redis that queues are configured for."""
+
+from collections.abc import Mapping
+from functools import cache
+from threading import Lock
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import fakeredis
+from django.conf import settings
+from redis.connection import URL_QUERY_ARGUMENT_PARSERS, parse_url
+
+from django_devtools.jobs.redis import CONNECTION_KEYS
+
+# Its newest commands are there, and RQ uses those of this version where it can.
+VERSION = (7, 4)
+
+# What a URL says, as redis-py names it.
+OPTIONS = ("host", "port", "db", "username", "password")
+
+# Where one of these is configured, django-rq does not look for sentinels.
+BEFORE_SENTINELS = {"URL", "USE_REDIS_CACHE", "UNIX_SOCKET_PATH"}
+
+_servers: dict[tuple[str, int], fakeredis.FakeServer] = {}
+_lock = Lock()
+
+
+class Connection(fakeredis.FakeRedisConnection):
+    """A connection to the fake of the Redis that it names, which asks for no password."""
+
+    def __init__(
+        self,
+        *,
+        host: str = "localhost",
+        port: int = 6379,
+        db: int | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        connection_pool: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(host=host, port=port, db=db or 0, server=_server(host, port), **kwargs)
+        if connection_pool is not None:
+            # That of sentinels keeps no connection to another address than the master's, as
+            # redis.sentinel.SentinelManagedConnection finds it.
+            connection_pool.master_address = (self.host, self.port)
+
+    def send_command(self, *args: Any, **kwargs: Any) -> None:
+        """Say which version it is: fakeredis can't, which RQ takes for an old one."""
+        if args[0] == "INFO":
+            version = ".".join(map(str, VERSION))
+            self.get_socket().put_response(f"redis_version:{version}".encode())
+        else:
+            super().send_command(*args, **kwargs)  # type: ignore[no-untyped-call]
+
+
+CONNECTION_CLASS = f"{Connection.__module__}.{Connection.__qualname__}"
+
+
+def _connection_class(name: str) -> type[Connection]:
+    if name != CONNECTION_CLASS:
+        raise ValueError(name)
+    return Connection
+
+
+# Lets a URL name the class of its connections. It is the one place for that which all of
+# django-rq reads: ``connection_utils.filter_connection_params`` drops REDIS_CLIENT_KWARGS.
+URL_QUERY_ARGUMENT_PARSERS["connection_class"] = _connection_class
+
+
+def configuration(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What to configure so that django-rq connects to the fake of a queue's Redis instead."""
+    if is_fake(config):
+        return {}
+    kept = {key: config[key] for key in config if key in CONNECTION_KEYS - {"SSL"}}
+    if "SENTINELS" in config and not config.keys() & BEFORE_SENTINELS:
+        return kept | {"CONNECTION_KWARGS": _sentinel_options(config)}
+    return kept | {"URL": _url(**_options(config))}
+
+
+def is_fake(config: Mapping[str, Any]) -> bool:
+    """Whether a queue is configured for a fake already."""
+    options = config.get("CONNECTION_KWARGS", {})
+    return CONNECTION_CLASS in config.get("URL", "") or (
+        options.get("connection_class") is Connection
+    )
+
+
+def flush() -> None:
+    """Empty every fake."""
+    for server in list(_servers.values()):
+        with server.lock:
+            for database in server.dbs.values():
+                database.clear()
+
+
+def _server(host: str, port: int) -> fakeredis.FakeServer:
+    address = "127.0.0.1" if host == "localhost" else host, int(port)
+    with _lock:
+        if address not in _servers:
+            _servers[address] = fakeredis.FakeServer(version=VERSION)
+        return _servers[address]
+
+
+@cache
+def _url(
+    host: str | None = None,
+    port: int | None = None,
+    db: int | None = None,
+    username: str | None = None,
+    password: str | None = None,
+) -> str:
+    login = ":".join(quote(part or "", safe="") for part in (username, password))
+    # In a query, a host may be a path, too.
+    query = {"host": host, "db": db, "connection_class": CONNECTION_CLASS}
+    given = {name: value for name, value in query.items() if value is not None}
+    return f"redis://{login}@:{port or 6379}?{urlencode(given)}"
+
+
+def _options(config: Mapping[str, Any]) -> dict[str, Any]:
+    """How redis-py names what is configured; other names for what has no host."""
+    if "URL" in config:
+        return _parsed(config["URL"])
+    if "USE_REDIS_CACHE" in config:
+        return _options_of_cache(config["USE_REDIS_CACHE"])
+    if "UNIX_SOCKET_PATH" in config:
+        return {"host": config["UNIX_SOCKET_PATH"]}
+    return {"db": 0} | {name: config[name.upper()] for name in OPTIONS if name.upper() in config}
+
+
+def _options_of_cache(alias: str) -> dict[str, Any]:
+    location = settings.CACHES[alias].get("LOCATION", "")
+    if not isinstance(location, str):
+        location = location[0]
+    return _parsed(location) if "://" in location else {"host": f"cache {location or alias}"}
+
+
+@cache
+def _parsed(url: str) -> dict[str, Any]:
+    found = parse_url(url)
+    options = {name: found.get(name) for name in OPTIONS}
+    return options | {"host": found.get("path", found.get("host"))}
+
+
+def _sentinel_options(config: Mapping[str, Any]) -> dict[str, Any]:
+    sentinels = sorted(f"{host}:{port}" for host, port in config["SENTINELS"])
+    return {
+        "connection_class": Connection,
+        "host": f"{config['MASTER_NAME']} of {', '.join(sentinels)}",
+    }

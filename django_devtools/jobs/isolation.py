@@ -1,0 +1,70 @@
+"""What keeps the jobs of one test from those of others, and from the world."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from unittest.mock import patch
+
+from django.conf import settings
+
+from django_devtools.jobs import redis
+from django_devtools.jobs.commits import committed_jobs
+
+_MISSING = object()
+
+
+@contextmanager
+def faked() -> Iterator[None]:
+    """Let fakes answer for every Redis of RQ_QUEUES."""
+    # A session of pytest is within one already, and each of its tests comes here.
+    with nullcontext() if redis.is_fake() else _set_fake(), committed_jobs():
+        yield
+
+
+@contextmanager
+def pointed_to(url: str) -> Iterator[None]:
+    """Let the server at ``url`` answer for every Redis of RQ_QUEUES."""
+    with patch.object(redis.RealServer, "url", url), committed_jobs():
+        redis.stand_in()
+        yield
+
+
+def check_empty(url: str) -> None:
+    """Raise ValueError when the database at ``url`` holds keys: ``emptied`` would remove them."""
+    if count := redis.server(url).dbsize():
+        raise ValueError(
+            f"{url} holds {count} keys, and tests would remove them. "
+            "Name a database that is empty, such as redis://localhost:6379/15."
+        )
+
+
+@contextmanager
+def emptied() -> Iterator[None]:
+    """Begin and end with empty queues."""
+    _empty()
+    try:
+        yield
+    finally:
+        _empty()
+
+
+@contextmanager
+def _set_fake() -> Iterator[None]:
+    """Do without override_settings, which would hide SETTINGS_MODULE from all tests."""
+    before = getattr(settings, "FAKE_REDIS", _MISSING)
+    settings.FAKE_REDIS = True
+    redis.stand_in()
+    try:
+        yield
+    finally:
+        if before is _MISSING:
+            delattr(settings, "FAKE_REDIS")
+        else:
+            settings.FAKE_REDIS = before
+
+
+def _empty() -> None:
+    redis.flush()
+    # Not imported for those who enqueue nothing.
+    if thread_queue := sys.modules.get("django_rq.thread_queue"):
+        thread_queue.clear()

@@ -1,0 +1,262 @@
+"""Which Redis answers for a queue: the one that settings.RQ_QUEUES names, or a stand-in."""
+
+import sys
+from collections.abc import Mapping, MutableMapping
+from functools import cache
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from django.apps import apps
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+# What django-rq reads of a queue's configuration to connect.
+CONNECTION_KEYS = frozenset(
+    {
+        "CONNECTION_KWARGS",
+        "DB",
+        "HOST",
+        "MASTER_NAME",
+        "PASSWORD",
+        "PORT",
+        "REDIS_CLIENT_KWARGS",
+        "SENTINELS",
+        "SENTINEL_KWARGS",
+        "SOCKET_TIMEOUT",
+        "SSL",
+        "SSL_CERT_REQS",
+        "UNIX_SOCKET_PATH",
+        "URL",
+        "USERNAME",
+        "USE_REDIS_CACHE",
+    }
+)
+
+SETTINGS = ("FAKE_REDIS", "RQ", "RQ_QUEUES")
+FAKES = "django_devtools.jobs.fake"
+
+
+class RealServer:
+    """That which tests have set, to answer for every Redis."""
+
+    url: str | None = None
+
+
+_connections: dict[str, tuple[dict[str, Any], "Redis"]] = {}
+
+
+def is_fake() -> bool:
+    """Whether ``settings.FAKE_REDIS`` is on."""
+    return bool(getattr(settings, "FAKE_REDIS", False))
+
+
+def wanted() -> str | bool:
+    """Which stand-in is to answer now, if any."""
+    return RealServer.url or is_fake()
+
+
+def stand_in() -> None:
+    """
+    Let a stand-in answer for every Redis of ``settings.RQ_QUEUES``, as long as one is wanted.
+
+    Settings that were prepared before stay as they are. Where no stand-in is wanted, now or
+    later, all reads and writes reach the settings that were there.
+    """
+    if not wanted():
+        return
+    _unbind()
+    queues = getattr(settings, "RQ_QUEUES", None)
+    if isinstance(queues, dict) and not isinstance(queues, Queues):
+        settings.RQ_QUEUES = Queues(queues)
+    options = getattr(settings, "RQ", {})
+    if isinstance(options, dict) and not isinstance(options, WorkerOptions):
+        settings.RQ = WorkerOptions(options)
+
+
+def connection(queue: str) -> "Redis":
+    """
+    The connection for a queue of RQ_QUEUES, the same one until its configuration changes.
+
+    Raises KeyError when there is no such queue.
+    """
+    from django_rq import get_connection
+
+    if is_fake() and not apps.is_installed("django_devtools"):
+        raise ImproperlyConfigured(
+            "FAKE_REDIS is on, and 'django_devtools' is not in INSTALLED_APPS."
+        )
+    stand_in()
+    queues = getattr(settings, "RQ_QUEUES", {})
+    if queue not in queues:
+        known = ", ".join(sorted(queues)) or "none at all"
+        raise KeyError(f"RQ_QUEUES has no queue {queue!r}. It has: {known}.")
+    config = queues[queue]
+    if "USE_REDIS_CACHE" in config:
+        # The cache keeps the connection, and follows changes of settings.CACHES.
+        return get_connection(queue)
+    seen, kept = _connections.get(queue, (None, None))
+    if kept is None or seen != config:
+        kept = get_connection(queue)
+        _connections[queue] = _copied(config), kept
+    return kept
+
+
+def flush() -> None:
+    """Empty every stand-in."""
+    if url := RealServer.url:
+        server(url).flushdb()
+    elif FAKES in sys.modules:
+        _fake().flush()
+
+
+@cache
+def server(url: str) -> "Redis":
+    """A connection to the server at ``url``."""
+    from redis import Redis
+
+    return Redis.from_url(url)
+
+
+class Queues(dict[str, Any]):
+    """``settings.RQ_QUEUES`` with a stand-in for each Redis, as long as one is wanted."""
+
+    def __getitem__(self, name: str) -> Any:
+        config = super().__getitem__(name)
+        connection = _stand_in_for(config)
+        return Queue(config, connection) if connection else config
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self[name] if name in self else default  # noqa: SIM401 - this is get
+
+    def items(self) -> Any:
+        return {name: self[name] for name in self}.items()
+
+    def values(self) -> Any:
+        return {name: self[name] for name in self}.values()
+
+    def __reduce__(self) -> Any:
+        # Copies, deep or not, are of what was configured.
+        return dict, (dict(self),)
+
+
+class Queue(dict[str, Any]):
+    """
+    The configuration of one queue, connected elsewhere.
+
+    What is written here, is written to the configuration that it was made from, too.
+    """
+
+    def __init__(self, config: dict[str, Any], connection: dict[str, Any]) -> None:
+        rest = {key: value for key, value in config.items() if key not in CONNECTION_KEYS}
+        super().__init__(rest | connection)
+        self._config = config
+        self._real = {key: config[key] for key in CONNECTION_KEYS & config.keys()}
+        self._connection = connection
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        super().__setitem__(key, value)
+        if key not in self._connection or self._connection[key] != value:
+            self._config[key] = value
+        # What was deleted comes back, as it does at the end of patch.dict.
+        elif key in self._real:
+            self._config[key] = self._real[key]
+
+    def __delitem__(self, key: str) -> None:
+        super().__delitem__(key)
+        self._config.pop(key, None)
+
+    def __reduce__(self) -> Any:
+        # What is written to a copy stays there.
+        return dict, (dict(self),)
+
+    # Those of dict write past __setitem__ and __delitem__.
+    clear = MutableMapping.clear
+    pop = MutableMapping.pop
+    popitem = MutableMapping.popitem
+    setdefault = MutableMapping.setdefault
+    update = MutableMapping.update
+
+
+class WorkerOptions(dict[str, Any]):
+    """
+    ``settings.RQ`` with workers that do not fork, as long as a stand-in is wanted.
+
+    A fork would have a copy of a fake for itself, and nobody would see what it did. In a test, it
+    would share the connections to databases with that.
+    """
+
+    def __contains__(self, key: object) -> bool:
+        return super().__contains__(key) or self._stands_in(key)
+
+    def __getitem__(self, key: str) -> Any:
+        if not self._stands_in(key):
+            return super().__getitem__(key)
+        from django_devtools.jobs.workers import in_process
+
+        return in_process(super().get(key))
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self[key] if key in self else default  # noqa: SIM401 - this is get
+
+    def _stands_in(self, key: object) -> bool:
+        return key == "WORKER_CLASS" and bool(wanted())
+
+
+class BoundConnection:
+    """
+    ``DjangoRQ.connection``: that which a queue was made with, as long as the same one is wanted.
+
+    ``django_rq.job`` makes a queue when its module is imported, for good. That may be before tests
+    ask for a fake, and its jobs would go to the real Redis ever after.
+    """
+
+    def __get__(self, queue: Any, owner: type | None = None) -> Any:
+        if queue is None:
+            return self
+        bound = vars(queue)
+        if bound.get("_stand_in", False) == wanted() or queue.name not in settings.RQ_QUEUES:
+            return bound["connection"]
+        return connection(queue.name)
+
+    def __set__(self, queue: Any, connection: "Redis") -> None:
+        vars(queue).update(connection=connection, _stand_in=wanted())
+
+
+def _unbind() -> None:
+    queue = getattr(sys.modules.get("django_rq.queues"), "DjangoRQ", None)
+    if queue and "connection" not in vars(queue):
+        queue.connection = BoundConnection()
+
+
+def _stand_in_for(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What to configure in place of a queue's own Redis; nothing where that is to answer."""
+    _unbind()
+    if url := RealServer.url:
+        return {"URL": url}
+    if is_fake():
+        stand_in: dict[str, Any] = _fake().configuration(config)
+        return stand_in
+    return {}
+
+
+def _fake() -> ModuleType:
+    try:
+        from django_devtools.jobs import fake
+    except ModuleNotFoundError as error:
+        if error.name != "fakeredis":
+            raise
+        raise ImproperlyConfigured(
+            "A fake Redis is wanted, by FAKE_REDIS or by tests, and fakeredis is not installed: "
+            "pip install 'django-devtools-kit[testing]'"
+        ) from error
+    return fake
+
+
+def _copied(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy that stays as it is when the configuration is edited in place."""
+    return {
+        key: dict(value) if isinstance(value, dict) else value for key, value in config.items()
+    }
