@@ -13,9 +13,13 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from redis import Redis
+from redis.exceptions import RedisError
+
 HERE = Path(__file__).resolve().parent
 NOT_THE_SHOP = ["tour.py", "stage.py", "branches", "*.sqlite3", "__pycache__", ".*"]
 BRANCHES = ["feature/reviews", "feature/discounts", "merge-heads", "edit-migration"]
+REDIS = os.environ.get("REDIS_URL") or "redis://localhost:6379/15"
 
 CHECKS = """
 from django.core.management import call_command
@@ -105,6 +109,15 @@ def shop() -> Iterator[Shop]:
         yield shop
 
 
+def why_not(redis: str) -> str:
+    """Return what keeps tests from using the Redis at a URL, if anything does."""
+    try:
+        keys = Redis.from_url(redis, socket_connect_timeout=1).dbsize()
+    except (RedisError, ValueError):
+        return f"none answers at {redis}"
+    return f"{redis} holds {keys} keys" if keys else ""
+
+
 def must(condition: bool, message: str) -> None:
     """End the tour with exit status 1 unless `condition` holds."""
     if not condition:
@@ -164,8 +177,8 @@ def _run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment without the reader's own git and Django settings."""
-    mine = ("GIT_", "DJANGO_")
+    """Return the environment without the reader's own settings of git, Django and pytest."""
+    mine = ("GIT_", "DJANGO_", "PYTEST_")
     return {name: value for name, value in os.environ.items() if not name.startswith(mine)} | {
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_CONFIG_NOSYSTEM": "1",

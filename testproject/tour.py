@@ -1,9 +1,9 @@
-"""A tour of a shop whose branches disagree about the database.
+"""A tour of a shop whose branches disagree about the database, and whose orders make jobs.
 
 Run it with `tox run -e demo`. What each branch changes lies in `branches/`.
 """
 
-from stage import Shop, shop
+from stage import REDIS, Shop, shop, why_not
 
 OPEN_THE_SHOP = """
 ann = Customer.objects.create(username='ann')
@@ -22,6 +22,15 @@ review.found_helpful_by.set(Customer.objects.all())
 
 REVIEW_AGAIN = "print(Customer.objects.last().reviews.create(product_id=1, stars=4))"
 
+ORDER_AND_WORK = """
+import django_rq
+Order.objects.create(customer=Customer.objects.get(username='ann'))
+job = django_rq.get_queue().jobs[0]
+print(job.description, 'is', job.get_status().value)
+django_rq.get_worker().work(burst=True, logging_level='ERROR')
+print(job.description, 'is', job.get_status().value)
+"""
+
 SALE_AND_TOTAL = "print(Category.objects.all(), Invoice.objects.get().total)"
 
 
@@ -34,6 +43,9 @@ def main() -> None:
         two_heads(tour)
         sideways(tour)
         back_in_time(tour)
+        by_itself(tour)
+        jobs_without_redis(tour)
+        jobs_with_redis(tour)
         print(f"Tour finished: {tour.walks} walks, every database as it should be.")
 
 
@@ -41,13 +53,11 @@ def there_and_back(tour: Shop) -> None:
     chapter("A shop on main, with one customer, one product and one order.")
     tour.run("python manage.py migrate -v 0")
     tour.run(shell(OPEN_THE_SHOP))
-    tour.run("python manage.py migrations_snapshot")
 
     chapter("A colleague's branch adds an app, and columns to two others. You try it.")
     tour.run("git checkout feature/reviews")
     tour.run("python manage.py migrate -v 0")
     tour.run(shell(REVIEW_THE_TEA))
-    tour.run("python manage.py migrations_snapshot")
 
     chapter("Back on main the code has forgotten the branch, and the database has not.")
     tour.run("git checkout main")
@@ -125,6 +135,45 @@ def back_in_time(tour: Shop) -> None:
     tour.run("python manage.py migrations_switch")
     tour.run(shell("Customer.objects.get(username='ann').wishlist.set(Product.objects.all())"))
     tour.arrive("main")
+
+
+def by_itself(tour: Shop) -> None:
+    chapter("Install a hook, and from then on `git checkout` is all that you type.")
+    tour.run("python manage.py migrations_hook install")
+    tour.run("git checkout merge-heads", says="in step with branch merge-heads: 3 applied")
+    tour.arrive("merge-heads")
+
+    chapter("Where no migration differs, git alone finds that out, and nothing is said.")
+    tour.run("git checkout -b look-around")
+    tour.run("git checkout merge-heads")
+
+    chapter("Where rows would be lost, the hook changes nothing, and says what to type.")
+    tour.run("git checkout main", says="left alone")
+    tour.run("git checkout merge-heads")
+    tour.arrive("merge-heads")
+
+    chapter("Without orders there is nothing to lose.")
+    tour.run(shell("Invoice.objects.all().delete(), Order.objects.all().delete()"))
+    tour.run("git checkout main", says="in step with branch main: 3 unapplied")
+    tour.arrive("main")
+
+
+def jobs_without_redis(tour: Shop) -> None:
+    chapter("Each new order is confirmed by a job. Here FAKE_REDIS is on: no Redis has to run.")
+    tour.run("cat orders/receivers.py orders/tasks.py")
+    tour.run(shell(ORDER_AND_WORK), says="send_confirmation(2) is finished")
+
+    chapter("Its tests need no setting and no worker, either.")
+    tour.run("cat tests/test_orders.py")
+    tour.run("python -m pytest", says="2 passed")
+
+
+def jobs_with_redis(tour: Shop) -> None:
+    if reason := why_not(REDIS):
+        chapter(f"The same tests can run on a real Redis. Skipped here: {reason}.")
+        return
+    chapter("The same tests on a real Redis.")
+    tour.run(f"python -m pytest --real-redis={REDIS}", says="2 passed")
 
 
 def chapter(situation: str) -> None:

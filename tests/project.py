@@ -37,6 +37,7 @@ DATABASES = json.loads(os.environ["TEST_DATABASES"])
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 INSTALLED_APPS = ["django.contrib.contenttypes", "django_devtools"]
 USE_TZ = True
+DJANGO_DEVTOOLS = {"AUTO_SNAPSHOT": False}
 """
 
 ENVIRONMENT = {

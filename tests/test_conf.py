@@ -17,7 +17,6 @@ def test_option(settings: Any) -> None:
     assert option("SNAPSHOT_FILE") is None
     settings.DJANGO_DEVTOOLS = {"SNAPSHOT_FILE": "branches.json"}
     assert option("SNAPSHOT_FILE") == "branches.json"
-    assert option("OTHER") is None
 
 
 @pytest.mark.parametrize("value", [None, "branches.json", ["SNAPSHOT_FILE"]])
@@ -26,6 +25,15 @@ def test_options_that_are_no_dict(settings: Any, value: Any) -> None:
     with pytest.raises(ImproperlyConfigured) as caught:
         option("SNAPSHOT_FILE")
     assert str(caught.value) == f"DJANGO_DEVTOOLS must be a dict, not {value!r}."
+
+
+def test_an_option_of_a_wrong_type(settings: Any) -> None:
+    settings.DJANGO_DEVTOOLS = {"SNAPSHOT_FILE": 1}
+    with pytest.raises(ImproperlyConfigured) as caught:
+        option("SNAPSHOT_FILE")
+    assert str(caught.value) == (
+        "DJANGO_DEVTOOLS['SNAPSHOT_FILE'] must be of type str or Path, not 1."
+    )
 
 
 def test_settings_module() -> None:

@@ -96,6 +96,27 @@ class Repository:
             return None
         return output.decode(errors="replace").removesuffix("\n").removeprefix("refs/heads/")
 
+    def private_dir(self) -> Path:
+        """The directory that git keeps for this work tree alone."""
+        return Path(os.fsdecode(self.git("rev-parse", "--absolute-git-dir")).removesuffix("\n"))
+
+    def hooks_dir(self) -> Path:
+        """Where git looks for hooks (see core.hooksPath)."""
+        path = os.fsdecode(self.git("rev-parse", "--git-path", "hooks")).removesuffix("\n")
+        return self.top / path
+
+    def config(self, name: str) -> str | None:
+        """A setting of git's, None where it is not set."""
+        try:
+            return os.fsdecode(self.git("config", name)).removesuffix("\n")
+        except GitError:
+            return None
+
+    def has_changes(self, pathspecs: Sequence[str]) -> bool:
+        """Whether files are not as the last commit has them, or not committed at all."""
+        changes = self.git("status", "--porcelain", "--untracked-files=all", "--", *pathspecs)
+        return bool(changes)
+
     def commit(self, ref: str = "HEAD") -> str | None:
         """The id of the commit that ``ref`` names, None when it names none."""
         # Half surrogates stand for what is no UTF-8, and could not be printed.

@@ -1,5 +1,6 @@
 """``pre_migrate`` and ``post_migrate``, as Django's own ``migrate`` sends them."""
 
+from contextvars import ContextVar
 from importlib import import_module
 
 from django.apps import apps
@@ -13,6 +14,13 @@ from .progress import Progress
 
 Steps = list[tuple[Migration, bool]]
 """The migrations in order, and whether each is unapplied."""
+
+_ours: ContextVar[bool] = ContextVar("_ours", default=False)
+
+
+def are_ours() -> bool:
+    """Whether the signal that is being received was sent by a switch, and not by ``migrate``."""
+    return _ours.get()
 
 
 def send_pre_migrate(
@@ -53,11 +61,15 @@ def send_post_migrate(
         for key in keys:
             rendered.unregister_model(*key)
     rendered.render_multiple([ModelState.from_model(apps.get_model(*key)) for key in keys])
-    emit_post_migrate_signal(
-        progress.verbosity,
-        interactive,
-        connection.alias,
-        stdout=progress.stdout,
-        apps=rendered,
-        plan=steps,
-    )
+    token = _ours.set(True)
+    try:
+        emit_post_migrate_signal(
+            progress.verbosity,
+            interactive,
+            connection.alias,
+            stdout=progress.stdout,
+            apps=rendered,
+            plan=steps,
+        )
+    finally:
+        _ours.reset(token)

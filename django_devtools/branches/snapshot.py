@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_devtools.conf import option, project_root
 
+from .files import write_aside
 from .git import Repository
 
 FORMAT = 1
@@ -65,6 +65,10 @@ class Snapshot:
     def records(self) -> Mapping[Key, Record]:
         """Everything that was applied, obsolete or not."""
         return {**self.obsolete, **self.applied}
+
+    def says(self, rows: Mapping[Key, str]) -> bool:
+        """Whether it was taken of exactly these rows: by name, and when each was applied."""
+        return {key: record.at for key, record in self.records().items()} == rows
 
 
 Snapshots = dict[str, dict[str, Snapshot]]
@@ -189,19 +193,8 @@ class Store:
             raise self._error(f"is damaged ({error})") from None
 
     def _write(self, text: str) -> None:
-        path = self.path.resolve()
-        # Not by tempfile, which keeps others out: a container's user and the host's may share it.
-        aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                with aside.open("x", encoding="utf-8") as file:
-                    file.write(text + "\n")
-                    file.flush()
-                    os.fsync(file.fileno())
-                aside.replace(path)
-            finally:
-                aside.unlink(missing_ok=True)
+            write_aside(self.path, text + "\n")
         except OSError as error:
             raise SnapshotError(f"{self.path} can't be written: {error.strerror}.") from None
 

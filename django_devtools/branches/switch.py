@@ -15,6 +15,7 @@ from .child import ChildError, Findings, Pass
 from .effect import Loss
 from .executor import Executor, with_empty_reverses
 from .git import Repository
+from .hook import Memory
 from .journal import Entry, Journal
 from .judge import State
 from .loader import Code, Graph, Source, load
@@ -112,9 +113,10 @@ class Switch:
         with self.connection.cursor() as cursor:
             if loss.table not in self.connection.introspection.table_names(cursor):
                 return 0
-            columns = self.connection.introspection.get_table_description(cursor, loss.table)
-            if loss.column and loss.column not in {column.name for column in columns}:
-                return 0
+            if loss.column:  # else not asked for: on SQLite, Django parses SQL for it
+                columns = self.connection.introspection.get_table_description(cursor, loss.table)
+                if loss.column not in {column.name for column in columns}:
+                    return 0
             cursor.execute(f"SELECT COUNT({counted}) FROM {quote(loss.table)}")  # noqa: S608
             return int(cursor.fetchone()[0])
 
@@ -125,6 +127,8 @@ class Switch:
         Raises whatever a migration raises, and SwitchError where a work tree's process fails.
         What was done until then is recorded; running again goes on from there.
         """
+        if self.place.repository:
+            Memory(self.place.repository).changed()
         if self.interrupted:
             self._resume(self.interrupted, progress, interactive)
             self.look()
@@ -133,6 +137,13 @@ class Switch:
         plan = self.plan if self.plan is not None else self._decide()
         self._migrate(plan, progress, interactive)
         self._remember()
+
+    def settle(self) -> None:
+        """Where there was nothing to do, see to it that the snapshot of this branch says so."""
+        branch = self.survey.target.past.branch or DETACHED
+        snapshot = self.survey.history.snapshots.get(branch)
+        if self.options.target is None and not (snapshot and snapshot.says(self.survey.rows)):
+            self._remember()
 
     def _remember(self) -> None:
         """Write the snapshot of what the database now holds."""

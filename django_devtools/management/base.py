@@ -17,6 +17,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from django_extensions.management.utils import signalcommand
 
 from django_devtools.branches.git import GitError, Repository
+from django_devtools.branches.hook import HookError
 from django_devtools.branches.loader import code_on_disk
 from django_devtools.branches.snapshot import SnapshotError, Store, database_id
 from django_devtools.branches.switch import Place, SwitchError
@@ -27,6 +28,7 @@ MESSAGES = (
     BadMigrationError,
     CircularDependencyError,
     GitError,
+    HookError,
     ImproperlyConfigured,
     NodeNotFoundError,
     SnapshotError,

@@ -1,4 +1,4 @@
-"""The same shop before it installed django_devtools."""
+"""The same shop without the app django_devtools, as before it was installed."""
 
 from shop.settings import *  # noqa: F403
 from shop.settings import INSTALLED_APPS as _APPS

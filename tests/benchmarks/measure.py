@@ -1,7 +1,8 @@
 """Whole processes, timed against each other in one run.
 
 Times differ from machine to machine and from minute to minute; the ratio of two processes that ran
-one right after the other hardly does. So nothing here compares a time with a constant.
+one right after the other hardly does. So nothing here compares a time with a constant, except for
+the difference of two that is to be too little to be noticed.
 """
 
 import subprocess
@@ -30,6 +31,15 @@ class Run:
     # Raises when the command did not do its work: a command that does nothing is always fast.
     verify: Callable[[], None] = nothing
 
+    def __call__(self) -> float:
+        """Return the wall clock seconds that it takes."""
+        self.prepare()
+        start = time.perf_counter()
+        execute(self.command, self.cwd)
+        seconds = time.perf_counter() - start
+        self.verify()
+        return seconds
+
 
 @dataclass(frozen=True)
 class Row:
@@ -50,8 +60,27 @@ class Row:
         assert self.ratio <= self.bound, f"{self.what}: {self.ratio:.2f} > {self.bound:.2f}"
 
 
-def interleave(runs: Mapping[str, Run], rounds: int) -> dict[str, Times]:
-    """Run all of ``runs`` by turns and return the wall clock seconds of each, round by round.
+@dataclass(frozen=True)
+class Cost:
+    """One line of the table: what ours takes more, and the bound that it has to stay below."""
+
+    what: str
+    ours: float
+    theirs: float
+    more: float
+    bound: float
+
+    def check(self) -> None:
+        """Print the line, and fail if it is more than the bound."""
+        print(
+            f"\n{self.what:<60} ours {_said(self.ours):>8}  theirs {_said(self.theirs):>8}"
+            f"  more {_said(self.more)}  bound {_said(self.bound)}"
+        )
+        assert self.more <= self.bound, f"{self.what}: {_said(self.more)} > {_said(self.bound)}"
+
+
+def interleave(runs: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, Times]:
+    """Run all of ``runs`` by turns and return the seconds of each, round by round.
 
     A warm-up round, which also writes the bytecode files, does not count. Every second round goes
     the other way round, so that none of the runs always follows the same other one.
@@ -60,7 +89,7 @@ def interleave(runs: Mapping[str, Run], rounds: int) -> dict[str, Times]:
     names = list(runs)
     for number in range(rounds + 1):
         for name in names:
-            seconds = _time(runs[name])
+            seconds = runs[name]()
             if number:
                 times[name].append(seconds)
         names.reverse()
@@ -70,7 +99,13 @@ def interleave(runs: Mapping[str, Run], rounds: int) -> dict[str, Times]:
 def compare(what: str, ours: Times, theirs: Times, *, bound: float) -> Row:
     """Return the median of the ratios of the pairs."""
     ratio = median(own / other for own, other in zip(ours, theirs, strict=True))
-    return Row(what, f"{median(ours):.2f} s", f"{median(theirs):.2f} s", ratio, bound)
+    return Row(what, _said(median(ours)), _said(median(theirs)), ratio, bound)
+
+
+def compare_cost(what: str, ours: Times, theirs: Times, *, bound: float) -> Cost:
+    """Return the median of the differences of the pairs."""
+    more = median(own - other for own, other in zip(ours, theirs, strict=True))
+    return Cost(what, median(ours), median(theirs), more, bound)
 
 
 def compare_growth(
@@ -86,30 +121,29 @@ def compare_growth(
     return Row(what, f"x {median(own):.2f}", f"x {median(other):.2f}", ratio, bound)
 
 
-def execute(command: list[str], cwd: Path) -> None:
-    """Run a command, and show what it said if it fails."""
+def execute(command: list[str], cwd: Path) -> str:
+    """Run a command and return its output, or show all that it said if it fails."""
     result = subprocess.run(
         command,
         cwd=cwd,
         env=environment(),
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        capture_output=True,
         text=True,
         check=False,
     )
     if result.returncode:
-        raise RuntimeError(f"{command} exited with {result.returncode}:\n{result.stdout}")
+        said = result.stdout + result.stderr
+        raise RuntimeError(f"{command} exited with {result.returncode}:\n{said}")
+    return result.stdout
 
 
 def _growths(small: Times, large: Times) -> Times:
     return [after / before for before, after in zip(small, large, strict=True)]
 
 
-def _time(run: Run) -> float:
-    run.prepare()
-    start = time.perf_counter()
-    execute(run.command, run.cwd)
-    seconds = time.perf_counter() - start
-    run.verify()
-    return seconds
+def _said(seconds: float) -> str:
+    for unit, factor in (("s", 1), ("ms", 1e3)):
+        if abs(seconds) * factor >= 1:
+            return f"{seconds * factor:.3g} {unit}"
+    return f"{seconds * 1e6:.3g} µs"

@@ -1,5 +1,6 @@
 """The generated project at work: its databases, its snapshots, and the way back to each."""
 
+import os
 import shutil
 import sqlite3
 import sys
@@ -12,6 +13,9 @@ from .generate import FEATURE_MIGRATIONS, feature_apps, generate, git
 from .measure import Run, execute
 
 ROWS = 100
+
+# For a checkout that our hooks must not follow.
+NO_HOOKS = ("-c", f"core.hooksPath={os.devnull}")
 
 # Django's own: 2 of contenttypes, 12 of auth.
 CONTRIB_MIGRATIONS = 14
@@ -38,6 +42,11 @@ class Project:
     saved: Path
     migrations: int
 
+    @property
+    def in_step(self) -> Path:
+        """The file that says which commit the databases were last in step with."""
+        return self.root / ".git" / "django-devtools" / "in-step"
+
     def ours(self, *arguments: str) -> list[str]:
         """Return a command line of manage.py with django_devtools installed."""
         return [sys.executable, "manage.py", *arguments]
@@ -58,11 +67,15 @@ class Project:
 
     def restore(self, branch: str, database: str) -> None:
         """Check out ``branch`` and put back the database and the snapshots as they were saved."""
-        git(self.root, "checkout", "--quiet", branch)
+        git(self.root, *NO_HOOKS, "checkout", "--quiet", branch)
         shutil.copytree(self.saved / "git", self.root / ".git", dirs_exist_ok=True)
         for leftover in self.root.glob("db.sqlite3*"):
             leftover.unlink()
         shutil.copyfile(self.saved / f"{database}.sqlite3", self.root / "db.sqlite3")
+
+    def install_hook(self) -> None:
+        """Have the databases follow each checkout from now on."""
+        execute(self.ours("migrations_hook", "install"), self.root)
 
     def save_database(self, name: str) -> None:
         """Keep the database under ``name``."""
@@ -78,6 +91,7 @@ class Project:
         shutil.copytree(
             self.root / ".git",
             self.saved / "git",
+            dirs_exist_ok=True,
             ignore=shutil.ignore_patterns("objects", "index", "HEAD", "ORIG_HEAD", "logs"),
         )
 
@@ -95,15 +109,15 @@ def build(root: Path, *, apps: int, cycles: int) -> Project:
     """
     project = _generate(root, apps, cycles)
     execute(project.theirs("migrate"), root)
-    _insert(project, RECORDS, (ROWS,))
+    _execute(project, RECORDS, (ROWS,))
     execute(project.theirs("managestate", "dump", "main"), root)
     execute(project.ours("migrations_snapshot"), root)
     project.save_database("main")
 
     git(root, "checkout", "--quiet", "feature")
     execute(project.theirs("migrate"), root)
-    _insert(project, COLOURS)
-    _insert(project, REMARKS)
+    _execute(project, COLOURS)
+    _execute(project, REMARKS)
     execute(project.ours("migrations_snapshot"), root)
     project.save_database("feature")
 
@@ -124,12 +138,19 @@ def build_without_tables(root: Path, *, apps: int, cycles: int) -> Project:
     return project
 
 
+def empty_tables(project: Project) -> None:
+    """Delete the rows of the tables that ``feature`` touches."""
+    _execute(project, "DELETE FROM {app}_remark")
+    _execute(project, "DELETE FROM {app}_record0")
+
+
 def _generate(root: Path, apps: int, cycles: int) -> Project:
     migrations = generate(root, apps=apps, cycles=cycles)
     return Project(root, root.with_name(f"{root.name}-saved"), migrations + CONTRIB_MIGRATIONS)
 
 
-def _insert(project: Project, statement: str, parameters: tuple[int, ...] = ()) -> None:
+def _execute(project: Project, statement: str, parameters: tuple[int, ...] = ()) -> None:
+    """Run a statement for each app that ``feature`` changes."""
     with closing(sqlite3.connect(project.root / "db.sqlite3")) as connection, connection:
         for number in feature_apps():
             connection.execute(statement.format(app=f"app{number:02}"), parameters)

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from django_devtools.branches.hook import Memory
 from django_devtools.branches.judge import State
 from django_devtools.branches.survey import Survey, survey
 from django_devtools.management.base import BranchesCommand
@@ -39,6 +40,8 @@ class Command(BranchesCommand):
             self._show(rows, options["all"])
             for _, found in surveys:
                 self._show_notes(found)
+            if place.repository and (failure := Memory(place.repository).failure()):
+                self.stdout.write(self.style.NOTICE(failure))
         if options["check"] and any(row["state"] not in IN_STEP for row in rows):
             sys.exit(1)
 

@@ -6,7 +6,9 @@ from django.conf import settings
 from django.core.management.base import CommandError
 from django.core.management.commands.migrate import Command as Migrate
 
+from django_devtools.branches import automatic
 from django_devtools.branches.effect import Loss, holds_raw
+from django_devtools.branches.hook import Memory
 from django_devtools.branches.plan import Irreversible, Plan
 from django_devtools.branches.progress import Progress
 from django_devtools.branches.snapshot import Key
@@ -116,6 +118,8 @@ class Command(BranchesCommand):
             self._confirm_losses(switches)
         for switch in switches:
             self._run(switch)
+        if place.repository and not (options["target"] or options["databases"]):
+            Memory(place.repository).settled()
 
     def _run(self, switch: Switch) -> None:
         name = f"database '{switch.connection.alias}'"
@@ -136,6 +140,8 @@ class Command(BranchesCommand):
             if plan is not None and (plan.left or plan.kept):
                 where = f"{name} is left as it is."
             self._write(f"Nothing to do: {where}")
+            if automatic.is_on():
+                switch.settle()
             self._report(switch, switch.plan)
 
     def _report(self, switch: Switch, plan: Plan | None) -> None:

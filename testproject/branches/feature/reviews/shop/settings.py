@@ -30,3 +30,8 @@ DATABASES = {
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "customers.Customer"
+
+MAILERS = {"default": {"BACKEND": "django.core.mail.backends.console.EmailBackend"}}
+
+RQ_QUEUES = {"default": {"HOST": "localhost", "PORT": 6379}}
+FAKE_REDIS = True

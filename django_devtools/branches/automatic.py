@@ -1,0 +1,86 @@
+"""Snapshots that nobody has to take: after each ``migrate``, of the branch that is checked out."""
+
+import sys
+from contextlib import suppress
+from typing import Any
+
+from django.apps import AppConfig, apps
+from django.conf import settings
+from django.core import mail
+from django.core.management.color import color_style
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from django_devtools.conf import option, project_root
+
+from . import signals
+from .git import GitError, Repository
+from .hook import Memory
+from .loader import code_on_disk
+from .snapshot import DETACHED, Store, database_id
+from .survey import read_rows, snapshot_of, survey
+
+
+def after_migrate(sender: AppConfig, using: str, verbosity: int = 1, **signal: Any) -> None:
+    """
+    Refresh the snapshot of this branch. Receives ``post_migrate``.
+
+    ``migrate`` has done its work, so whatever goes wrong here is a warning.
+    """
+    if sender is not _last_sender() or signals.are_ours():
+        return
+    try:
+        if is_on():
+            refresh(connections[using])
+    except Exception as error:  # noqa: BLE001 - see above
+        if verbosity:
+            sys.stderr.write(
+                color_style().WARNING(
+                    f"No snapshot was taken of database '{using}': {error}\n"
+                    "`manage.py migrations_snapshot` takes one.\n"
+                )
+            )
+
+
+def before_migrate(sender: AppConfig, plan: Any = (), **signal: Any) -> None:
+    """Have the git hooks look at the databases, which they knew. Receives ``pre_migrate``."""
+    if sender is not _last_sender() or not plan or not settings.DEBUG:
+        return
+    # Where git refuses, or its directory can't be written, the hooks know nothing.
+    with suppress(GitError, OSError):
+        if repository := Repository.find(project_root()):
+            Memory(repository).changed()
+
+
+def is_on() -> bool:
+    """Whether snapshots are taken: where DEBUG is on or AUTO_SNAPSHOT says so, not in tests."""
+    chosen = option("AUTO_SNAPSHOT")
+    # Django's test runners put the outbox there, and databases that are gone soon.
+    return bool(settings.DEBUG if chosen is None else chosen) and not hasattr(mail, "outbox")
+
+
+def refresh(connection: BaseDatabaseWrapper) -> None:
+    """
+    Take the snapshot of the branch that is checked out, unless it says what the database holds.
+
+    Raises GitError, SnapshotError, and what broken migrations raise.
+    """
+    repository = Repository.find(project_root())
+    if repository is None:
+        return
+    store = Store.find(repository)
+    branch = repository.branch() or DETACHED
+    rows = read_rows(connection)
+    snapshot = store.read().get(database_id(connection), {}).get(branch)
+    if snapshot and snapshot.says(rows):
+        return
+    found = survey(connection, repository, store, code_on_disk())
+    snapshot, texts = snapshot_of(found, branch, found.rows, found.states())
+    repository.keep(texts)
+    store.update(database_id(connection), [snapshot])
+
+
+def _last_sender() -> AppConfig | None:
+    """The app that ``post_migrate`` is sent for last; it is sent for each that has models."""
+    senders = [config for config in apps.get_app_configs() if config.models_module]
+    return senders[-1] if senders else None

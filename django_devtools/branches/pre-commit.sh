@@ -1,0 +1,14 @@
+#!/bin/sh
+# The hooks as pre-commit calls them, with what it knows of git's arguments in its environment.
+python=python
+script=./manage.py
+pathspecs="':(top,glob)**/migrations/**' ':(top,glob)**/settings*.py' ':(top,glob)**/settings/**'"
+
+if [ -n "${PRE_COMMIT_CHECKOUT_TYPE-}" ]; then
+    set -- post-checkout "$PRE_COMMIT_FROM_REF" "$PRE_COMMIT_TO_REF" "$PRE_COMMIT_CHECKOUT_TYPE"
+elif [ -n "${PRE_COMMIT_REWRITE_COMMAND-}" ]; then
+    set -- post-rewrite "$PRE_COMMIT_REWRITE_COMMAND"
+else
+    set -- post-merge
+fi
+. "${0%/*}/hook.sh"

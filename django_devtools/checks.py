@@ -1,0 +1,113 @@
+"""System checks. Their ids are documented in docs/pages/checks.md."""
+
+import sys
+from collections.abc import Iterable
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, register
+
+from django_devtools.conf import OPTIONS, SETTINGS_NAME
+from django_devtools.jobs.decorator import tasks
+from django_devtools.jobs.redis import is_fake
+
+# Commands that wait for jobs of other processes.
+WORKERS = ("rqworker", "rqworker-pool", "rqscheduler", "rqcron")
+
+# Commands that people look at the warnings of.
+WATCHED = ("check", "runserver")
+
+
+def register_all() -> None:
+    register(check_options)
+    register(check_databases, Tags.database)
+    register(check_branches)
+    register(check_queues)
+    register(check_worker)
+    register(check_production, Tags.security, deploy=True)
+
+
+def check_options(**options: Any) -> Iterable[CheckMessage]:
+    """Whether the setting of this app has known keys, and values of the right types."""
+    given = getattr(settings, SETTINGS_NAME, {})
+    if not isinstance(given, dict):
+        yield Error(f"{SETTINGS_NAME} must be a dict, not {given!r}.", id="django_devtools.E001")
+        return
+    for key, value in given.items():
+        if key not in OPTIONS:
+            close = get_close_matches(str(key), OPTIONS, n=1)
+            known = f"Did you mean {close[0]!r}?" if close else f"It has {', '.join(OPTIONS)}."
+            yield Error(
+                f"{SETTINGS_NAME} has no key {key!r}.",
+                hint=known,
+                id="django_devtools.E002",
+            )
+        elif not isinstance(value, OPTIONS[key]):
+            types = " or ".join(kind.__name__ for kind in OPTIONS[key])
+            yield Error(
+                f"{SETTINGS_NAME}[{key!r}] must be of type {types}, not {value!r}.",
+                id="django_devtools.E003",
+            )
+
+
+def check_databases(
+    databases: Iterable[str] | None = None, **options: Any
+) -> Iterable[CheckMessage]:
+    """Whether the databases hold what is not of this checkout."""
+    if not (settings.DEBUG and databases):
+        return []
+    from django_devtools.branches.warnings import about_databases
+
+    return about_databases(databases)
+
+
+def check_branches(**options: Any) -> Iterable[CheckMessage]:
+    """Whether the git hooks work; and the databases where no other check looks at them."""
+    command = sys.argv[1] if len(sys.argv) > 1 else ""
+    if not settings.DEBUG or command not in WATCHED:
+        return []
+    from django.db import connections
+
+    from django_devtools.branches.warnings import about_databases, about_hooks
+
+    return [*about_hooks(), *about_databases(connections if command == "runserver" else ())]
+
+
+def check_queues(**options: Any) -> Iterable[CheckMessage]:
+    """Whether each task names a queue of RQ_QUEUES."""
+    urls = getattr(settings, "ROOT_URLCONF", None)
+    if isinstance(urls, str):
+        # The views, and with them their tasks. Django's own checks do it, before these or after.
+        import_module(urls)
+    queues = getattr(settings, "RQ_QUEUES", {})
+    for name, task in sorted(tasks.items()):
+        if task.queue not in queues:
+            yield Error(
+                f"{name} is a job for the queue {task.queue!r}, which RQ_QUEUES does not have.",
+                hint=f"RQ_QUEUES has: {', '.join(sorted(queues)) or 'no queue'}.",
+                id="django_devtools.E101",
+            )
+
+
+def check_worker(**options: Any) -> Iterable[CheckMessage]:
+    """Whether this is the start of a worker that would wait for ever."""
+    if is_fake() and sys.argv[1:2] and sys.argv[1] in WORKERS:
+        yield Error(
+            f"{sys.argv[1]} has nothing to do: FAKE_REDIS is on, and what other processes "
+            "enqueue stays in their own memory.",
+            hint="Set FAKE_REDIS = False, or run the jobs in this process with "
+            "django_rq.get_worker().work(burst=True).",
+            id="django_devtools.E102",
+        )
+
+
+def check_production(**options: Any) -> Iterable[CheckMessage]:
+    """Whether jobs would be thrown away in production."""
+    if is_fake():
+        yield Error(
+            "FAKE_REDIS is on: jobs are kept in memory, and no worker will ever run them.",
+            hint="Set FAKE_REDIS = False.",
+            id="django_devtools.E103",
+        )

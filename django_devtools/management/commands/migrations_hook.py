@@ -1,0 +1,163 @@
+import sys
+import time
+from argparse import ArgumentParser
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import CommandError
+
+from django_devtools.branches.git import GitError, Repository
+from django_devtools.branches.hook import Caller, Condition, Hooks, Memory, pathspecs
+from django_devtools.branches.progress import Progress
+from django_devtools.branches.snapshot import Store
+from django_devtools.branches.switch import Options, Place, Switch, SwitchError
+from django_devtools.conf import project_root
+from django_devtools.management.base import MESSAGES, BranchesCommand
+
+# Of scripts that stand in for manage.py, and need an environment that hooks don't have.
+DJANGOS_OWN = ("__main__.py", "django-admin", "django-admin.exe")
+
+
+class Command(BranchesCommand):
+    help = (
+        "Installs git hooks that keep the databases in step with the branch. "
+        "Example: manage.py migrations_hook install"
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument(
+            "action",
+            choices=["install", "uninstall", "status", "run"],
+            help="install and uninstall the hooks; say what they are like; or do what they do.",
+        )
+
+    def work(self, options: dict[str, Any]) -> None:
+        repository = Repository.find(project_root())
+        if repository is None:
+            raise CommandError(f"{project_root()} is in no git repository: `git init` makes one.")
+        getattr(self, f"_{options['action']}")(repository, options)
+
+    def _install(self, repository: Repository, options: dict[str, Any]) -> None:
+        hooks = Hooks(repository)
+        place = self.place(options)
+        hooks.install(_caller(repository), pathspecs(repository, place.disk))
+        self._write(f"Installed in {hooks.path('')}: post-checkout, post-merge, post-rewrite.")
+        self._write("From now on, the databases follow `git checkout`.")
+
+    def _uninstall(self, repository: Repository, options: dict[str, Any]) -> None:
+        hooks = Hooks(repository)
+        if hooks.uninstall():
+            self._write(f"Taken out of {hooks.path('')}.")
+        else:
+            self._write(f"There were none of ours in {hooks.path('')}.")
+
+    def _status(self, repository: Repository, options: dict[str, Any]) -> None:
+        hooks = Hooks(repository)
+        conditions = hooks.conditions()
+        for name, condition in conditions.items():
+            self.stdout.write(f"{hooks.path(name)}: {condition.value}")
+        if any(condition is not Condition.INSTALLED for condition in conditions.values()):
+            self.stdout.write("To install them: manage.py migrations_hook install")
+        if failure := Memory(repository).failure():
+            self.stdout.write(self.style.NOTICE(failure))
+
+    def _run(self, repository: Repository, options: dict[str, Any]) -> None:
+        """Bring the databases in step where nothing is lost; else say what to type."""
+        memory = Memory(repository)
+        headline = "The databases were left alone."
+        try:
+            if not settings.DEBUG:
+                raise CommandError("DEBUG is off, where the hooks change no database.")
+            with Store.find(repository).lock("switch", self._say_who_works):
+                # Not earlier: while another switch was working, a checkout may have followed.
+                commit, place = repository.commit(), self.place(options)
+                switches = self._checked(place, options)
+                headline = "The databases are not in step."
+                self._bring_in_step(switches)
+                memory.in_step(commit, pathspecs(repository, place.disk))
+        except Exception as error:  # noqa: BLE001
+            # Whatever it is, the checkout is done, and the next one is a new chance.
+            why = (
+                str(error)
+                if isinstance(error, (*MESSAGES, CommandError))
+                else f"{type(error).__name__}: {error}"
+            )
+            why = f"{headline} {why}\nTo go on: manage.py migrations_switch"
+            with suppress(GitError, OSError):
+                memory.failed(why)
+            self.stderr.write(self.style.NOTICE(why))
+            sys.exit(1)
+
+    def _checked(self, place: Place, options: dict[str, Any]) -> list[Switch]:
+        switches = [Switch(c, place, Options()) for c in self.connections(options)]
+        for switch in switches:
+            switch.check()
+            _refuse_losses(switch)
+        return switches
+
+    def _bring_in_step(self, switches: list[Switch]) -> None:
+        began = time.monotonic()
+        for switch in filter(None, switches):
+            summary = _summary(switch)
+            switch.run(Progress(self.stdout, self.style, 0), interactive=False)
+            self._write(
+                f"Database '{switch.connection.alias}' is in step with "
+                f"{switch.survey.target.title}: {summary}, in {time.monotonic() - began:.1f} s"
+            )
+        _refuse_changed(switches)
+
+    def _say_who_works(self, who: str) -> None:
+        self.stderr.write(f"Another switch is working ({who}). Waiting for it…")
+
+    def _write(self, text: str) -> None:
+        if self.verbosity >= 1:
+            self.stdout.write(text)
+
+
+def _refuse_losses(switch: Switch) -> None:
+    filled = [(loss, rows) for loss in switch.losses() if (rows := switch.rows(loss))]
+    if filled:
+        names = ", ".join(f"{loss} ({rows} row{'s' * (rows > 1)})" for loss, rows in filled)
+        raise SwitchError(f"The switch to {switch.survey.target.title} drops {names}.")
+
+
+def _refuse_changed(switches: list[Switch]) -> None:
+    left = {
+        ".".join(key) for switch in switches if switch.plan is not None for key in switch.plan.left
+    }
+    if left:
+        raise SwitchError(
+            f"Changed since applied, and left as it is, as both sides share what a rollback would "
+            f"take along: {', '.join(sorted(left))}."
+        )
+
+
+def _summary(switch: Switch) -> str:
+    plan = switch.plan
+    if plan is None:
+        return "finished what was interrupted"
+    sources = [switch.survey.held_source(key) for key in plan.unapply]
+    branches = sorted({source.branch for source in sources if source and source.branch})
+    origin = f" (from {', '.join(branches)})" if branches else ""
+    counted = (
+        (plan.unapply, f"unapplied{origin}"),
+        (plan.forget, "forgotten"),
+        (plan.record, "recorded"),
+        (plan.apply, "applied"),
+    )
+    return ", ".join(f"{len(keys)} {what}" for keys, what in counted if keys)
+
+
+def _caller(repository: Repository) -> Caller:
+    script = Path(sys.argv[0]).resolve()
+    if script.name in DJANGOS_OWN or not script.is_relative_to(repository.top):
+        script = repository.top / "manage.py"
+    if not (script.is_file() or repository.config("django-devtools.manage")):
+        raise CommandError(
+            "The hooks need to know how to call manage.py: run this command by manage.py, or say "
+            "it with `git config django-devtools.manage 'COMMAND'`."
+        )
+    return Caller(Path(sys.executable), script.relative_to(repository.top))

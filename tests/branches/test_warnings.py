@@ -1,0 +1,218 @@
+"""What ``manage.py check`` and ``runserver`` say of the databases and the hooks."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.branches.shop import make_shop, make_shop_with_feature
+from tests.project import Project
+
+WELL = "System check identified no issues (0 silenced).\n"
+PHANTOM = (
+    "?: (django_devtools.W001) Database 'default' is out of step with branch main: "
+    "shop.0003_colour (phantom from feature).\n"
+    "\tHINT: To bring them in step: manage.py migrations_switch\n"
+)
+
+
+def check(project: Project, *arguments: str) -> str:
+    result = project.manage("check", *arguments)
+    return result.stdout + result.stderr
+
+
+def test_all_is_well(project: Project) -> None:
+    make_shop_with_feature(project)
+    assert check(project, "--database", "default") == WELL
+
+
+def test_a_phantom(project: Project) -> None:
+    make_shop_with_feature(project)
+    project.checkout("main")
+    assert PHANTOM in check(project, "--database", "default")
+    assert check(project) == WELL
+    # It would be no help while it is at work.
+    assert "W001" not in project.manage("migrations_switch", "--no-input").stderr
+
+
+def test_a_changed_migration(sqlite_project: Project) -> None:
+    make_shop_with_feature(sqlite_project)
+    sqlite_project.manage("migrations_snapshot")
+    file = sqlite_project.path / "shop/migrations/0003_colour.py"
+    file.write_text(file.read_text().replace("20", "30"))
+    assert "shop.0003_colour (changed from feature)" in check(
+        sqlite_project, "--database", "default"
+    )
+
+
+def test_what_is_only_pending(sqlite_project: Project) -> None:
+    """Django says so itself, and `migrate` runs these checks before it applies."""
+    make_shop(sqlite_project)
+    assert check(sqlite_project, "--database", "default") == WELL
+
+
+def test_in_production(sqlite_project: Project) -> None:
+    make_shop_with_feature(sqlite_project)
+    sqlite_project.checkout("main")
+    sqlite_project.settings("DEBUG = False")
+    assert check(sqlite_project, "--database", "default") == WELL
+
+
+def test_a_snapshot_file_that_is_damaged(sqlite_project: Project) -> None:
+    make_shop(sqlite_project)
+    file = sqlite_project.path / ".git/django-devtools/snapshots.json"
+    file.parent.mkdir()
+    file.write_text("{")
+    assert (
+        "(django_devtools.W005) The databases can't be compared with this checkout: "
+        f"{file} is damaged"
+    ) in check(sqlite_project, "--database", "default")
+
+
+def test_a_database_that_is_not_there(sqlite_project: Project) -> None:
+    make_shop_with_feature(sqlite_project)
+    sqlite_project.checkout("main")
+    sqlite_project.settings('DATABASES["gone"] = {**DATABASES["default"], "NAME": "/nowhere/x"}')
+    output = check(sqlite_project, "--database", "gone", "--database", "default")
+    assert "'gone'" not in output
+    assert PHANTOM in output
+
+
+def test_a_broken_migration(sqlite_project: Project) -> None:
+    make_shop(sqlite_project)
+    sqlite_project.write("shop/migrations/0003_broken.py", "nonsense")
+    assert (
+        "(django_devtools.W005) The databases can't be compared with this checkout: "
+        "name 'nonsense' is not defined\n"
+    ) in check(sqlite_project, "--database", "default")
+
+
+def test_git_that_refuses(hooked: Project) -> None:
+    hooked.environment["GIT_TEST_ASSUME_DIFFERENT_OWNER"] = "1"
+    assert check(hooked) == WELL
+    assert "W005) The databases can't be compared with this checkout: fatal: detected" in check(
+        hooked, "--database", "default"
+    )
+
+
+def test_runserver(sqlite_project: Project) -> None:
+    make_shop_with_feature(sqlite_project)
+    sqlite_project.checkout("main")
+    sqlite_project.settings('ROOT_URLCONF = "config.urls"')
+    sqlite_project.write("config/urls.py", "urlpatterns = []\n")
+    server = subprocess.Popen(
+        [sys.executable, "manage.py", "runserver", "--noreload", "0"],
+        cwd=sqlite_project.path,
+        env=sqlite_project.full_environment() | {"PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert server.stdout
+    lines = []
+    for line in server.stdout:
+        lines.append(line)
+        if "Quit the server" in line:
+            break
+    server.terminate()
+    server.communicate()
+    assert PHANTOM in "".join(lines)
+
+
+@pytest.fixture
+def hooked(sqlite_project: Project) -> Project:
+    make_shop_with_feature(sqlite_project)
+    sqlite_project.manage("migrations_hook", "install")
+    return sqlite_project
+
+
+def test_hooks_that_are_as_they_should_be(hooked: Project) -> None:
+    assert check(hooked) == WELL
+
+
+def test_outdated_hooks(hooked: Project) -> None:
+    hooks = hooked.path / ".git/hooks"
+    (hooks / "post-merge").unlink()
+    assert (
+        f"?: (django_devtools.W002) The git hooks in {hooks} are not those of this version.\n"
+        "\tHINT: Run `manage.py migrations_hook install`.\n"
+    ) in check(hooked)
+
+
+def test_hooks_that_are_not_called_any_more(hooked: Project) -> None:
+    hooked.git("config", "core.hooksPath", "/dev/null")
+    assert "(django_devtools.W002) The git hooks in /dev/null are not those" in check(hooked)
+    hooked.manage("migrations_hook", "uninstall")
+    assert check(hooked) == WELL
+
+
+def test_hooks_of_another_version(hooked: Project) -> None:
+    script = hooked.path / ".git/django-devtools/hook.sh"
+    script.write_text(script.read_text().replace("post-checkout", "post-checkin"))
+    assert "django_devtools.W002" in check(hooked)
+
+
+def test_a_python_that_is_gone(hooked: Project) -> None:
+    script = hooked.path / ".git/django-devtools/hook.sh"
+    script.write_text(script.read_text().replace(sys.executable, "/gone/python"))
+    assert (
+        "?: (django_devtools.W003) The git hooks call /gone/python, which is gone.\n"
+        "\tHINT: Run `manage.py migrations_hook install`, or `git config django-devtools.manage "
+        "'COMMAND'`.\n"
+    ) in check(hooked)
+    hooked.git("config", "django-devtools.manage", "docker compose exec web python manage.py")
+    assert check(hooked) == WELL
+
+
+def test_a_failure(hooked: Project) -> None:
+    hooked.python("from shop.models import Product; Product.objects.create(name='a', colour='b')")
+    hooked.checkout("main")
+    hooked.manage("migrations_hook", "run", status=1)
+    assert (
+        "?: (django_devtools.W004) The databases were left alone. The switch to branch main drops "
+        "column shop_product.colour (1 row).\n\tHINT: To go on: manage.py migrations_switch\n"
+    ) in check(hooked)
+    hooked.manage("migrations_switch", "--no-input")
+    assert check(hooked) == WELL
+
+
+@pytest.mark.parametrize(
+    ("number", "value", "message"),
+    [
+        (1, "[]", "DJANGO_DEVTOOLS must be a dict, not []."),
+        (
+            2,
+            '{"AUTO_SNAPSHOTS": True}',
+            "DJANGO_DEVTOOLS has no key 'AUTO_SNAPSHOTS'.\n\tHINT: Did you mean 'AUTO_SNAPSHOT'?",
+        ),
+        (
+            2,
+            "{1: True}",
+            "DJANGO_DEVTOOLS has no key 1.\n\tHINT: It has AUTO_SNAPSHOT, SNAPSHOT_FILE.",
+        ),
+        (
+            3,
+            '{"AUTO_SNAPSHOT": "yes"}',
+            "DJANGO_DEVTOOLS['AUTO_SNAPSHOT'] must be of type bool, not 'yes'.",
+        ),
+        (
+            3,
+            '{"SNAPSHOT_FILE": 1}',
+            "DJANGO_DEVTOOLS['SNAPSHOT_FILE'] must be of type str or Path, not 1.",
+        ),
+    ],
+)
+def test_settings(sqlite_project: Project, number: int, value: str, message: str) -> None:
+    sqlite_project.settings(f"DJANGO_DEVTOOLS = {value}")
+    assert (
+        f"(django_devtools.E00{number}) {message}\n"
+        in sqlite_project.manage("check", status=1).stderr
+    )
+
+
+def test_good_settings(sqlite_project: Project) -> None:
+    sqlite_project.settings(
+        'from pathlib import Path\nDJANGO_DEVTOOLS = {"SNAPSHOT_FILE": Path("a"), '
+        '"AUTO_SNAPSHOT": True}'
+    )
+    assert check(sqlite_project) == WELL
