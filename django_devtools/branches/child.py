@@ -25,7 +25,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_devtools.conf import project_root
 
-from .effect import Loss
+from .course import Course
 from .executor import Executor, with_empty_reverses
 from .loader import Graph, Source, UnusableSource, code_on_disk, load
 from .plan import Irreversible, Plan, is_stuck
@@ -71,7 +71,7 @@ class Findings:
     """What a child sees before it runs a pass."""
 
     irreversible: list[Key]
-    losses: list[Loss]
+    back: Course
 
 
 def inspect(worktree: Path, top: Path, task: Pass) -> Findings:
@@ -158,7 +158,7 @@ def _inspect(task: Pass, graph: Graph) -> Findings:
     plan = Plan({}, graph, graph, task.rows, unapply=task.keys if task.backwards else [])
     policy = Irreversible.NOOP if task.noop else Irreversible.FAIL
     stuck = [key for key in plan.unapply if is_stuck(graph.graph.nodes[key], policy)]
-    return Findings(stuck, plan.losses)
+    return Findings(stuck, plan.back)
 
 
 def _run(task: Pass, graph: Graph, progress: Progress) -> bool:

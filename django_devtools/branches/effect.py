@@ -2,9 +2,9 @@
 
 import enum
 import functools
+import math
 import types
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
@@ -15,8 +15,6 @@ from django.db.migrations.operations.fields import FieldOperation
 from django.db.migrations.operations.models import IndexOperation, ModelOperation
 from django.db.migrations.state import ModelState, ProjectState
 from django.db.models import Field
-
-from .snapshot import Key
 
 RAW = (operations.RunPython, operations.RunSQL)
 """Operations whose effect can't be foreseen."""
@@ -37,21 +35,20 @@ _MODEL_OPTIONS = (
     "swappable",
     "unique_together",
 )
+_INTEGERS = {
+    "SmallAutoField": (1, True),
+    "SmallIntegerField": (1, True),
+    "PositiveSmallIntegerField": (1, False),
+    "AutoField": (2, True),
+    "IntegerField": (2, True),
+    "PositiveIntegerField": (2, False),
+    "BigAutoField": (3, True),
+    "BigIntegerField": (3, True),
+    "PositiveBigIntegerField": (3, False),
+}
+_TEXTS = {"CharField", "SlugField", "FileField", "FilePathField", "TextField"}
 _SEEN_BY_STATE = (ModelOperation, IndexOperation, FieldOperation)
 _NO_EFFECT = (operations.AlterModelManagers, operations.AlterModelOptions)
-
-
-@dataclass(frozen=True)
-class Loss:
-    """A table, or a column of one, that unapplying a migration drops."""
-
-    migration: Key
-    model: Key
-    table: str
-    column: str | None = None
-
-    def __str__(self) -> str:
-        return f"column {self.table}.{self.column}" if self.column else f"table {self.table}"
 
 
 def same_schema(one: Migration, other: Migration) -> bool:
@@ -99,46 +96,82 @@ def same_models(one: ProjectState, other: ProjectState, app: str) -> bool:
     return _models(one, app) == _models(other, app)
 
 
-def losses(
-    base: ProjectState, migrations: Iterable[Migration], max_name_length: int | None = None
-) -> tuple[list[Loss], ProjectState]:
-    """
-    What unapplying ``migrations`` drops, and the state after them.
-
-    ``base`` is the state before them, and is changed; they are in the order they were applied.
-    What they renamed goes by the name it has now; a rename is no drop.
-    """
-    created: dict[tuple[str, ...], Key] = {}
-    for migration in migrations:
-        key = (migration.app_label, migration.name)
-        for operation in migration.operations:
-            _follow(operation, key, created)
-            operation.state_forwards(migration.app_label, base)
-    found = [
-        loss
-        for path, key in created.items()
-        for loss in _losses(base, path, key, created, max_name_length)
-    ]
-    return found, base
-
-
 def structure(
     state: ProjectState, max_name_length: int | None = None
 ) -> Iterable[tuple[str, str | None]]:
     """Every table of a state, and every column with its table."""
     for model in state.models.values():
-        if _has_table(model):
-            yield _table(model), None
+        if has_table(model):
+            table = table_of(model, max_name_length)
+            yield table, None
             for name, field in model.fields.items():
                 if not field.many_to_many:
-                    yield _table(model), _column(field, name)
-                elif not _through(field):
-                    yield _m2m_table(field, name, _table(model), max_name_length), None
+                    yield table, column_of(field, name)
+                elif not has_through(field):
+                    yield m2m_table(field, name, table, max_name_length), None
 
 
-def tables(state: ProjectState) -> set[str]:
+def tables(state: ProjectState, max_name_length: int | None = None) -> set[str]:
     """The tables of all models of a state, but for those of plain many-to-many fields."""
-    return {_table(model) for model in state.models.values() if _has_table(model)}
+    return {table_of(m, max_name_length) for m in state.models.values() if has_table(m)}
+
+
+def has_table(model: ModelState) -> bool:
+    """Whether migrations make a table for a model."""
+    options = model.options
+    swappable = options.get("swappable")
+    swapped = swappable and getattr(settings, swappable, "").lower() != (
+        f"{model.app_label}.{model.name_lower}"
+    )
+    return options.get("managed", True) and not options.get("proxy") and not swapped
+
+
+def table_of(model: ModelState, max_name_length: int | None = None) -> str:
+    """The name of a model's table."""
+    own = model.options.get("db_table")
+    return own or truncate_name(f"{model.app_label}_{model.name_lower}", max_name_length)
+
+
+def column_of(field: "Field[Any, Any]", name: str) -> str | None:
+    """The name of a field's column; None where it has none."""
+    field = field.clone()
+    field.set_attributes_from_name(name)
+    return field.column if field.concrete else None
+
+
+def has_through(field: Any) -> Any:
+    """The model that a many-to-many field names for its table, if any."""
+    return field.remote_field.through
+
+
+def m2m_table(field: Any, name: str, table: str, max_name_length: int | None) -> str:
+    """The name of the table that a many-to-many field makes."""
+    # As ManyToManyField._get_m2m_db_table names it.
+    return field.db_table or truncate_name(f"{strip_quotes(table)}_{name}", max_name_length)
+
+
+def narrows(old: "Field[Any, Any]", new: "Field[Any, Any]") -> bool:
+    """Whether some values of a column may not survive that ``old`` becomes ``new``."""
+    if getattr(old, "generated", False):
+        return False
+    if old.null and not new.null:
+        return True
+    if old.is_relation and new.is_relation:
+        return False
+    old_type, new_type = old.get_internal_type(), new.get_internal_type()
+    if old_type in _INTEGERS and new_type in _INTEGERS:
+        (old_rank, old_signed), (new_rank, new_signed) = _INTEGERS[old_type], _INTEGERS[new_type]
+        return new_rank < old_rank or (old_signed and not new_signed)
+    if old_type in _TEXTS and new_type in _TEXTS:
+        return _length(new) < _length(old)
+    if old_type != new_type or old.is_relation or new.is_relation:
+        return True
+    if old_type == "DecimalField":
+        return _digits(new)[0] < _digits(old)[0] or _digits(new)[1] < _digits(old)[1]
+    inner, new_inner = getattr(old, "base_field", None), getattr(new, "base_field", None)
+    if inner and new_inner and narrows(inner, new_inner):
+        return True
+    return _length(new) < _length(old)
 
 
 def _database_operations(found: Iterable[Operation]) -> Iterable[Operation]:
@@ -219,83 +252,12 @@ def _plain_field(field: "Field[Any, Any]") -> Any:
     return (path, _plain(args), _plain(kwargs))
 
 
-def _follow(operation: Operation, key: Key, created: dict[tuple[str, ...], Key]) -> None:
-    """Keep ``created`` right: the models and fields that exist since these migrations."""
-    app = key[0]
-    if isinstance(operation, operations.SeparateDatabaseAndState):
-        for inner in operation.database_operations:
-            _follow(inner, key, created)
-        for inner in operation.state_operations:
-            if isinstance(inner, operations.RenameModel | operations.RenameField):
-                _follow(inner, key, created)
-    elif isinstance(operation, operations.CreateModel):
-        created[app, operation.name_lower] = key
-    elif isinstance(operation, operations.AddField):
-        created[app, operation.model_name_lower, operation.name_lower] = key
-    elif isinstance(operation, operations.DeleteModel):
-        for path in [p for p in created if p[:2] == (app, operation.name_lower)]:
-            del created[path]
-    elif isinstance(operation, operations.RemoveField):
-        created.pop((app, operation.model_name_lower, operation.name_lower), None)
-    elif isinstance(operation, operations.RenameModel):
-        for path in [p for p in created if p[:2] == (app, operation.old_name_lower)]:
-            created[app, operation.new_name_lower, *path[2:]] = created.pop(path)
-    elif isinstance(operation, operations.RenameField):
-        path = (app, operation.model_name_lower, operation.old_name_lower)
-        if path in created:
-            created[(*path[:2], operation.new_name_lower)] = created.pop(path)
+def _length(field: "Field[Any, Any]") -> float:
+    length = field.max_length
+    is_bounded = length is not None and field.get_internal_type() != "TextField"
+    return float(length) if is_bounded and length is not None else math.inf
 
 
-def _losses(
-    state: ProjectState,
-    path: tuple[str, ...],
-    key: Key,
-    created: Mapping[tuple[str, ...], Key],
-    max_name_length: int | None,
-) -> Iterable[Loss]:
-    model = state.models.get((path[0], path[1]))
-    if model is None or not _has_table(model):
-        return
-    table = _table(model)
-    model_key = (path[0], path[1])
-    if len(path) == 2:
-        yield Loss(key, model_key, table)
-        fields = list(model.fields.items())
-    elif path[:2] in created:
-        return  # goes with its table
-    else:
-        fields = [(n, f) for n, f in model.fields.items() if n.lower() == path[2]]
-    for name, field in fields:
-        if field.many_to_many:
-            if not _through(field):
-                yield Loss(key, model_key, _m2m_table(field, name, table, max_name_length))
-        elif len(path) == 3 and (column := _column(field, name)):
-            yield Loss(key, model_key, table, column)
-
-
-def _has_table(model: ModelState) -> bool:
-    options = model.options
-    swappable = options.get("swappable")
-    swapped = swappable and getattr(settings, swappable, "").lower() != (
-        f"{model.app_label}.{model.name_lower}"
-    )
-    return options.get("managed", True) and not options.get("proxy") and not swapped
-
-
-def _table(model: ModelState) -> str:
-    return model.options.get("db_table") or f"{model.app_label}_{model.name_lower}"
-
-
-def _column(field: "Field[Any, Any]", name: str) -> str | None:
-    field = field.clone()
-    field.set_attributes_from_name(name)
-    return field.column if field.concrete else None
-
-
-def _through(field: Any) -> Any:
-    return field.remote_field.through
-
-
-def _m2m_table(field: Any, name: str, table: str, max_name_length: int | None) -> str:
-    # As ManyToManyField._get_m2m_db_table names it.
-    return field.db_table or truncate_name(f"{strip_quotes(table)}_{name}", max_name_length)
+def _digits(field: Any) -> tuple[int, int]:
+    """How many digits there may be before and after the point."""
+    return field.max_digits - field.decimal_places, field.decimal_places

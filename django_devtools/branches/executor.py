@@ -1,7 +1,7 @@
 """Runs migrations so that they can be interrupted anywhere and run again."""
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
@@ -37,6 +37,14 @@ class Ahead:
                 return rewind(now, before)
         # Put in by a receiver of pre_migrate, as contenttypes does: it changes no model.
         return now.clone()
+
+
+@dataclass(frozen=True)
+class Edges:
+    """What is one transaction with the first step of a pass, and with the last."""
+
+    first: Callable[[], None] = lambda: None
+    last: Callable[[ProjectState], None] = lambda state: None
 
 
 class Executor(MigrationExecutor):
@@ -80,50 +88,55 @@ class Executor(MigrationExecutor):
         self._rendered(state)
         return Ahead(state, steps)
 
-    def unapply(self, ahead: Ahead, unapply: Iterable[Key]) -> ProjectState:
+    def unapply(
+        self, ahead: Ahead, unapply: Sequence[Key], edges: Edges = Edges()
+    ) -> ProjectState:
         """Unapply the migrations, children first. The state after that."""
         state = ahead.state
-        for key in unapply:
+        for key, edge in _with_edges(unapply, edges):
             migration = self.graph.graph.nodes[key]
             if not self._has_transaction(migration):
-                state = self._run_journaled(migration, self._begin(migration, True), state, ahead)
+                entry = self._begin(migration, True, edge.first)
+                state = self._run_journaled(migration, entry, state, ahead, edge.last)
                 continue
             self._progress("unapply_start", migration)
             with one_transaction(self.connection):
+                edge.first()
                 with self.connection.schema_editor(atomic=True) as editor:
                     for operation in reversed(migration.operations):
                         state = _undo(operation, migration, state, ahead, editor)
                 self._record(key, applied=False)
+                edge.last(state)
             self._progress("unapply_success", migration)
         return state
 
-    def apply(self, state: ProjectState, apply: Iterable[Key]) -> ProjectState:
+    def apply(
+        self, state: ProjectState, apply: Sequence[Key], edges: Edges = Edges()
+    ) -> ProjectState:
         """Apply the migrations, parents first. ``state`` is the one before them."""
-        for key in apply:
+        for key, edge in _with_edges(apply, edges):
             self._rendered(state)
-            state = self.apply_migration(state, self.graph.graph.nodes[key])
+            migration = self.graph.graph.nodes[key]
+            if not self._has_transaction(migration):
+                entry = self._begin(migration, False, edge.first)
+                state = self._run_journaled(migration, entry, state, last=edge.last)
+                continue
+            with one_transaction(self.connection):
+                edge.first()
+                state = self.apply_migration(state, migration)
+                edge.last(state)
         return state
 
-    def resume(self, entry: Entry, ahead: Ahead) -> ProjectState:
+    def resume(
+        self, entry: Entry, ahead: Ahead, last: Callable[[ProjectState], None]
+    ) -> ProjectState:
         """
         Finish a migration that was interrupted. The state after that.
 
         ``ahead`` is where it began: with its steps when it goes back, without when forwards.
         """
         migration = self.graph.graph.nodes[entry.key]
-        return self._run_journaled(migration, entry, ahead.state, ahead)
-
-    def apply_migration(
-        self,
-        state: ProjectState,
-        migration: Migration,
-        fake: bool = False,
-        fake_initial: bool = False,
-    ) -> ProjectState:
-        if self._has_transaction(migration):
-            with one_transaction(self.connection):
-                return super().apply_migration(state, migration, fake, fake_initial)
-        return self._run_journaled(migration, self._begin(migration, False), state)
+        return self._run_journaled(migration, entry, ahead.state, ahead, last)
 
     def rewrite_rows(self, forget: Iterable[Key], record: Iterable[Key]) -> None:
         """Delete and write rows without running anything."""
@@ -136,16 +149,21 @@ class Executor(MigrationExecutor):
     def _has_transaction(self, migration: Migration) -> bool:
         return migration.atomic and self.connection.features.can_rollback_ddl
 
-    def _begin(self, migration: Migration, backwards: bool) -> Entry:
+    def _begin(self, migration: Migration, backwards: bool, first: Callable[[], None]) -> Entry:
         key = (migration.app_label, migration.name)
         source = self.source(key)
         text = source.content.decode(errors="replace") if source else ""
         entry = Entry(key, backwards, None, source.module if source else "", text)
-        self.journal.begin(entry)
+        self.journal.begin(entry, first)
         return entry
 
     def _run_journaled(
-        self, migration: Migration, entry: Entry, state: ProjectState, ahead: Ahead | None = None
+        self,
+        migration: Migration,
+        entry: Entry,
+        state: ProjectState,
+        ahead: Ahead | None = None,
+        last: Callable[[ProjectState], None] = Edges.last,
     ) -> ProjectState:
         action = "unapply" if entry.backwards else "apply"
         self._progress(f"{action}_start", migration)
@@ -169,6 +187,7 @@ class Executor(MigrationExecutor):
         with transaction.atomic(self.connection.alias):
             self._record(entry.key, applied=not entry.backwards)
             self.journal.end()
+            last(state)
         self._progress(f"{action}_success", migration)
         return state
 
@@ -194,6 +213,13 @@ class Executor(MigrationExecutor):
             state.apps  # noqa: B018 - a cached property, costly the first time only
             if self.progress_callback:
                 self.progress_callback("render_success")
+
+
+def _with_edges(keys: Sequence[Key], edges: Edges) -> Iterator[tuple[Key, Edges]]:
+    for position, key in enumerate(keys):
+        nothing = Edges()
+        first = edges.first if position == 0 else nothing.first
+        yield key, Edges(first, edges.last if position == len(keys) - 1 else nothing.last)
 
 
 def with_empty_reverses(migration: Migration) -> Migration:

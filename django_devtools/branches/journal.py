@@ -58,19 +58,21 @@ class Journal:
             return None
         return Entry((row.app, row.name), row.backwards, row.position, row.module, row.source)
 
-    def begin(self, entry: Entry) -> None:
-        """Write down that a migration begins."""
+    def begin(self, entry: Entry, first: Callable[[], None]) -> None:
+        """Write down that a migration begins, in one transaction with what ``first`` does."""
         if not self.exists():
             with self.connection.schema_editor() as editor:
                 editor.create_model(self._model)
-        self._rows.create(
-            app=entry.key[0],
-            name=entry.key[1],
-            backwards=entry.backwards,
-            position=entry.position or 0,
-            module=entry.module,
-            source=entry.source,
-        )
+        with transaction.atomic(self.connection.alias):
+            first()
+            self._rows.create(
+                app=entry.key[0],
+                name=entry.key[1],
+                backwards=entry.backwards,
+                position=entry.position or 0,
+                module=entry.module,
+                source=entry.source,
+            )
 
     def reached(self, position: int) -> None:
         """Write down that ``position`` operations are done."""

@@ -7,7 +7,8 @@ from functools import cached_property
 
 from django.db.migrations import Migration
 
-from .effect import Loss, irreversible_operations, losses, raw_operations, structure, tables
+from .course import Course, Fate, Loss, course, fate
+from .effect import irreversible_operations, raw_operations, structure, tables
 from .judge import Facts, Judge, State
 from .loader import Graph
 from .snapshot import Key
@@ -82,16 +83,32 @@ class Plan:
         return [loss for loss in losses if (loss.table, loss.column) in there]
 
     @cached_property
-    def losses(self) -> list[Loss]:
-        """The tables and columns that the plan drops."""
-        return self.losses_of(self.unapply)
+    def back(self) -> Course:
+        """What the migrations to be unapplied have done to tables and columns."""
+        return self._course(self.unapply)
 
     def losses_of(self, unapply: Sequence[Key]) -> list[Loss]:
         """The tables and columns that unapplying ``unapply``, children first, would drop."""
+        return list(self._course(unapply).losses())
+
+    def fate(self, back: Course | None = None) -> Fate:
+        """
+        What becomes of tables and columns. ``back`` is what a work tree says of its side.
+        """
+        forth = Course()
+        if self.apply:
+            applied = self.wanted.ordered(self.wanted.applied_nodes(), self.rows)
+            migrations = [self.wanted.graph.nodes[key] for key in self.apply]
+            forth = course(self.wanted.state(applied), migrations, self.max_name_length)
+        return fate(back or self.back, forth)
+
+    def _course(self, unapply: Sequence[Key]) -> Course:
+        if not unapply:
+            return Course()
         keys = self.held.applied_nodes() - set(unapply)
         base = self.held.state(self.held.ordered(keys, self.rows))
         migrations = [self.held.graph.nodes[key] for key in reversed(unapply)]
-        return losses(base, migrations, self.max_name_length)[0]
+        return course(base, migrations, self.max_name_length)
 
 
 def make_plan(
@@ -171,7 +188,8 @@ def is_stuck(migration: Migration, policy: Irreversible) -> bool:
 def shared_tables(plan: Plan) -> dict[Key, set[str]]:
     """The tables that the target has too and that unapplying each questionable one drops."""
     applied = plan.held.applied_nodes()
-    wanted = tables(plan.wanted.state(plan.wanted.ordered(plan.wanted.graph.nodes)))
+    state = plan.wanted.state(plan.wanted.ordered(plan.wanted.graph.nodes))
+    wanted = tables(state, plan.max_name_length)
     found = {}
     for key in plan.questionable:
         along = plan.held.descendants([key]) & applied

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 
-from .effect import Loss
+from .course import Loss
 from .git import Repository
 from .plan import Irreversible
 from .snapshot import Key

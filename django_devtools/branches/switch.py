@@ -12,16 +12,19 @@ from django.db.migrations.state import ProjectState
 
 from . import child, refusals, signals
 from .child import ChildError, Findings, Pass
-from .effect import Loss
-from .executor import Executor, with_empty_reverses
+from .course import Fate, Loss
+from .executor import Edges, Executor, with_empty_reverses
+from .filling import Filling
 from .git import Repository
 from .hook import Memory
+from .journal import TABLE as JOURNAL
 from .journal import Entry, Journal
 from .judge import State
 from .loader import Code, Graph, Source, load
 from .plan import Irreversible, Plan, make_plan, shared_tables
 from .progress import Progress
 from .snapshot import DETACHED, Key, NotOurs, Store, database_id
+from .stash import Stash, step
 from .survey import Survey, read_rows, snapshot_of, survey, survey_managestate
 
 
@@ -38,6 +41,8 @@ class Options:
     roll_back_shared: bool = False
     rerun: bool = False
     forget_interrupted: bool = False
+    stash: bool = True
+    """Whether what would be dropped is kept."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +62,21 @@ class Switch:
         self.connection = connection
         self.place = place
         self.options = options
+        self.notes: list[str] = []
+        """What could not come back from the stash, and why."""
         self.look()
 
     def look(self) -> None:
         """Find out what is out of step, and decide what to do about it."""
-        journal = Journal(self.connection)
-        self._has_journal = journal.exists()
-        self.interrupted = journal.entry() if self._has_journal else None
+        self.stash = Stash(self.connection)
+        self._has_journal = JOURNAL in self.stash.tables.names
+        self.interrupted = Journal(self.connection).entry() if self._has_journal else None
         self.survey = self._survey()
         if self.interrupted and self._is_settled(self.interrupted):
             self.interrupted = None
         self.plan: Plan | None = None
         self.__dict__.pop("_findings", None)
+        self.__dict__.pop("fate", None)
         if not self.survey.in_step() or (self.options.rerun and self.survey.raw_changed):
             self.plan = self._decide()
 
@@ -90,7 +98,8 @@ class Switch:
         findings = self._findings
         if stuck := findings.irreversible if findings else self.plan.irreversible:
             raise SwitchError(refusals.irreversible(stuck, self.options.irreversible))
-        losses = self.losses()
+        back = findings.back if findings else self.plan.back
+        losses = [loss for loss in back.losses() if self._is_here(loss)]
         if broken := self.plan.broken_by(losses):
             raise SwitchError(refusals.broken(broken))
         if not self.options.roll_back_shared:
@@ -98,13 +107,17 @@ class Switch:
             if shared:
                 raise SwitchError(refusals.shared(shared))
 
-    def losses(self) -> list[Loss]:
-        """What the switch drops here. Raises SwitchError where a work tree can't tell."""
-        if self.plan is None:
-            return []
+    @cached_property
+    def fate(self) -> Fate:
+        """What becomes of tables and columns. Raises SwitchError where a work tree can't tell."""
+        if not self.plan:
+            return Fate([], {}, set())
         findings = self._findings
-        found = findings.losses if findings else self.plan.losses
-        return [loss for loss in found if self._is_here(loss)]
+        return self.plan.fate(findings.back if findings else None)
+
+    def losses(self) -> list[Loss]:
+        """What the switch drops or narrows here. Raises SwitchError as ``fate`` does."""
+        return [loss for loss in self.fate.lost if self._is_here(loss)]
 
     def rows(self, loss: Loss) -> int:
         """How many rows have a value in what is lost. 0 where the table is not there."""
@@ -136,10 +149,12 @@ class Switch:
         # Also without anything to do: the receivers of post_migrate wait for what was interrupted.
         plan = self.plan if self.plan is not None else self._decide()
         self._migrate(plan, progress, interactive)
+        self.stash.finish(self.fate)
         self._remember()
 
     def settle(self) -> None:
         """Where there was nothing to do, see to it that the snapshot of this branch says so."""
+        self.stash.finish()
         branch = self.survey.target.past.branch or DETACHED
         snapshot = self.survey.history.snapshots.get(branch)
         if self.options.target is None and not (snapshot and snapshot.says(self.survey.rows)):
@@ -205,30 +220,70 @@ class Switch:
         in_child = bool(self._needs_child(plan.unapply, self.survey.unusable))
         ahead = executor.ahead(plan.remaining, [] if in_child else plan.unapply[::-1])
         signals.send_pre_migrate(self.connection, steps, ahead.state, progress, interactive)
+        self._keep(plan, progress)
+        edges = Edges(self.stash.begin, lambda state: self._fill(state, progress))
         base = ahead.state
         if in_child:
+            self.stash.begin()
             self._run_child(plan.unapply, plan.held, progress, backwards=True)
+            if not plan.apply:
+                edges.last(base)
+        elif plan.apply:
+            base = executor.unapply(ahead, plan.unapply, Edges(edges.first))
         else:
-            base = executor.unapply(ahead, plan.unapply)
+            base = executor.unapply(ahead, plan.unapply, edges)
         for key in plan.forget:
             progress.line(f"  Forgetting {key[0]}.{key[1]}...")
         for key in plan.record:
             progress.line(f"  Recording {key[0]}.{key[1]}...")
         executor.rewrite_rows(plan.forget, plan.record)
-        after = self._apply(plan, base, progress)
+        after = self._apply(plan, base, progress, edges)
         executor.journal.drop()
         signals.send_post_migrate(self.connection, steps, after, progress, interactive)
 
-    def _apply(self, plan: Plan, base: ProjectState, progress: Progress) -> ProjectState:
+    def _keep(self, plan: Plan, progress: Progress) -> None:
+        """Copy what the plan drops, and write down what it brings back."""
+        steps = [step(key, True) for key in plan.unapply] + [step(k, False) for k in plan.apply]
+        if not steps:
+            return
+        self.stash.clean()
+        if self.options.stash:
+            self.stash.keep(self.losses(), self.survey.rows, self._branch(plan), steps, progress)
+        self.stash.open(self.fate, self.survey.rows, steps)
+
+    def _fill(self, state: ProjectState, progress: Progress) -> None:
+        """Bring back what the stash has for the models of ``state``."""
+        if entries := self.stash.returning():
+            filling = Filling(self.stash, state.apps, self.survey.target.past.branch, progress)
+            filling.fill(entries)
+            self.notes += filling.notes
+
+    def _branch(self, plan: Plan) -> str | None:
+        """The branch that the database is on, as far as that is known."""
+        snapshots = self.survey.history.snapshots
+        here = self.survey.target.past.branch
+        for branch in sorted(snapshots, key=lambda name: name != here):
+            if branch != DETACHED and snapshots[branch].says(self.survey.rows):
+                return branch
+        sources = [self.survey.held_source(key) for key in plan.unapply]
+        return next((source.branch for source in sources if source and source.branch), None)
+
+    def _apply(
+        self, plan: Plan, base: ProjectState, progress: Progress, edges: Edges
+    ) -> ProjectState:
         executor = self._executor(plan.wanted, self.survey.wanted_source, progress)
         applied = plan.wanted.applied_nodes()
         state = base
         if not _same_operations(plan, applied):
             state = plan.wanted.state(plan.wanted.ordered(applied))
         if self._needs_child(plan.apply, self.survey.target.unusable):
+            self.stash.begin()
             self._run_child(plan.apply, plan.wanted, progress, backwards=False)
+            edges.last(state)
+        elif plan.unapply:
+            state = executor.apply(state, plan.apply, Edges(last=edges.last))
         else:
-            state = executor.apply(state, plan.apply)
+            state = executor.apply(state, plan.apply, edges)
         executor.check_replacements()
         return state
 
@@ -279,7 +334,11 @@ class Switch:
         # As then: receivers may put operations of their own into the migration.
         steps = [(graph.graph.nodes[entry.key], entry.backwards)]
         signals.send_pre_migrate(self.connection, steps, ahead.state, progress, interactive)
-        executor.resume(entry, ahead)
+        # Where it was the last one of its switch, that ends here.
+        ends = {kept.last for kept in self.stash.returning()}
+        is_last = step(entry.key, entry.backwards) in ends
+        fill = Edges(last=lambda state: self._fill(state, progress)) if is_last else Edges()
+        executor.resume(entry, ahead, fill.last)
         executor.journal.drop()
 
     def _needs_child(self, keys: Collection[Key], unusable: Collection[Key]) -> list[Key]:

@@ -1,6 +1,7 @@
 """What the commands have in common."""
 
 from argparse import ArgumentParser
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,15 @@ class BranchesCommand(BaseCommand):
                     f"name it with --database {alias}."
                 )
         return list(found.values())
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines with the cells of each row below one another."""
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
 
 
 def _connect(connection: BaseDatabaseWrapper) -> None:

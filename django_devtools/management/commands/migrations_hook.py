@@ -95,7 +95,6 @@ class Command(BranchesCommand):
         switches = [Switch(c, place, Options()) for c in self.connections(options)]
         for switch in switches:
             switch.check()
-            _refuse_losses(switch)
         return switches
 
     def _bring_in_step(self, switches: list[Switch]) -> None:
@@ -107,6 +106,8 @@ class Command(BranchesCommand):
                 f"Database '{switch.connection.alias}' is in step with "
                 f"{switch.survey.target.title}: {summary}, in {time.monotonic() - began:.1f} s"
             )
+            for note in switch.notes:
+                self.stderr.write(self.style.NOTICE(note))
         _refuse_changed(switches)
 
     def _say_who_works(self, who: str) -> None:
@@ -115,13 +116,6 @@ class Command(BranchesCommand):
     def _write(self, text: str) -> None:
         if self.verbosity >= 1:
             self.stdout.write(text)
-
-
-def _refuse_losses(switch: Switch) -> None:
-    filled = [(loss, rows) for loss in switch.losses() if (rows := switch.rows(loss))]
-    if filled:
-        names = ", ".join(f"{loss} ({rows} row{'s' * (rows > 1)})" for loss, rows in filled)
-        raise SwitchError(f"The switch to {switch.survey.target.title} drops {names}.")
 
 
 def _refuse_changed(switches: list[Switch]) -> None:

@@ -7,8 +7,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_devtools.branches.hook import Memory
 from django_devtools.branches.judge import State
+from django_devtools.branches.stash import Stash
 from django_devtools.branches.survey import Survey, survey
-from django_devtools.management.base import BranchesCommand
+from django_devtools.management.base import BranchesCommand, table
 
 IN_STEP = (State.APPLIED, State.OBSOLETE)
 
@@ -40,6 +41,8 @@ class Command(BranchesCommand):
             self._show(rows, options["all"])
             for _, found in surveys:
                 self._show_notes(found)
+            for connection, _ in surveys:
+                self._show_stash(connection)
             if place.repository and (failure := Memory(place.repository).failure()):
                 self.stdout.write(self.style.NOTICE(failure))
         if options["check"] and any(row["state"] not in IN_STEP for row in rows):
@@ -55,12 +58,13 @@ class Command(BranchesCommand):
         if len({row["database"] for row in rows}) > 1:
             columns.insert(0, "database")
         titles = {"name": "migration"}
-        table = [[titles.get(column, column) for column in columns]]
-        table += [[row[column] or "-" for column in columns] for row in shown]
-        widths = [max(map(len, cells)) for cells in zip(*table, strict=True)]
-        for index, cells in enumerate(table):
-            padded = zip(cells, widths, strict=True)
-            line = "  ".join(cell.ljust(width) for cell, width in padded).rstrip()
+        lines = table(
+            [
+                [titles.get(column, column) for column in columns],
+                *([row[column] or "-" for column in columns] for row in shown),
+            ]
+        )
+        for index, line in enumerate(lines):
             self.stdout.write(self.style.MIGRATE_HEADING(line) if index == 0 else line)
         states = {row["state"] for row in shown}
         if states - set(IN_STEP):
@@ -68,6 +72,15 @@ class Command(BranchesCommand):
         elif State.OBSOLETE in states:
             self.stdout.write(
                 "Obsolete rows do no harm; `manage.py migrate APP --prune` deletes them."
+            )
+
+    def _show_stash(self, connection: BaseDatabaseWrapper) -> None:
+        entries = Stash(connection).entries()
+        if entries:
+            what = ", ".join(f"{entry} ({entry.rows})" for entry in entries)
+            self.stdout.write(
+                f"In the stash of database '{connection.alias}', with so many rows: {what}. "
+                "To look at them: manage.py migrations_stash list"
             )
 
     def _show_notes(self, found: Survey) -> None:

@@ -7,7 +7,8 @@ from django.core.management.base import CommandError
 from django.core.management.commands.migrate import Command as Migrate
 
 from django_devtools.branches import automatic
-from django_devtools.branches.effect import Loss, holds_raw
+from django_devtools.branches.course import Loss
+from django_devtools.branches.effect import holds_raw
 from django_devtools.branches.hook import Memory
 from django_devtools.branches.plan import Irreversible, Plan
 from django_devtools.branches.progress import Progress
@@ -64,6 +65,12 @@ class Command(BranchesCommand):
             help="Do not finish a migration that was interrupted: the database was put right.",
         )
         parser.add_argument(
+            "--no-stash",
+            action="store_false",
+            dest="stash",
+            help="Do not keep what is dropped: it is lost.",
+        )
+        parser.add_argument(
             "--allow-debug-off", action="store_true", help="Work where DEBUG is off, too."
         )
         parser.add_argument(
@@ -96,6 +103,7 @@ class Command(BranchesCommand):
             options["roll_back_shared"],
             options["rerun"],
             options["forget_interrupted"],
+            options["stash"],
         )
         return [Switch(connection, place, wishes) for connection in self.connections(options)]
 
@@ -114,7 +122,7 @@ class Command(BranchesCommand):
             place.repository.prune_worktrees()
         for switch in switches:
             switch.check()
-        if self.interactive:
+        if self.interactive and not options["stash"]:
             self._confirm_losses(switches)
         for switch in switches:
             self._run(switch)
@@ -146,6 +154,8 @@ class Command(BranchesCommand):
 
     def _report(self, switch: Switch, plan: Plan | None) -> None:
         """What was seen and left alone."""
+        for note in switch.notes:
+            self._notice(note)
         for key in plan.kept if plan is not None else ():
             self._notice(f"{_name(key)} was left applied: it can't be unapplied.")
         for key, along in (plan.left if plan is not None else {}).items():
@@ -179,6 +189,7 @@ class Command(BranchesCommand):
         if plan is not None:
             self._show_steps(switch, plan)
             self._show_losses(switch)
+            self._show_returns(switch)
         try:
             switch.check()
         except SwitchError as error:
@@ -219,10 +230,19 @@ class Command(BranchesCommand):
 
     def _show_losses(self, switch: Switch) -> None:
         losses = [(loss, switch.rows(loss)) for loss in switch.losses()]
-        if losses:
+        if losses and switch.options.stash:
+            self.stdout.write(self.style.MIGRATE_HEADING("Would be kept in the stash:"))
+        elif losses:
             self.stdout.write(self.style.WARNING("Would be dropped:"))
         for loss, rows in losses:
             self.stdout.write(f"    {_loss(loss, rows)}")
+
+    def _show_returns(self, switch: Switch) -> None:
+        entries = switch.stash.expected(switch.fate, switch.survey.rows)
+        if entries:
+            self.stdout.write(self.style.MIGRATE_HEADING("Would come back from the stash:"))
+        for entry in entries:
+            self.stdout.write(f"    {entry} ({entry.rows} row{'s' * (entry.rows != 1)})")
 
     def _agrees_to_shared(self, switches: list[Switch]) -> bool:
         left = {key: a for s in switches if s.plan is not None for key, a in s.plan.left.items()}

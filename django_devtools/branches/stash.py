@@ -1,0 +1,522 @@
+"""
+Keeps what a switch drops, inside the same database, until it can come back.
+
+Each table that is dropped, and the dropped columns of each table that stays, become one entry: a
+table of their own, copied by the server, and a row in the registry that says what it is. Entries
+are complete before anything is dropped, and only what has come back is taken out of them.
+"""
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from itertools import groupby
+from typing import Any
+
+from django.apps.registry import Apps
+from django.db import models, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils import timezone
+
+from .course import Fate, Item, Loss
+from .progress import Progress
+from .snapshot import Key
+from .tables import ColumnInfo, Tables
+
+PREFIX = "django_devtools_"
+"""What the names of all our tables begin with."""
+
+REGISTRY = f"{PREFIX}stash"
+
+
+class Status(StrEnum):
+    """How far an entry got."""
+
+    COPYING = "copying"
+    """Its table may be half written. What it copies is still in its place."""
+    COPIED = "copied"
+    """Complete, and what it copied is still in its place."""
+    OPEN = "open"
+    """A switch that drops what it keeps, or brings it back, has begun and not ended."""
+    KEPT = "kept"
+    LEFT = "left"
+    """Some of it came back, and the rest could not."""
+    DONE = "done"
+    """All of it came back."""
+
+
+class Return(StrEnum):
+    """How an entry comes back at the end of the switch that is under way."""
+
+    NOT = ""
+    MISSING = "missing"
+    """What is there stays, as it is not known where it came from."""
+    REPLACE = "replace"
+    """It goes before what migrations have put there on the way."""
+
+
+@dataclass(frozen=True)
+class KeptColumn:
+    """A column in the stash."""
+
+    info: ColumnInfo
+    migration: str
+    becomes: Item | None = None
+    """The narrower column that took its place."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A table, or columns of a table, in the stash."""
+
+    id: int
+    status: Status
+    branch: str | None
+    """The branch that the database was on, as far as that is known."""
+    table: str
+    is_table: bool
+    columns: Mapping[str, KeptColumn]
+    key: list[str]
+    """The primary key's columns, which tell the rows apart."""
+    rows: int
+    at: datetime
+    reason: str = ""
+    """Why some of it could not come back."""
+    first: str = ""
+    last: str = ""
+    returns: Return = Return.NOT
+
+    def __str__(self) -> str:
+        if self.is_table:
+            return f"table {self.table}"
+        names = ", ".join(f"{self.table}.{column}" for column in self.columns)
+        return f"column{'s' * (len(self.columns) > 1)} {names}"
+
+    @property
+    def copy(self) -> str:
+        """The table that its rows are in."""
+        return f"{REGISTRY}_{self.id}"
+
+    @property
+    def narrowed_copy(self) -> str:
+        """The table with what was left of narrowed columns, to tell later what was changed."""
+        return f"{self.copy}_narrowed"
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether its columns are still there, and only hold less."""
+        return any(column.becomes for column in self.columns.values())
+
+    @property
+    def migrations(self) -> list[str]:
+        """The migrations that drop it when they are unapplied or applied."""
+        return sorted({column.migration for column in self.columns.values()})
+
+    def is_midway(self, rows: Collection[Key]) -> bool:
+        """Whether the switch that has to do with it was interrupted, and not finished since."""
+        return (
+            self.status is Status.OPEN
+            and _has_happened(self.first, rows)
+            and not _has_happened(self.last, rows)
+        )
+
+
+def step(key: Key, backwards: bool) -> str:
+    """A migration that is unapplied or applied, as entries note it."""
+    return f"{'-' if backwards else '+'}{'.'.join(key)}"
+
+
+@dataclass
+class Stash:
+    """The stash of one database."""
+
+    connection: BaseDatabaseWrapper
+    tables: Tables = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tables = Tables(self.connection)
+        self._model = _model()
+
+    def exists(self) -> bool:
+        """Whether anything was ever kept; asks the database once."""
+        return REGISTRY in self.tables.names
+
+    def entries(self) -> list[Entry]:
+        """All that is kept and complete, oldest first."""
+        if not self.exists():
+            return []
+        found = [_entry(row) for row in self._rows.order_by("id")]
+        return [e for e in found if e.status not in (Status.COPYING, Status.COPIED, Status.DONE)]
+
+    def is_interrupted(self, rows: Collection[Key]) -> bool:
+        """Whether a switch was interrupted that has yet to bring something back."""
+        return any(entry.is_midway(rows) for entry in self.entries())
+
+    def keep(
+        self,
+        losses: Iterable[Loss],
+        rows: Collection[Key],
+        branch: str | None,
+        steps: list[str],
+        progress: Progress,
+    ) -> None:
+        """
+        Copy what is about to be lost, unless an interrupted switch has done so.
+
+        ``rows`` are those of django_migrations; ``steps`` are what the switch runs.
+        """
+        held = [entry for entry in self.entries() if entry.is_midway(rows)]
+        groups = [
+            group
+            for group in _grouped(loss for loss in losses if not _holds(held, loss))
+            if self._is_there(group[0])
+        ]
+        if not groups:
+            return
+        self._ensure_registry()
+        # Where DDL can't be rolled back, the status says what is complete.
+        with transaction.atomic(self.connection.alias):
+            for group in groups:
+                self._copy(group, branch, steps, progress)
+
+    def open(self, fate: Fate, rows: Collection[Key], steps: list[str]) -> None:
+        """
+        Write down what comes back with a switch that is about to begin.
+
+        A second run needs to know it when the first is interrupted.
+        """
+        for entry in self.entries():
+            returns = _returns(entry, fate, rows)
+            if entry.is_midway(rows):
+                self._update(entry, returns=returns)
+                continue
+            if entry.status is Status.OPEN:
+                self._close(entry)
+            if returns:
+                if entry.is_narrowed:
+                    self._forget_changed(entry)
+                self._update(
+                    entry, status=Status.OPEN, first=steps[0], last=steps[-1], returns=returns
+                )
+        # What is lost and made again in one switch comes back at its end.
+        for entry in self._complete(Status.COPIED):
+            self._update(entry, returns=_returns(entry, fate, rows))
+
+    def expected(self, fate: Fate, rows: Collection[Key]) -> list[Entry]:
+        """What would come back with a switch."""
+        return [entry for entry in self.entries() if _returns(entry, fate, rows)]
+
+    def begin(self) -> None:
+        """Write down that dropping begins. To be called in the first step's transaction."""
+        if self.exists():
+            self._rows.filter(status=Status.COPIED).update(status=Status.OPEN)
+
+    def returning(self) -> list[Entry]:
+        """What is to come back at the end of the switch that is under way."""
+        return [e for e in self.entries() if e.status is Status.OPEN and e.returns]
+
+    def finish(self, fate: Fate | None = None) -> None:
+        """
+        End a switch: what was kept is kept, what came back is forgotten.
+
+        So is what only SQL may have dropped, and is still there.
+        """
+        if not self.exists():
+            return
+        self.tables = Tables(self.connection)
+        unsure = (
+            {(loss.table, loss.column) for loss in fate.lost if not loss.is_sure}
+            if fate
+            else set()
+        )
+        for entry in self.entries():
+            if entry.status is Status.OPEN:
+                self._close(entry)
+                if unsure and self._is_still_there(entry, unsure):
+                    self.drop([entry])
+        self.clean()
+
+    def clean(self) -> None:
+        """Drop the tables of entries that are of no use any more, and an empty registry."""
+        if not self.exists():
+            return
+        useless = (Status.COPYING, Status.COPIED, Status.DONE)
+        self.drop([_entry(row) for row in self._rows.filter(status__in=useless)])
+        if not self._rows.exists():
+            with self.connection.schema_editor() as editor:
+                editor.delete_model(self._model)
+            self.tables.names.discard(REGISTRY)
+
+    def drop(self, entries: Iterable[Entry]) -> None:
+        """Throw entries away with what they keep."""
+        for entry in entries:
+            for name in (entry.narrowed_copy, entry.copy):
+                self._execute(f"DROP TABLE IF EXISTS {self.quote(name)}")
+            self._rows.filter(pk=entry.id).delete()
+
+    def rows(self, entry: Entry, most: int) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """The names of an entry's columns, and some of its rows."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(f"SELECT * FROM {self.quote(entry.copy)} LIMIT {int(most)}", [])
+            return [column[0] for column in cursor.description or ()], list(cursor.fetchall())
+
+    def done(self, entry: Entry) -> None:
+        """Write down that all of an entry came back."""
+        self._update(entry, status=Status.DONE)
+
+    def left(
+        self, entry: Entry, rows: int, reason: str, columns: Collection[str] | None = None
+    ) -> None:
+        """Write down what of an entry could not come back, and why."""
+        kept = {c: k for c, k in entry.columns.items() if columns is None or c in columns}
+        status = Status.LEFT if columns is None else Status.KEPT
+        self._update(
+            entry,
+            status=status,
+            rows=rows,
+            reason=reason,
+            columns=_to_json(kept),
+            returns=Return.NOT,
+        )
+
+    def quote(self, name: str) -> str:
+        """``name`` as SQL that has parameters wants it."""
+        return str(self.connection.ops.quote_name(name)).replace("%", "%%")
+
+    @property
+    def _rows(self) -> Any:
+        return self._model._default_manager.using(self.connection.alias)
+
+    def _complete(self, status: Status) -> list[Entry]:
+        return [_entry(row) for row in self._rows.filter(status=status)] if self.exists() else []
+
+    def _update(self, entry: Entry, **values: Any) -> None:
+        self._rows.filter(pk=entry.id).update(**values)
+
+    def _close(self, entry: Entry) -> None:
+        if entry.is_narrowed:
+            self._copy_narrowed(entry)
+        self._update(entry, status=Status.KEPT, first="", last="", returns=Return.NOT)
+
+    def _is_still_there(self, entry: Entry, unsure: Collection[Item]) -> bool:
+        if entry.table not in self.tables.names:
+            return False
+        if entry.is_table:
+            return (entry.table, None) in unsure
+        items = {(entry.table, column) for column in entry.columns}
+        return (
+            items <= set(unsure)
+            and entry.columns.keys() <= self.tables.columns(entry.table).keys()
+        )
+
+    def _ensure_registry(self) -> None:
+        if not self.exists():
+            with self.connection.schema_editor() as editor:
+                editor.create_model(self._model)
+            self.tables.names.add(REGISTRY)
+
+    def _is_there(self, loss: Loss) -> bool:
+        return loss.table in self.tables.names
+
+    def _copy(
+        self, group: list[Loss], branch: str | None, steps: list[str], progress: Progress
+    ) -> None:
+        loss = group[0]
+        there = self.tables.columns(loss.table)
+        key = self.tables.key(loss.table)
+        if loss.column is None:
+            migration = ".".join(loss.migration)
+            kept = {name: KeptColumn(info, migration) for name, info in there.items()}
+        else:
+            kept = {
+                one.column: KeptColumn(there[one.column], ".".join(one.migration), one.becomes)
+                for one in group
+                if one.column and one.column in there
+            }
+        if not kept:
+            return
+        row = self._rows.create(
+            status=Status.COPYING,
+            branch=branch or "",
+            table=loss.table,
+            is_table=loss.column is None,
+            columns=_to_json(kept),
+            key=json.dumps(key),
+            rows=0,
+            at=timezone.now(),
+            reason="",
+            first=steps[0],
+            last=steps[-1],
+            returns=Return.NOT,
+        )
+        entry = _entry(row)
+        progress.line(f"  Keeping {entry}...")
+        columns = list(dict.fromkeys([*([] if entry.is_table else key), *kept]))
+        count = self._select_into(entry.copy, loss.table, columns, key)
+        self._update(entry, status=Status.COPIED, rows=count)
+
+    def _select_into(
+        self,
+        copy: str,
+        table: str,
+        columns: Iterable[str],
+        key: list[str],
+    ) -> int:
+        """Copy columns into a table of their own. How many rows there were."""
+        names = ", ".join(map(self.quote, columns))
+        keys = ", ".join(map(self.quote, key))
+        primary = f" (PRIMARY KEY ({keys}))" if key and self.connection.vendor == "mysql" else ""
+        count = self._execute(
+            f"CREATE TABLE {self.quote(copy)}{primary} AS SELECT {names} FROM {self.quote(table)}"
+        )
+        if key and self.connection.vendor == "sqlite":
+            # Its way back is a look-up for each row.
+            index = self.quote(f"{copy}_key")
+            self._execute(f"CREATE UNIQUE INDEX {index} ON {self.quote(copy)} ({keys})")
+        return self.tables.count(copy) if count < 0 else count
+
+    def _copy_narrowed(self, entry: Entry) -> None:
+        """Remember what narrowed columns hold: what differs later, someone has changed."""
+        items = [column.becomes for column in entry.columns.values() if column.becomes]
+        table = items[0][0]
+        if entry.narrowed_copy in self.tables.names or table not in self.tables.names:
+            return
+        key = self.tables.key(table)
+        columns = {str(column) for _, column in items}
+        if len(key) == len(entry.key) and columns <= self.tables.columns(table).keys():
+            self._select_into(entry.narrowed_copy, table, dict.fromkeys([*key, *columns]), key)
+
+    def _forget_changed(self, entry: Entry) -> None:
+        """Take out of the narrowed copy what has changed since: there, the new value counts."""
+        items = [column.becomes for column in entry.columns.values() if column.becomes]
+        table = items[0][0]
+        if entry.narrowed_copy not in self.tables.names or table not in self.tables.names:
+            return
+        there, key = self.tables.columns(table), self.tables.key(table)
+        columns = [str(column) for _, column in items]
+        if not set(columns) <= there.keys():
+            return
+        copy, live = self.quote(entry.narrowed_copy), self.quote(table)
+        same = " AND ".join(
+            [f"{live}.{self.quote(k)} = {copy}.{self.quote(k)}" for k in key]
+            + [
+                equal(self.connection, f"{live}.{self.quote(c)}", f"{copy}.{self.quote(c)}")
+                for c in columns
+            ]
+        )
+        self._execute(f"DELETE FROM {copy} WHERE NOT EXISTS (SELECT 1 FROM {live} WHERE {same})")
+
+    def _execute(self, sql: str) -> int:
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql, [])
+            return int(cursor.rowcount)
+
+
+def equal(connection: BaseDatabaseWrapper, one: str, other: str) -> str:
+    """SQL that compares two values of one type exactly; NULL equals NULL."""
+    if connection.vendor == "postgresql":
+        # Some types (json, xml) can't be compared by themselves.
+        return f"{one}::text IS NOT DISTINCT FROM {other}::text"
+    if connection.vendor == "mysql":
+        return f"CAST({one} AS BINARY) <=> CAST({other} AS BINARY)"
+    return f"{one} IS {other}"
+
+
+def _has_happened(step: str, rows: Collection[Key]) -> bool:
+    app, _, name = step[1:].partition(".")
+    return ((app, name) in rows) is (step[0] == "+")
+
+
+def _grouped(losses: Iterable[Loss]) -> list[list[Loss]]:
+    """Whole tables one by one, and columns by their tables."""
+
+    def group(loss: Loss) -> tuple[str, bool, tuple[str, ...]]:
+        narrowed = (loss.becomes[0],) if loss.becomes else ()
+        return loss.table, loss.column is not None, narrowed
+
+    return [list(found) for _, found in groupby(sorted(losses, key=group), group)]
+
+
+def _holds(entries: Iterable[Entry], loss: Loss) -> bool:
+    return any(
+        entry.table == loss.table and (entry.is_table or loss.column in entry.columns)
+        for entry in entries
+        if loss.column is not None or entry.is_table
+    )
+
+
+def _returns(entry: Entry, fate: Fate, rows: Collection[Key]) -> Return:
+    if entry.status is Status.LEFT:
+        return Return.NOT
+    is_midway = entry.is_midway(rows)
+    lost = {(loss.table, loss.column) for loss in fate.lost if not loss.becomes}
+    columns: list[Item] = [(entry.table, column) for column in entry.columns]
+    if entry.is_narrowed:
+        is_made = any(item in fate.altered for item in columns)
+        return Return.REPLACE if is_made or (is_midway and entry.returns) else Return.NOT
+    made = [fate.made[item] for item in [(entry.table, None), *columns] if item in fate.made]
+    is_new = (entry.table, None) in fate.made or not entry.is_table
+    if made:
+        return Return.REPLACE if all(made) and is_new else Return.MISSING
+    if not is_midway or (entry.table, None) in lost or set(columns) <= set(lost):
+        return Return.NOT
+    return entry.returns or Return.MISSING
+
+
+def _to_json(columns: Mapping[str, KeptColumn]) -> str:
+    return json.dumps(
+        {
+            name: [kept.info.type, kept.info.is_required, kept.migration, kept.becomes]
+            for name, kept in columns.items()
+        }
+    )
+
+
+def _entry(row: Any) -> Entry:
+    columns = {
+        name: KeptColumn(
+            ColumnInfo(kind, required), migration, tuple(becomes) if becomes else None
+        )
+        for name, (kind, required, migration, becomes) in json.loads(row.columns).items()
+    }
+    return Entry(
+        id=row.pk,
+        status=Status(row.status),
+        branch=row.branch or None,
+        table=row.table,
+        is_table=row.is_table,
+        columns=columns,
+        key=json.loads(row.key),
+        rows=row.rows,
+        at=row.at,
+        reason=row.reason,
+        first=row.first,
+        last=row.last,
+        returns=Return(row.returns),
+    )
+
+
+def _model() -> Any:
+    # Not a model of the app: as Django's own table of applied migrations, it can't be migrated.
+    class Row(models.Model):  # noqa: DJ008 - nobody looks at it
+        id = models.BigAutoField(primary_key=True)
+        status = models.CharField(max_length=10)
+        branch = models.TextField()
+        table = models.CharField(max_length=255)
+        is_table = models.BooleanField()
+        columns = models.TextField()
+        key = models.TextField()
+        rows = models.BigIntegerField()
+        at = models.DateTimeField()
+        reason = models.TextField()
+        first = models.CharField(max_length=255)
+        last = models.CharField(max_length=255)
+        returns = models.CharField(max_length=10)
+
+        class Meta:
+            apps = Apps()
+            app_label = "django_devtools"
+            db_table = REGISTRY
+
+    return Row

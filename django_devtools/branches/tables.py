@@ -1,0 +1,118 @@
+"""What a database says of its tables."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from django.db import DatabaseError
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
+
+# https://www.postgresql.org/docs/current/catalog-pg-attribute.html
+_POSTGRESQL = """
+SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attgenerated <> ''
+FROM pg_catalog.pg_attribute a
+WHERE a.attrelid = %s::regclass AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
+"""
+# https://mariadb.com/docs/server/reference/system-tables/information-schema/information-schema-tables/information-schema-columns-table
+_MYSQL = """
+SELECT column_name, column_type, is_nullable = 'NO', extra LIKE '%%GENERATED%%'
+AND extra NOT LIKE '%%DEFAULT_GENERATED%%'
+FROM information_schema.columns
+WHERE table_schema = DATABASE() AND table_name = %s ORDER BY ordinal_position
+"""
+_SIZES = {
+    "postgresql": "SELECT pg_total_relation_size(%s::regclass)",
+    "mysql": "SELECT data_length + index_length FROM information_schema.tables "
+    "WHERE table_schema = DATABASE() AND table_name = %s",
+    # https://www.sqlite.org/dbstat.html, which not every SQLite has
+    "sqlite": "SELECT SUM(pgsize) FROM dbstat WHERE name = %s",
+}
+
+
+@dataclass(frozen=True)
+class ColumnInfo:
+    """A column as the database describes it."""
+
+    type: str
+    is_required: bool
+    """Whether it is NOT NULL."""
+
+
+@dataclass(frozen=True)
+class Parent:
+    """The table and column that a foreign key refers to."""
+
+    table: str
+    column: str
+
+
+class Tables:
+    """The tables of one database, as they are at the time of each question."""
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self.connection = connection
+
+    @cached_property
+    def names(self) -> set[str]:
+        """All tables; remembered, as the question is asked for each thing that is lost."""
+        with self.connection.cursor() as cursor:
+            return set(self.connection.introspection.table_names(cursor))
+
+    def columns(self, table: str) -> Mapping[str, ColumnInfo]:
+        """The columns that can be written to: not those which the database computes."""
+        with self.connection.cursor() as cursor:
+            return {
+                name: ColumnInfo(kind, bool(required))
+                for name, kind, required, generated in self._describe(cursor, table)
+                if not generated
+            }
+
+    def key(self, table: str) -> list[str]:
+        """The columns of the primary key."""
+        with self.connection.cursor() as cursor:
+            found = self.connection.introspection.get_primary_key_columns(cursor, table)
+        return list(found or ())
+
+    def parents(self, table: str) -> dict[str, Parent]:
+        """What each foreign key refers to, by its column."""
+        with self.connection.cursor() as cursor:
+            constraints = self.connection.introspection.get_constraints(cursor, table)
+        return {
+            constraint["columns"][0]: Parent(*constraint["foreign_key"])
+            for constraint in constraints.values()
+            if constraint["foreign_key"] and len(constraint["columns"]) == 1
+        }
+
+    def count(self, table: str) -> int:
+        """How many rows there are."""
+        quote = self.connection.ops.quote_name
+        with self.connection.cursor() as cursor:
+            cursor.execute(f"SELECT COUNT(*) FROM {quote(table)}")
+            return int(cursor.fetchone()[0])
+
+    def size(self, table: str) -> int | None:
+        """How many bytes a table takes up; None where the database can't say."""
+        quote = self.connection.ops.quote_name
+        name = quote(table) if self.connection.vendor == "postgresql" else table
+        try:
+            with self.connection.cursor() as cursor:
+                cursor.execute(_SIZES[self.connection.vendor], [name])
+                return int(cursor.fetchone()[0])
+        except (DatabaseError, KeyError, TypeError):
+            return None
+
+    def _describe(
+        self, cursor: CursorWrapper, table: str
+    ) -> Collection[tuple[str, str, int, int]]:
+        quoted = self.connection.ops.quote_name(table)
+        if self.connection.vendor == "postgresql":
+            cursor.execute(_POSTGRESQL, [quoted])
+        elif self.connection.vendor == "mysql":
+            cursor.execute(_MYSQL, [table])
+        else:
+            # https://www.sqlite.org/pragma.html#pragma_table_xinfo: hidden is 2 or 3 if generated
+            cursor.execute(f"PRAGMA table_xinfo({quoted})")
+            return [(c[1], c[2], c[3] or c[5], c[6] in (2, 3)) for c in cursor.fetchall()]
+        found: list[tuple[str, str, int, int]] = cursor.fetchall()
+        return found

@@ -1,0 +1,199 @@
+import json
+import sys
+from argparse import ArgumentParser
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.core.management.base import CommandError
+from django.template.defaultfilters import filesizeformat
+from django.utils import timezone
+
+from django_devtools.branches.filling import Filling
+from django_devtools.branches.progress import Progress
+from django_devtools.branches.stash import Entry, Stash
+from django_devtools.management.base import BranchesCommand, table
+
+# Of an entry that is shown: enough to know it by, and no page full.
+SHOWN_ROWS = 20
+
+
+class Command(BranchesCommand):
+    help = (
+        "Shows, brings back or throws away what migrations_switch keeps of other branches. "
+        "Example: manage.py migrations_stash list"
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument(
+            "action",
+            choices=["list", "show", "restore", "drop"],
+            help="list all entries; show the rows of some; restore or drop some.",
+        )
+        parser.add_argument(
+            "ids", nargs="*", type=int, metavar="ID", help="Entries, by the numbers of the list."
+        )
+        parser.add_argument(
+            "--older-than",
+            type=int,
+            metavar="DAYS",
+            help="Drop the entries that are older than this.",
+        )
+        parser.add_argument("--json", action="store_true", help="Print the list as JSON.")
+        parser.add_argument(
+            "--noinput",
+            "--no-input",
+            action="store_false",
+            dest="interactive",
+            help="Do not ask anything.",
+        )
+
+    def work(self, options: dict[str, Any]) -> None:
+        self.interactive = options["interactive"] and sys.stdin is not None and sys.stdin.isatty()
+        stashes = [Stash(connection) for connection in self.connections(options)]
+        if options["action"] in ("list", "show"):
+            getattr(self, f"_{options['action']}")(stashes, options)
+            return
+        if not settings.DEBUG:
+            raise CommandError("DEBUG is off: this may be production, where nothing is kept.")
+        with self.place(options).store.lock("switch", self._say_who_works):
+            getattr(self, f"_{options['action']}")(stashes, options)
+
+    def _list(self, stashes: list[Stash], options: dict[str, Any]) -> None:
+        found = _chosen(stashes, options["ids"])
+        if options["json"]:
+            self.stdout.write(json.dumps([_as_json(*one) for one in found], indent=2))
+            return
+        if not found:
+            self.stdout.write("The stash is empty.")
+            return
+        titles = ["database", "id", "what", "rows", "size", "branch", "migration", "since"]
+        rows = [titles, *(_cells(*one) for one in found)]
+        if len({stash.connection.alias for stash, _ in found}) == 1:
+            rows = [row[1:] for row in rows]
+        for index, line in enumerate(table(rows)):
+            self.stdout.write(self.style.MIGRATE_HEADING(line) if index == 0 else line)
+        for _, entry in found:
+            if entry.reason:
+                note = f"{entry.id} did not come back: {entry.reason}"
+                self.stdout.write(self.style.NOTICE(note))
+
+    def _show(self, stashes: list[Stash], options: dict[str, Any]) -> None:
+        for stash, entry in self._named(stashes, options):
+            heading = f"{entry.id}: {entry}, in {stash.connection.alias}, as {entry.copy}"
+            self.stdout.write(self.style.MIGRATE_HEADING(heading))
+            if entry.reason:
+                self.stdout.write(self.style.NOTICE(f"Did not come back: {entry.reason}"))
+            names, rows = stash.rows(entry, SHOWN_ROWS)
+            for line in table([names, *([_cell(value) for value in row] for row in rows)]):
+                self.stdout.write(line)
+            if entry.rows > len(rows):
+                self.stdout.write(f"... and {entry.rows - len(rows)} more")
+
+    def _restore(self, stashes: list[Stash], options: dict[str, Any]) -> None:
+        found = self._named(stashes, options) if options["ids"] else _chosen(stashes, ())
+        repository = self.place(options).repository
+        branch = repository.branch() if repository else None
+        progress = Progress(self.stdout, self.style, self.verbosity)
+        notes = []
+        for stash in stashes:
+            entries = [entry for one, entry in found if one is stash]
+            filling = Filling(stash, apps, branch, progress, is_forced=bool(options["ids"]))
+            filling.restore(entries)
+            stash.clean()
+            notes += filling.notes
+        for note in notes:
+            self.stderr.write(self.style.NOTICE(note))
+        if not found:
+            self.stdout.write("The stash is empty.")
+
+    def _drop(self, stashes: list[Stash], options: dict[str, Any]) -> None:
+        if options["older_than"] is None:
+            found = self._named(stashes, options)
+        else:
+            limit = timezone.now() - timedelta(days=options["older_than"])
+            chosen = _chosen(stashes, options["ids"])
+            found = [(stash, entry) for stash, entry in chosen if entry.at < limit]
+        if self.interactive and found:
+            for _, entry in found:
+                self.stdout.write(f"    {entry.id}: {entry} ({entry.rows} rows)")
+            answer = input("These can't be brought back then. Type 'yes' to drop them: ")
+            if answer.strip().lower() not in ("y", "yes"):
+                raise CommandError("Nothing was dropped.")
+        for stash, entry in found:
+            stash.drop([entry])
+            stash.clean()
+            if self.verbosity >= 1:
+                self.stdout.write(f"Dropped {entry.id}: {entry}.")
+        if not found and self.verbosity >= 1:
+            self.stdout.write("There is nothing to drop.")
+
+    def _named(self, stashes: list[Stash], options: dict[str, Any]) -> list[tuple[Stash, Entry]]:
+        """The entries whose numbers were given. Raises CommandError where there is none such."""
+        if not options["ids"]:
+            raise CommandError(
+                f"Which ones? `manage.py migrations_stash {options['action']} ID`; "
+                "`manage.py migrations_stash list` shows their numbers."
+            )
+        found = _chosen(stashes, options["ids"])
+        if unknown := set(options["ids"]) - {entry.id for _, entry in found}:
+            raise CommandError(
+                f"The stash has no {', '.join(map(str, sorted(unknown)))}. "
+                "`manage.py migrations_stash list` shows what it has."
+            )
+        return found
+
+    def _say_who_works(self, who: str) -> None:
+        self.stderr.write(f"A switch is working ({who}). Waiting for it…")
+
+
+def _chosen(stashes: list[Stash], ids: Iterable[int]) -> list[tuple[Stash, Entry]]:
+    wanted = set(ids)
+    return [
+        (stash, entry)
+        for stash in stashes
+        for entry in stash.entries()
+        if not wanted or entry.id in wanted
+    ]
+
+
+def _cells(stash: Stash, entry: Entry) -> list[str]:
+    return [
+        stash.connection.alias,
+        str(entry.id),
+        str(entry),
+        str(entry.rows),
+        _size(stash, entry),
+        entry.branch or "-",
+        ", ".join(entry.migrations),
+        f"{timezone.localtime(entry.at):%Y-%m-%d %H:%M}",
+    ]
+
+
+def _size(stash: Stash, entry: Entry) -> str:
+    size = stash.tables.size(entry.copy)
+    return filesizeformat(size) if size is not None else "-"
+
+
+def _cell(value: Any) -> str:
+    text = "NULL" if value is None else " ".join(str(value).split())
+    return text if len(text) <= 40 else text[:39] + "…"
+
+
+def _as_json(stash: Stash, entry: Entry) -> dict[str, Any]:
+    return {
+        "database": stash.connection.alias,
+        "id": entry.id,
+        "table": entry.table,
+        "columns": None if entry.is_table else list(entry.columns),
+        "rows": entry.rows,
+        "bytes": stash.tables.size(entry.copy),
+        "branch": entry.branch,
+        "migrations": entry.migrations,
+        "at": entry.at.isoformat(),
+        "copy": entry.copy,
+        "reason": entry.reason or None,
+    }
