@@ -11,7 +11,7 @@ from django.db.migrations.operations.base import Operation
 from django.db.migrations.operations.fields import FieldOperation
 from django.db.migrations.operations.models import ModelOperation
 from django.db.migrations.state import ModelState, ProjectState
-from django.db.models import Field
+from django.db.models import NOT_PROVIDED, Field
 
 from .effect import (
     RAW,
@@ -44,6 +44,10 @@ class Loss:
     """The column that it is afterwards, where it is not dropped and only narrowed."""
     is_sure: bool = True
     """Whether an operation says so; not so for SQL beside operations on the state alone."""
+    starts_null: bool = False
+    """Whether a column holds nothing but NULL when it is made anew."""
+    only_null: bool = False
+    """Whether only NULL is lost when a column gets narrower."""
 
     def __str__(self) -> str:
         if self.column is None:
@@ -61,9 +65,12 @@ class Column:
     maker: Key
     """The last migration that had to do with it."""
     is_sure: bool = True
+    starts_null: bool = False
     narrows_forth: bool = False
     """Whether some values may not fit any more, the way the migrations go."""
     narrows_back: bool = False
+    only_null: bool = True
+    """Whether NULL is all that may not fit."""
     altered: bool = False
 
 
@@ -76,8 +83,8 @@ class Table:
     maker: Key
     is_sure: bool = True
     columns: dict[str, Column] = field(default_factory=dict)
-    gone: dict[str, Key] = field(default_factory=dict)
-    """The columns that were dropped, by their names before, with the migration that did."""
+    gone: dict[str, Column] = field(default_factory=dict)
+    """The columns that were dropped, by their names before; their maker is who dropped them."""
 
 
 @dataclass
@@ -97,9 +104,7 @@ class Course:
                 continue
             for column_name, column in table.columns.items():
                 if column.start is None:
-                    yield Loss(
-                        column.maker, table.model, name, column_name, is_sure=column.is_sure
-                    )
+                    yield _loss(table, name, column_name, column)
 
     def from_start(self) -> dict[str, tuple[str, Table]]:
         """The tables that were there before, by the names they had; with the names of now."""
@@ -173,14 +178,33 @@ def _lost_columns(now: str, table: Table, end: str, target: Table) -> Iterator[L
             columns[start] = Column(start, table.maker)
     for name, column in columns.items():
         if column.start is None:
-            yield Loss(column.maker, table.model, now, name, is_sure=column.is_sure)
+            yield _loss(table, now, name, column)
         elif column.start in target.gone:
-            yield Loss(target.gone[column.start], table.model, now, name)
+            yield _loss(table, now, name, target.gone[column.start])
         else:
             end_name, later = ends.get(column.start, (column.start, None))
             if column.narrows_back or (later and later.narrows_forth):
                 maker = column.maker if column.narrows_back or not later else later.maker
-                yield Loss(maker, table.model, now, name, becomes=(end, end_name))
+                only_null = column.only_null and (later is None or later.only_null)
+                yield Loss(
+                    maker,
+                    table.model,
+                    now,
+                    name,
+                    becomes=(end, end_name),
+                    only_null=only_null,
+                )
+
+
+def _loss(table: Table, table_name: str, name: str, column: Column) -> Loss:
+    return Loss(
+        column.maker,
+        table.model,
+        table_name,
+        name,
+        is_sure=column.is_sure,
+        starts_null=column.starts_null,
+    )
 
 
 def _made(back: Course, forth: Course) -> dict[Item, bool]:
@@ -328,7 +352,7 @@ class _Follower:
         for name, (item, old) in was.items():
             new_item, new = after.fields.get(name, (None, None))
             if new_item is None or (item[1] is None) != (new_item[1] is None):
-                self._drop(table, item, model, key, is_sure)
+                self._drop(table, item, old, model, key, is_sure)
             elif item[1] is None:
                 if item != new_item:
                     own = self._table(item[0], model, key)
@@ -336,12 +360,12 @@ class _Follower:
                     self.course.tables[new_item[0]] = own
             elif new is not old or item[1] != new_item[1]:
                 self._alter(table, item[1], str(new_item[1]), old, new, key)
-        for name, (item, _) in after.fields.items():
+        for name, (item, new) in after.fields.items():
             if name not in was or (was[name][0][1] is None) != (item[1] is None):
                 if item[1] is None:
                     self.course.tables[item[0]] = Table(model, None, key, is_sure)
                 else:
-                    table.columns[item[1]] = Column(None, key, is_sure)
+                    table.columns[item[1]] = Column(None, key, is_sure, _starts_null(new))
 
     def _alter(
         self, table: Table, column: str, becomes: str, old: Any, new: Any, key: Key
@@ -352,18 +376,21 @@ class _Follower:
             forth, back = narrows(old, new), narrows(new, old)
             if forth or back:
                 found.maker = key
+            found.only_null &= not (narrows(old, new, null=True) or narrows(new, old, null=True))
             found.narrows_forth |= forth
             found.narrows_back |= back
             found.altered |= forth or back
 
-    def _drop(self, table: Table, item: Item, model: Key, key: Key, is_sure: bool) -> None:
+    def _drop(
+        self, table: Table, item: Item, old: Any, model: Key, key: Key, is_sure: bool
+    ) -> None:
         name, column = item
         if column is None:
             self._drop_table(name, model, key, is_sure)
             return
         found = table.columns.pop(column, None) or Column(column, key)
         if found.start is not None and table.start is not None:
-            table.gone[found.start] = key
+            table.gone[found.start] = Column(found.start, key, is_sure, _starts_null(old))
 
     def _drop_table(self, name: str, model: Key, key: Key, is_sure: bool) -> None:
         table = self._table(name, model, key)
@@ -374,6 +401,11 @@ class _Follower:
 
     def _table(self, name: str, model: Key, key: Key) -> Table:
         return self.course.tables.setdefault(name, Table(model, name, key))
+
+
+def _starts_null(field: "Field[Any, Any]") -> bool:
+    db_default = getattr(field, "db_default", NOT_PROVIDED)
+    return field.null and not field.has_default() and db_default is NOT_PROVIDED
 
 
 def _paths(operation: Operation, app: str) -> tuple[Key | None, Key | None]:

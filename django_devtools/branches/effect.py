@@ -150,11 +150,15 @@ def m2m_table(field: Any, name: str, table: str, max_name_length: int | None) ->
     return field.db_table or truncate_name(f"{strip_quotes(table)}_{name}", max_name_length)
 
 
-def narrows(old: "Field[Any, Any]", new: "Field[Any, Any]") -> bool:
-    """Whether some values of a column may not survive that ``old`` becomes ``new``."""
+def narrows(old: "Field[Any, Any]", new: "Field[Any, Any]", null: bool = False) -> bool:
+    """
+    Whether some values of a column may not survive that ``old`` becomes ``new``.
+
+    ``null`` leaves aside that NULL may not.
+    """
     if getattr(old, "generated", False):
         return False
-    if old.null and not new.null:
+    if old.null and not new.null and not null:
         return True
     if old.is_relation and new.is_relation:
         return False

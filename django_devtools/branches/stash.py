@@ -127,6 +127,19 @@ def step(key: Key, backwards: bool) -> str:
     return f"{'-' if backwards else '+'}{'.'.join(key)}"
 
 
+@dataclass(frozen=True)
+class _Copy:
+    """What is to be copied of a table."""
+
+    table: str
+    is_table: bool
+    columns: Mapping[str, KeptColumn]
+    key: list[str]
+    names: list[str]
+    """All columns of the copy: with those of the key."""
+    condition: str = "1 = 1"
+
+
 @dataclass
 class Stash:
     """The stash of one database."""
@@ -167,18 +180,33 @@ class Stash:
         ``rows`` are those of django_migrations; ``steps`` are what the switch runs.
         """
         held = [entry for entry in self.entries() if entry.is_midway(rows)]
-        groups = [
-            group
-            for group in _grouped(loss for loss in losses if not _holds(held, loss))
-            if self._is_there(group[0])
-        ]
-        if not groups:
+        groups = _grouped(loss for loss in losses if not _holds(held, loss))
+        copies = [copy for copy in map(self._to_copy, groups) if copy]
+        if not copies:
             return
-        self._ensure_registry()
+        if not self.exists():
+            with self.connection.schema_editor() as editor:
+                editor.create_model(self._model)
+            self.tables.names.add(REGISTRY)
         # Where DDL can't be rolled back, the status says what is complete.
         with transaction.atomic(self.connection.alias):
-            for group in groups:
-                self._copy(group, branch, steps, progress)
+            for copy in copies:
+                row = self._rows.create(
+                    status=Status.COPYING,
+                    branch=branch or "",
+                    table=copy.table,
+                    is_table=copy.is_table,
+                    columns=_to_json(copy.columns),
+                    key=json.dumps(copy.key),
+                    rows=0,
+                    at=timezone.now(),
+                    first=steps[0],
+                    last=steps[-1],
+                )
+                entry = _entry(row)
+                progress.line(f"  Keeping {entry}...")
+                count = self._select_into(entry.copy, copy)
+                self._update(entry, status=Status.COPIED, rows=count)
 
     def open(self, fate: Fate, rows: Collection[Key], steps: list[str]) -> None:
         """
@@ -310,71 +338,53 @@ class Stash:
             and entry.columns.keys() <= self.tables.columns(entry.table).keys()
         )
 
-    def _ensure_registry(self) -> None:
-        if not self.exists():
-            with self.connection.schema_editor() as editor:
-                editor.create_model(self._model)
-            self.tables.names.add(REGISTRY)
-
-    def _is_there(self, loss: Loss) -> bool:
-        return loss.table in self.tables.names
-
-    def _copy(
-        self, group: list[Loss], branch: str | None, steps: list[str], progress: Progress
-    ) -> None:
+    def _to_copy(self, group: list[Loss]) -> "_Copy | None":
+        """What there is to be copied of one table, if anything."""
         loss = group[0]
-        there = self.tables.columns(loss.table)
-        key = self.tables.key(loss.table)
+        if loss.table not in self.tables.names:
+            return None
+        there, key = self.tables.columns(loss.table), self.tables.key(loss.table)
+        migrations = {one.column: ".".join(one.migration) for one in group}
         if loss.column is None:
-            migration = ".".join(loss.migration)
-            kept = {name: KeptColumn(info, migration) for name, info in there.items()}
+            kept = {name: KeptColumn(info, migrations[None]) for name, info in there.items()}
+            names, condition = list(kept), ""
         else:
             kept = {
-                one.column: KeptColumn(there[one.column], ".".join(one.migration), one.becomes)
+                one.column: KeptColumn(there[one.column], migrations[one.column], one.becomes)
                 for one in group
                 if one.column and one.column in there
             }
-        if not kept:
-            return
-        row = self._rows.create(
-            status=Status.COPYING,
-            branch=branch or "",
-            table=loss.table,
-            is_table=loss.column is None,
-            columns=_to_json(kept),
-            key=json.dumps(key),
-            rows=0,
-            at=timezone.now(),
-            reason="",
-            first=steps[0],
-            last=steps[-1],
-            returns=Return.NOT,
-        )
-        entry = _entry(row)
-        progress.line(f"  Keeping {entry}...")
-        columns = list(dict.fromkeys([*([] if entry.is_table else key), *kept]))
-        count = self._select_into(entry.copy, loss.table, columns, key)
-        self._update(entry, status=Status.COPIED, rows=count)
+            names = list(dict.fromkeys([*key, *kept]))
+            if all(one.only_null for one in group):
+                condition = " OR ".join(f"{self.quote(column)} IS NULL" for column in kept)
+            elif all(one.starts_null for one in group):
+                condition = " OR ".join(f"{self.quote(column)} IS NOT NULL" for column in kept)
+            else:
+                condition = ""
+        copy = _Copy(loss.table, loss.column is None, kept, key, names, condition or "1 = 1")
+        return copy if kept and not self._is_empty(copy) else None
 
-    def _select_into(
-        self,
-        copy: str,
-        table: str,
-        columns: Iterable[str],
-        key: list[str],
-    ) -> int:
+    def _select_into(self, name: str, copy: "_Copy") -> int:
         """Copy columns into a table of their own. How many rows there were."""
-        names = ", ".join(map(self.quote, columns))
-        keys = ", ".join(map(self.quote, key))
-        primary = f" (PRIMARY KEY ({keys}))" if key and self.connection.vendor == "mysql" else ""
+        names = ", ".join(map(self.quote, copy.names))
+        keys = ", ".join(map(self.quote, copy.key))
+        # Its way back is a look-up for each row, where there is no hash join.
+        is_mysql = self.connection.vendor == "mysql"
+        primary = f" (PRIMARY KEY ({keys}))" if keys and is_mysql else ""
         count = self._execute(
-            f"CREATE TABLE {self.quote(copy)}{primary} AS SELECT {names} FROM {self.quote(table)}"
+            f"CREATE TABLE {self.quote(name)}{primary} AS "
+            f"SELECT {names} FROM {self.quote(copy.table)} WHERE {copy.condition}"
         )
-        if key and self.connection.vendor == "sqlite":
-            # Its way back is a look-up for each row.
-            index = self.quote(f"{copy}_key")
-            self._execute(f"CREATE UNIQUE INDEX {index} ON {self.quote(copy)} ({keys})")
-        return self.tables.count(copy) if count < 0 else count
+        if keys and self.connection.vendor == "sqlite":
+            index = self.quote(f"{name}_key")
+            self._execute(f"CREATE UNIQUE INDEX {index} ON {self.quote(name)} ({keys})")
+        return self.tables.count(name) if count < 0 else count
+
+    def _is_empty(self, copy: "_Copy") -> bool:
+        with self.connection.cursor() as cursor:
+            table = self.quote(copy.table)
+            cursor.execute(f"SELECT 1 FROM {table} WHERE {copy.condition} LIMIT 1", [])
+            return cursor.fetchone() is None
 
     def _copy_narrowed(self, entry: Entry) -> None:
         """Remember what narrowed columns hold: what differs later, someone has changed."""
@@ -385,7 +395,14 @@ class Stash:
         key = self.tables.key(table)
         columns = {str(column) for _, column in items}
         if len(key) == len(entry.key) and columns <= self.tables.columns(table).keys():
-            self._select_into(entry.narrowed_copy, table, dict.fromkeys([*key, *columns]), key)
+            live, kept = self.quote(table), self.quote(entry.copy)
+            same = " AND ".join(
+                f"{live}.{self.quote(one)} = {kept}.{self.quote(other)}"
+                for one, other in zip(key, entry.key, strict=True)
+            )
+            known = f"EXISTS (SELECT 1 FROM {kept} WHERE {same})"
+            copy = _Copy(table, False, {}, key, list(dict.fromkeys([*key, *columns])), known)
+            self._select_into(entry.narrowed_copy, copy)
 
     def _forget_changed(self, entry: Entry) -> None:
         """Take out of the narrowed copy what has changed since: there, the new value counts."""
@@ -509,10 +526,10 @@ def _model() -> Any:
         key = models.TextField()
         rows = models.BigIntegerField()
         at = models.DateTimeField()
-        reason = models.TextField()
+        reason = models.TextField(default="")
         first = models.CharField(max_length=255)
         last = models.CharField(max_length=255)
-        returns = models.CharField(max_length=10)
+        returns = models.CharField(max_length=10, default="")
 
         class Meta:
             apps = Apps()

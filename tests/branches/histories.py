@@ -523,6 +523,7 @@ def schema(cursor):
             ),
         }
         for table in sorted(introspection.table_names(cursor))
+        if not table.startswith("django_devtools_stash")
     }
 
 def rows(cursor):
