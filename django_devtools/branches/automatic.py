@@ -1,24 +1,33 @@
-"""Snapshots that nobody has to take: after each ``migrate``, of the branch that is checked out."""
+"""What nobody has to think of: snapshots after each ``migrate``, and data that it brings back."""
 
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from django.apps import AppConfig, apps
+from django.apps.registry import Apps
 from django.conf import settings
 from django.core import mail
+from django.core.management.base import OutputWrapper
 from django.core.management.color import color_style
-from django.db import connections
+from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_devtools.conf import option, project_root
 
 from . import signals
+from .filling import Filling
 from .git import GitError, Repository
 from .hook import Memory
 from .loader import code_on_disk
+from .progress import Progress
 from .snapshot import DETACHED, Store, database_id
+from .stash import Entry, Return, Stash
 from .survey import read_rows, snapshot_of, survey
+
+_awaited: dict[str, list[Entry]] = {}
+"""What the stash waits for in each database while ``migrate`` runs."""
 
 
 def after_migrate(sender: AppConfig, using: str, verbosity: int = 1, **signal: Any) -> None:
@@ -31,6 +40,7 @@ def after_migrate(sender: AppConfig, using: str, verbosity: int = 1, **signal: A
         return
     try:
         if is_on():
+            bring_back(connections[using], signal.get("apps", apps), verbosity)
             refresh(connections[using])
     except Exception as error:  # noqa: BLE001 - see above
         if verbosity:
@@ -42,10 +52,21 @@ def after_migrate(sender: AppConfig, using: str, verbosity: int = 1, **signal: A
             )
 
 
-def before_migrate(sender: AppConfig, plan: Any = (), **signal: Any) -> None:
-    """Have the git hooks look at the databases, which they knew. Receives ``pre_migrate``."""
+def before_migrate(sender: AppConfig, using: str, plan: Any = (), **signal: Any) -> None:
+    """
+    Have the git hooks look at the databases, which they knew, and see what the stash waits for.
+
+    Receives ``pre_migrate``.
+    """
     if sender is not _last_sender() or not plan or not settings.DEBUG:
         return
+    # What is amiss with the database, `migrate` will say itself.
+    with suppress(DatabaseError):
+        if is_on():
+            stash = Stash(connections[using])
+            _awaited[using] = stash.awaited()
+            for entry in _awaited[using]:
+                stash.forget_changed(entry)
     # Where git refuses, or its directory can't be written, the hooks know nothing.
     with suppress(GitError, OSError):
         if repository := Repository.find(project_root()):
@@ -78,6 +99,25 @@ def refresh(connection: BaseDatabaseWrapper) -> None:
     snapshot, texts = snapshot_of(found, branch, found.rows, found.states())
     repository.keep(texts)
     store.update(database_id(connection), [snapshot])
+
+
+def bring_back(connection: BaseDatabaseWrapper, models: Apps, verbosity: int) -> None:
+    """Fill what ``migrate`` has made anew, and what the stash has been waiting for."""
+    awaited = _awaited.pop(connection.alias, None)
+    if not awaited:
+        return
+    stash = Stash(connection)
+    still = stash.awaited()
+    made = [entry for entry in awaited if entry not in still]
+    if not made:
+        return
+    repository = Repository.find(project_root())
+    progress = Progress(OutputWrapper(sys.stdout), color_style(), verbosity)
+    filling = Filling(stash, models, repository.branch() if repository else None, progress)
+    filling.fill(replace(entry, returns=Return.REPLACE) for entry in made)
+    stash.clean()
+    for note in filling.notes:
+        sys.stderr.write(f"{note}\n")
 
 
 def _last_sender() -> AppConfig | None:

@@ -54,6 +54,8 @@ class Pass:
     """Texts of those that the work tree may not have, or not so."""
     noop: bool
     """Whether a RunPython or RunSQL without a reverse counts as one with an empty reverse."""
+    fits: bool
+    """Whether values are made fit for columns that get narrower."""
 
     @classmethod
     def of(cls, connection: BaseDatabaseWrapper, **facts: Any) -> "Pass":
@@ -162,7 +164,8 @@ def _inspect(task: Pass, graph: Graph) -> Findings:
 
 
 def _run(task: Pass, graph: Graph, progress: Progress) -> bool:
-    executor = Executor(connections[task.alias], graph, task.sources.get, progress)
+    connection = connections[task.alias]
+    executor = Executor(connection, graph, task.sources.get, progress, task.fits)
     if task.noop:
         for key in task.keys:
             graph.graph.nodes[key] = with_empty_reverses(graph.graph.nodes[key])

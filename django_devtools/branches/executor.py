@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from django.db import migrations, router, transaction
@@ -17,6 +18,7 @@ from django.db.migrations.state import ModelState, ProjectState
 from django.db.migrations.utils import resolve_relation
 from django.db.models import Field, ForeignKey
 
+from .fitting import run_fitted
 from .journal import Entry, Journal, Journaled, tolerant
 from .loader import Graph, Source, variant
 from .snapshot import Key
@@ -61,13 +63,16 @@ class Executor(MigrationExecutor):
         graph: Graph,
         source: Callable[[Key], Source | None],
         progress: Callable[..., None] | None = None,
+        fits: bool = False,
     ) -> None:
+        """``fits`` has values made fit that a column which gets narrower would not take."""
         # MigrationExecutor.__init__ would load the graph of the code on disk.
         self.connection = connection
         self.loader = self.graph = graph
         self.recorder = MigrationRecorder(connection)
         self.progress_callback = progress
         self.source = source
+        self.fits = fits
         self.journal = Journal(connection)
 
     def ahead(self, remaining: Iterable[Key], unapply: Iterable[Key]) -> "Ahead":
@@ -104,7 +109,7 @@ class Executor(MigrationExecutor):
                 edge.first()
                 with self.connection.schema_editor(atomic=True) as editor:
                     for operation in reversed(migration.operations):
-                        state = _undo(operation, migration, state, ahead, editor)
+                        state = _undo(operation, migration, state, ahead, editor, fits=self.fits)
                 self._record(key, applied=False)
                 edge.last(state)
             self._progress("unapply_success", migration)
@@ -175,7 +180,9 @@ class Executor(MigrationExecutor):
                 if entry.backwards and ahead:
                     for position, operation in enumerate(reversed(migration.operations)):
                         journaled = self._journaled(operation, position, entry)
-                        state = _undo(operation, migration, state, ahead, editor, journaled)
+                        state = _undo(
+                            operation, migration, state, ahead, editor, journaled, self.fits
+                        )
                 else:
                     operations = [
                         self._journaled(operation, position, entry)
@@ -288,6 +295,7 @@ def _undo(
     ahead: Ahead,
     editor: BaseDatabaseSchemaEditor,
     journaled: Operation | None = None,
+    fits: bool = False,
 ) -> ProjectState:
     """Run an operation backwards. The state after that."""
     before = ahead.before(operation, state)
@@ -298,7 +306,14 @@ def _undo(
         if atomic and not editor.atomic_migration
         else nullcontext()
     ):
-        (journaled or operation).database_backwards(migration.app_label, editor, state, before)
+        app = migration.app_label
+        undo = (journaled or operation).database_backwards
+        if fits and isinstance(operation, migrations.AlterField):
+            run_fitted(
+                partial(undo, app, editor, state, before), operation, app, editor, state, before
+            )
+        else:
+            undo(app, editor, state, before)
     return before
 
 

@@ -222,8 +222,7 @@ class Stash:
             if entry.status is Status.OPEN:
                 self._close(entry)
             if returns:
-                if entry.is_narrowed:
-                    self._forget_changed(entry)
+                self.forget_changed(entry)
                 self._update(
                     entry, status=Status.OPEN, first=steps[0], last=steps[-1], returns=returns
                 )
@@ -234,6 +233,38 @@ class Stash:
     def expected(self, fate: Fate, rows: Collection[Key]) -> list[Entry]:
         """What would come back with a switch."""
         return [entry for entry in self.entries() if _returns(entry, fate, rows)]
+
+    def awaited(self) -> list[Entry]:
+        """The entries whose tables or columns are not there, or not as they were."""
+        awaited = []
+        for entry in self.entries():
+            there = self.tables.columns(entry.table) if entry.table in self.tables.names else {}
+            is_as_it_was = all(there.get(c) == kept.info for c, kept in entry.columns.items())
+            if entry.status is not Status.LEFT and not is_as_it_was:
+                awaited.append(entry)
+        return awaited
+
+    def forget_changed(self, entry: Entry) -> None:
+        """Leave aside the narrowed values that were changed since: there, the new one counts."""
+        items = [column.becomes for column in entry.columns.values() if column.becomes]
+        if not items:
+            return
+        table = items[0][0]
+        if entry.narrowed_copy not in self.tables.names or table not in self.tables.names:
+            return
+        there, key = self.tables.columns(table), self.tables.key(table)
+        columns = [str(column) for _, column in items]
+        if not set(columns) <= there.keys():
+            return
+        copy, live = self.quote(entry.narrowed_copy), self.quote(table)
+        same = " AND ".join(
+            [f"{live}.{self.quote(k)} = {copy}.{self.quote(k)}" for k in key]
+            + [
+                equal(self.connection, f"{live}.{self.quote(c)}", f"{copy}.{self.quote(c)}")
+                for c in columns
+            ]
+        )
+        self._execute(f"DELETE FROM {copy} WHERE NOT EXISTS (SELECT 1 FROM {live} WHERE {same})")
 
     def begin(self) -> None:
         """Write down that dropping begins. To be called in the first step's transaction."""
@@ -403,26 +434,6 @@ class Stash:
             known = f"EXISTS (SELECT 1 FROM {kept} WHERE {same})"
             copy = _Copy(table, False, {}, key, list(dict.fromkeys([*key, *columns])), known)
             self._select_into(entry.narrowed_copy, copy)
-
-    def _forget_changed(self, entry: Entry) -> None:
-        """Take out of the narrowed copy what has changed since: there, the new value counts."""
-        items = [column.becomes for column in entry.columns.values() if column.becomes]
-        table = items[0][0]
-        if entry.narrowed_copy not in self.tables.names or table not in self.tables.names:
-            return
-        there, key = self.tables.columns(table), self.tables.key(table)
-        columns = [str(column) for _, column in items]
-        if not set(columns) <= there.keys():
-            return
-        copy, live = self.quote(entry.narrowed_copy), self.quote(table)
-        same = " AND ".join(
-            [f"{live}.{self.quote(k)} = {copy}.{self.quote(k)}" for k in key]
-            + [
-                equal(self.connection, f"{live}.{self.quote(c)}", f"{copy}.{self.quote(c)}")
-                for c in columns
-            ]
-        )
-        self._execute(f"DELETE FROM {copy} WHERE NOT EXISTS (SELECT 1 FROM {live} WHERE {same})")
 
     def _execute(self, sql: str) -> int:
         with self.connection.cursor() as cursor:

@@ -293,7 +293,7 @@ class Switch:
         if self.options.irreversible is Irreversible.NOOP:
             for key, migration in graph.graph.nodes.items():
                 graph.graph.nodes[key] = with_empty_reverses(migration)
-        return Executor(self.connection, graph, source, progress)
+        return Executor(self.connection, graph, source, progress, self.options.stash)
 
     def _is_settled(self, entry: Entry) -> bool:
         """Whether someone has finished by hand what was interrupted, or says so."""
@@ -329,7 +329,8 @@ class Switch:
         rows = dict.fromkeys([*self.survey.rows, entry.key])
         graph = Graph(held, list(rows), self.place.disk.unmigrated_apps)
         before = graph.ordered(graph.applied_nodes() - graph.descendants([entry.key]), rows)
-        executor = Executor(self.connection, graph, lambda key: source, progress)
+        stash = self.options.stash
+        executor = Executor(self.connection, graph, lambda key: source, progress, stash)
         ahead = executor.ahead(before, [entry.key] if entry.backwards else [])
         # As then: receivers may put operations of their own into the migration.
         steps = [(graph.graph.nodes[entry.key], entry.backwards)]
@@ -404,6 +405,7 @@ class Switch:
             rows=list(self.survey.rows),
             sources=sources,
             noop=self.options.irreversible is Irreversible.NOOP,
+            fits=self.options.stash,
         )
 
     def _unusable(self, foreign: list[Key], why: str) -> str:

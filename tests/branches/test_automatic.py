@@ -153,3 +153,37 @@ def test_without_git(make_project: object) -> None:
 def make_shop_without_git(project: Project) -> None:
     project.app("shop", "class Product(models.Model):\n    pass\n")
     project.settings("DJANGO_DEVTOOLS = {}")
+
+
+def test_migrate_brings_back_what_the_stash_waits_for(shop: Project) -> None:
+    shop.checkout("-b", "feature")
+    add_colour(shop)
+    shop.commit("Colour")
+    shop.manage("migrate")
+    shop.python("from shop.models import *; Product.objects.create(name='a', colour='blue')")
+    shop.checkout("main")
+    shop.switch()
+    shop.python("from shop.models import *; Product.objects.create(name='b')")
+
+    shop.git("merge", "--quiet", "feature")
+    output = shop.manage("migrate").stdout
+
+    assert "  Restoring column shop_product.colour... OK" in output
+    code = "from shop.models import *; print(*Product.objects.values_list('colour', flat=True))"
+    assert shop.python(code) == "blue red"
+    assert "stash" not in shop.manage("migrations_status").stdout
+
+
+def test_migrate_fake_brings_nothing_back(shop: Project) -> None:
+    shop.checkout("-b", "feature")
+    add_colour(shop)
+    shop.commit("Colour")
+    shop.manage("migrate")
+    shop.python("from shop.models import *; Product.objects.create(name='a', colour='blue')")
+    shop.checkout("main")
+    shop.switch()
+    shop.checkout("feature")
+
+    assert "Restoring" not in shop.manage("migrate", "--fake").stdout
+
+    assert "shop_product.colour" in shop.manage("migrations_stash", "list").stdout

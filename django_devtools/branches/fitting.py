@@ -1,0 +1,140 @@
+"""
+Makes values fit when a column gets narrower on the way back.
+
+A switch keeps what the column held in the stash first. So where the database would refuse the
+change for some values, those are cut, or give way to the default of the narrower column.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import DataError, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.migrations import AlterField
+from django.db.migrations.state import ProjectState
+from django.db.models import Field
+
+from .effect import narrows
+
+# What stands for nothing where NULL can't.
+_EMPTY = {
+    "BinaryField": b"",
+    "BooleanField": False,
+    "DateField": date(1970, 1, 1),
+    "DateTimeField": datetime(1970, 1, 1, tzinfo=UTC),
+    "DurationField": timedelta(0),
+    "GenericIPAddressField": "0.0.0.0",  # noqa: S104 - nothing binds to it
+    "JSONField": {},
+    "TimeField": time(0),
+    "UUIDField": UUID(int=0),
+}
+_NUMBERS = ("Integer", "Decimal", "Float")
+
+# A cast that fails is an exception, and only a function can catch one.
+_FITS = """
+CREATE OR REPLACE FUNCTION pg_temp.django_devtools_fits(value text, kind text)
+RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('SELECT %L::%s', value, kind);
+    RETURN true;
+EXCEPTION WHEN data_exception THEN
+    RETURN false;
+END $$
+"""
+
+
+def run_fitted(
+    run: Callable[[], None],
+    operation: AlterField,
+    app: str,
+    editor: BaseDatabaseSchemaEditor,
+    state: ProjectState,
+    before: ProjectState,
+) -> None:
+    """Call ``run``, which undoes ``operation``, and see to it that all values fit."""
+    connection = editor.connection
+    model = state.apps.get_model(app, operation.model_name)
+    old: Any = model._meta.get_field(operation.name)
+    new: Any = before.apps.get_model(app, operation.model_name)._meta.get_field(operation.name)
+    is_plain = not old.is_relation and old.concrete and new.concrete
+    if (
+        not is_plain
+        or not narrows(old, new)
+        or not operation.allow_migrate_model(connection.alias, model)
+    ):
+        run()
+        return
+    table = editor.quote_name(model._meta.db_table).replace("%", "%%")
+    column = editor.quote_name(old.column).replace("%", "%%")
+    if old.null and not new.null:
+        sql = f"UPDATE {table} SET {column} = %s WHERE {column} IS NULL"
+        _execute(connection, sql, _empty(editor, new))
+    if connection.vendor == "mysql":
+        with _lenient(connection):
+            run()
+        return
+    deferred = list(editor.deferred_sql)
+    try:
+        with transaction.atomic(connection.alias):
+            run()
+    except DataError:
+        if connection.vendor != "postgresql":
+            raise
+        editor.deferred_sql[:] = deferred
+        _make_fit(editor, table, column, new)
+        run()
+
+
+def _make_fit(
+    editor: BaseDatabaseSchemaEditor, table: str, column: str, new: "Field[Any, Any]"
+) -> None:
+    connection = editor.connection
+    kind = str(new.db_parameters(connection)["type"])
+    if kind.startswith("varchar"):
+        sql = f"UPDATE {table} SET {column} = LEFT({column}::text, {int(new.max_length or 0)})"
+        _execute(connection, f"{sql} WHERE LENGTH({column}::text) > {int(new.max_length or 0)}")
+        return
+    placeholder = None if new.null else _empty(editor, new)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT pg_typeof({column})::text FROM {table} LIMIT 1", [])
+        (now,) = cursor.fetchone()
+        cursor.execute(_FITS)
+    _execute(
+        connection,
+        f"UPDATE {table} SET {column} = (%s::{kind})::text::{now} WHERE {column} IS NOT NULL "
+        f"AND NOT pg_temp.django_devtools_fits({column}::text, %s)",
+        placeholder,
+        kind,
+    )
+
+
+def _empty(editor: BaseDatabaseSchemaEditor, field: "Field[Any, Any]") -> Any:
+    """The default of a column, or what is next to nothing in it."""
+    default: Any = editor.effective_default(field)
+    if default is not None:
+        return default
+    kind = field.get_internal_type()
+    value = _EMPTY.get(kind, 0 if any(number in kind for number in _NUMBERS) else "")
+    return field.get_db_prep_save(value, editor.connection)
+
+
+@contextmanager
+def _lenient(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    """Let MySQL cut what does not fit, as it does unless it is told to be strict."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT @@SESSION.sql_mode")
+        (mode,) = cursor.fetchone()
+        cursor.execute("SET SESSION sql_mode = ''")
+    try:
+        yield
+    finally:
+        _execute(connection, "SET SESSION sql_mode = %s", mode)
+
+
+def _execute(connection: BaseDatabaseWrapper, sql: str, *params: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)

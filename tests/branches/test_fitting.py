@@ -1,0 +1,113 @@
+"""Columns that get narrower on the way back, with values that don't fit."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.branches.shop import ID
+from tests.project import Project
+
+MODEL = """
+class Thing(models.Model):
+    value = {}
+"""
+ROWS = """
+import json
+from typing import Any
+from shop.models import Thing
+for row in Thing.objects.order_by("pk"):
+    print(row.pk, json.dumps(row.value, default=str))
+"""
+CASES: dict[str, tuple[str, str, Any, Any]] = {
+    "shorter text": (
+        "models.CharField(max_length=5)",
+        "models.CharField(max_length=50)",
+        ["short", "Größe und mehr", ""],
+        {
+            "postgresql": ["short", "Größe", ""],
+            "mysql": ["short", "Größe", ""],
+            "sqlite": ["short", "Größe und mehr", ""],
+        },
+    ),
+    "text": (
+        "models.CharField(max_length=5)",
+        "models.TextField()",
+        ["short", "much longer"],
+        {
+            "postgresql": ["short", "much "],
+            "mysql": ["short", "much "],
+            "sqlite": ["short", "much longer"],
+        },
+    ),
+    "null": ("models.IntegerField()", "models.IntegerField(null=True)", [1, None], [1, 0]),
+    "null with a default": (
+        "models.CharField(max_length=9, default='none')",
+        "models.CharField(max_length=9, null=True)",
+        ["a", None],
+        ["a", "none"],
+    ),
+    "null of a date": (
+        "models.DateField()",
+        "models.DateField(null=True)",
+        ["2026-02-28", None],
+        ["2026-02-28", "1970-01-01"],
+    ),
+    "larger numbers": (
+        "models.SmallIntegerField()",
+        "models.BigIntegerField()",
+        [7, 2**40],
+        {"postgresql": [7, 0], "mysql": [7, 32767], "sqlite": [7, 2**40]},
+    ),
+    "no number": (
+        "models.IntegerField(null=True)",
+        "models.CharField(max_length=9, null=True)",
+        ["12", "twelve", None],
+        {"postgresql": [12, None, None], "mysql": [12, 0, None], "sqlite": [12, "twelve", None]},
+    ),
+}
+
+
+def make(project: Project, old: str, new: str, values: Any) -> None:
+    project.app("shop", MODEL.format(old))
+    project.migration(
+        "shop", "0001_initial", f'migrations.CreateModel("Thing", [{ID} ("value", {old})]),'
+    )
+    project.commit()
+    project.checkout("-b", "feature")
+    project.models("shop", MODEL.format(new))
+    project.migration(
+        "shop",
+        "0002_wider",
+        f'migrations.AlterField("thing", "value", {new}),',
+        [("shop", "0001_initial")],
+    )
+    project.commit()
+    project.manage("migrate")
+    project.python(
+        f"""
+        from shop.models import Thing
+        for value in {values!r}:
+            Thing.objects.create(value=value)
+        """
+    )
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_there_and_back(project: Project, case: str) -> None:
+    old, new, values, expected = CASES[case]
+    make(project, old, new, values)
+    before = project.python(ROWS)
+
+    project.checkout("main")
+    project.switch()
+
+    if isinstance(expected, dict):
+        engine = project.databases["default"]["ENGINE"]
+        expected = expected[engine.removesuffix("3").rpartition(".")[2]]
+    assert project.python(ROWS) == "\n".join(
+        f"{number} {json.dumps(value)}" for number, value in enumerate(expected, 1)
+    )
+    project.checkout("feature")
+    project.switch()
+    assert project.python(ROWS) == before
