@@ -9,6 +9,7 @@ from django.apps import AppConfig, apps
 from django.apps.registry import Apps
 from django.conf import settings
 from django.core import mail
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import OutputWrapper
 from django.core.management.color import color_style
 from django.db import DatabaseError, connections
@@ -60,8 +61,8 @@ def before_migrate(sender: AppConfig, using: str, plan: Any = (), **signal: Any)
     """
     if sender is not _last_sender() or not plan or not settings.DEBUG:
         return
-    # What is amiss with the database, `migrate` will say itself.
-    with suppress(DatabaseError):
+    # What is amiss with the database, `migrate` says itself, and with settings, the checks.
+    with suppress(DatabaseError, ImproperlyConfigured):
         if is_on():
             stash = Stash(connections[using])
             _awaited[using] = stash.awaited()

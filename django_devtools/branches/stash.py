@@ -244,6 +244,11 @@ class Stash:
                 awaited.append(entry)
         return awaited
 
+    def overdue(self) -> list[Entry]:
+        """The entries that nothing hinders from coming back: it was not ours to bring them."""
+        awaited = self.awaited()
+        return [e for e in self.entries() if e.status is not Status.LEFT and e not in awaited]
+
     def forget_changed(self, entry: Entry) -> None:
         """Leave aside the narrowed values that were changed since: there, the new one counts."""
         items = [column.becomes for column in entry.columns.values() if column.becomes]

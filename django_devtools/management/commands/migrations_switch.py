@@ -150,6 +150,11 @@ class Command(BranchesCommand):
             self._write(f"Nothing to do: {where}")
             if automatic.is_on():
                 switch.settle()
+            for entry in switch.stash.overdue():
+                self._notice(
+                    f"The stash has what could come back: {entry}. "
+                    f"To bring it: manage.py migrations_stash restore {entry.id}"
+                )
             self._report(switch, switch.plan)
 
     def _report(self, switch: Switch, plan: Plan | None) -> None:
