@@ -42,6 +42,8 @@ class Filling:
     """Whether someone asked for it, so that columns need not be quite the same."""
     notes: list[str] = field(default_factory=list)
     """What could not come back, and why."""
+    returned: list[Entry] = field(default_factory=list)
+    """What came back, at least in part."""
 
     def fill(self, entries: Iterable[Entry]) -> None:
         """
@@ -56,6 +58,7 @@ class Filling:
         try:
             with self._transaction():
                 self._fill(fitting)
+            self.returned += fitting
         except DatabaseError as error:
             what = ", ".join(map(str, fitting))
             self.notes.append(f"{what}: kept in the stash, as the database says: {_text(error)}")

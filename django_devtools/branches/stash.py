@@ -94,6 +94,11 @@ class Entry:
         return f"column{'s' * (len(self.columns) > 1)} {names}"
 
     @property
+    def summary(self) -> str:
+        """What it is, and how many rows."""
+        return f"{self} ({self.rows} row{'s' * (self.rows != 1)})"
+
+    @property
     def copy(self) -> str:
         """The table that its rows are in."""
         return f"{REGISTRY}_{self.id}"
@@ -173,9 +178,9 @@ class Stash:
         branch: str | None,
         steps: list[str],
         progress: Progress,
-    ) -> None:
+    ) -> list[Entry]:
         """
-        Copy what is about to be lost, unless an interrupted switch has done so.
+        Copy what is about to be lost, unless an interrupted switch has done so. What was copied.
 
         ``rows`` are those of django_migrations; ``steps`` are what the switch runs.
         """
@@ -183,7 +188,7 @@ class Stash:
         groups = _grouped(loss for loss in losses if not _holds(held, loss))
         copies = [copy for copy in map(self._to_copy, groups) if copy]
         if not copies:
-            return
+            return []
         if not self.exists():
             with self.connection.schema_editor() as editor:
                 editor.create_model(self._model)
@@ -207,6 +212,7 @@ class Stash:
                 progress.line(f"  Keeping {entry}...")
                 count = self._select_into(entry.copy, copy)
                 self._update(entry, status=Status.COPIED, rows=count)
+        return self._complete(Status.COPIED)
 
     def open(self, fate: Fate, rows: Collection[Key], steps: list[str]) -> None:
         """

@@ -24,6 +24,7 @@ from .loader import Code, Graph, Source, load
 from .plan import Irreversible, Plan, make_plan, shared_tables
 from .progress import Progress
 from .snapshot import DETACHED, Key, NotOurs, Store, database_id
+from .stash import Entry as Kept
 from .stash import Stash, step
 from .survey import Survey, read_rows, snapshot_of, survey, survey_managestate
 
@@ -64,6 +65,8 @@ class Switch:
         self.options = options
         self.notes: list[str] = []
         """What could not come back from the stash, and why."""
+        self.kept: list[Kept] = []
+        self.returned: list[Kept] = []
         self.look()
 
     def look(self) -> None:
@@ -248,7 +251,8 @@ class Switch:
             return
         self.stash.clean()
         if self.options.stash:
-            self.stash.keep(self.losses(), self.survey.rows, self._branch(plan), steps, progress)
+            branch = self._branch(plan)
+            self.kept = self.stash.keep(self.losses(), self.survey.rows, branch, steps, progress)
         self.stash.open(self.fate, self.survey.rows, steps)
 
     def _fill(self, state: ProjectState, progress: Progress) -> None:
@@ -257,6 +261,7 @@ class Switch:
             filling = Filling(self.stash, state.apps, self.survey.target.past.branch, progress)
             filling.fill(entries)
             self.notes += filling.notes
+            self.returned += filling.returned
 
     def _branch(self, plan: Plan) -> str | None:
         """The branch that the database is on, as far as that is known."""

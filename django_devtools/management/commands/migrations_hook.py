@@ -106,6 +106,12 @@ class Command(BranchesCommand):
                 f"Database '{switch.connection.alias}' is in step with "
                 f"{switch.survey.target.title}: {summary}, in {time.monotonic() - began:.1f} s"
             )
+            for words, entries in (
+                ("Kept in the stash", switch.kept),
+                ("Back from the stash", switch.returned),
+            ):
+                if entries:
+                    self._write(f"{words}: {', '.join(entry.summary for entry in entries)}")
             for note in switch.notes:
                 self.stderr.write(self.style.NOTICE(note))
         _refuse_changed(switches)

@@ -77,9 +77,9 @@ class Command(BranchesCommand):
     def _show_stash(self, connection: BaseDatabaseWrapper) -> None:
         entries = Stash(connection).entries()
         if entries:
-            what = ", ".join(f"{entry} ({entry.rows})" for entry in entries)
+            what = ", ".join(entry.summary for entry in entries)
             self.stdout.write(
-                f"In the stash of database '{connection.alias}', with so many rows: {what}. "
+                f"In the stash of database '{connection.alias}': {what}. "
                 "To look at them: manage.py migrations_stash list"
             )
 

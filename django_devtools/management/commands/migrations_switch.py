@@ -247,7 +247,7 @@ class Command(BranchesCommand):
         if entries:
             self.stdout.write(self.style.MIGRATE_HEADING("Would come back from the stash:"))
         for entry in entries:
-            self.stdout.write(f"    {entry} ({entry.rows} row{'s' * (entry.rows != 1)})")
+            self.stdout.write(f"    {entry.summary}")
 
     def _agrees_to_shared(self, switches: list[Switch]) -> bool:
         left = {key: a for s in switches if s.plan is not None for key, a in s.plan.left.items()}
