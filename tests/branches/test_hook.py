@@ -282,20 +282,35 @@ def test_spaces_and_unicode(make_project: Callable[..., Project]) -> None:
     assert said(git(project, "checkout", "feature")) == [APPLIED]
 
 
-def test_rows_would_be_lost(shop: Project) -> None:
+def test_rows_are_kept_and_come_back(shop: Project) -> None:
     git(shop, "checkout", "feature")
     shop.python("from shop.models import Product; Product.objects.create(name='a', colour='b')")
-    message = (
-        "The databases were left alone. The switch to branch {} drops column "
-        "shop_product.colour (1 row).\nTo go on: manage.py migrations_switch\n"
-    )
-    assert git(shop, "checkout", "main").endswith(message.format("main"))
-    assert "colour" in columns(shop)
-    assert shop.manage("migrations_status").stdout.endswith(message.format("main"))
-    assert git(shop, "checkout", "-b", "other").endswith(message.format("other"))
+    output = git(shop, "checkout", "main")
+    assert said(output) == [UNAPPLIED]
+    assert "column shop_product.colour (1 row)" in output
+    assert columns(shop) == {"id", "name"}
+    status = shop.manage("migrations_status").stdout
+    assert "In the stash of database 'default'" in status
+    assert "column shop_product.colour (1 row)" in status
 
+    output = git(shop, "checkout", "feature")
+    assert said(output) == [APPLIED]
+    assert "column shop_product.colour (1 row)" in output
+    product = shop.python("from shop.models import Product; print(Product.objects.get().colour)")
+    assert product == "b"
+    assert "stash" not in shop.manage("migrations_status").stdout
+    shop.assert_in_step()
+
+
+def test_what_can_not_come_back_is_said(shop: Project) -> None:
     git(shop, "checkout", "feature")
-    assert "left alone" not in shop.manage("migrations_status").stdout
+    shop.python("from shop.models import Product; Product.objects.create(name='a', colour='b')")
+    git(shop, "checkout", "main")
+    shop.python("from shop.models import Product; Product.objects.all().delete()")
+    assert (
+        "1 of 1 row of column shop_product.colour stays in the stash: the rows they belong to are "
+        "gone. To look at them: manage.py migrations_stash show 1\n"
+    ) in git(shop, "checkout", "feature")
     shop.assert_in_step()
 
 

@@ -165,13 +165,12 @@ def test_a_python_that_is_gone(hooked: Project) -> None:
 
 
 def test_a_failure(hooked: Project) -> None:
-    hooked.python("from shop.models import Product; Product.objects.create(name='a', colour='b')")
-    hooked.checkout("main")
+    broken = hooked.path / "shop/migrations/0004_broken.py"
+    broken.write_text("nonsense")
     hooked.manage("migrations_hook", "run", status=1)
-    assert (
-        "?: (django_devtools.W004) The databases were left alone. The switch to branch main drops "
-        "column shop_product.colour (1 row).\n\tHINT: To go on: manage.py migrations_switch\n"
-    ) in check(hooked)
+    broken.unlink()
+    assert "?: (django_devtools.W004) The databases were left alone. " in check(hooked)
+    assert "\tHINT: To go on: manage.py migrations_switch\n" in check(hooked)
     hooked.manage("migrations_switch", "--no-input")
     assert check(hooked) == WELL
 

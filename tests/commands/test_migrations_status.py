@@ -70,3 +70,16 @@ def test_several_databases_have_a_column_of_their_own(make_project, make_databas
     project.manage("migrate", "--database=other", "contenttypes")
     output = project.manage("migrations_status").stdout
     assert output.startswith("database  app   migration         state    branch  source\n")
+
+
+def test_what_is_in_the_stash(sqlite_project: Project) -> None:
+    project = sqlite_project
+    make_shop_with_feature(project)
+    project.python("from shop.models import Product; Product.objects.create(colour='red')")
+    project.switch("main")
+    project.checkout("main")
+    assert project.manage("migrations_status", "--check").stdout == (
+        "Databases and code are in step.\n"
+        "In the stash of database 'default': column shop_product.colour (1 row). "
+        "To look at them: manage.py migrations_stash list\n"
+    )

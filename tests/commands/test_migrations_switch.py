@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.branches.shop import columns, make_shop, make_shop_with_feature
+from tests.branches.shop import columns, make_shop, make_shop_with_feature, tables
 from tests.branches.test_changed import make_changed_root
 from tests.project import Project
 
@@ -57,8 +57,11 @@ def test_the_plan(project: Project) -> None:
         "Apply shop.0003_data (file)\n"
         "    Raw Python operation (its effect can't be foreseen)\n"
         "    Raw SQL operation -> SELECT 1 (its effect can't be foreseen)\n"
-        "Would be dropped:\n"
+        "Would be kept in the stash:\n"
         "    column shop_product.colour (1 row)\n"
+    )
+    assert project.manage("migrations_switch", "--plan", "--no-stash").stdout == output.replace(
+        "Would be kept in the stash:", "Would be dropped:"
     )
     assert project.manage("migrate", "--plan").stdout == before
     assert columns(project) == {"id", "name", "colour"}
@@ -95,6 +98,24 @@ def test_the_words_and_the_verbosity(sqlite_project: Project) -> None:
     assert "OK (" in project.switch("feature", "--verbosity=2")
     assert project.switch("main", "--verbosity=0") == ""
     assert project.switch("main", "--verbosity=0") == ""
+    assert project.switch("feature", "--verbosity=0") == ""
+    project.python(ADD)
+    assert project.switch("main") == (
+        "Operations to perform:\n"
+        "  Switch database 'default' to the snapshot of branch main: unapply 1 of shop\n"
+        "Running migrations:\n"
+        "  Rendering model states... DONE\n"
+        "  Keeping column shop_product.colour... OK\n"
+        "  Unapplying shop.0003_colour... OK\n"
+    )
+    assert project.switch("feature") == (
+        "Operations to perform:\n"
+        "  Switch database 'default' to the snapshot of branch feature: apply 1 of shop\n"
+        "Running migrations:\n"
+        "  Rendering model states... DONE\n"
+        "  Applying shop.0003_colour... OK\n"
+        "  Restoring column shop_product.colour... OK\n"
+    )
 
 
 def test_it_refuses_where_debug_is_off(sqlite_project: Project) -> None:
@@ -120,21 +141,31 @@ def test_a_person_confirms_that_rows_are_destroyed(sqlite_project: Project) -> N
     project.python(ADD)
     project.checkout("main")
 
-    status, output = at_terminal(project, "no")
+    status, output = at_terminal(project, "no", "--no-stash")
     assert status == 1
     assert "column shop_product.colour (1 row)" in output
     assert "Switch cancelled. Nothing was changed." in output
     assert columns(project) == {"id", "name", "colour"}
 
-    status, output = at_terminal(project, "yes")
+    status, output = at_terminal(project, "yes", "--no-stash")
     assert status == 0
     assert columns(project) == {"id", "name"}
+    assert tables(project) == {"django_content_type", "django_migrations", "shop_product"}
+
+
+def test_nobody_is_asked_about_rows_that_are_kept(sqlite_project: Project) -> None:
+    make_shop_with_feature(sqlite_project)
+    sqlite_project.python(ADD)
+    sqlite_project.checkout("main")
+    status, output = at_terminal(sqlite_project, "")
+    assert status == 0
+    assert "Type 'yes'" not in output
 
 
 def test_nobody_is_asked_about_empty_tables(sqlite_project: Project) -> None:
     make_shop_with_feature(sqlite_project)
     sqlite_project.checkout("main")
-    status, output = at_terminal(sqlite_project, "")
+    status, output = at_terminal(sqlite_project, "", "--no-stash")
     assert status == 0
     assert "Type 'yes'" not in output
 
