@@ -225,9 +225,9 @@ def _made(back: Course, forth: Course) -> dict[Item, bool]:
         for name, column in target.columns.items() if target else ():
             if column.start is None:
                 made[end, name] = column.is_sure
-        for name in starts[start].gone if start in starts else ():
+        for name, dropped_column in starts[start].gone.items() if start in starts else ():
             if target is None or name not in target.gone:
-                made[end, ends.get(name, name)] = True
+                made[end, ends.get(name, name)] = dropped_column.is_sure
     return made
 
 
