@@ -11,7 +11,7 @@ from django.db.migrations.operations.base import Operation
 from django.db.migrations.operations.fields import FieldOperation
 from django.db.migrations.operations.models import ModelOperation
 from django.db.migrations.state import ModelState, ProjectState
-from django.db.models import NOT_PROVIDED, Field
+from django.db.models import NOT_PROVIDED, Field, IntegerField
 
 from .effect import (
     RAW,
@@ -27,6 +27,9 @@ from .snapshot import Key
 
 _RENAMES = (operations.AlterModelTable, operations.RenameField, operations.RenameModel)
 """What the database has to follow, whoever sees to it."""
+
+_ORDER = IntegerField(default=0)
+"""What order_with_respect_to adds to a table, and to no state."""
 
 Item = tuple[str, str | None]
 """A table, or a column of one, by the names they have in the database."""
@@ -46,8 +49,12 @@ class Loss:
     """Whether an operation says so; not so for SQL beside operations on the state alone."""
     starts_null: bool = False
     """Whether a column holds nothing but NULL when it is made anew."""
+    starts_empty: bool = False
+    """Whether a table has no rows when it is made anew."""
     only_null: bool = False
     """Whether only NULL is lost when a column gets narrower."""
+    needs_parent: bool = False
+    """Whether a foreign key can't be NULL any more, for which nothing else can stand."""
 
     def __str__(self) -> str:
         if self.column is None:
@@ -71,6 +78,8 @@ class Column:
     narrows_back: bool = False
     only_null: bool = True
     """Whether NULL is all that may not fit."""
+    needs_parent: bool = False
+    """Whether it is a foreign key that could not be NULL before."""
     altered: bool = False
 
 
@@ -82,6 +91,7 @@ class Table:
     start: str | None
     maker: Key
     is_sure: bool = True
+    starts_empty: bool = False
     columns: dict[str, Column] = field(default_factory=dict)
     gone: dict[str, Column] = field(default_factory=dict)
     """The columns that were dropped, by their names before; their maker is who dropped them."""
@@ -100,7 +110,7 @@ class Course:
         """What going back would drop. By the names of now."""
         for name, table in self.tables.items():
             if table.start is None:
-                yield Loss(table.maker, table.model, name, is_sure=table.is_sure)
+                yield _lost_table(table, name, table)
                 continue
             for column_name, column in table.columns.items():
                 if column.start is None:
@@ -131,7 +141,9 @@ def course(
 
     ``base`` is the state before them, and is changed.
     """
+    migrations = list(migrations)
     follower = _Follower(base, max_name_length)
+    follower.fills = any(raw_operations(migration) for migration in migrations)
     for migration in migrations:
         follower.has_sql = any(isinstance(o, operations.RunSQL) for o in raw_operations(migration))
         for operation in migration.operations:
@@ -149,9 +161,9 @@ def fate(back: Course, forth: Course) -> Fate:
     lost: list[Loss] = []
     for now, table in _now(back, forth).items():
         if table.start is None:
-            lost.append(Loss(table.maker, table.model, now, is_sure=table.is_sure))
+            lost.append(_lost_table(table, now, table))
         elif dropped := forth.gone.get(table.start):
-            lost.append(Loss(dropped.maker, table.model, now, is_sure=dropped.is_sure))
+            lost.append(_lost_table(table, now, dropped))
         else:
             then = targets.get(table.start, (table.start, Table(table.model, None, table.maker)))
             lost += _lost_columns(now, table, *then)
@@ -193,7 +205,18 @@ def _lost_columns(now: str, table: Table, end: str, target: Table) -> Iterator[L
                     name,
                     becomes=(end, end_name),
                     only_null=only_null,
+                    needs_parent=column.needs_parent,
                 )
+
+
+def _lost_table(table: Table, name: str, dropped: Table) -> Loss:
+    return Loss(
+        dropped.maker,
+        table.model,
+        name,
+        is_sure=dropped.is_sure,
+        starts_empty=dropped.starts_empty,
+    )
 
 
 def _loss(table: Table, table_name: str, name: str, column: Column) -> Loss:
@@ -267,6 +290,8 @@ class _Follower:
         self.course = Course()
         self.has_sql = False
         """Whether SQL of the same migration may do what its operations tell the state alone."""
+        self.fills = False
+        """Whether what is made anew may be filled by RunPython or RunSQL."""
 
     def follow(self, operation: Operation, key: Key) -> None:
         if isinstance(operation, operations.SeparateDatabaseAndState):
@@ -322,13 +347,18 @@ class _Follower:
             elif not has_through(found):
                 own = m2m_table(found, name, table, self.max_name_length)
                 fields[name.lower()] = (own, None), found
+        if model.options.get("order_with_respect_to"):
+            fields["_order"] = (table, "_order"), _ORDER
         return _Shape(table, fields)
 
     def _create(self, shape: _Shape, model: Key, key: Key, is_sure: bool) -> None:
-        self.course.tables[shape.table] = Table(model, None, key, is_sure)
+        self._make(shape.table, model, key, is_sure)
         for (table, column), _ in shape.fields.values():
             if column is None:
-                self.course.tables[table] = Table(model, None, key, is_sure)
+                self._make(table, model, key, is_sure)
+
+    def _make(self, table: str, model: Key, key: Key, is_sure: bool) -> None:
+        self.course.tables[table] = Table(model, None, key, is_sure, not self.fills)
 
     def _delete(self, shape: _Shape, model: Key, key: Key, is_sure: bool) -> None:
         for (table, column), _ in [*shape.fields.values(), ((shape.table, None), None)]:
@@ -363,9 +393,10 @@ class _Follower:
         for name, (item, new) in after.fields.items():
             if name not in was or (was[name][0][1] is None) != (item[1] is None):
                 if item[1] is None:
-                    self.course.tables[item[0]] = Table(model, None, key, is_sure)
+                    self._make(item[0], model, key, is_sure)
                 else:
-                    table.columns[item[1]] = Column(None, key, is_sure, _starts_null(new))
+                    starts_null = _starts_null(new) and not self.fills
+                    table.columns[item[1]] = Column(None, key, is_sure, starts_null)
 
     def _alter(
         self, table: Table, column: str, becomes: str, old: Any, new: Any, key: Key
@@ -377,6 +408,7 @@ class _Follower:
             if forth or back:
                 found.maker = key
             found.only_null &= not (narrows(old, new, null=True) or narrows(new, old, null=True))
+            found.needs_parent |= new.is_relation and new.null and not old.null
             found.narrows_forth |= forth
             found.narrows_back |= back
             found.altered |= forth or back
@@ -390,13 +422,14 @@ class _Follower:
             return
         found = table.columns.pop(column, None) or Column(column, key)
         if found.start is not None and table.start is not None:
-            table.gone[found.start] = Column(found.start, key, is_sure, _starts_null(old))
+            starts_null = _starts_null(old) and not self.fills
+            table.gone[found.start] = Column(found.start, key, is_sure, starts_null)
 
     def _drop_table(self, name: str, model: Key, key: Key, is_sure: bool) -> None:
         table = self._table(name, model, key)
         del self.course.tables[name]
         if table.start is not None:
-            table.maker, table.is_sure = key, is_sure
+            table.maker, table.is_sure, table.starts_empty = key, is_sure, not self.fills
             self.course.gone[table.start] = table
 
     def _table(self, name: str, model: Key, key: Key) -> Table:

@@ -38,6 +38,19 @@ def broken(losses: Collection[Loss]) -> str:
     )
 
 
+def without_parents(rows: Mapping[Loss, int]) -> str:
+    what = ", ".join(
+        f"{loss.table}.{loss.column} is NULL in {count} row{'s' * (count != 1)}, which only "
+        f"{'.'.join(loss.migration)} allows"
+        for loss, count in rows.items()
+        if count
+    )
+    return (
+        f"{what}. It refers to another table, and nothing else can stand there. Let these rows "
+        "refer to something, or delete them."
+    )
+
+
 def shared(losses: Collection[Loss]) -> str:
     what = ", ".join(f"{loss} (by {'.'.join(loss.migration)})" for loss in losses)
     return (

@@ -105,6 +105,9 @@ class Switch:
         losses = [loss for loss in back.losses() if self._is_here(loss)]
         if broken := self.plan.broken_by(losses):
             raise SwitchError(refusals.broken(broken))
+        needed = {loss: self._nulls(loss) for loss in self.losses() if loss.needs_parent}
+        if any(needed.values()):
+            raise SwitchError(refusals.without_parents(needed))
         if not self.options.roll_back_shared:
             shared = [loss for loss in self.plan.shared_by(losses) if self.rows(loss)]
             if shared:
@@ -135,6 +138,11 @@ class Switch:
                     return 0
             cursor.execute(f"SELECT COUNT({counted}) FROM {quote(loss.table)}")  # noqa: S608
             return int(cursor.fetchone()[0])
+
+    def _nulls(self, loss: Loss) -> int:
+        """How many rows have no value in what is lost."""
+        whole = Loss(loss.migration, loss.model, loss.table)
+        return self.rows(whole) - self.rows(loss)
 
     def run(self, progress: Progress, interactive: bool) -> None:
         """

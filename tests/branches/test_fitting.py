@@ -111,3 +111,84 @@ def test_there_and_back(project: Project, case: str) -> None:
     project.checkout("feature")
     project.switch()
     assert project.python(ROWS) == before
+
+
+def test_nothing_stands_for_a_missing_parent(sqlite_project: Project) -> None:
+    project = sqlite_project
+    brand = "class Brand(models.Model):\n    pass\n\n"
+    thing = "class Thing(models.Model):\n    brand = {}\n"
+    old = 'models.ForeignKey("shop.brand", models.CASCADE)'
+    new = 'models.ForeignKey("shop.brand", models.CASCADE, null=True)'
+    project.app("shop", brand + thing.format(old))
+    project.migration(
+        "shop",
+        "0001_initial",
+        f'migrations.CreateModel("Brand", [{ID}]),'
+        f'migrations.CreateModel("Thing", [{ID} ("brand", {old})]),',
+    )
+    project.commit()
+    project.checkout("-b", "feature")
+    project.models("shop", brand + thing.format(new))
+    project.migration(
+        "shop",
+        "0002_maybe",
+        f'migrations.AlterField("thing", "brand", {new}),',
+        [("shop", "0001_initial")],
+    )
+    project.commit()
+    project.manage("migrate")
+    project.python("from shop.models import *; Thing.objects.create()")
+    project.checkout("main")
+
+    result = project.manage("migrations_switch", "--no-input", status=1)
+
+    assert result.stderr == (
+        "CommandError: shop_thing.brand_id is NULL in 1 row, which only shop.0002_maybe allows. "
+        "It refers to another table, and nothing else can stand there. Let these rows refer to "
+        "something, or delete them.\n"
+    )
+    project.python("from shop.models import *; Thing.objects.update(brand=Brand.objects.create())")
+    project.switch()
+    project.assert_in_step()
+    assert "The stash is empty." in project.manage("migrations_stash", "list").stdout
+
+
+def test_the_order_with_respect_to_a_parent(project: Project) -> None:
+    shelf = "class Shelf(models.Model):\n    pass\n\n"
+    thing = 'class Thing(models.Model):\n    shelf = models.ForeignKey("Shelf", models.CASCADE)\n'
+    order = '\n    class Meta:\n        order_with_respect_to = "shelf"\n'
+    project.app("shop", shelf + thing)
+    project.migration(
+        "shop",
+        "0001_initial",
+        f'migrations.CreateModel("Shelf", [{ID}]),'
+        f'migrations.CreateModel("Thing", [{ID} '
+        '("shelf", models.ForeignKey("shop.shelf", models.CASCADE))]),',
+    )
+    project.commit()
+    project.checkout("-b", "feature")
+    project.models("shop", shelf + thing + order)
+    project.migration(
+        "shop",
+        "0002_order",
+        'migrations.AlterOrderWithRespectTo("thing", "shelf"),',
+        [("shop", "0001_initial")],
+    )
+    project.commit()
+    project.manage("migrate")
+    project.python(
+        """
+        from shop.models import *
+        shelf = Shelf.objects.create()
+        things = [Thing.objects.create(shelf=shelf) for _ in range(3)]
+        shelf.set_thing_order([things[2].pk, things[0].pk, things[1].pk])
+        """
+    )
+
+    project.checkout("main")
+    project.switch()
+    project.checkout("feature")
+    project.switch()
+
+    order = "print(*Shelf.objects.get().get_thing_order())"
+    assert project.python(f"from shop.models import *; {order}") == "3 1 2"
