@@ -81,6 +81,7 @@ class Filling:
         for job in tables + [job for job in jobs if not job.entry.is_table]:
             self.progress.line(f"  Restoring {job.entry}...")
         self._make_room([job for job in tables if job.entry.returns is Return.REPLACE])
+        keys = self._drop_foreign_keys(tables)
         for job in tables:
             job.insert(self._defaults(job))
         _prune(tables)
@@ -91,8 +92,37 @@ class Filling:
             job.set_sequences()
         filled = sorted({job.entry.table for job in jobs})
         self._connection.check_constraints(filled)
+        for table, name, definition in keys:
+            self._execute(f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}")
         for job in jobs:
             self._settle(job)
+
+    def _drop_foreign_keys(self, jobs: list["_Job"]) -> list[tuple[str, str, str]]:
+        """
+        Drop the foreign keys of tables, to be added again: table, name and definition.
+
+        PostgreSQL then looks at all rows at once, which takes a tenth of the time that it takes
+        to look at one after the other.
+        """
+        if self._connection.vendor != "postgresql" or not jobs:
+            return []
+        # What migrations have written has to be looked at before a table can be altered.
+        self._connection.check_constraints()
+        q = self.stash.quote
+        found = []
+        for job in jobs:
+            found += [
+                (job.table, q(name), definition.replace("%", "%%"))
+                for name, definition in self.stash.tables.foreign_keys(job.entry.table)
+                if job.parents  # remembered, as it can't be asked for any more
+            ]
+        for table, name, _ in found:
+            self._execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
+        return found
+
+    def _execute(self, sql: str) -> None:
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql, [])
 
     def _settle(self, job: "_Job") -> None:
         """Take out of the stash what came back."""
@@ -270,10 +300,13 @@ class _Job:
         same = self._same_key()
         if self.refused or self.entry.returns is Return.MISSING:
             same += "".join(f" AND {self._equal(column)}" for column in self.columns)
-        self._execute(
-            f"DELETE FROM {self.copy} WHERE EXISTS (SELECT 1 FROM {self.table} WHERE {same})"
-        )
-        return self.stash.tables.count(self.entry.copy)
+        left = f"NOT EXISTS (SELECT 1 FROM {self.table} WHERE {same})"
+        with self.connection.cursor() as cursor:
+            cursor.execute(f"SELECT COUNT(*) FROM {self.copy} WHERE {left}", [])
+            count = int(cursor.fetchone()[0])
+        if count:
+            self._execute(f"DELETE FROM {self.copy} WHERE NOT {left}")
+        return count
 
     def set_sequences(self) -> None:
         """Let new rows get keys beyond those that came back."""
@@ -399,6 +432,9 @@ class _Job:
             condition += f" AND EXISTS (SELECT 1 FROM {narrowed} WHERE {same})"
         if self.entry.returns is Return.MISSING:
             condition += "".join(f" AND {self.table}.{q(c)} IS NULL" for c in columns)
+        elif self.connection.vendor == "postgresql":
+            # It writes a row anew also where nothing changes.
+            condition += f" AND NOT ({' AND '.join(map(self._equal, columns))})"
         same = self._same_key()
         if self.connection.vendor == "mysql":
             pairs = ", ".join(f"{self.table}.{q(c)} = {self._value(c)}" for c in columns)

@@ -84,6 +84,16 @@ class Tables:
             if constraint["foreign_key"] and len(constraint["columns"]) == 1
         }
 
+    def foreign_keys(self, table: str) -> list[tuple[str, str]]:
+        """The names of the foreign keys, and their definitions. Only PostgreSQL can say them."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT conname, pg_get_constraintdef(oid) FROM pg_catalog.pg_constraint "
+                "WHERE conrelid = %s::regclass AND contype = 'f' AND conparentid = 0",
+                [self.connection.ops.quote_name(table)],
+            )
+            return list(cursor.fetchall())
+
     def count(self, table: str) -> int:
         """How many rows there are."""
         quote = self.connection.ops.quote_name
