@@ -111,8 +111,8 @@ class Executor(MigrationExecutor):
                     for operation in reversed(migration.operations):
                         state = _undo(operation, migration, state, ahead, editor, fits=self.fits)
                 self._record(key, applied=False)
+                self._progress("unapply_success", migration)
                 edge.last(state)
-            self._progress("unapply_success", migration)
         return state
 
     def apply(
@@ -194,8 +194,8 @@ class Executor(MigrationExecutor):
         with transaction.atomic(self.connection.alias):
             self._record(entry.key, applied=not entry.backwards)
             self.journal.end()
+            self._progress(f"{action}_success", migration)
             last(state)
-        self._progress(f"{action}_success", migration)
         return state
 
     def _journaled(self, operation: Operation, position: int, entry: Entry) -> Operation:

@@ -118,6 +118,43 @@ def test_the_words_and_the_verbosity(sqlite_project: Project) -> None:
     )
 
 
+def test_the_words_both_ways(project: Project) -> None:
+    """What one migration drops when it is applied, and another one when it is unapplied."""
+    make_shop(project)
+    project.manage("migrate")
+    project.python(ADD)
+    project.checkout("-b", "feature")
+    project.migration(
+        "shop",
+        "0003_size",
+        """
+        migrations.AddField("product", "size", models.IntegerField(default=1)),
+        migrations.AlterField("product", "name", models.CharField(max_length=50, default="")),
+        migrations.RemoveField("product", "name"),
+        """,
+        [("shop", "0002_longer_name")],
+    )
+    project.commit("Size")
+
+    assert project.switch().splitlines()[3:] == [
+        "  Rendering model states... DONE",
+        "  Keeping column shop_product.name... OK",
+        "  Applying shop.0003_size... OK",
+    ]
+    assert project.switch("main").splitlines()[3:] == [
+        "  Rendering model states... DONE",
+        "  Keeping column shop_product.size... OK",
+        "  Unapplying shop.0003_size... OK",
+        "  Restoring column shop_product.name... OK",
+    ]
+    assert project.switch().splitlines()[3:] == [
+        "  Rendering model states... DONE",
+        "  Keeping column shop_product.name... OK",
+        "  Applying shop.0003_size... OK",
+        "  Restoring column shop_product.size... OK",
+    ]
+
+
 def test_it_refuses_where_debug_is_off(sqlite_project: Project) -> None:
     project = sqlite_project
     make_shop_with_feature(project)

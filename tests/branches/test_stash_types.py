@@ -1,0 +1,229 @@
+"""Every type of column and of key, there and back."""
+
+from tests.branches.shop import PRODUCT, make_shop
+from tests.branches.stashing import dump, go, kept, make_branch, vendor
+from tests.project import Project
+
+BEFORE = """
+import datetime as dt
+import uuid
+from decimal import Decimal
+from django.db import models
+from django.db.models import F, Value
+from django.db.models.functions import Length, Now
+"""
+# Of a table that is dropped as a whole, and of columns of one that stays.
+FIELDS = """
+    binary = models.BinaryField(null=True)
+    boolean = models.BooleanField(null=True)
+    char = models.CharField(max_length=100, null=True)
+    text = models.TextField(null=True)
+    date = models.DateField(null=True)
+    moment = models.DateTimeField(null=True)
+    time = models.TimeField(null=True)
+    duration = models.DurationField(null=True)
+    decimal = models.DecimalField(max_digits=30, decimal_places=15, null=True)
+    float = models.FloatField(null=True)
+    small = models.SmallIntegerField(null=True)
+    integer = models.IntegerField(null=True)
+    big = models.BigIntegerField(null=True)
+    positive = models.PositiveBigIntegerField(null=True)
+    json = models.JSONField(null=True)
+    uuid = models.UUIDField(null=True)
+    address = models.GenericIPAddressField(null=True)
+    file = models.FileField(null=True)
+    required = models.CharField(max_length=20, default="default")
+    by_database = models.CharField(max_length=20, db_default="of the database")
+    since = models.DateTimeField(db_default=Now())
+    twice = models.GeneratedField(
+        expression=F("integer") * 2, output_field=models.BigIntegerField(), db_persist=True
+    )
+"""
+POSTGRESQL = """
+    array = ArrayField(ArrayField(models.CharField(max_length=9, null=True)), null=True)
+    numbers = ArrayField(models.IntegerField(null=True), null=True)
+    range = DateTimeRangeField(null=True)
+    decimals = DecimalRangeField(null=True)
+    pairs = HStoreField(null=True)
+"""
+ROWS = """
+zone = dt.timezone(dt.timedelta(hours=5, minutes=45))
+ROWS = [
+    dict(),
+    dict(
+        binary=bytes(range(256)), boolean=True, char="O'Neil %s \\\\ \\"ü\\" 😀",
+        text="a\\nb\\t" * 999,
+        date=dt.date(2024, 2, 29), moment=dt.datetime(2026, 3, 29, 2, 30, 0, 123456, zone),
+        time=dt.time(23, 59, 59, 999999), duration=dt.timedelta(-3, 7, 1),
+        decimal=Decimal("123456789012345.123456789012345"), float=0.1 + 0.2, small=-(2**15),
+        integer=-(2**31) // 2, big=2**63 - 1, positive=2**63 - 1,
+        json={"a": [1, {"b": None, "ä": "😀 \\\\ \\""}], "n": 1.5, "big": 2**60},
+        uuid=uuid.UUID(int=7),
+        address="2001:db8::1", file="é/b.txt", required="x", by_database="y",
+        since=dt.datetime(1999, 12, 31, tzinfo=dt.timezone.utc),
+    ),
+    dict(
+        binary=b"", boolean=False, char="", text="", date=dt.date(1000, 1, 1),
+        moment=dt.datetime(9999, 12, 31, 23, 59, 59, 999999, dt.timezone.utc), time=dt.time(),
+        duration=dt.timedelta(), decimal=Decimal("-0.000000000000001"), float=-1.7e308, small=0,
+        integer=0, big=-(2**63), positive=0, json=[], uuid=uuid.UUID(int=0), address="0.0.0.0",
+        file="", required="", by_database="",
+    ),
+    dict(json=Value(None, models.JSONField()), char=" blank ", text="0", float=5e-324),
+    dict(json="text", char="007", text="1e5", decimal=Decimal("1.5")),
+    dict(json=0.1, char="NULL", text=" ", required="0", by_database=" "),
+]
+"""
+POSTGRESQL_ROWS = """
+ROWS[0] |= dict(float=float("nan"), numbers=[])
+ROWS[1] |= dict(
+    array=[["a", None], ["ü'", '"{}"']], numbers=[1, None, -3], float=float("-inf"),
+    range=(dt.datetime(2026, 1, 1, tzinfo=zone), None), decimals=(Decimal("1.50"), Decimal(2)),
+    pairs={"a": "1", "ü": None},
+)
+ROWS[2] |= dict(array=[], decimals="empty", pairs={})
+"""
+FILL = """
+from shop.models import *
+for number, row in enumerate(ROWS):
+    Product.objects.create(name=str(number), **row)
+    Thing.objects.create(**row)
+"""
+
+
+def go_there_and_back(project: Project, models: str, fill: str) -> None:
+    """With a branch that has ``models``, and the rows that ``fill`` makes."""
+    make_branch(project, "feature", models)
+    project.manage("migrate")
+    project.python(fill)
+    before = dump(project)
+    go(project, "main")
+    project.assert_in_step()
+    assert go(project, "feature").stderr == ""
+    assert dump(project) == before
+    project.assert_in_step()
+
+
+def test_types(project: Project) -> None:
+    before, fields, rows = BEFORE, FIELDS, BEFORE + ROWS
+    if vendor(project) == "postgresql":
+        before += "from django.contrib.postgres.fields import *\n"
+        fields += POSTGRESQL
+        rows += POSTGRESQL_ROWS
+        project.settings('INSTALLED_APPS += ["django.contrib.postgres"]')
+        project.app("first")
+        project.migration(
+            "first",
+            "0001_initial",
+            "HStoreExtension(),",
+            before="from django.contrib.postgres.operations import HStoreExtension",
+        )
+        project.manage("migrate", "first")
+    make_shop(project)
+    thing = "\nclass Thing(models.Model):\n"
+    go_there_and_back(project, before + PRODUCT + fields + thing + fields, rows + FILL)
+    assert not kept(project)
+
+
+KEYS = """
+class Country(models.Model):
+    code = models.CharField(max_length=2, primary_key=True)
+
+class Token(models.Model):
+    id = models.UUIDField(primary_key=True)
+    country = models.ForeignKey(Country, models.CASCADE, null=True)
+
+class Small(models.Model):
+    id = models.SmallAutoField(primary_key=True)
+
+class Day(models.Model):
+    day = models.DateField(primary_key=True)
+    small = models.OneToOneField(Small, models.PROTECT)
+
+class Pair(models.Model):
+    pk = models.CompositePrimaryKey("product_id", "number")
+    product = models.ForeignKey("Product", models.CASCADE)
+    number = models.IntegerField()
+    text = models.TextField()
+
+class Node(models.Model):
+    parent = models.ForeignKey("self", models.CASCADE, null=True)
+    friends = models.ManyToManyField("self")
+    tokens = models.ManyToManyField(Token)
+
+class Place(models.Model):
+    name = models.CharField(max_length=9, unique=True)
+
+class Restaurant(Place):
+    stars = models.IntegerField()
+
+class Bar(Restaurant):
+    is_open = models.BooleanField()
+"""
+KEYS_FILL = """
+import datetime, uuid
+from shop.models import *
+product = Product.objects.create(name="p")
+Country.objects.create(code="é")
+Country.objects.create(code="")
+Token.objects.create(id=uuid.UUID(int=2), country_id="é")
+Token.objects.create(id=uuid.UUID(int=1))
+Day.objects.create(day=datetime.date(2026, 1, 2), small=Small.objects.create())
+for number in (2, 1, -1):
+    Pair.objects.create(product=product, number=number, text=str(number))
+nodes = [Node.objects.create() for _ in range(4)]
+for node, parent in zip(nodes, nodes[1:]):
+    node.parent = parent  # Made later: keys in the order of rows are no help.
+    node.save()
+    node.friends.add(parent)
+    node.tokens.set(Token.objects.all())
+nodes[-1].parent = nodes[-1]
+nodes[-1].save()
+nodes[1].friends.clear()
+Place.objects.create(name="place")
+Restaurant.objects.create(name="restaurant"[:9], stars=3)
+Bar.objects.create(name="bar", stars=1, is_open=False)
+Place.objects.create(name="last").delete()
+Small.objects.create(pk=99)
+"""
+
+
+def test_keys(project: Project) -> None:
+    make_shop(project)
+    go_there_and_back(project, PRODUCT + KEYS, KEYS_FILL)
+    assert not kept(project)
+    # The keys go on from where they were.
+    assert project.python(
+        """
+        from shop.models import *
+        print(Small.objects.create().pk, Node.objects.create().pk)
+        node = Node.objects.get(pk=5)
+        node.friends.add(1)
+        node.tokens.add(Token.objects.first())
+        print(Bar.objects.create(name="b", stars=0, is_open=True).pk > 3)
+        """
+    ).split() == ["100", "5", "True"]
+
+
+def test_a_key_of_another_type(project: Project) -> None:
+    """The values of a wider key are known again, and so are the rows that refer to them."""
+    make_shop(project)
+    text = PRODUCT + "\nclass Sale(models.Model):\n    product = models.ForeignKey("
+    project.models("shop", text + "Product, models.CASCADE)\n")
+    project.manage("makemigrations", "shop", "--name=sale")
+    project.commit("Sale")
+    project.manage("migrate")
+    key = "    id = models.AutoField(primary_key=True)\n"
+    size = "    size = models.IntegerField(default=0)\n"
+    fill = """
+    from shop.models import *
+    for size in range(3):
+        Sale.objects.create(product=Product.objects.create(name=size, size=size))
+    """
+    go_there_and_back(
+        project, text.replace("50)\n", "50)\n" + key + size) + "Product, models.CASCADE)\n", fill
+    )
+    assert (
+        project.python("from shop.models import *; print(Product.objects.create(name='new').pk)")
+        == "4"
+    )
