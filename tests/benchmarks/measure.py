@@ -42,6 +42,24 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Call:
+    """The same for what needs no process of its own."""
+
+    work: Callable[[], object]
+    prepare: Callable[[], object] = nothing
+    verify: Callable[[], object] = nothing
+
+    def __call__(self) -> float:
+        """Return the wall clock seconds that it takes."""
+        self.prepare()
+        start = time.perf_counter()
+        self.work()
+        seconds = time.perf_counter() - start
+        self.verify()
+        return seconds
+
+
+@dataclass(frozen=True)
 class Row:
     """One line of the table: a ratio and the bound that it has to stay below."""
 

@@ -1,0 +1,228 @@
+"""What it costs to keep what a switch drops, next to bare SQL and to a copy of the database.
+
+Run with ``tox run -e bench``. It takes some minutes, and 3 GB of PostgreSQL's disk.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from io import StringIO
+from math import inf
+from typing import Any
+
+import pytest
+from django.apps.registry import Apps
+from django.core.management.base import OutputWrapper
+from django.core.management.color import no_style
+from django.db import connections, transaction
+from pytest_django import DjangoDbBlocker
+
+from django_devtools.branches.course import Fate, Loss
+from django_devtools.branches.filling import Filling
+from django_devtools.branches.progress import Progress
+from django_devtools.branches.stash import Entry, Stash
+from tests.conftest import SERVICES_MUST_ANSWER
+
+from .measure import Call, Times, compare, interleave
+from .warehouse import Warehouse, warehouse
+
+LARGE = 1000
+SMALL = 100
+ALIAS = "warehouse"
+BARE = "bare_copy"
+
+# The whole switch, as a part of what CREATE DATABASE … TEMPLATE takes.
+BOUNDS = [
+    ("column", "main", 0.5),
+    ("table", "main", 0.5),
+    ("main", "column", 1.5),
+    ("main", "table", 1.5),
+]
+
+WAYS = [("column", "main"), ("table", "main"), ("main", "column"), ("main", "table")]
+
+# Longer than any other test.
+pytestmark = pytest.mark.timeout(3600)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a branch made: what is kept of it, and the statements that do no more than that."""
+
+    branch: str
+    loss: Loss
+    copy: str
+    back: str
+    drop_and_make: list[str]
+    """What leaves of it what the branch's migration makes."""
+
+
+COLUMN = Kept(
+    "column",
+    Loss(("stock", "0002_column"), ("stock", "item"), "stock_item", "colour"),
+    copy=f"CREATE TABLE {BARE} AS SELECT id, colour FROM stock_item",
+    back="UPDATE stock_item SET colour = kept.colour FROM {copy} AS kept "
+    "WHERE kept.id = stock_item.id",
+    drop_and_make=[
+        "ALTER TABLE stock_item DROP COLUMN colour",
+        "ALTER TABLE stock_item ADD COLUMN colour varchar(20) NOT NULL DEFAULT ''",
+        "ALTER TABLE stock_item ALTER COLUMN colour DROP DEFAULT",
+    ],
+)
+TABLE = Kept(
+    "table",
+    Loss(("stock", "0002_table"), ("stock", "remark"), "stock_remark"),
+    copy=f"CREATE TABLE {BARE} AS SELECT * FROM stock_remark",
+    back="INSERT INTO stock_remark (id, text, item_id) OVERRIDING SYSTEM VALUE "
+    "SELECT id, text, item_id FROM {copy}",
+    drop_and_make=["TRUNCATE stock_remark"],
+)
+
+
+@dataclass
+class Bench:
+    """The stash of a warehouse, at work without the rest of a switch."""
+
+    stock: Warehouse
+    kept: Kept
+    stash: Stash = field(init=False)
+
+    def keep(self) -> Call:
+        return Call(self._keep, prepare=self.stock.settle, verify=self._clean)
+
+    def copy(self) -> Call:
+        copy = partial(self.stock.execute, self.kept.copy)
+        drop = partial(self.stock.execute, f"DROP TABLE {BARE}")
+        return Call(copy, prepare=self.stock.settle, verify=drop)
+
+    def restore(self) -> Call:
+        return Call(self._restore, prepare=self._empty, verify=self._verify)
+
+    def copy_back(self) -> Call:
+        return Call(self._copy_back, prepare=self._empty, verify=self._verify)
+
+    def _keep(self) -> None:
+        self.stash = Stash(connections[ALIAS])
+        keys = {("stock", "0001_initial"), self.kept.loss.migration}
+        step = ".".join(self.kept.loss.migration)
+        self.stash.keep([self.kept.loss], keys, self.kept.branch, [f"-{step}"], _silent())
+
+    def _restore(self) -> None:
+        fate = Fate([], {(self.kept.loss.table, self.kept.loss.column): True}, set())
+        step = "+" + ".".join(self.kept.loss.migration)
+        with transaction.atomic(ALIAS):
+            self.stash.open(fate, {("stock", "0001_initial")}, [step])
+            filling = Filling(self.stash, Apps(), self.kept.branch, _silent())
+            filling.fill(self.stash.returning())
+        self.stash.finish()
+
+    def _copy_back(self) -> None:
+        (entry,) = self._entries()
+        self.stock.execute(self.kept.back.format(copy=entry.copy))
+
+    def _empty(self) -> None:
+        self._keep()
+        self.stash.begin()
+        self.stash.finish()
+        for statement in self.kept.drop_and_make:
+            self.stock.execute(statement)
+        self.stock.settle()
+
+    def _verify(self) -> None:
+        self.stock.verify(self.kept.branch)
+        self._clean()
+
+    def _clean(self) -> None:
+        self.stash.begin()
+        self.stash.drop(self._entries())
+        self.stash.clean()
+
+    def _entries(self) -> list[Entry]:
+        # The other branch's rows wait there, too.
+        return [entry for entry in self.stash.entries() if entry.branch == self.kept.branch]
+
+
+def _silent() -> Progress:
+    return Progress(OutputWrapper(StringIO()), no_style(), verbosity=0)
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
+    """A gigabyte that no branch touches, and a million rows that two do."""
+    yield from _warehouse(tmp_path_factory, LARGE)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
+    """A tenth of that untouched, and as many rows that are touched."""
+    yield from _warehouse(tmp_path_factory, SMALL)
+
+
+@pytest.fixture(scope="module")
+def switches(large: Warehouse) -> dict[str, Times]:
+    """Time whole switches of a million rows, and copies of their database, side by side."""
+    return interleave(
+        {
+            **{f"{start} to {end}": large.switch(start, end) for start, end in WAYS},
+            **{strategy: large.copy(strategy) for strategy in ("WAL_LOG", "FILE_COPY")},
+        },
+        rounds=3,
+    )
+
+
+def _warehouse(factory: pytest.TempPathFactory, megabytes: int) -> Iterator[Warehouse]:
+    try:
+        with warehouse(factory.mktemp("warehouse"), megabytes) as found:
+            yield found
+    except OSError as error:
+        if SERVICES_MUST_ANSWER:
+            raise
+        pytest.skip(f"no PostgreSQL answers: {error}")
+
+
+@pytest.fixture(params=[COLUMN, TABLE], ids=["column", "table"])
+def bench(
+    request: pytest.FixtureRequest, large: Warehouse, django_db_blocker: DjangoDbBlocker
+) -> Iterator[Bench]:
+    """The warehouse on the branch, with its million rows."""
+    large.go(request.param.branch)
+    settings: dict[str, Any] = connections.settings
+    settings[ALIAS] = {**settings["default"], **large.database}
+    with django_db_blocker.unblock():
+        yield Bench(large, request.param)
+        connections[ALIAS].close()
+    del connections[ALIAS], settings[ALIAS]
+
+
+def test_keep_against_copy(bench: Bench) -> None:
+    """All that the stash does before anything is dropped, against the copy alone."""
+    times = interleave({"ours": bench.keep(), "theirs": bench.copy()}, rounds=7)
+    what = f"keep a {bench.kept.branch} of 1,000,000 rows / bare copy"
+    compare(what, times["ours"], times["theirs"], bound=1.5).check()
+
+
+def test_restore_against_copy_back(bench: Bench) -> None:
+    """All that the stash does when it is back, against the one statement that copies it back."""
+    times = interleave({"ours": bench.restore(), "theirs": bench.copy_back()}, rounds=3)
+    what = f"restore a {bench.kept.branch} of 1,000,000 rows / bare copy back"
+    compare(what, times["ours"], times["theirs"], bound=1.5).check()
+
+
+@pytest.mark.parametrize(("start", "end", "bound"), BOUNDS)
+def test_switch_against_copy_of_database(
+    switches: dict[str, Times], start: str, end: str, bound: float
+) -> None:
+    """The whole process, against what takes the place of a stash in other tools."""
+    for strategy, most in (("WAL_LOG", bound), ("FILE_COPY", inf)):
+        what = f"{start} to {end} / CREATE DATABASE … TEMPLATE, {strategy}"
+        compare(what, switches[f"{start} to {end}"], switches[strategy], bound=most).check()
+
+
+@pytest.mark.parametrize(("start", "end"), [("column", "main"), ("main", "table")])
+def test_untouched_data(small: Warehouse, large: Warehouse, start: str, end: str) -> None:
+    """Ten times the data that the branch did not touch, and no more time."""
+    times = interleave(
+        {"small": small.switch(start, end), "large": large.switch(start, end)}, rounds=3
+    )
+    what = f"{start} to {end}, {LARGE} MB / {SMALL} MB untouched"
+    compare(what, times["large"], times["small"], bound=1.1).check()
