@@ -26,6 +26,7 @@ MOST_REFUSED = 200
 GONE = "the rows they belong to are gone"
 THERE = "other rows are there with their keys"
 NO_COLUMN = "there is no such column now"
+NO_PLACE = "there is no such table or column now"
 
 
 @dataclass
@@ -52,7 +53,12 @@ class Filling:
         What does not fit, or what a constraint refuses, stays in the stash; ``notes`` says why.
         """
         self.stash.tables = Tables(self._connection)
-        fitting = [entry for entry in _best(entries, self.branch) if self._fits(entry)]
+        best = _best(entries, self.branch)
+        fitting = [entry for entry in best if self._fits(entry)]
+        if self.is_forced:
+            self.notes += [
+                f"{e}: kept in the stash, as {NO_PLACE}" for e in best if e not in fitting
+            ]
         if not fitting:
             return
         try:

@@ -3,10 +3,19 @@
 from collections.abc import Callable
 
 from tests.branches.shop import PRODUCT, make_shop
-from tests.branches.test_stash import DUMP, WEIGHT, make_shop_with_reviews
 from tests.databases import Configuration
 from tests.project import Project
 
+WEIGHT = "    weight = models.IntegerField(default=0)\n"
+REVIEW = """
+class Review(models.Model):
+    product = models.ForeignKey(Product, models.CASCADE)
+    text = models.TextField()
+"""
+ROWS = """
+from shop.models import *
+print(Product.objects.order_by("pk").values(), Review.objects.order_by("pk").values())
+"""
 CONSTRAINTS = """
 from django.db import connection
 with connection.cursor() as cursor:
@@ -23,21 +32,39 @@ with connection.cursor() as cursor:
 """
 
 
+def make_shop_with_reviews(project: Project) -> None:
+    """Applied on branch feature, which is checked out, and with rows."""
+    make_shop(project)
+    project.checkout("-b", "feature")
+    project.models("shop", PRODUCT + WEIGHT + REVIEW)
+    project.manage("makemigrations", "shop", "--name=reviews")
+    project.commit("Reviews")
+    project.manage("migrate")
+    project.python(
+        """
+        from shop.models import *
+        for name in ("a", "b"):
+            product = Product.objects.create(name=name, weight=7)
+            Review.objects.create(product=product, text="Good.")
+        """
+    )
+
+
 def test_constraints_are_as_they_were(project: Project) -> None:
     """PostgreSQL's foreign keys are dropped for the time of the filling."""
     make_shop_with_reviews(project)
-    rows, constraints = project.python(DUMP), project.python(CONSTRAINTS)
+    rows, constraints = project.python(ROWS), project.python(CONSTRAINTS)
     for branch in ("main", "feature"):
         project.checkout(branch)
         project.switch()
-    assert project.python(DUMP) == rows
+    assert project.python(ROWS) == rows
     assert project.python(CONSTRAINTS) == constraints
 
 
 def test_a_migration_writes_before_its_table_is_filled(project: Project) -> None:
     """PostgreSQL alters no table whose foreign keys are still to be looked at."""
     make_shop_with_reviews(project)
-    rows = project.python(DUMP)
+    rows = project.python(ROWS)
     project.migration(
         "shop",
         "0004_first_review",
@@ -52,13 +79,13 @@ def test_a_migration_writes_before_its_table_is_filled(project: Project) -> None
         [("shop", "0003_reviews")],
     )
     project.commit("First review")
-    project.python("from django.core.management import call_command; call_command('migrate')")
+    project.manage("migrate")
     project.python("from shop.models import *; Review.objects.get(text='by a migration').delete()")
     project.checkout("main")
     project.switch()
     project.checkout("feature")
     project.switch()
-    assert project.python(DUMP) == rows
+    assert project.python(ROWS) == rows
 
 
 def test_rows_that_do_not_change_are_not_written(
@@ -86,3 +113,17 @@ def test_rows_that_do_not_change_are_not_written(
     now = project.python(PLACES).split(") (")
     assert now[0] == first
     assert now[1] != second
+
+
+def test_restore_where_there_is_no_place(sqlite_project: Project) -> None:
+    project = sqlite_project
+    make_shop_with_reviews(project)
+    project.checkout("main")
+    project.switch()
+    result = project.manage("migrations_stash", "restore", "1")
+    assert result.stderr.strip() == (
+        "column shop_product.weight: kept in the stash, as there is no such table or column now"
+    )
+    project.checkout("feature")
+    project.switch()
+    assert project.manage("migrations_stash", "list").stdout == "The stash is empty.\n"
