@@ -484,7 +484,7 @@ def _fields(targets: list[Key], created: bool) -> st.SearchStrategy[Field]:
     return st.one_of(plain, key, many)
 
 
-OBSERVE = """
+SEE = """
 import io, json
 from contextlib import redirect_stdout
 from django.core.management import call_command
@@ -535,7 +535,10 @@ def rows(cursor):
             names = [column[0] for column in cursor.description]
             found[table] = sorted(str(sorted(zip(names, row))) for row in cursor.fetchall())
     return found
+"""
+"""Functions that say what a database looks like."""
 
+OBSERVE = SEE + """
 with connection.cursor() as cursor:
     print(json.dumps({
         "rows": rows(cursor),

@@ -1,0 +1,535 @@
+"""
+A switch that ends suddenly loses nothing, and the next one finishes it.
+
+Where it ends is random. A failure says the seed and the number of its example; with
+``STASH_KILL_SEED`` set to that seed, the same examples are run again.
+"""
+
+import json
+import os
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import django
+import pytest
+
+from tests.branches.histories import SEE, observe
+from tests.branches.shop import ID
+from tests.branches.test_kill import PROFILE, differences, with_environment
+from tests.databases import MAKERS, Configuration
+from tests.project import Project, Result
+
+KILLS = {"quick": 4, "default": 8, "thorough": 200}[PROFILE]
+LOST_CONNECTIONS = {"quick": 2, "default": 4, "thorough": 60}[PROFILE]
+SEED = int(os.environ.get("STASH_KILL_SEED", random.randrange(10**6)))
+
+TOUR = ("main", "one", "main", "two", "one", "two", "main")
+"""From each branch to each other one."""
+
+INCIDENT = """\
+import json
+import os
+import signal
+import threading
+import time
+
+from django.db.backends.signals import connection_created
+
+INCIDENT = json.loads(os.environ.get("INCIDENT", "{}"))
+LOG = os.environ.get("STATEMENT_LOG")
+KILL_CONNECTION = {"postgresql": "SELECT pg_terminate_backend(%s)", "mysql": "KILL %s"}
+count = 0
+
+
+def execute(run, sql, params, many, context):
+    global count
+    count += 1
+    happen(count, "before", context["connection"])
+    if LOG:
+        with open(LOG, "a") as log:
+            log.write(f"{time.monotonic()}\\n")
+    try:
+        return run(sql, params, many, context)
+    finally:
+        happen(count, "after", context["connection"])
+
+
+def happen(number, when, connection):
+    if INCIDENT.get("kill") == [number, when]:
+        kill()
+    if INCIDENT.get("disconnect") == [number, when]:
+        disconnect(connection)
+
+
+def kill():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def disconnect(connection):
+    own = connection.connection
+    number = own.info.backend_pid if connection.vendor == "postgresql" else own.thread_id()
+    other = connection.copy()
+    with other.cursor() as cursor:
+        cursor.execute(KILL_CONNECTION[connection.vendor], [number])
+    other.close()
+
+
+def install(connection, **kwargs):
+    # The first of all wrappers is the outermost: others may replace a statement.
+    if execute not in connection.execute_wrappers:
+        connection.execute_wrappers.insert(0, execute)
+    if "seconds" in INCIDENT:
+        timer = threading.Timer(INCIDENT.pop("seconds"), kill)
+        timer.daemon = True
+        timer.start()
+
+
+connection_created.connect(install)
+"""
+
+LOOK = SEE + """
+def content(cursor, table):
+    cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table)}")
+    names = [column[0] for column in cursor.description]
+    rows = [dict(zip(names, map(str, row))) for row in cursor.fetchall()]
+    return sorted(rows, key=lambda row: sorted(row.items()))
+
+def entries(cursor, ours):
+    for row in content(cursor, "django_devtools_stash") if ours else ():
+        copy = "django_devtools_stash_" + row.pop("id")
+        for name, table in (("content", copy), ("narrowed", copy + "_narrowed")):
+            row[name] = content(cursor, table) if table in ours else []
+            ours.discard(table)
+        del row["at"]
+        columns = " ".join(json.loads(row["columns"]))
+        yield f"{row['branch']}: {row['table']} {columns} {row['status']}", row
+
+with connection.cursor() as cursor:
+    tables = connection.introspection.table_names(cursor)
+    ours = {table for table in tables if table.startswith("django_devtools_stash")}
+    stash = list(entries(cursor, ours))
+    print(json.dumps({
+        "rows": {t: content(cursor, t) for t in tables if not t.startswith("django_")},
+        "schema": schema(cursor),
+        "applied": sorted(map(list, MigrationRecorder(connection).applied_migrations())),
+        "stash": dict(stash),
+        "number of entries": len(stash),
+        "strays": sorted(ours - {"django_devtools_stash"} if stash else ours),
+    }))
+"""
+
+MOVED = {("shop_product", "stock"), ("shop_event", "id"), ("shop_event", "text")}
+"""The columns that migrations themselves change in tables that stay."""
+
+MAIN = {
+    "shop": """\
+        class Product(models.Model):
+            name = models.CharField(max_length=40)
+            legacy = models.IntegerField(null=True)
+            note = models.CharField(max_length=60, null=True)
+            price = models.DecimalField(max_digits=8, decimal_places=2)
+            stock = models.IntegerField(default=0)
+
+        class Shelf(models.Model):
+            product = models.ForeignKey(Product, models.CASCADE)
+            within = models.ForeignKey("self", models.CASCADE, null=True)
+
+        class Event(models.Model):
+            text = models.CharField(max_length=20)
+        """,
+    "crm": """\
+        class Customer(models.Model):
+            name = models.CharField(max_length=60)
+            born = models.DateField(null=True)
+        """,
+}
+ONE = {
+    "shop": """\
+        class Product(models.Model):
+            name = models.CharField(max_length=40)
+            note = models.CharField(max_length=60, default="-")
+            price = models.DecimalField(max_digits=8, decimal_places=2)
+            stock = models.IntegerField(default=0)
+            weight = models.IntegerField(default=1)
+
+        class Event(models.Model):
+            text = models.CharField(max_length=20)
+
+        class Tag(models.Model):
+            name = models.CharField(max_length=20, unique=True)
+
+        class Review(models.Model):
+            product = models.ForeignKey(Product, models.CASCADE)
+            text = models.TextField()
+            answer_to = models.ForeignKey("self", models.CASCADE, null=True)
+            tags = models.ManyToManyField(Tag)
+        """,
+    "crm": MAIN["crm"],
+}
+TWO = {
+    "shop": """\
+        class Product(models.Model):
+            name = models.CharField(max_length=100)
+            legacy = models.IntegerField(null=True)
+            note = models.CharField(max_length=60, null=True)
+            price = models.DecimalField(max_digits=12, decimal_places=4)
+            stock = models.IntegerField(default=0)
+            maker = models.CharField(max_length=20, null=True, unique=True)
+            buyers = models.ManyToManyField("crm.Customer")
+
+        class Shelf(models.Model):
+            product = models.ForeignKey(Product, models.CASCADE)
+            within = models.ForeignKey("self", models.CASCADE, null=True)
+
+        class Event(models.Model):
+            text = models.CharField(max_length=20)
+        """,
+    "crm": """\
+        class Customer(models.Model):
+            name = models.CharField(max_length=60)
+            first = models.ForeignKey("shop.Product", models.SET_NULL, null=True)
+
+        class Invoice(models.Model):
+            customer = models.ForeignKey(Customer, models.CASCADE)
+            total = models.DecimalField(max_digits=8, decimal_places=3)
+        """,
+}
+# Tags of a new table come once; events of a table that stays go again.
+DATA = """
+def forwards(apps, schema_editor):
+    for number in (101, 102):
+        apps.get_model("shop", "Tag").objects.create(id=number, name=f"t{number}")
+        apps.get_model("shop", "Event").objects.create(id=number, text=f"e{number}")
+    apps.get_model("shop", "Product").objects.update(stock=models.F("stock") + 1, weight=7)
+
+def backwards(apps, schema_editor):
+    apps.get_model("shop", "Event").objects.filter(id__in=(101, 102)).delete()
+    apps.get_model("shop", "Product").objects.update(stock=models.F("stock") - 1)
+"""
+ROWS = {
+    "main": """
+        from crm.models import *
+        from shop.models import *
+        for n in range(1, 5):
+            product = Product.objects.create(
+                name=f"p{n}", legacy=n, note=f"é {n}" if n % 2 else None, price=f"{n}.25"
+            )
+            shelf = Shelf.objects.create(product=product)
+            Shelf.objects.create(product=product, within=shelf)
+            Customer.objects.create(name=f"c{n}", born=f"2000-01-0{n}" if n % 2 else None)
+        Event.objects.create(text="opened")
+        """,
+    "one": """
+        from shop.models import *
+        for product in Product.objects.order_by("id"):
+            product.weight = 10 * product.id
+            product.save()
+            review = Review.objects.create(product=product, text=f"ü {product.id}" * 20)
+            answer = Review.objects.create(product=product, text="no", answer_to=review)
+            answer.tags.add(Tag.objects.create(name=f"own {product.id}"))
+            review.tags.add(Tag.objects.get(id=101))
+        Tag.objects.get(id=102).delete()
+        """,
+    "two": """
+        from crm.models import *
+        from shop.models import *
+        for product in Product.objects.order_by("id"):
+            customer = Customer.objects.get(id=product.id)
+            customer.first = product
+            customer.save()
+            product.price = f"{product.id}.2512"
+            product.name = f"p{product.id} " + 80 * "x"
+            product.maker = f"m{product.id}"
+            product.save()
+            product.buyers.add(customer)
+            Invoice.objects.create(customer=customer, total=f"{product.id}.125")
+        """,
+}
+
+
+def make_branches(project: Project) -> None:
+    """Main, and two branches from there: one drops and narrows what main has, and so does two."""
+    project.write("config/incident.py", INCIDENT)
+    project.settings("from config import incident")
+    for app, text in MAIN.items():
+        project.app(app, text)
+    project.migration(
+        "shop",
+        "0001_initial",
+        f"""
+        migrations.CreateModel("Product", [
+            {ID}
+            ("name", models.CharField(max_length=40)),
+            ("legacy", models.IntegerField(null=True)),
+            ("note", models.CharField(max_length=60, null=True)),
+            ("price", models.DecimalField(max_digits=8, decimal_places=2)),
+            ("stock", models.IntegerField(default=0)),
+        ]),
+        migrations.CreateModel("Shelf", [
+            {ID}
+            ("product", models.ForeignKey("shop.product", models.CASCADE)),
+            ("within", models.ForeignKey("shop.shelf", models.CASCADE, null=True)),
+        ]),
+        migrations.CreateModel("Event", [{ID} ("text", models.CharField(max_length=20))]),
+        """,
+    )
+    project.migration(
+        "crm",
+        "0001_initial",
+        f"""
+        migrations.CreateModel("Customer", [
+            {ID}
+            ("name", models.CharField(max_length=60)),
+            ("born", models.DateField(null=True)),
+        ]),
+        """,
+    )
+    project.commit("Main")
+    for branch, make in (("one", _make_one), ("two", _make_two)):
+        project.checkout("-b", branch, "main")
+        make(project)
+        project.commit(branch)
+    project.checkout("main")
+
+
+def _make_one(project: Project) -> None:
+    for app, text in ONE.items():
+        project.models(app, text)
+    project.migration(
+        "shop",
+        "0002_review",
+        f"""
+        migrations.CreateModel("Tag", [
+            {ID} ("name", models.CharField(max_length=20, unique=True)),
+        ]),
+        migrations.CreateModel("Review", [
+            {ID}
+            ("product", models.ForeignKey("shop.product", models.CASCADE)),
+            ("text", models.TextField()),
+            ("answer_to", models.ForeignKey("shop.review", models.CASCADE, null=True)),
+            ("tags", models.ManyToManyField("shop.tag")),
+        ]),
+        migrations.AddField("product", "weight", models.IntegerField(default=1)),
+        """,
+        [("shop", "0001_initial")],
+    )
+    project.migration(
+        "shop",
+        "0003_data",
+        "migrations.RunPython(forwards, backwards),",
+        [("shop", "0002_review")],
+        before=DATA,
+    )
+    project.migration(
+        "shop",
+        "0004_less",
+        """
+        migrations.RemoveField("product", "legacy"),
+        migrations.DeleteModel("Shelf"),
+        migrations.AlterField("product", "note", models.CharField(max_length=60, default="-")),
+        """,
+        [("shop", "0003_data")],
+    )
+
+
+def _make_two(project: Project) -> None:
+    for app, text in TWO.items():
+        project.models(app, text)
+    project.migration(
+        "crm",
+        "0002_invoice",
+        f"""
+        migrations.CreateModel("Invoice", [
+            {ID}
+            ("customer", models.ForeignKey("crm.customer", models.CASCADE)),
+            ("total", models.DecimalField(max_digits=8, decimal_places=3)),
+        ]),
+        migrations.RemoveField("customer", "born"),
+        """,
+        [("crm", "0001_initial")],
+    )
+    project.migration(
+        "shop",
+        "0002_wider",
+        """
+        migrations.AlterField("product", "name", models.CharField(max_length=100)),
+        migrations.AlterField(
+            "product", "price", models.DecimalField(max_digits=12, decimal_places=4)
+        ),
+        migrations.AddField(
+            "product", "maker", models.CharField(max_length=20, null=True, unique=True)
+        ),
+        """,
+        [("shop", "0001_initial")],
+        body="atomic = False",
+    )
+    project.migration(
+        "crm",
+        "0003_first",
+        """
+        migrations.AddField("customer", "first", models.ForeignKey(
+            "shop.product", models.SET_NULL, null=True,
+        )),
+        """,
+        [("crm", "0002_invoice"), ("shop", "0002_wider")],
+    )
+    project.migration(
+        "shop",
+        "0003_buyers",
+        'migrations.AddField("product", "buyers", models.ManyToManyField("crm.customer")),',
+        [("shop", "0002_wider"), ("crm", "0002_invoice")],
+    )
+
+
+@dataclass(frozen=True)
+class Run:
+    """What an undisturbed switch is like."""
+
+    result: dict[str, Any]
+    """What the database looks like after it."""
+    statements: int
+    seconds: float
+
+
+@dataclass
+class Scene:
+    """A project, and a database that was on all of its branches."""
+
+    project: Project
+    make_database: Callable[[], Configuration]
+    log: Path
+    branch: str = "main"
+    """Where the database is."""
+    now: dict[str, Any] = field(default_factory=dict)
+    """What it looks like."""
+    runs: dict[tuple[str, str], Run] = field(default_factory=dict)
+
+    def fill(self) -> None:
+        """Rows of each branch, in a new database that ends on main."""
+        self.project.databases = {"default": self.make_database()}
+        self.project.checkout("main")
+        self.project.manage("migrate", "--verbosity=0")
+        self.project.python(ROWS["main"])
+        for branch in ("one", "two"):
+            self.project.checkout(branch)
+            self.project.switch()
+            self.project.python(ROWS[branch])
+            self.project.checkout("main")
+            self.project.switch()
+        self.branch, self.now = "main", self.look()
+
+    def tour(self) -> None:
+        """See what undisturbed switches do."""
+        rows = {"main": self.now["rows"]}
+        for origin, branch in pairwise(TOUR):
+            self.project.checkout(branch)
+            self.log.unlink(missing_ok=True)
+            with with_environment(self.project, {"STATEMENT_LOG": str(self.log)}):
+                self.project.switch()
+            times = list(map(float, self.log.read_text().split()))
+            self.now = self.look()
+            self.runs[origin, branch] = Run(self.now, len(times), times[-1] - times[0])
+            assert self.now["rows"] == rows.setdefault(branch, self.now["rows"])
+        for branch in ("one", "two", "main"):
+            self.project.checkout(branch)
+            self.project.switch()
+            assert observe(self.project)["models agree"]
+
+    def look(self) -> dict[str, Any]:
+        return dict(json.loads(self.project.python(LOOK)))
+
+    def switch(self, **incident: Any) -> Result:
+        """Run a switch that may come to a sudden end."""
+        with with_environment(self.project, {"INCIDENT": json.dumps(incident)}):
+            return self.project.manage("migrations_switch", "--no-input", status=None)
+
+    def problems(self, branch: str, wanted: dict[str, Any]) -> list[str]:
+        """What is not as it should be after one more switch to ``branch``."""
+        self.project.checkout(branch)
+        result = self.project.manage("migrations_switch", "--no-input", status=None)
+        if result.status:
+            return [result.stderr.strip().splitlines()[-1]]
+        self.branch, self.now = branch, self.look()
+        return list(differences(self.now, wanted))
+
+    def lost(self) -> list[str]:
+        """What there was, and is neither in its place any more nor in a complete copy."""
+        return sorted(map(str, _values(self.now) - _values(self.look())))
+
+
+def _values(look: dict[str, Any]) -> set[tuple[str, str, str, str]]:
+    """All values that a database holds in tables and in the stash: table, column, key, value."""
+    found, narrowed = set(), set()
+    for table, rows in look["rows"].items():
+        found |= {item for item in _items(table, rows) if item[:2] not in MOVED}
+    for entry in look["stash"].values():
+        if entry["status"] == "copying":
+            continue
+        columns = json.loads(entry["columns"])
+        found |= {item for item in _items(entry["table"], entry["content"]) if item[1] in columns}
+        narrowed |= set(_items(entry["table"], entry["narrowed"]))
+    # What is left of a narrowed value is no loss where the value itself is kept.
+    return found - narrowed
+
+
+def _items(table: str, rows: list[dict[str, str]]) -> Iterator[tuple[str, str, str, str]]:
+    for row in rows:
+        for column, value in row.items():
+            if value != "None":  # which comes back by itself
+                yield table, column, row["id"], value
+
+
+@pytest.fixture(params=list(MAKERS))
+def scene(
+    request: pytest.FixtureRequest,
+    make_database: Callable[[str], Configuration],
+    make_project: Callable[..., Project],
+    tmp_path: Path,
+) -> Scene:
+    project = make_project()
+    make_branches(project)
+    scene = Scene(project, partial(make_database, request.param), tmp_path / "statements")
+    scene.fill()
+    scene.tour()
+    return scene
+
+
+def test_killed_at_random(scene: Scene) -> None:
+    failures = []
+    for name, chance in examples(KILLS):
+        branch = chance.choice([other for other in ROWS if other != scene.branch])
+        run, before = scene.runs[scene.branch, branch], scene.now
+        what = [f"{name}, {scene.branch} to {branch}"]
+        scene.project.checkout(branch)
+        for _ in range(chance.choice((1, 1, 2))):
+            incident = random_kill(chance, run)
+            what.append(str(incident))
+            assert scene.switch(**incident).status in (-9, 0)
+            found = [f"neither here nor there: {value}" for value in scene.lost()]
+        if chance.random() < 0.7:
+            found += scene.problems(branch, run.result)
+        else:
+            what.append("and back")
+            found += scene.problems(scene.branch, before)
+        if found:
+            failures.append("\n    ".join([", ".join(what), *found]))
+            scene.fill()
+    assert not failures, "\n".join(failures)
+
+
+def random_kill(chance: random.Random, run: Run) -> dict[str, Any]:
+    """At a statement, or at a moment that nothing is known of."""
+    if chance.random() < 0.3:
+        return {"seconds": chance.uniform(0, run.seconds)}
+    return {"kill": [chance.randint(1, run.statements), chance.choice(("before", "after"))]}
+
+
+def examples(count: int) -> Iterator[tuple[str, random.Random]]:
+    for number in range(count):
+        name = f"seed {SEED}, example {number}"
+        yield name, random.Random(name)
