@@ -538,7 +538,7 @@ def rows(cursor):
 """
 """Functions that say what a database looks like."""
 
-OBSERVE = SEE + """
+_SAY = """
 with connection.cursor() as cursor:
     print(json.dumps({
         "rows": rows(cursor),
@@ -548,6 +548,7 @@ with connection.cursor() as cursor:
         "in step": passes("migrations_switch", "--check"),
     }))
 """
+OBSERVE = SEE + _SAY
 
 
 def observe(project: Project) -> dict[str, Any]:

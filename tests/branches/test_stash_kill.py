@@ -8,7 +8,9 @@ Where it ends is random. A failure says the seed and the number of its example; 
 import json
 import os
 import random
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
@@ -92,7 +94,7 @@ def install(connection, **kwargs):
 connection_created.connect(install)
 """
 
-LOOK = SEE + """
+_LOOK = """
 def content(cursor, table):
     cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table)}")
     names = [column[0] for column in cursor.description]
@@ -122,6 +124,7 @@ with connection.cursor() as cursor:
         "strays": sorted(ours - {"django_devtools_stash"} if stash else ours),
     }))
 """
+LOOK = SEE + _LOOK
 
 MOVED = {("shop_product", "stock"), ("shop_event", "id"), ("shop_event", "text")}
 """The columns that migrations themselves change in tables that stay."""
@@ -457,6 +460,11 @@ class Scene:
         self.branch, self.now = branch, self.look()
         return list(differences(self.now, wanted))
 
+    def pages(self) -> int:
+        """How large an SQLite database is."""
+        with closing(sqlite3.connect(self.project.databases["default"]["NAME"])) as connection:
+            return int(connection.execute("PRAGMA page_count").fetchone()[0])
+
     def lost(self) -> list[str]:
         """What there was, and is neither in its place any more nor in a complete copy."""
         return sorted(map(str, _values(self.now) - _values(self.look())))
@@ -520,6 +528,60 @@ def test_killed_at_random(scene: Scene) -> None:
             failures.append("\n    ".join([", ".join(what), *found]))
             scene.fill()
     assert not failures, "\n".join(failures)
+
+
+@pytest.mark.parametrize("scene", ["postgresql", "mariadb"], indirect=True)
+def test_lost_connection(scene: Scene) -> None:
+    failures = []
+    for name, chance in examples(LOST_CONNECTIONS):
+        branch = chance.choice([other for other in ROWS if other != scene.branch])
+        run = scene.runs[scene.branch, branch]
+        number = chance.randint(1, run.statements)
+        scene.project.checkout(branch)
+        result = scene.switch(disconnect=[number, "before"])
+        found = [f"neither here nor there: {value}" for value in scene.lost()]
+        if result.status != 1 or not says_what_to_type(result):
+            found += [f"it ends with {result.status}", *result.stderr.splitlines()[-3:]]
+        found += scene.problems(branch, run.result)
+        if found:
+            what = f"{name}, {scene.branch} to {branch}, disconnected at statement {number}"
+            failures.append("\n    ".join([what, *found]))
+            scene.fill()
+    assert not failures, "\n".join(failures)
+
+
+@pytest.mark.skipif(django.VERSION < (5, 1), reason="SQLite has no init_command")
+@pytest.mark.parametrize("scene", ["sqlite"], indirect=True)
+def test_full_disk(scene: Scene) -> None:
+    """Nothing is dropped that can't be kept, and nothing forgotten that can't come back."""
+    scene.project.checkout("one")
+    scene.project.switch()
+    scene.project.python('from shop.models import *; Review.objects.update(text=100 * 1024 * "x")')
+    scene.branch, scene.now = "one", scene.look()
+    before = scene.now
+    database = dict(scene.project.databases["default"])
+    for branch in ("main", "one"):
+        scene.project.checkout(branch)
+        pages = scene.pages()
+        # A copy of the rows is some 200 pages.
+        for more in (1, 10, 100):
+            limit = {"init_command": f"PRAGMA max_page_count={pages + more}"}
+            scene.project.databases = {"default": {**database, "OPTIONS": limit}}
+            result = scene.switch()
+            scene.project.databases = {"default": database}
+            assert result.status == 1
+            assert "database or disk is full" in result.stderr
+            assert says_what_to_type(result)
+            assert not scene.lost()
+        scene.project.switch()
+        scene.branch, scene.now = branch, scene.look()
+    assert not list(differences(scene.now, before))
+
+
+def says_what_to_type(result: Result) -> bool:
+    return "run `manage.py migrations_switch` again" in result.stderr and (
+        "Traceback" not in result.stderr
+    )
 
 
 def random_kill(chance: random.Random, run: Run) -> dict[str, Any]:
