@@ -86,8 +86,8 @@ class Filling:
         tables = [job for job in jobs if job.entry.is_table]
         for job in tables + [job for job in jobs if not job.entry.is_table]:
             self.progress.line(f"  Restoring {job.entry}...")
-        self._make_room([job for job in tables if job.entry.returns is Return.REPLACE])
         keys = self._drop_foreign_keys(tables)
+        self._make_room([job for job in tables if job.entry.returns is Return.REPLACE])
         for job in tables:
             job.insert(self._defaults(job))
         _prune(tables)
@@ -473,10 +473,12 @@ class _Job:
         return equal(self.connection, f"{self.table}.{name}", f"{self.copy}.{name}")
 
     def _newcomers(self) -> str:
-        """SQL for rows that refer to something which nothing in the stash refers to."""
+        """SQL for rows that refer to what came after the stash, as far as that can be told."""
         q = self.stash.quote
         return " OR ".join(
-            f"({self.table}.{q(c)} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {self.copy} "
+            f"({self.table}.{q(c)} > {newest})"
+            if (newest := self.entry.columns[c].newest) is not None
+            else f"({self.table}.{q(c)} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {self.copy} "
             f"WHERE {self.copy}.{q(c)} = {self.table}.{q(c)}))"
             for c in self.parents
             if c in self.columns

@@ -64,6 +64,8 @@ class KeptColumn:
     migration: str
     becomes: Item | None = None
     """The narrower column that took its place."""
+    newest: int | None = None
+    """The highest key that there was in the table that it refers to, where keys are numbers."""
 
 
 @dataclass(frozen=True)
@@ -388,7 +390,11 @@ class Stash:
         there, key = self.tables.columns(loss.table), self.tables.key(loss.table)
         migrations = {one.column: ".".join(one.migration) for one in group}
         if loss.column is None:
-            kept = {name: KeptColumn(info, migrations[None]) for name, info in there.items()}
+            newest = self._newest(loss.table, there)
+            kept = {
+                name: KeptColumn(info, migrations[None], newest=newest.get(name))
+                for name, info in there.items()
+            }
             names, condition = list(kept), ""
         else:
             kept = {
@@ -407,6 +413,17 @@ class Stash:
         # An empty table that a migration fills anew comes back empty only if that is written down.
         is_kept = loss.column is None and not loss.starts_empty
         return copy if kept and (is_kept or not self._is_empty(copy)) else None
+
+    def _newest(self, table: str, there: Mapping[str, ColumnInfo]) -> dict[str, int | None]:
+        """The highest key of each table that a table refers to by numbers, by its column."""
+        found = {}
+        with self.connection.cursor() as cursor:
+            for column, parent in self.tables.parents(table).items():
+                if column in there and "int" in there[column].type.lower():
+                    key, rows = self.quote(parent.column), self.quote(parent.table)
+                    cursor.execute(f"SELECT MAX({key}) FROM {rows}", [])
+                    (found[column],) = cursor.fetchone()
+        return found
 
     def _select_into(self, name: str, copy: "_Copy") -> int:
         """Copy columns into a table of their own. How many rows there were."""
@@ -508,7 +525,13 @@ def _returns(entry: Entry, fate: Fate, rows: Collection[Key]) -> Return:
 def _to_json(columns: Mapping[str, KeptColumn]) -> str:
     return json.dumps(
         {
-            name: [kept.info.type, kept.info.is_required, kept.migration, kept.becomes]
+            name: [
+                kept.info.type,
+                kept.info.is_required,
+                kept.migration,
+                kept.becomes,
+                kept.newest,
+            ]
             for name, kept in columns.items()
         }
     )
@@ -517,9 +540,9 @@ def _to_json(columns: Mapping[str, KeptColumn]) -> str:
 def _entry(row: Any) -> Entry:
     columns = {
         name: KeptColumn(
-            ColumnInfo(kind, required), migration, tuple(becomes) if becomes else None
+            ColumnInfo(kind, required), migration, tuple(becomes) if becomes else None, newest
         )
-        for name, (kind, required, migration, becomes) in json.loads(row.columns).items()
+        for name, (kind, required, migration, becomes, newest) in json.loads(row.columns).items()
     }
     return Entry(
         id=row.pk,

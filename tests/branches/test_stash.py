@@ -1,6 +1,7 @@
 """What a switch drops comes back with the next one."""
 
-from tests.branches.shop import ID, PRODUCT, make_shop
+from tests.branches.shop import PRODUCT, columns, make_shop
+from tests.branches.stashing import dump, go, kept, make_branch, values
 from tests.project import Project
 
 REVIEWS = """
@@ -14,32 +15,18 @@ class Review(models.Model):
     tags = models.ManyToManyField(Tag)
 """
 WEIGHT = "    weight = models.IntegerField(default=0)\n"
+NOTE = "    note = models.TextField(null=True)\n"
+THREE = """
+from shop.models import *
+for number in (1, 2, 3):
+    Product.objects.create(name=f"p{number}")
+"""
 
 
 def make_shop_with_reviews(project: Project) -> None:
     """Applied on branch feature, which is checked out, and with rows: reviews, and a weight."""
     make_shop(project)
-    project.checkout("-b", "feature")
-    project.models("shop", PRODUCT + WEIGHT + REVIEWS)
-    project.migration(
-        "shop",
-        "0003_reviews",
-        f"""
-        migrations.CreateModel("Tag", [
-            {ID} ("name", models.CharField(max_length=20, unique=True)),
-        ]),
-        migrations.CreateModel("Review", [
-            {ID}
-            ("product", models.ForeignKey("shop.product", models.CASCADE)),
-            ("text", models.TextField()),
-            ("answer_to", models.ForeignKey("shop.review", models.CASCADE, null=True)),
-            ("tags", models.ManyToManyField("shop.tag")),
-        ]),
-        migrations.AddField("product", "weight", models.IntegerField(default=0)),
-        """,
-        [("shop", "0002_longer_name")],
-    )
-    project.commit("Reviews")
+    make_branch(project, "feature", PRODUCT + WEIGHT + REVIEWS)
     project.manage("migrate")
     project.python(
         """
@@ -53,46 +40,375 @@ def make_shop_with_reviews(project: Project) -> None:
     )
 
 
-DUMP = """
-from django.apps import apps
-for model in apps.get_models(include_auto_created=True):
-    if model._meta.app_label == "shop":
-        for row in model.objects.order_by("pk").values_list():
-            print(model.__name__, *row)
-"""
+def make_products(project: Project, models: str = PRODUCT) -> None:
+    """Applied on main: the shop with three products."""
+    make_shop(project)
+    if models != PRODUCT:
+        project.models("shop", models)
+        project.manage("makemigrations", "shop", "--name=more")
+        project.commit("More")
+    project.manage("migrate")
+    project.python(THREE)
 
 
 def test_there_and_back(project: Project) -> None:
     make_shop_with_reviews(project)
-    before = project.python(DUMP)
-    project.checkout("main")
+    before = dump(project)
 
-    output = project.switch()
-    assert "  Keeping table shop_review... OK" in output
+    output = go(project, "main").stdout
+    assert "  Keeping table shop_review... OK\n" in output
     project.assert_in_step()
-    assert project.python(DUMP) == "Product 1 p1\nProduct 2 p2\nProduct 3 p3"
+    assert values(project, "id", "name") == "1 p1; 2 p2; 3 p3"
+    assert kept(project) == {
+        "shop_product.weight 3",
+        "shop_review.* 6",
+        "shop_review_tags.* 3",
+        "shop_tag.* 3",
+    }
 
-    project.checkout("feature")
-    project.switch()
-    assert project.python(DUMP) == before
+    output = go(project, "feature").stdout
+    assert "  Restoring table shop_review... OK\n" in output
+    assert dump(project) == before
     project.assert_in_step()
-    project.python("from shop.models import *; Tag.objects.create(name='new')")
-    assert not [n for n in project.python(TABLES).split() if n.startswith("django_devtools")]
-
-
-TABLES = "from django.db import connection; print(*connection.introspection.table_names())"
+    assert not kept(project)
+    assert (
+        project.python(
+            """
+            from shop.models import *
+            review = Review.objects.create(product_id=1)
+            tag = Tag.objects.create(name='new')
+            review.tags.add(tag)
+            print(review.pk, tag.pk)
+            """
+        )
+        == "7 4"
+    )
 
 
 def test_rows_that_can_not_come_back(project: Project) -> None:
     make_shop_with_reviews(project)
-    project.checkout("main")
-    project.switch()
+    go(project, "main")
     project.python("from shop.models import *; Product.objects.filter(pk=2).delete()")
     project.python("from shop.models import *; Product.objects.create(name='new')")
 
-    project.checkout("feature")
-    result = project.manage("migrations_switch", "--no-input")
-    print(result.stdout, result.stderr)
-    print(project.python(DUMP))
+    result = go(project, "feature")
+
+    reasons = {
+        "1 of 3 rows of column shop_product.weight stays": "the rows they belong to are gone",
+        "2 of 6 rows of table shop_review stay": "what they refer to in shop_product is gone",
+        "1 of 3 rows of table shop_review_tags stays": "what they refer to in shop_review is gone",
+    }
+    entries = {one.split()[-2].split(".")[0]: one for one in reasons}
+    for words, reason in reasons.items():
+        assert f"{words} in the stash: {reason}. To look at them: manage.py" in result.stderr
+    assert len(entries) == result.stderr.count("stash show") == 3
     project.assert_in_step()
-    assert "2 of 6 rows of table shop_review stay in the stash" in result.stderr
+    assert values(project, "name", "weight") == "p1 10; p3 30; new 0"
+    assert values(project, "id", "text", model="Review") == "1 é 1; 2 no; 5 é 3; 6 no"
+    assert values(project, "name", model="Tag") == "t1; t2; t3"
+    dump(project)
+    assert kept(project) == {
+        "shop_product.weight 1",
+        "shop_review.* 2",
+        "shop_review_tags.* 1",
+    }
+    listed = project.manage("migrations_stash", "list").stdout
+    assert " did not come back: what they refer to in shop_product is gone\n" in listed
+    status = project.manage("migrations_status").stdout
+    assert "table shop_review (2 rows)" in status
+    # They don't come back by themselves later either, when others may have their keys.
+    go(project, "main")
+    assert "Restoring table shop_review... OK" in go(project, "feature").stdout
+    assert values(project, "id", model="Review") == "1; 2; 5; 6"
+    assert "shop_review.* 2" in kept(project)
+
+
+def test_nothing_is_kept_of_what_holds_nothing(project: Project) -> None:
+    make_products(project)
+    default = "    text = models.TextField(null=True, default='d')\n"
+    make_branch(project, "feature", PRODUCT + NOTE + default + REVIEWS)
+    project.manage("migrate")
+    project.python("from shop.models import *; Product.objects.update(text=None)")
+    project.python("from shop.models import *; Tag.objects.create(name='a')")
+
+    go(project, "main")
+    # The column with a default would be filled with it.
+    assert {one for one in kept(project) if "shop_product" not in one} == {"shop_tag.* 1"}
+    go(project, "feature")
+    assert values(project, "note", "text") == "None None; None None; None None"
+
+    project.python("from shop.models import *; Tag.objects.all().delete()")
+    project.python("from shop.models import *; Product.objects.update(text='d')")
+    project.python("from shop.models import *; Product.objects.filter(pk=2).update(note='')")
+    go(project, "main")
+    project.assert_in_step()
+    go(project, "feature")
+    assert values(project, "note", "text") == "None d;  d; None d"
+
+
+def test_only_rows_with_values_are_kept(sqlite_project: Project) -> None:
+    make_products(sqlite_project)
+    make_branch(sqlite_project, "feature", PRODUCT + NOTE)
+    sqlite_project.manage("migrate")
+    sqlite_project.python(
+        "from shop.models import *; Product.objects.filter(pk=2).update(note='')"
+    )
+    go(sqlite_project, "main")
+    assert kept(sqlite_project) == {"shop_product.note 1"}
+
+
+def test_rows_that_came_meanwhile_have_the_default(project: Project) -> None:
+    make_shop_with_reviews(project)
+    go(project, "main")
+    project.python("from shop.models import *; Product.objects.create(name='new')")
+    assert go(project, "feature").stderr == ""
+    assert values(project, "name", "weight") == "p1 10; p2 20; p3 30; new 0"
+
+
+LOOKUPS = """
+class State(models.Model):
+    name = models.CharField(max_length=20, unique=True)
+    label = models.CharField(max_length=20)
+
+class Profile(models.Model):
+    product = models.OneToOneField(Product, models.CASCADE)
+    state = models.ForeignKey(State, models.CASCADE)
+    text = models.CharField(max_length=20)
+"""
+FILL_LOOKUPS = """
+def fill(apps, schema_editor):
+    State = apps.get_model("shop", "State")
+    Product = apps.get_model("shop", "Product")
+    for name in ("open", "closed"):
+        State.objects.create(name=name, label=name)
+    for product in Product.objects.order_by("pk"):
+        product.weight = 7
+        product.save()
+        state = State.objects.get(name="open")
+        apps.get_model("shop", "Profile").objects.create(product=product, state=state, text="-")
+"""
+
+
+def make_lookups(project: Project) -> None:
+    """Applied on branch feature: rows that a migration made, and that people changed since."""
+    make_products(project)
+    make_branch(project, "feature", PRODUCT + WEIGHT + LOOKUPS)
+    project.migration(
+        "shop",
+        "0004_fill",
+        "migrations.RunPython(fill, migrations.RunPython.noop),",
+        [("shop", "0003_feature")],
+        before=FILL_LOOKUPS,
+    )
+    project.commit("Fill")
+    project.manage("migrate")
+    project.python(
+        """
+        from shop.models import *
+        State.objects.filter(name="closed").delete()
+        State.objects.filter(name="open").update(label="edited")
+        State.objects.create(name="mine", label="mine")
+        Profile.objects.filter(product=1).delete()
+        Profile.objects.filter(product=2).update(text="edited")
+        Product.objects.filter(pk=2).update(weight=20)
+        """
+    )
+
+
+def test_data_migrations_double_nothing(project: Project) -> None:
+    make_lookups(project)
+    before = dump(project)
+    go(project, "main")
+    assert go(project, "feature").stderr == ""
+    assert dump(project) == before
+    assert not kept(project)
+    project.python("from shop.models import *; State.objects.create(name='new')")
+
+
+def test_what_data_migrations_make_for_newcomers_stays(project: Project) -> None:
+    make_lookups(project)
+    go(project, "main")
+    project.python("from shop.models import *; Product.objects.create(name='new')")
+    project.python("from shop.models import *; Product.objects.filter(pk=3).delete()")
+
+    result = go(project, "feature")
+
+    assert values(project, "name", "weight") == "p1 7; p2 20; new 7"
+    assert values(project, "product__name", "text", model="Profile").split("; ")[0] == "p2 edited"
+    assert sorted(values(project, "product__name", model="Profile").split("; ")) == ["new", "p2"]
+    # The row that nothing but the newcomer needs may be one that was deleted; not two of a name.
+    assert values(project, "name", "label", model="State").startswith("open edited; mine mine")
+    assert result.stderr.count("stay") == 2
+    dump(project)
+    project.assert_in_step()
+
+
+def test_unique_values_that_others_have_now(project: Project) -> None:
+    """The migration gives each row a number on its way; the one of a newcomer is taken."""
+    make_products(project)
+    number = "    number = models.IntegerField(null=True, unique=True)\n"
+    make_branch(project, "feature", PRODUCT + number)
+    project.migration(
+        "shop",
+        "0004_fill",
+        "migrations.RunPython(fill, migrations.RunPython.noop),",
+        [("shop", "0003_feature")],
+        before="""
+def fill(apps, schema_editor):
+    for product in apps.get_model("shop", "Product").objects.all():
+        product.number = product.pk
+        product.save()
+""",
+    )
+    project.commit("Fill")
+    project.manage("migrate")
+    project.python(
+        "from shop.models import *; Product.objects.filter(pk=1).update(number=4); "
+        "Product.objects.filter(pk=2).update(number=22)"
+    )
+    go(project, "main")
+    project.python("from shop.models import *; Product.objects.create(name='new')")
+
+    result = go(project, "feature")
+
+    assert values(project, "name", "number") == "p1 1; p2 22; p3 3; new 4"
+    assert kept(project) == {"shop_product.number 1"}
+    assert "1 of 3 rows of column shop_product.number stays in the stash: " in result.stderr
+    shown = project.manage("migrations_stash", "show", "1").stdout.lower()
+    assert "did not come back: " in shown
+    assert "unique" in shown or "duplicate" in shown
+    project.assert_in_step()
+
+
+def test_dropped_by_what_is_applied(project: Project) -> None:
+    """A branch that removes columns and tables; its way back makes them anew."""
+    make_products(project, PRODUCT + WEIGHT + NOTE + REVIEWS)
+    project.python(
+        """
+        from shop.models import *
+        Product.objects.filter(pk=2).update(weight=3, note="n")
+        Review.objects.create(product_id=1, text="t").tags.create(name="x")
+        """
+    )
+    before = dump(project)
+    make_branch(project, "feature", PRODUCT)
+
+    go(project, "feature")
+    project.assert_in_step()
+    project.python("from shop.models import *; Product.objects.create(name='new')")
+    assert go(project, "main").stderr == ""
+
+    assert not kept(project)
+    assert values(project, "name", "weight", "note") == (
+        "p1 0 None; p2 3 n; p3 0 None; new 0 None"
+    )
+    project.python("from shop.models import *; Product.objects.filter(name='new').delete()")
+    assert dump(project) == before
+
+
+def test_lost_and_made_again_in_one_switch(project: Project) -> None:
+    """The other branch has the same under another name, after one of its own."""
+    make_shop_with_reviews(project)
+    before = dump(project)
+    project.git("checkout", "--quiet", "main")
+    project.checkout("-b", "other")
+    project.migration(
+        "shop",
+        "0003_index",
+        'migrations.AlterModelOptions("product", {"verbose_name": "x"}),',
+        [("shop", "0002_longer_name")],
+    )
+    text = project.git("show", "feature:shop/migrations/0003_feature.py")
+    project.write(
+        "shop/migrations/0004_reviews.py", text.replace("0002_longer_name", "0003_index")
+    )
+    project.models("shop", PRODUCT + "    class Meta:\n        verbose_name = 'x'\n" + REVIEWS)
+    project.models(
+        "shop",
+        PRODUCT + WEIGHT + "    class Meta:\n        verbose_name = 'x'\n" + REVIEWS,
+    )
+    project.commit("Other")
+    assert project.manage("migrations_switch", "--no-input").stderr == ""
+    project.assert_in_step()
+    assert dump(project) == before
+    assert not kept(project)
+
+
+def test_without_a_stash(project: Project) -> None:
+    make_shop_with_reviews(project)
+    project.checkout("main")
+    output = project.switch("--no-stash")
+    assert "Keeping" not in output
+    assert not kept(project)
+    project.checkout("feature")
+    project.switch("--no-stash")
+    assert values(project, "weight") == "0; 0; 0"
+    assert values(project, "id", model="Review") == ""
+    project.assert_in_step()
+
+
+def test_the_plan_says_what_is_kept_and_what_comes_back(sqlite_project: Project) -> None:
+    project = sqlite_project
+    make_shop_with_reviews(project)
+    project.checkout("main")
+    before = dump(project)
+    plan = project.manage("migrations_switch", "--plan").stdout
+    assert plan.endswith(
+        "Would be kept in the stash:\n"
+        "    table shop_tag (3 rows)\n"
+        "    column shop_product.weight (3 rows)\n"
+        "    table shop_review (6 rows)\n"
+        "    table shop_review_tags (3 rows)\n"
+    )
+    assert dump(project) == before
+    assert not kept(project)
+
+    project.switch()
+    project.checkout("feature")
+    held = kept(project)
+    plan = project.manage("migrations_switch", "--plan").stdout
+    assert plan.endswith(
+        "Would come back from the stash:\n"
+        "    column shop_product.weight (3 rows)\n"
+        "    table shop_review (6 rows)\n"
+        "    table shop_review_tags (3 rows)\n"
+        "    table shop_tag (3 rows)\n"
+    )
+    assert kept(project) == held
+    assert "Would come back" not in project.manage("migrations_switch", "main", "--plan").stdout
+
+
+def test_unapplied_in_a_work_tree(project: Project) -> None:
+    """Helpers that a migration imports are gone with its branch."""
+    make_products(project)
+    project.checkout("-b", "feature")
+    project.write("shop/helpers.py", "def nothing(apps, schema_editor):\n    pass\n")
+    project.models("shop", PRODUCT + WEIGHT + REVIEWS)
+    project.manage("makemigrations", "shop", "--name=feature")
+    file = project.path / "shop/migrations/0003_feature.py"
+    text = file.read_text().replace(
+        "\n    operations = [", "\n    operations = [\n        RUN,", 1
+    )
+    file.write_text(
+        "from shop.helpers import nothing\n"
+        + text.replace("RUN", "migrations.RunPython(nothing, nothing)")
+    )
+    project.commit("Feature")
+    project.switch()
+    project.python(
+        """
+        from shop.models import *
+        Product.objects.filter(pk=2).update(weight=3)
+        Review.objects.create(product_id=1, text="t").tags.create(name="x")
+        """
+    )
+    before = dump(project)
+    go(project, "main")
+    assert not (project.path / "shop/helpers.py").exists()
+    assert columns(project) == {"id", "name"}
+    assert "shop_review.* 1" in kept(project)
+    project.assert_in_step()
+
+    assert go(project, "feature").stderr == ""
+    assert dump(project) == before
+    assert not kept(project)
