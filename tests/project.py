@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.processes import TIMEOUT
+
 MANAGE = """\
 import os
 import sys
@@ -87,10 +89,13 @@ class Zygote:
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         answer = json.loads(self._process.stdout.readline())
-        return Result(answer["status"], out.read_text(), err.read_text())
+        result = Result(answer["status"], out.read_text(), err.read_text())
+        # Some tests take any status.
+        assert "Timeout (0:" not in result.stderr, f"{arguments} hangs: {result.stderr}"
+        return result
 
     def stop(self) -> None:
-        self._process.communicate()
+        self._process.communicate(timeout=TIMEOUT)
 
 
 @dataclass(frozen=True)
@@ -184,6 +189,7 @@ class Project:
             check=True,
             capture_output=True,
             text=True,
+            timeout=TIMEOUT,
         ).stdout
 
     def commit(self, message: str = "Work") -> None:

@@ -5,6 +5,7 @@ Each command is a process of its own with modules of its own project, as from a 
 in a tenth of the time. Requests and answers are lines of JSON.
 """
 
+import faulthandler
 import gc
 import json
 import os
@@ -14,6 +15,8 @@ import traceback
 import warnings
 from importlib import import_module
 from typing import Any
+
+from tests.processes import TIMEOUT
 
 WARM = (
     "django.contrib.contenttypes.apps",
@@ -54,6 +57,8 @@ def run(request: dict[str, Any]) -> int:
         os.dup2(os.open(request[stream], flags, 0o600), descriptor)
     sys.stdin = open(0)  # noqa: SIM115 - as an interpreter has them when it starts
     sys.stdout, sys.stderr = open(1, "w"), open(2, "w")  # noqa: SIM115
+    # A command that hangs ends, and says where: nothing else would end the wait for it.
+    faulthandler.dump_traceback_later(TIMEOUT, exit=True)
     os.chdir(request["directory"])
     os.environ.clear()
     os.environ.update(request["environment"])

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from django_devtools.branches.git import SOURCES_REF, GitError, Repository, Version
+from tests.processes import TIMEOUT
 from tests.project import ENVIRONMENT
 
 # All commits of a test in the same second: what is newest must not depend on the clock.
@@ -25,7 +26,12 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def git(directory: Path, *arguments: str | bytes) -> str:
     return subprocess.run(
-        ["git", *arguments], cwd=directory, check=True, capture_output=True, text=True
+        ["git", *arguments],
+        cwd=directory,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
     ).stdout.strip()
 
 
@@ -631,7 +637,8 @@ def test_versions_of_a_deleted_branch(repository: Repository) -> None:
 def test_the_configuration_of_the_user_changes_nothing(
     repository: Repository, tmp_path: Path, setting: tuple[str, str]
 ) -> None:
-    subprocess.run(["ssh-keygen", "-q", "-N", "", "-f", str(tmp_path / "key")], check=True)
+    make_key = ["ssh-keygen", "-q", "-N", "", "-f", str(tmp_path / "key")]
+    subprocess.run(make_key, check=True, timeout=TIMEOUT)
     write(tmp_path, "signers", f"ada@example.com {(tmp_path / 'key.pub').read_text()}")
     git(repository.top, "config", "gpg.format", "ssh")
     git(repository.top, "config", "gpg.ssh.allowedSignersFile", str(tmp_path / "signers"))

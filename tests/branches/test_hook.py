@@ -1,12 +1,11 @@
 """Databases that follow ``git checkout`` by themselves."""
 
-import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from django.core.files import locks
 
 from tests.branches.shop import COLOUR, PRODUCT, add_colour, columns, make_shop
 from tests.databases import MAKERS
+from tests.processes import TIMEOUT, read_until, run, started
 from tests.project import Project
 
 ROOT = Path(__file__).parents[2]
@@ -71,15 +71,17 @@ def work_tree(project: Project, tmp_path: Path, databases: Mapping[str, Any]) ->
 
 def git(project: Project, *arguments: str) -> str:
     """What git and its hooks say."""
-    return subprocess.run(
+    done = run(
         ["git", *arguments],
         cwd=project.path,
         env=project.full_environment(),
-        check=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
-    ).stdout
+    )
+    # Git ends well where a hook of ours was aborted.
+    assert "Fatal Python error" not in done.stdout, done.stdout
+    done.check_returncode()
+    return done.stdout
 
 
 def said(output: str) -> list[str]:
@@ -477,14 +479,12 @@ def test_hooks_that_are_there_go_first(shop: Project, mine: str) -> None:
     shop.manage("migrations_hook", "install")
     shop.manage("migrations_hook", "install")
 
-    process = subprocess.run(
+    process = run(
         ["git", "checkout", "feature"],
         cwd=shop.path,
         env=shop.full_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
     )
     # What git makes of the status of that hook is as before.
     assert process.returncode == (1 if mine == MINE else 0)
@@ -660,6 +660,7 @@ def test_install_without_manage_py(shop: Project) -> None:
             capture_output=True,
             text=True,
             check=False,
+            timeout=TIMEOUT,
         )
 
     assert install().returncode == 0
@@ -680,18 +681,9 @@ def test_two_at_once(shop: Project) -> None:
     shop.git("symbolic-ref", "HEAD", "refs/heads/feature")
     shop.git("reset", "--quiet", "--hard")
     hook = [str(shop.path / ".git/hooks/post-checkout"), "main", "feature", "1"]
-    both = [
-        subprocess.Popen(
-            hook,
-            cwd=shop.path,
-            env=shop.full_environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for _ in range(2)
-    ]
-    outputs = [process.communicate()[0] for process in both]
+    with ExitStack() as stack:
+        both = [stack.enter_context(start(shop, hook)) for _ in range(2)]
+        outputs = [process.communicate()[0] for process in both]
     assert sorted(said("".join(outputs)))[-1:] == [APPLIED]
     assert [process.returncode for process in both] == [0, 0]
     shop.assert_in_step()
@@ -699,21 +691,15 @@ def test_two_at_once(shop: Project) -> None:
 
 def test_a_checkout_while_a_hook_waits(shop: Project) -> None:
     """It goes by the code that is there when its turn has come."""
-    with (shop.path / ".git/django-devtools/switch.lock").open("w") as file:
-        locks.lock(file, locks.LOCK_EX)
-        process = subprocess.Popen(
-            [str(shop.path / ".git/hooks/post-checkout"), "main", "main", "1"],
-            cwd=shop.path,
-            env=shop.full_environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        assert process.stdout
-        assert "Waiting for it" in process.stdout.readline()
-        shop.environment["DJANGO_DEVTOOLS_HOOK"] = "0"
-        shop.checkout("feature")
-    assert said(process.communicate()[0]) == [APPLIED]
+    hook = [str(shop.path / ".git/hooks/post-checkout"), "main", "main", "1"]
+    with ExitStack() as stack:
+        with (shop.path / ".git/django-devtools/switch.lock").open("w") as file:
+            locks.lock(file, locks.LOCK_EX)
+            process = stack.enter_context(start(shop, hook))
+            read_until(process, "Waiting for it")
+            shop.environment["DJANGO_DEVTOOLS_HOOK"] = "0"
+            shop.checkout("feature")
+        assert said(process.communicate()[0]) == [APPLIED]
     shop.assert_in_step()
 
 
@@ -754,6 +740,7 @@ def test_by_pre_commit(shop: Project, tmp_path: Path) -> None:
         env=shop.full_environment(),
         check=True,
         capture_output=True,
+        timeout=TIMEOUT,
     )
     shop.environment["PRE_COMMIT_HOME"] = str(tmp_path / "cache")
     assert said(git(shop, "checkout", "feature")) == [APPLIED]
@@ -771,14 +758,12 @@ def test_while_a_server_runs_and_reloads(shop: Project) -> None:
     shop.commit("Urls")
     git(shop, "rebase", "--quiet", "main", "feature")
     git(shop, "checkout", "main")
-    server = start(shop, "runserver", "0")
-    read_until(server, "Quit the server")
-    for _ in range(2):
-        assert said(git(shop, "checkout", "feature")) == [APPLIED]
-        assert said(git(shop, "checkout", "main")) == [UNAPPLIED]
-    assert server.poll() is None
-    os.killpg(server.pid, signal.SIGTERM)
-    server.communicate()
+    with start(shop, [sys.executable, "-u", "manage.py", "runserver", "0"]) as server:
+        read_until(server, "Quit the server")
+        for _ in range(2):
+            assert said(git(shop, "checkout", "feature")) == [APPLIED]
+            assert said(git(shop, "checkout", "main")) == [UNAPPLIED]
+        assert server.poll() is None
     shop.assert_in_step()
 
 
@@ -797,31 +782,21 @@ def test_while_tests_run(shop: Project) -> None:
                 self.assertEqual(Product.objects.count(), 1)
         """,
     )
-    tests = start(shop, "test", "shop")
-    read_until(tests, "Waiting.")
-    assert said(git(shop, "checkout", "feature")) == [APPLIED]
-    output, _ = tests.communicate("go on\n")
+    with start(shop, [sys.executable, "-u", "manage.py", "test", "shop"]) as tests:
+        read_until(tests, "Waiting.")
+        assert said(git(shop, "checkout", "feature")) == [APPLIED]
+        output, _ = tests.communicate("go on\n")
     assert "OK" in output
     assert tests.returncode == 0
     shop.assert_in_step()
 
 
-def start(project: Project, *arguments: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-u", "manage.py", *arguments],
+def start(project: Project, command: list[str]) -> AbstractContextManager["subprocess.Popen[str]"]:
+    return started(
+        command,
         cwd=project.path,
         env=project.full_environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
     )
-
-
-def read_until(process: "subprocess.Popen[str]", words: str) -> None:
-    assert process.stdout
-    for line in process.stdout:
-        if words in line:
-            return
-    raise AssertionError(f"{words!r} was never said.")

@@ -3,6 +3,7 @@ import os
 import resource
 import subprocess
 import sys
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Any
@@ -20,6 +21,7 @@ from django_devtools.branches.snapshot import (
     database_id,
 )
 from django_devtools.conf import project_root
+from tests.processes import read_until, started
 
 BLOB = "ab" * 20
 DATABASE = "sqlite:/srv/db.sqlite3"
@@ -53,14 +55,13 @@ def as_json(**changes: Any) -> dict[str, Any]:
     return {"format": 1, "databases": {DATABASE: {"main": snapshot | changes}}}
 
 
-def in_another_process(store: Store, code: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
+def in_another_process(store: Store, code: str) -> AbstractContextManager["subprocess.Popen[str]"]:
+    return started(
         [sys.executable, "-c", code, str(store.path), str(store.lock_directory)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         cwd=Path(__file__).parents[2],
         env=os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings"},
-        text=True,
     )
 
 
@@ -490,6 +491,7 @@ def test_bad_names(name: str) -> None:
 
 HOLD = """
 import sys
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from django_devtools.branches.snapshot import Store
 
@@ -499,6 +501,7 @@ with Store(Path(sys.argv[1]), Path(sys.argv[2])).lock("switch"):
 """
 WAIT = """
 import sys
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from django_devtools.branches.snapshot import Store
 
@@ -511,40 +514,36 @@ with Store(Path(sys.argv[1]), Path(sys.argv[2])).lock("switch", waiting):
 
 
 def test_second_process_is_told_who_works_and_waits(store: Store) -> None:
-    with store.lock("switch"):
-        other = in_another_process(store, WAIT)
-        assert other.stdout
-        who = other.stdout.readline()
-        assert who.startswith(f"process {os.getpid()}, since 20")
-
-    assert other.communicate()[0] == "mine\n"
+    with ExitStack() as stack:
+        with store.lock("switch"):
+            other = stack.enter_context(in_another_process(store, WAIT))
+            assert read_until(other, "since").startswith(f"process {os.getpid()}, since 20")
+        assert other.communicate()[0] == "mine\n"
     assert other.returncode == 0
 
 
 def test_we_are_told_who_works(store: Store) -> None:
-    other = in_another_process(store, HOLD)
-    assert other.stdout
-    assert other.stdout.readline() == "locked\n"
     told: list[str] = []
 
     def waiting(who: str) -> None:
         told.append(who)
         other.communicate()
 
-    with store.lock("switch", waiting):
-        text = (store.lock_directory / "switch.lock").read_text()
-        assert text.startswith(f"process {os.getpid()}, since 20")
+    with in_another_process(store, HOLD) as other:
+        read_until(other, "locked")
+        with store.lock("switch", waiting):
+            text = (store.lock_directory / "switch.lock").read_text()
+            assert text.startswith(f"process {os.getpid()}, since 20")
 
     assert told[0].startswith(f"process {other.pid}, since 20")
     assert (store.lock_directory / "switch.lock").read_text() == ""
 
 
 def test_the_lock_of_a_killed_process_is_free(store: Store) -> None:
-    other = in_another_process(store, HOLD)
-    assert other.stdout
-    assert other.stdout.readline() == "locked\n"
-    other.kill()
-    other.communicate()
+    with in_another_process(store, HOLD) as other:
+        read_until(other, "locked")
+        other.kill()
+        other.wait()
 
     with store.lock("switch", lambda who: pytest.fail(f"{who} holds it")):
         pass
@@ -565,6 +564,7 @@ def test_locks_of_other_names_do_not_wait(store: Store) -> None:
 
 UPDATE = """
 import sys
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from django_devtools.branches.snapshot import Snapshot, Store
 
@@ -576,14 +576,15 @@ for number in range(20):
 
 
 def test_writers_lose_nothing_of_each_other(store: Store) -> None:
-    writers = [in_another_process(store, UPDATE) for _ in range(3)]
-    for name, writer in zip("abc", writers, strict=True):
-        assert writer.stdin
-        writer.stdin.write(f"{name}\n")
-        writer.stdin.flush()
-    for writer in writers:
-        writer.communicate()
-        assert writer.returncode == 0
+    with ExitStack() as stack:
+        writers = [stack.enter_context(in_another_process(store, UPDATE)) for _ in range(3)]
+        for name, writer in zip("abc", writers, strict=True):
+            assert writer.stdin
+            writer.stdin.write(f"{name}\n")
+            writer.stdin.flush()
+        for writer in writers:
+            writer.communicate()
+            assert writer.returncode == 0
 
     assert len(store.read()["sqlite:x"]) == 60
 
@@ -591,9 +592,6 @@ def test_writers_lose_nothing_of_each_other(store: Store) -> None:
 def test_waits_in_silence_unless_told_otherwise(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = in_another_process(store, HOLD)
-    assert other.stdout
-    assert other.stdout.readline() == "locked\n"
     real = locks.lock
     answers: list[bool] = []
 
@@ -603,6 +601,8 @@ def test_waits_in_silence_unless_told_otherwise(
         answers.append(real(file, flags))
         return answers[-1]
 
-    monkeypatch.setattr(locks, "lock", lock)
-    with store.lock("switch"):
-        assert answers == [False, True]
+    with in_another_process(store, HOLD) as other:
+        read_until(other, "locked")
+        monkeypatch.setattr(locks, "lock", lock)
+        with store.lock("switch"):
+            assert answers == [False, True]

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from tests.branches.shop import make_shop, make_shop_with_feature
+from tests.processes import read_until, started
 from tests.project import Project
 
 WELL = "System check identified no issues (0 silenced).\n"
@@ -100,23 +101,14 @@ def test_runserver(sqlite_project: Project) -> None:
     sqlite_project.checkout("main")
     sqlite_project.settings('ROOT_URLCONF = "config.urls"')
     sqlite_project.write("config/urls.py", "urlpatterns = []\n")
-    server = subprocess.Popen(
-        [sys.executable, "manage.py", "runserver", "--noreload", "0"],
+    with started(
+        [sys.executable, "-u", "manage.py", "runserver", "--noreload", "0"],
         cwd=sqlite_project.path,
-        env=sqlite_project.full_environment() | {"PYTHONUNBUFFERED": "1"},
+        env=sqlite_project.full_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert server.stdout
-    lines = []
-    for line in server.stdout:
-        lines.append(line)
-        if "Quit the server" in line:
-            break
-    server.terminate()
-    server.communicate()
-    assert PHANTOM in "".join(lines)
+    ) as server:
+        assert PHANTOM in read_until(server, "Quit the server")
 
 
 @pytest.fixture

@@ -4,10 +4,11 @@ import os
 import pty
 import subprocess
 import sys
-from pathlib import Path
+from contextlib import AbstractContextManager
 
 from tests.branches.shop import columns, make_shop, make_shop_with_feature, tables
 from tests.branches.test_changed import make_changed_root
+from tests.processes import read_until, run, started
 from tests.project import Project
 
 ADD = 'from shop.models import Product; Product.objects.create(name="Chair")'
@@ -17,15 +18,13 @@ def at_terminal(project: Project, answer: str, *arguments: str) -> tuple[int, st
     """Run the command at a terminal where a person types ``answer``."""
     controller, terminal = pty.openpty()
     os.write(controller, answer.encode() + b"\n")
-    process = subprocess.run(
+    process = run(
         [sys.executable, "manage.py", "migrations_switch", *arguments],
         cwd=project.path,
         env=project.full_environment(),
         stdin=terminal,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
     )
     os.close(terminal)
     os.close(controller)
@@ -236,35 +235,36 @@ def test_two_at_the_same_time(project: Project) -> None:
     """The first waits inside a migration until the second has said that it waits."""
     make_shop(project)
     project.checkout("-b", "feature")
-    fifo = project.path.parent / "fifo"
-    os.mkfifo(fifo)
     project.migration(
         "shop",
         "0003_slow",
         "migrations.RunPython(wait, migrations.RunPython.noop),",
         [("shop", "0002_longer_name")],
-        before=f"def wait(apps, schema_editor):\n    open({str(fifo)!r}).read()\n",
+        before="""
+        def wait(apps, schema_editor):
+            print("Waiting.", flush=True)
+            input()
+        """,
     )
     project.commit()
-    command = [sys.executable, "manage.py", "migrations_switch"]
-    environment = project.full_environment()
-    first = subprocess.Popen(
-        command, cwd=project.path, env=environment, stdout=subprocess.PIPE, text=True
-    )
-    with Path(fifo).open("w"):
-        second = subprocess.Popen(
-            command,
+
+    def switch() -> AbstractContextManager["subprocess.Popen[str]"]:
+        return started(
+            [sys.executable, "manage.py", "migrations_switch"],
             cwd=project.path,
-            env=environment,
+            env=project.full_environment(),
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+            stderr=subprocess.STDOUT,
         )
-        assert second.stderr
-        line = second.stderr.readline()
-        assert line.startswith(f"Another migrations_switch is working (process {first.pid}, since")
-    first_output, _ = first.communicate()
-    second_output, _ = second.communicate()
-    assert "Applying shop.0003_slow... OK" in first_output
-    assert "Nothing to do" in second_output
+
+    with switch() as first:
+        first_said = read_until(first, "Waiting.")
+        with switch() as second:
+            told = read_until(second, "Another migrations_switch is working")
+            assert f"(process {first.pid}, since" in told
+            first_said += first.communicate("go on\n")[0]
+            second_said = second.communicate()[0]
+    assert "Applying shop.0003_slow...Waiting.\n OK" in first_said
+    assert "Nothing to do" in second_said
     assert (first.returncode, second.returncode) == (0, 0)

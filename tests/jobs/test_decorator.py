@@ -31,6 +31,7 @@ from tests.jobs.tasks import (
     process_image,
     send_mail,
 )
+from tests.processes import TIMEOUT
 
 ROOT = Path(__file__).parents[2]
 
@@ -383,6 +384,7 @@ def run_python(code: str) -> list[str]:
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
+        timeout=TIMEOUT,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()

@@ -27,6 +27,7 @@ from rq.worker import SpawnWorker
 from django_devtools.jobs import fake
 from django_devtools.jobs.redis import RealServer, connection, flush, stand_in
 from tests.jobs.tasks import add, process_image
+from tests.processes import TIMEOUT
 from tests.project import Project
 
 ROOT = Path(__file__).parents[2]
@@ -230,19 +231,19 @@ def test_queues_with_a_default(settings: Any) -> None:
 
 
 def test_threads_see_the_same() -> None:
-    thread = Thread(target=process_image.delay, args=(1,))
+    thread = Thread(target=process_image.delay, args=(1,), daemon=True)
     thread.start()
-    thread.join()
+    thread.join(TIMEOUT)
     assert get_queue().count == 1
 
 
 def test_one_fake_is_made_for_many_threads(settings: Any) -> None:
     settings.RQ_QUEUES = {"default": {"HOST": "of-many-threads", "PORT": 6379}}
-    threads = [Thread(target=process_image.delay, args=(pk,)) for pk in range(10)]
+    threads = [Thread(target=process_image.delay, args=(pk,), daemon=True) for pk in range(10)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(TIMEOUT)
     assert get_queue().count == 10
 
 
@@ -619,6 +620,7 @@ def run_python(code: str) -> list[str]:
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
+        timeout=TIMEOUT,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()

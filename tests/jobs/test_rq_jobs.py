@@ -46,6 +46,7 @@ from tests.jobs.mailing import (
     sign_up,
     spin,
 )
+from tests.processes import TIMEOUT
 
 REDIS = {"HOST": "localhost", "PORT": 6379}
 
@@ -818,9 +819,9 @@ def test_run_from_another_thread(rq_jobs: RqJobs) -> None:
         except JobTimeoutException as error:
             raised.append(error)
 
-    thread = threading.Thread(target=run)
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    thread.join()
+    thread.join(TIMEOUT)
     assert [type(error) for error in raised] == [JobTimeoutException]
     assert [job.get_status() for job in rq_jobs] == [JobStatus.FINISHED, JobStatus.FAILED]
 
