@@ -9,6 +9,8 @@ from typing import Any
 import psycopg
 import pymysql
 
+from tests.processes import TIMEOUT
+
 Configuration = dict[str, Any]
 
 
@@ -29,6 +31,8 @@ def postgresql(directory: Path) -> tuple[Configuration, Callable[[], None]]:
         "PASSWORD": os.environ.get("PGPASSWORD", ""),
     }
     _postgresql(configuration, 'CREATE DATABASE "{}"')
+    # By default, these two servers wait for a lock for ever, and for a day.
+    _postgresql(configuration, f"ALTER DATABASE \"{{}}\" SET lock_timeout = '{TIMEOUT // 2}s'")
     return configuration, lambda: _postgresql(
         configuration, 'DROP DATABASE IF EXISTS "{}" WITH (FORCE)'
     )
@@ -43,6 +47,7 @@ def mariadb(directory: Path) -> tuple[Configuration, Callable[[], None]]:
         "PORT": os.environ.get("MYSQL_TCP_PORT", "3306"),
         "USER": os.environ.get("MYSQL_USER", "root"),
         "PASSWORD": os.environ.get("MYSQL_PWD", ""),
+        "OPTIONS": {"init_command": f"SET lock_wait_timeout = {TIMEOUT // 2}"},
     }
     _mariadb(configuration, "CREATE DATABASE `{}` CHARACTER SET utf8mb4")
     return configuration, lambda: _mariadb(configuration, "DROP DATABASE IF EXISTS `{}`")
@@ -60,6 +65,8 @@ def _postgresql(configuration: Configuration, statement: str) -> None:
             password=configuration["PASSWORD"],
             dbname="postgres",
             autocommit=True,
+            connect_timeout=TIMEOUT,
+            options=f"-c statement_timeout={TIMEOUT}s",
         ) as connection:
             connection.execute(statement.format(configuration["NAME"]))
     except psycopg.OperationalError as error:
@@ -73,6 +80,7 @@ def _mariadb(configuration: Configuration, statement: str) -> None:
             port=int(configuration["PORT"]),
             user=configuration["USER"],
             password=configuration["PASSWORD"],
+            read_timeout=TIMEOUT,
         ) as connection:
             connection.cursor().execute(statement.format(configuration["NAME"]))
     except pymysql.OperationalError as error:
