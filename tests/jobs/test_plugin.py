@@ -17,6 +17,7 @@ import django_devtools.jobs.workers  # noqa: F401
 from django_devtools.jobs.testing import RqJobs
 from tests.conftest import SERVICES_MUST_ANSWER
 from tests.jobs.conftest import alone
+from tests.processes import TIMEOUT
 
 Run = Callable[..., pytest.RunResult]
 
@@ -684,10 +685,12 @@ def make_project(
     """Write files, and return a function that runs pytest on them in a process of its own."""
     monkeypatch.delenv("DJANGO_SETTINGS_MODULE")
     pytester.makeini(
-        """
+        f"""
         [pytest]
         addopts = --strict-markers
         asyncio_default_fixture_loop_scope = function
+        faulthandler_timeout = {TIMEOUT // 2}
+        faulthandler_exit_on_timeout = true
         filterwarnings = error
         pythonpath = .
         """
@@ -698,7 +701,9 @@ def make_project(
             file = pytester.path / f"{name}.py"
             file.parent.mkdir(exist_ok=True)
             file.write_text(textwrap.dedent(text))
-        return lambda *arguments: pytester.runpytest_subprocess("-pno:cacheprovider", *arguments)
+        return lambda *arguments: pytester.runpytest_subprocess(
+            "-pno:cacheprovider", *arguments, timeout=2 * TIMEOUT
+        )
 
     return make
 
