@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cache
-from threading import Lock
+from threading import Lock, RLock
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -98,7 +98,10 @@ def _server(host: str, port: int) -> fakeredis.FakeServer:
     address = "127.0.0.1" if host == "localhost" else host, int(port)
     with _lock:
         if address not in _servers:
-            _servers[address] = fakeredis.FakeServer(version=VERSION)
+            server = _servers[address] = fakeredis.FakeServer(version=VERSION)
+            # A pipeline that watches keys ends with a command. The garbage collector may end it
+            # within another command, which would wait for itself.
+            server.lock = RLock()  # type: ignore[assignment]
         return _servers[address]
 
 
