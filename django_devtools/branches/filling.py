@@ -14,6 +14,7 @@ from typing import Any
 
 from django.apps.registry import Apps
 from django.db import DatabaseError, DataError, IntegrityError, models, transaction
+from django.db.migrations.recorder import MigrationRecorder
 
 from .executor import one_transaction
 from .progress import Progress
@@ -134,7 +135,8 @@ class Filling:
         """Take out of the stash what came back."""
         entry = job.entry
         missing = [column for column in entry.columns if column not in job.columns]
-        if missing and not (entry.is_table or self.is_forced or job.refused):
+        is_whole = job.returned == entry.rows or not entry.is_table
+        if missing and is_whole and not (self._is_expected(entry) or job.refused):
             # They will come with another migration.
             self.stash.left(entry, entry.rows, "", missing)
             return
@@ -170,16 +172,27 @@ class Filling:
         if entry.table not in tables.names:
             return False
         there = tables.columns(entry.table)
-        if self.is_forced or (entry.branch and entry.branch == self.branch):
+        if self._is_expected(entry):
             return any(column in there for column in entry.columns)
         kept = {name: column.info for name, column in entry.columns.items()}
         if entry.is_table:
-            return kept.items() <= there.items()
+            # The migrations that made it, without those that added to it.
+            is_part = there.items() <= kept.items() and self._applied.issuperset(entry.migrations)
+            return is_part or kept.items() <= there.items()
         return any(there.get(name) == info for name, info in kept.items())
+
+    def _is_expected(self, entry: Entry) -> bool:
+        """Whether an entry is known to belong here, so that columns need not be quite the same."""
+        return self.is_forced or bool(entry.branch and entry.branch == self.branch)
+
+    @cached_property
+    def _applied(self) -> set[str]:
+        applied = MigrationRecorder(self._connection).applied_migrations()
+        return {".".join(key) for key in applied}
 
     def _columns(self, entry: Entry) -> list[str]:
         there = self.stash.tables.columns(entry.table)
-        is_alike = self.is_forced or (entry.branch and entry.branch == self.branch)
+        is_alike = self._is_expected(entry)
         return [
             name
             for name, column in entry.columns.items()
@@ -476,7 +489,7 @@ class _Job:
         """SQL for rows that refer to what came after the stash, as far as that can be told."""
         q = self.stash.quote
         return " OR ".join(
-            f"({self.table}.{q(c)} > {newest})"
+            f"({self.table}.{q(c)} IS NOT NULL AND {self.table}.{q(c)} > {newest})"
             if (newest := self.entry.columns[c].newest) is not None
             else f"({self.table}.{q(c)} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {self.copy} "
             f"WHERE {self.copy}.{q(c)} = {self.table}.{q(c)}))"
