@@ -6,6 +6,7 @@ are tried, and halves of those, until only the rows that it refuses stay in the 
 one transaction: it ends with all constraints satisfied, or nothing has been changed.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,14 @@ from functools import cached_property, partial
 from typing import Any
 
 from django.apps.registry import Apps
-from django.db import DatabaseError, DataError, IntegrityError, models, transaction
+from django.db import (
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    OperationalError,
+    models,
+    transaction,
+)
 from django.db.migrations.recorder import MigrationRecorder
 
 from .executor import one_transaction
@@ -23,6 +31,8 @@ from .tables import ColumnInfo, Parent, Tables
 
 # Beyond this, more of the same says nothing new.
 MOST_REFUSED = 200
+
+_PASSING = re.compile(r"connection|full|gone away|lock|disk", re.IGNORECASE)
 
 GONE = "the rows they belong to are gone"
 THERE = "other rows are there with their keys"
@@ -67,6 +77,8 @@ class Filling:
                 self._fill(fitting)
             self.returned += fitting
         except DatabaseError as error:
+            if self._is_passing(error):
+                raise
             what = ", ".join(map(str, fitting))
             self.notes.append(f"{what}: kept in the stash, as the database says: {_text(error)}")
 
@@ -165,6 +177,14 @@ class Filling:
         if self._connection.in_atomic_block and self._connection.vendor != "mysql":
             return transaction.atomic(self._connection.alias)
         return one_transaction(self._connection)
+
+    def _is_passing(self, error: DatabaseError) -> bool:
+        """Whether it says nothing of the data, so that a later run may bring it all back."""
+        # SQLite and MySQL say many other things by this class, too.
+        is_postgresql = self._connection.vendor == "postgresql"
+        return isinstance(error, OperationalError) and (
+            is_postgresql or bool(_PASSING.search(str(error)))
+        )
 
     def _fits(self, entry: Entry) -> bool:
         """Whether what is there now is what an entry was copied from."""

@@ -165,7 +165,6 @@ class Switch:
 
     def settle(self) -> None:
         """Where there was nothing to do, see to it that the snapshot of this branch says so."""
-        self.stash.finish()
         branch = self.survey.target.past.branch or DETACHED
         snapshot = self.survey.history.snapshots.get(branch)
         if self.options.target is None and not (snapshot and snapshot.says(self.survey.rows)):

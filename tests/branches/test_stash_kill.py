@@ -537,6 +537,7 @@ def test_lost_connection(scene: Scene) -> None:
         branch = chance.choice([other for other in ROWS if other != scene.branch])
         run = scene.runs[scene.branch, branch]
         number = chance.randint(1, run.statements)
+        what = f"{name}, {scene.branch} to {branch}, disconnected at statement {number}"
         scene.project.checkout(branch)
         result = scene.switch(disconnect=[number, "before"])
         found = [f"neither here nor there: {value}" for value in scene.lost()]
@@ -544,7 +545,6 @@ def test_lost_connection(scene: Scene) -> None:
             found += [f"it ends with {result.status}", *result.stderr.splitlines()[-3:]]
         found += scene.problems(branch, run.result)
         if found:
-            what = f"{name}, {scene.branch} to {branch}, disconnected at statement {number}"
             failures.append("\n    ".join([what, *found]))
             scene.fill()
     assert not failures, "\n".join(failures)

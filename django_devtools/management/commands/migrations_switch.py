@@ -5,6 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError
 from django.core.management.commands.migrate import Command as Migrate
+from django.db import InterfaceError, OperationalError
 
 from django_devtools.branches import automatic
 from django_devtools.branches.course import Loss
@@ -94,7 +95,7 @@ class Command(BranchesCommand):
             self._look(self._switches(place, options), options)
         else:
             with place.store.lock("switch", self._say_who_works):
-                self._switch(place, options)
+                self._switch_or_say_how_to_go_on(place, options)
 
     def _switches(self, place: Place, options: dict[str, Any]) -> list[Switch]:
         wishes = Options(
@@ -113,6 +114,17 @@ class Command(BranchesCommand):
                 self._show_plan(switch)
         if options["check"] and any(switches):
             sys.exit(1)
+
+    def _switch_or_say_how_to_go_on(self, place: Place, options: dict[str, Any]) -> None:
+        try:
+            self._switch(place, options)
+        except (InterfaceError, OperationalError) as error:
+            again = " ".join(filter(None, ("manage.py migrations_switch", options["target"])))
+            raise CommandError(
+                f"The database says: {str(error).strip()}\n"
+                f"When that is mended, run `{again}` again: it goes on from where this one ended. "
+                "With --traceback it says where that was."
+            ) from error
 
     def _switch(self, place: Place, options: dict[str, Any]) -> None:
         switches = self._switches(place, options)
@@ -148,6 +160,7 @@ class Command(BranchesCommand):
             if plan is not None and (plan.left or plan.kept):
                 where = f"{name} is left as it is."
             self._write(f"Nothing to do: {where}")
+            switch.stash.finish()
             if automatic.is_on():
                 switch.settle()
             for entry in switch.stash.overdue():
