@@ -461,8 +461,9 @@ class Scene:
         return list(differences(self.now, wanted))
 
     def pages(self) -> int:
-        """How large an SQLite database is."""
+        """How large an SQLite database is without what is free in it."""
         with closing(sqlite3.connect(self.project.databases["default"]["NAME"])) as connection:
+            connection.execute("VACUUM")
             return int(connection.execute("PRAGMA page_count").fetchone()[0])
 
     def lost(self) -> list[str]:
