@@ -340,12 +340,13 @@ class Stash:
     def left(
         self, entry: Entry, rows: int, reason: str, columns: Collection[str] | None = None
     ) -> None:
-        """Write down what of an entry could not come back, and why."""
+        """Write down what could not come back of an entry, or of its ``columns``, and why."""
         kept = {c: k for c, k in entry.columns.items() if columns is None or c in columns}
         status = Status.LEFT if columns is None else Status.KEPT
         self._update(
             entry,
             status=status,
+            is_table=entry.is_table and columns is None,
             rows=rows,
             reason=reason,
             columns=_to_json(kept),

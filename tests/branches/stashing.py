@@ -31,10 +31,10 @@ def make_branch(project: Project, name: str, models: str, start: str | None = No
     project.commit(name)
 
 
-def go(project: Project, branch: str) -> Result:
+def go(project: Project, branch: str, *options: str) -> Result:
     """Check out a branch, and have the database follow."""
     project.checkout(branch)
-    return project.manage("migrations_switch", "--no-input")
+    return project.manage("migrations_switch", "--no-input", *options)
 
 
 def dump(project: Project) -> str:
