@@ -26,9 +26,12 @@ from tests.branches.test_kill import PROFILE, differences, with_environment
 from tests.databases import MAKERS, Configuration
 from tests.project import Project, Result
 
-KILLS = {"quick": 4, "default": 8, "thorough": 200}[PROFILE]
-LOST_CONNECTIONS = {"quick": 2, "default": 4, "thorough": 60}[PROFILE]
+KILLS = {"quick": 4, "default": 7, "thorough": 200}[PROFILE]
+DISCONNECTIONS = {"quick": 2, "default": 3, "thorough": 50}[PROFILE]
 SEED = int(os.environ.get("STASH_KILL_SEED", random.randrange(10**6)))
+
+READS = ("SELECT", "SHOW", "PRAGMA", "SET", "\n")
+"""What statements that change nothing begin with; Django's longer questions with a new line."""
 
 TOUR = ("main", "one", "main", "two", "one", "two", "main")
 """From each branch to each other one."""
@@ -54,7 +57,7 @@ def execute(run, sql, params, many, context):
     happen(count, "before", context["connection"])
     if LOG:
         with open(LOG, "a") as log:
-            log.write(f"{time.monotonic()}\\n")
+            log.write(json.dumps([time.monotonic(), str(sql)]) + "\\n")
     try:
         return run(sql, params, many, context)
     finally:
@@ -395,7 +398,9 @@ class Run:
 
     result: dict[str, Any]
     """What the database looks like after it."""
-    statements: int
+    first: int
+    """Its first statement that writes."""
+    last: int
     seconds: float
 
 
@@ -411,6 +416,9 @@ class Scene:
     now: dict[str, Any] = field(default_factory=dict)
     """What it looks like."""
     runs: dict[tuple[str, str], Run] = field(default_factory=dict)
+    """How it goes from each branch to each other one."""
+    killed: int = 0
+    """How many switches were killed."""
 
     def fill(self) -> None:
         """Rows of each branch, in a new database that ends on main."""
@@ -434,9 +442,10 @@ class Scene:
             self.log.unlink(missing_ok=True)
             with with_environment(self.project, {"STATEMENT_LOG": str(self.log)}):
                 self.project.switch()
-            times = list(map(float, self.log.read_text().split()))
+            log = [json.loads(line) for line in self.log.read_text().splitlines()]
+            first = next(n for n, (_, sql) in enumerate(log, 1) if not sql.startswith(READS))
             self.now = self.look()
-            self.runs[origin, branch] = Run(self.now, len(times), times[-1] - times[0])
+            self.runs[origin, branch] = Run(self.now, first, len(log), log[-1][0] - log[0][0])
             assert self.now["rows"] == rows.setdefault(branch, self.now["rows"])
         for branch in ("one", "two", "main"):
             self.project.checkout(branch)
@@ -449,7 +458,9 @@ class Scene:
     def switch(self, **incident: Any) -> Result:
         """Run a switch that may come to a sudden end."""
         with with_environment(self.project, {"INCIDENT": json.dumps(incident)}):
-            return self.project.manage("migrations_switch", "--no-input", status=None)
+            result = self.project.manage("migrations_switch", "--no-input", status=None)
+        self.killed += result.status == -9
+        return result
 
     def problems(self, branch: str, wanted: dict[str, Any]) -> list[str]:
         """What is not as it should be after one more switch to ``branch``."""
@@ -494,65 +505,70 @@ def _items(table: str, rows: list[dict[str, str]]) -> Iterator[tuple[str, str, s
 
 
 @pytest.fixture(params=list(MAKERS))
+def vendor(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
 def scene(
-    request: pytest.FixtureRequest,
+    vendor: str,
     make_database: Callable[[str], Configuration],
     make_project: Callable[..., Project],
     tmp_path: Path,
 ) -> Scene:
-    project = make_project()
-    make_branches(project)
-    scene = Scene(project, partial(make_database, request.param), tmp_path / "statements")
+    make = partial(make_database, vendor)
+    scene = Scene(make_project(default=make()), make, tmp_path / "statements")
+    make_branches(scene.project)
     scene.fill()
-    scene.tour()
     return scene
 
 
-def test_killed_at_random(scene: Scene) -> None:
+def test_sudden_ends(scene: Scene, vendor: str) -> None:
+    scene.tour()
+    disconnections = DISCONNECTIONS if vendor != "sqlite" else 0
     failures = []
-    for name, chance in examples(KILLS):
-        branch = chance.choice([other for other in ROWS if other != scene.branch])
-        run, before = scene.runs[scene.branch, branch], scene.now
-        what = [f"{name}, {scene.branch} to {branch}"]
-        scene.project.checkout(branch)
-        for _ in range(chance.choice((1, 1, 2))):
-            incident = random_kill(chance, run)
-            what.append(str(incident))
-            assert scene.switch(**incident).status in (-9, 0)
-            found = [f"neither here nor there: {value}" for value in scene.lost()]
-        if chance.random() < 0.7:
-            found += scene.problems(branch, run.result)
-        else:
-            what.append("and back")
-            found += scene.problems(scene.branch, before)
+    for number, kind in enumerate(["kill"] * KILLS + ["disconnect"] * disconnections):
+        name = f"seed {SEED}, example {number}"
+        what, found = sudden_end(scene, kind, random.Random(name))
         if found:
-            failures.append("\n    ".join([", ".join(what), *found]))
+            failures.append("\n    ".join([f"{name}, {what}", *found]))
             scene.fill()
+    print(f"{scene.killed} switches were killed.")
     assert not failures, "\n".join(failures)
 
 
-@pytest.mark.parametrize("scene", ["postgresql", "mariadb"], indirect=True)
-def test_lost_connection(scene: Scene) -> None:
-    failures = []
-    for name, chance in examples(LOST_CONNECTIONS):
-        branch = chance.choice([other for other in ROWS if other != scene.branch])
-        run = scene.runs[scene.branch, branch]
-        number = chance.randint(1, run.statements)
-        what = f"{name}, {scene.branch} to {branch}, disconnected at statement {number}"
-        scene.project.checkout(branch)
-        result = scene.switch(disconnect=[number, "before"])
-        found = [f"neither here nor there: {value}" for value in scene.lost()]
-        if result.status != 1 or not says_what_to_type(result):
-            found += [f"it ends with {result.status}", *result.stderr.splitlines()[-3:]]
-        found += scene.problems(branch, run.result)
-        if found:
-            failures.append("\n    ".join([what, *found]))
-            scene.fill()
-    assert not failures, "\n".join(failures)
+def sudden_end(scene: Scene, kind: str, chance: random.Random) -> tuple[str, list[str]]:
+    """End a switch once or twice, then finish it or go back: what was done, and what is wrong."""
+    origin, before = scene.branch, scene.now
+    branch = chance.choice([other for other in ROWS if other != origin])
+    run = scene.runs[origin, branch]
+    what = f"{origin} to {branch}"
+    found = []
+    scene.project.checkout(branch)
+    for _ in range(chance.choice((1, 1, 2))):
+        incident = random_incident(chance, kind, run)
+        what += f", {incident}"
+        result = scene.switch(**incident)
+        found += [f"neither here nor there: {value}" for value in scene.lost()]
+        if result.status and not (result.status == -9 or says_what_to_type(result)):
+            found += result.stderr.splitlines()[-3:]
+    if chance.random() < 0.7:
+        return what, found + scene.problems(branch, run.result)
+    return f"{what}, and back", found + scene.problems(origin, before)
+
+
+def random_incident(chance: random.Random, kind: str, run: Run) -> dict[str, Any]:
+    """At a statement, or at a moment that nothing is known of."""
+    number = chance.randint(run.first, run.last)
+    if kind == "disconnect":
+        return {kind: [number, "before"]}
+    if chance.random() < 0.3:
+        return {"seconds": chance.uniform(0, run.seconds)}
+    return {kind: [number, chance.choice(("before", "after"))]}
 
 
 @pytest.mark.skipif(django.VERSION < (5, 1), reason="SQLite has no init_command")
-@pytest.mark.parametrize("scene", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("vendor", ["sqlite"])
 def test_full_disk(scene: Scene) -> None:
     """Nothing is dropped that can't be kept, and nothing forgotten that can't come back."""
     scene.project.checkout("one")
@@ -583,16 +599,3 @@ def says_what_to_type(result: Result) -> bool:
     return "run `manage.py migrations_switch` again" in result.stderr and (
         "Traceback" not in result.stderr
     )
-
-
-def random_kill(chance: random.Random, run: Run) -> dict[str, Any]:
-    """At a statement, or at a moment that nothing is known of."""
-    if chance.random() < 0.3:
-        return {"seconds": chance.uniform(0, run.seconds)}
-    return {"kill": [chance.randint(1, run.statements), chance.choice(("before", "after"))]}
-
-
-def examples(count: int) -> Iterator[tuple[str, random.Random]]:
-    for number in range(count):
-        name = f"seed {SEED}, example {number}"
-        yield name, random.Random(name)
