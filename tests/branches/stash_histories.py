@@ -85,6 +85,8 @@ class Names:
     """Tables that a migration makes a row in for each row of another table."""
     filled: set[Id] = field(default_factory=set)
     """Columns and tables that a migration fills."""
+    unique: set[Id] = field(default_factory=set)
+    """Columns that some branch makes unique: they must not get one default for all rows."""
     unsure: set[Id] = field(default_factory=set)
     """Columns that SQL makes: what it puts there is not replaced, as nobody can tell whose it is."""
 
@@ -176,6 +178,14 @@ class Line:
             for found in other.fields.values()
         )
 
+    def is_parent(self, model: ModelState) -> bool:
+        """Whether another model inherits from this one."""
+        label = f"{model.app_label}.{model.name_lower}"
+        return any(
+            label in [str(base).lower() for base in other.bases]
+            for other in self.state.models.values()
+        )
+
     def with_many(self, model: ModelState) -> bool:
         """Whether a many-to-many field leads from or to a model."""
         label = f"{model.app_label}.{model.name_lower}"
@@ -261,7 +271,8 @@ def _possible(draw: st.DrawFn, line: Line, app: str) -> Iterator[Callable[[], Op
     for _ in range(3):
         yield partial(_add_field, draw, line, model)
     yield partial(_alter_table, line, model)
-    if not (line.with_many(model) and "db_table" in model.options):
+    # Django renames neither links to parents nor the columns of tables between fixed names.
+    if not (line.is_parent(model) or (line.with_many(model) and "db_table" in model.options)):
         yield partial(_rename_model, line, model)
     free = [*_free(model)]
     # Django itself can't make a foreign key again that is not null and has no default.
@@ -272,11 +283,13 @@ def _possible(draw: st.DrawFn, line: Line, app: str) -> Iterator[Callable[[], Op
     if free:
         yield partial(_rename_field, draw, line, model, free)
     plain = [name for name in free if _is_plain(model.fields[name])]
+    plain = [name for name in plain if line.id(model, name) not in line.names.unique]
     if plain:
         for _ in range(2):
             yield partial(_alter_field, draw, line, model, plain)
     loose = [n for n in plain if model.fields[n].null and _kind(model.fields[n]) in UNIQUE_KINDS]
-    if loose and not any(line.id(model, name) in line.names.filled for name in loose):
+    loose = [n for n in loose if line.id(model, n) not in line.names.filled | line.names.altered]
+    if loose:
         yield partial(_add_constraint, draw, line, model, loose)
     if not line.referring(model):
         yield partial(migrations.DeleteModel, model.name)
@@ -470,6 +483,7 @@ def _add_constraint(
     draw: st.DrawFn, line: Line, model: ModelState, loose: list[str]
 ) -> Operation:
     name, over = line.names.new("named_"), [draw(st.sampled_from(loose))]
+    line.names.unique.add(line.id(model, over[0]))
     if draw(st.booleans()):
         return migrations.AddIndex(model.name, models.Index(fields=over, name=name))
     constraint = models.UniqueConstraint(fields=over, name=name)

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from tests.branches.stash_histories import Walk, walks
-from tests.branches.stash_worlds import World
+from tests.branches.stash_worlds import World, schema
 from tests.databases import MAKERS, Configuration
 
 EXAMPLES = {
@@ -81,11 +81,14 @@ def test_rows_are_there_again(connection: BaseDatabaseWrapper, tmp_path: Path) -
     )
     @given(walks())
     def walk_around(walk: Walk) -> None:
-        directory = tmp_path / "snapshots"
-        shutil.rmtree(directory, ignore_errors=True)
-        directory.mkdir()
-        empty(connection)
-        there_and_back(World(connection, walk, directory))
+        world = World(connection, walk, tmp_path / "snapshots")
+        for name in (walk.there, walk.here):
+            shutil.rmtree(world.directory, ignore_errors=True)
+            world.directory.mkdir()
+            empty(connection)
+            world.go(name)
+            world.schemas[name] = schema(connection)
+        there_and_back(world)
 
     walk_around()
 
@@ -93,7 +96,6 @@ def test_rows_are_there_again(connection: BaseDatabaseWrapper, tmp_path: Path) -
 def there_and_back(world: World) -> None:
     walk = world.walk
     try:
-        world.go(walk.here)
         world.fill()
         world.go(walk.there)
         world.arrive()
