@@ -36,6 +36,7 @@ _PASSING = re.compile(r"connection|full|gone away|lock|disk", re.IGNORECASE)
 
 GONE = "the rows they belong to are gone"
 THERE = "other rows are there with their keys"
+OTHERS = "other values are there now"
 NO_COLUMN = "there is no such column now"
 NO_PLACE = "there is no such table or column now"
 
@@ -160,7 +161,8 @@ class Filling:
         if not left:
             self.stash.done(entry)
             return
-        reason = "; ".join(job.refused) or (THERE if entry.is_table else GONE)
+        usual = THERE if entry.is_table else OTHERS if entry.returns is Return.MISSING else GONE
+        reason = "; ".join(job.refused) or usual
         self.stash.left(entry, left, reason)
         self.notes.append(
             f"{left} of {entry.rows} row{'s' * (entry.rows != 1)} of {entry} "
@@ -319,7 +321,7 @@ class _Job:
         orphaned = {
             column: parent
             for column, parent in self.parents.items()
-            if column in self.columns and self._has_orphans(column, parent)
+            if column in self.columns and self._has_orphans(self.copy, column, parent)
         }
         plain = [column for column in self.columns if column not in orphaned]
         if plain:
@@ -400,7 +402,7 @@ class _Job:
         """Delete the rows that came back and refer to what is gone. How many."""
         count = 0
         for column, parent in self.parents.items():
-            if not self.entry.key:
+            if not self.entry.key or not self._has_orphans(self.table, column, parent):
                 continue
             ours = f"EXISTS (SELECT 1 FROM {self.copy} WHERE {self._same_key()})"
             found = self._execute(
@@ -528,10 +530,10 @@ class _Job:
         ]
         return f"({' OR '.join(conditions) or '1 = 0'})"
 
-    def _has_orphans(self, column: str, parent: Parent) -> bool:
+    def _has_orphans(self, table: str, column: str, parent: Parent) -> bool:
         with self.connection.cursor() as cursor:
-            there = self._has_parent(self.copy, column, parent)
-            cursor.execute(f"SELECT 1 FROM {self.copy} WHERE NOT {there} LIMIT 1", [])
+            there = self._has_parent(table, column, parent)
+            cursor.execute(f"SELECT 1 FROM {table} WHERE NOT {there} LIMIT 1", [])
             return cursor.fetchone() is not None
 
     def _has_parent(self, table: str, column: str, parent: Parent) -> str:
