@@ -157,7 +157,9 @@ def _graph(task: Pass) -> Graph:
 
 
 def _inspect(task: Pass, graph: Graph) -> Findings:
-    plan = Plan({}, graph, graph, task.rows, unapply=task.keys if task.backwards else [])
+    unapply = task.keys if task.backwards else []
+    longest = connections[task.alias].ops.max_name_length()
+    plan = Plan({}, graph, graph, task.rows, unapply=unapply, max_name_length=longest)
     policy = Irreversible.NOOP if task.noop else Irreversible.FAIL
     stuck = [key for key in plan.unapply if is_stuck(graph.graph.nodes[key], policy)]
     return Findings(stuck, plan.back)

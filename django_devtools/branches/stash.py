@@ -420,7 +420,8 @@ class Stash:
         found = {}
         with self.connection.cursor() as cursor:
             for column, parent in self.tables.parents(table).items():
-                if column in there and "int" in there[column].type.lower():
+                is_number = column in there and "int" in there[column].type.lower()
+                if is_number and parent.table in self.tables.names:
                     key, rows = self.quote(parent.column), self.quote(parent.table)
                     cursor.execute(f"SELECT MAX({key}) FROM {rows}", [])
                     (found[column],) = cursor.fetchone()
@@ -490,9 +491,10 @@ def _has_happened(step: str, rows: Collection[Key]) -> bool:
 def _grouped(losses: Iterable[Loss]) -> list[list[Loss]]:
     """Whole tables one by one, and columns by their tables."""
 
-    def group(loss: Loss) -> tuple[str, bool, tuple[str, ...]]:
+    def group(loss: Loss) -> tuple[str, bool, tuple[str, ...], bool]:
         narrowed = (loss.becomes[0],) if loss.becomes else ()
-        return loss.table, loss.column is not None, narrowed
+        # What only SQL may make again comes back where there is nothing; the others always.
+        return loss.table, loss.column is not None, narrowed, loss.is_sure
 
     return [list(found) for _, found in groupby(sorted(losses, key=group), group)]
 

@@ -79,7 +79,7 @@ class Tables:
         with self.connection.cursor() as cursor:
             constraints = self.connection.introspection.get_constraints(cursor, table)
         return {
-            constraint["columns"][0]: Parent(*constraint["foreign_key"])
+            constraint["columns"][0]: self._parent(*constraint["foreign_key"])
             for constraint in constraints.values()
             if constraint["foreign_key"] and len(constraint["columns"]) == 1
         }
@@ -93,6 +93,13 @@ class Tables:
                 [self.connection.ops.quote_name(table)],
             )
             return list(cursor.fetchall())
+
+    def _parent(self, table: str, column: str) -> Parent:
+        # Django splits what PostgreSQL says at the first dot, and that may be one of the table's.
+        while table not in self.names and "." in column:
+            more, _, column = column.partition(".")
+            table += f".{more}"
+        return Parent(table, column)
 
     def count(self, table: str) -> int:
         """How many rows there are."""

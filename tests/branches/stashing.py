@@ -44,13 +44,17 @@ def dump(project: Project) -> str:
 
 def values(project: Project, *fields: str, model: str = "Product") -> str:
     """The rows of a model, one after the other."""
-    return project.python(
-        f"""
+    return (
+        project.python(
+            f"""
         from shop.models import *
         for row in {model}.objects.order_by("pk").values_list(*{fields!r}):
-            print(*row, end="; ")
+            print(*row, sep=" ", end=";\\n")
         """
-    ).removesuffix(";")
+        )
+        .removesuffix(";")
+        .replace(";\n", "; ")
+    )
 
 
 def kept(project: Project) -> set[str]:

@@ -119,7 +119,7 @@ class Command(BranchesCommand):
             found = [(stash, entry) for stash, entry in chosen if entry.at < limit]
         if self.interactive and found:
             for _, entry in found:
-                self.stdout.write(f"    {entry.id}: {entry} ({entry.rows} rows)")
+                self.stdout.write(f"    {entry.id}: {entry.summary}")
             answer = input("These can't be brought back then. Type 'yes' to drop them: ")
             if answer.strip().lower() not in ("y", "yes"):
                 raise CommandError("Nothing was dropped.")

@@ -1,0 +1,262 @@
+"""Tables and columns are followed by their names, whatever those are."""
+
+import re
+
+import pytest
+
+from tests.branches.shop import ID, PRODUCT, columns, make_shop
+from tests.branches.stashing import dump, go, kept, make_branch, values
+from tests.branches.test_stash import make_products
+from tests.project import Project
+
+LONG = "a_table_with_a_name_that_is_longer_than_any_database_but_one_would_have_it"
+NAMES = [
+    "a table of ours",
+    "it's one",
+    "größe_表",
+    "Shop_PRODUCTS",
+    "public.parts",
+    "select",
+]
+PART = """
+class Part{number}(models.Model):
+    product = models.ForeignKey(Product, models.CASCADE, db_column={key!r})
+    text = models.CharField(max_length=9, unique=True, db_column={name!r})
+    others = models.ManyToManyField("self", db_table={many!r})
+
+    class Meta:
+        db_table = {name!r}
+"""
+
+
+def test_names_that_need_quoting(project: Project) -> None:
+    make_products(project)
+    fields, parts = "", ""
+    for number, name in enumerate(NAMES):
+        fields += f"    size{number} = models.IntegerField(default=1, db_column={name!r})\n"
+        parts += PART.format(number=number, name=name, key=f"{name}_id", many=f"{name}_2")
+    make_branch(project, "feature", PRODUCT + fields + parts)
+    project.manage("migrate")
+    project.python(
+        f"""
+        from shop import models
+        for number in range({len(NAMES)}):
+            models.Product.objects.filter(pk=2).update(**{{f"size{{number}}": 2}})
+            parts = getattr(models, f"Part{{number}}").objects
+            part = parts.create(product_id=2, text="a")
+            part.others.add(parts.create(product_id=3, text="b"))
+        """
+    )
+    before = dump(project)
+    go(project, "main")
+    project.assert_in_step()
+    held = {one for name in NAMES for one in (f"{name}.* 2", f"{name}_2.* 2")}
+    assert kept(project) == held | {f"shop_product.{','.join(NAMES)} 3"}
+    plan = project.manage("migrations_switch", "feature", "--plan").stdout
+    assert all(f"    table {name} (2 rows)\n" in plan for name in NAMES)
+    assert go(project, "feature").stderr == ""
+    assert dump(project) == before
+    go(project, "main")
+    project.python("from shop.models import *; Product.objects.filter(pk=2).delete()")
+    result = go(project, "feature")
+    for number, name in enumerate(NAMES):
+        assert f"1 of 2 rows of table {name} stays in the stash: what they " in result.stderr
+        assert f"2 of 2 rows of table {name}_2 stay in the stash: what they " in result.stderr
+        assert values(project, "product", "text", model=f"Part{number}") == "3 b"
+    dump(project)
+
+
+def test_long_names(project: Project) -> None:
+    """Django shortens them to what the database takes; a work tree's process does so, too."""
+    make_shop(project)
+    model = "".join(part.title() for part in LONG.split("_"))
+    text = (
+        PRODUCT
+        + f"\nclass {model}(models.Model):\n"
+        + "    product = models.ForeignKey(Product, models.CASCADE)\n"
+        + f"    {LONG[:50]} = models.ManyToManyField(Product, related_name='+')\n"
+    )
+    make_branch(project, "feature", text)
+    file = project.path / "shop/migrations/0003_feature.py"
+    project.write("shop/helpers.py", "def nothing(apps, schema_editor):\n    pass\n")
+    head = "    operations = [\n"
+    run = "        migrations.RunPython(nothing, nothing),\n"
+    file.write_text(
+        "from shop.helpers import nothing\n" + file.read_text().replace(head, head + run)
+    )
+    project.commit("Helpers")
+    project.manage("migrate")
+    project.python(
+        f"""
+        from shop.models import *
+        product = Product.objects.create(name="p")
+        {model}.objects.create(product=product).{LONG[:50]}.add(product)
+        """
+    )
+    before = dump(project)
+    go(project, "main")
+    assert len(kept(project)) == 2
+    go(project, "feature")
+    assert dump(project) == before
+
+
+def test_renamed_on_the_branch(project: Project) -> None:
+    """Made on main, renamed on the branch: no row goes anywhere, and what is new is kept."""
+    make_products(project)
+    project.checkout("-b", "feature")
+    project.migration(
+        "shop",
+        "0003_renames",
+        f"""
+        migrations.RenameModel("Product", "Article"),
+        migrations.RenameField("article", "name", "title"),
+        migrations.AddField("article", "size", models.IntegerField(default=1)),
+        migrations.RenameField("article", "size", "length"),
+        migrations.AlterField(
+            "article", "length", models.IntegerField(default=1, db_column="Len gth"),
+        ),
+        migrations.AlterModelTable("article", "goods"),
+        migrations.CreateModel("Part", [
+            {ID} ("article", models.ForeignKey("shop.article", models.CASCADE)),
+            ("articles", models.ManyToManyField("shop.article", related_name="+")),
+        ]),
+        migrations.RenameModel("Part", "Piece"),
+        migrations.RenameField("piece", "articles", "all"),
+        """,
+        [("shop", "0002_longer_name")],
+    )
+    project.models(
+        "shop",
+        """
+class Article(models.Model):
+    title = models.CharField(max_length=50)
+    length = models.IntegerField(default=1, db_column="Len gth")
+
+    class Meta:
+        db_table = "goods"
+
+class Piece(models.Model):
+    article = models.ForeignKey(Article, models.CASCADE)
+    all = models.ManyToManyField(Article, related_name="+")
+""",
+    )
+    project.commit("Renames")
+    project.switch()
+    project.python(
+        """
+        from shop.models import *
+        Article.objects.filter(pk=2).update(length=2)
+        Piece.objects.create(article_id=3).all.add(1, 2)
+        """
+    )
+    before = dump(project)
+    result = go(project, "main")
+    assert kept(project) == {"goods.Len gth 3", "shop_piece.* 1", "shop_piece_all.* 2"}
+    assert values(project, "id", "name") == "1 p1; 2 p2; 3 p3"
+    project.assert_in_step()
+    assert "Keeping table shop_piece..." in result.stdout
+    assert go(project, "feature").stderr == ""
+    assert dump(project) == before
+    assert not kept(project)
+    project.assert_in_step()
+
+
+RENAMES = {
+    "with the state": (
+        'migrations.RunSQL("ALTER TABLE shop_product RENAME COLUMN name TO title", '
+        '"ALTER TABLE shop_product RENAME COLUMN title TO name", '
+        'state_operations=[migrations.RenameField("product", "name", "title")]),'
+    ),
+    "separated": """
+        migrations.SeparateDatabaseAndState(
+            [migrations.RunSQL("ALTER TABLE shop_product RENAME COLUMN name TO title",
+                               "ALTER TABLE shop_product RENAME COLUMN title TO name")],
+            [migrations.RenameField("product", "name", "title")],
+        ),
+    """,
+    "as another field": """
+        migrations.SeparateDatabaseAndState(
+            [migrations.RunSQL("ALTER TABLE shop_product RENAME COLUMN name TO title",
+                               "ALTER TABLE shop_product RENAME COLUMN title TO name")],
+            [
+                migrations.RemoveField("product", "name"),
+                migrations.AddField("product", "title", models.CharField(max_length=50)),
+            ],
+        ),
+    """,
+    "another operation": """
+        migrations.RunSQL("ALTER TABLE shop_product RENAME COLUMN name TO title",
+                          "ALTER TABLE shop_product RENAME COLUMN title TO name"),
+        migrations.SeparateDatabaseAndState([], [
+            migrations.RemoveField("product", "name"),
+            migrations.AddField("product", "title", models.CharField(max_length=50)),
+        ]),
+    """,
+}
+
+
+@pytest.mark.parametrize("kind", RENAMES)
+def test_sql_beside_the_state(project: Project, kind: str) -> None:
+    """It renames what the state drops and adds: nothing is lost, nor put over newer edits."""
+    make_products(project)
+    project.checkout("-b", "feature")
+    project.migration("shop", "0003_title", RENAMES[kind], [("shop", "0002_longer_name")])
+    project.models("shop", PRODUCT.replace("name", "title"))
+    project.commit("Title")
+    for _ in range(2):
+        errors = go(project, "feature").stderr
+        project.python(
+            """
+            from shop.models import *
+            product = Product.objects.get(pk=1)
+            product.title += "f"
+            product.save()
+            """
+        )
+        errors += go(project, "main").stderr
+        project.python(
+            """
+            from shop.models import *
+            product = Product.objects.get(pk=1)
+            product.name += "m"
+            product.save()
+            """
+        )
+    assert values(project, "name") == "p1fmfm; p2; p3"
+    assert columns(project) == {"id", "name"}
+    errors += go(project, "feature").stderr
+    assert values(project, "title") == "p1fmfm; p2; p3"
+    if kind in ("with the state", "separated"):
+        assert errors == ""
+        assert not kept(project)
+    else:
+        # What it can't know to be the same, it keeps.
+        note = r"1 of 3 rows of column shop_product.\w+ stays in the stash: other values are there"
+        assert errors.count("\n") == len(re.findall(note, errors)) > 0
+
+
+def test_the_state_alone_lets_go(sqlite_project: Project) -> None:
+    """A field that is gone from the state, and whose column stays for a while."""
+    project = sqlite_project
+    make_products(project, PRODUCT + "    size = models.IntegerField(null=True)\n")
+    project.python("from shop.models import *; Product.objects.update(size=1)")
+    project.checkout("-b", "feature")
+    project.migration(
+        "shop",
+        "0004_let_go",
+        """
+        migrations.SeparateDatabaseAndState(
+            [migrations.RunSQL("CREATE INDEX i ON shop_product (name)", "DROP INDEX i")],
+            [migrations.RemoveField("product", "size")],
+        ),
+        """,
+        [("shop", "0003_more")],
+    )
+    project.models("shop", PRODUCT)
+    project.commit("Let go")
+    go(project, "feature")
+    assert "size" in columns(project)
+    assert not kept(project)
+    go(project, "main")
+    assert values(project, "size") == "1; 1; 1"
+    assert not kept(project)

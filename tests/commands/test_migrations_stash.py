@@ -1,0 +1,363 @@
+"""What the stash's own command shows, brings back and throws away."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from tests.branches.shop import ID, PRODUCT, make_shop
+from tests.branches.stashing import dump, go, kept, make_branch, values
+from tests.databases import Configuration
+from tests.project import Project
+
+MODELS = (
+    PRODUCT
+    + """\
+    note = models.TextField(null=True)
+
+class Spare(models.Model):
+    product = models.ForeignKey(Product, models.CASCADE, null=True)
+    name = models.CharField(max_length=60, unique=True)
+"""
+)
+NO_ID = (
+    "CommandError: Which ones? `manage.py migrations_stash {} ID`; "
+    "`manage.py migrations_stash list` shows their numbers.\n"
+)
+UNKNOWN = (
+    "CommandError: The stash has no {}. `manage.py migrations_stash list` shows what it has.\n"
+)
+
+
+def fill_stash(project: Project) -> Project:
+    """On main: two parts and a note are in the stash."""
+    make_shop(project)
+    project.checkout("-b", "feature")
+    project.models("shop", MODELS)
+    project.migration(
+        "shop",
+        "0003_feature",
+        f"""
+        migrations.AddField("product", "note", models.TextField(null=True)),
+        migrations.CreateModel("Spare", [
+            {ID}
+            ("name", models.CharField(max_length=60, unique=True)),
+            ("product", models.ForeignKey("shop.product", models.CASCADE, null=True)),
+        ]),
+        """,
+        [("shop", "0002_longer_name")],
+    )
+    project.commit("Feature")
+    project.manage("migrate")
+    project.python(
+        """
+        from shop.models import *
+        product = Product.objects.create(name="p", note="a\\nnote")
+        Spare.objects.create(product=product, name="x" * 50)
+        Spare.objects.create(name="NULL")
+        """
+    )
+    go(project, "main")
+    return project
+
+
+@pytest.fixture
+def stash(sqlite_project: Project) -> Project:
+    return fill_stash(sqlite_project)
+
+
+def test_an_empty_stash(sqlite_project: Project) -> None:
+    make_shop(sqlite_project)
+    for action in ("list", "restore"):
+        result = sqlite_project.manage("migrations_stash", action)
+        assert result.stdout == "The stash is empty.\n"
+    assert sqlite_project.manage("migrations_stash", "list", "--json").stdout == "[]\n"
+    result = sqlite_project.manage("migrations_stash", "drop", "--older-than=0")
+    assert result.stdout == "There is nothing to drop.\n"
+    for action in ("show", "drop"):
+        result = sqlite_project.manage("migrations_stash", action, status=1)
+        assert result.stderr == NO_ID.format(action)
+        result = sqlite_project.manage("migrations_stash", action, "3", "1", status=1)
+        assert result.stderr == UNKNOWN.format("1, 3")
+    result = sqlite_project.manage("migrations_stash", "restore", "3", status=1)
+    assert result.stderr == UNKNOWN.format("3")
+    sqlite_project.manage("migrations_stash", status=1)
+
+
+def test_the_list(project: Project) -> None:
+    fill_stash(project)
+    output = project.manage("migrations_stash", "list").stdout
+    output = re.sub(r"\d+\.\d\s[KM]B", "0 KB", output)
+    output = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d", "then", output)
+    assert [line.split("  ") for line in re.sub("   +", "  ", output).splitlines()] == [
+        ["id", "what", "rows", "size", "branch", "migration", "since"],
+        ["1", "column shop_product.note", "1", "0 KB", "feature", "shop.0003_feature", "then"],
+        ["2", "table shop_spare", "2", "0 KB", "feature", "shop.0003_feature", "then"],
+    ]
+    output = project.manage("migrations_stash", "list", "2").stdout
+    assert "shop_spare" in output
+    assert "shop_product" not in output
+
+
+def test_the_list_as_json(stash: Project) -> None:
+    found = json.loads(stash.manage("migrations_stash", "list", "--json").stdout)
+    for one in found:
+        assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", one.pop("at"))
+        assert one.pop("bytes") > 0
+    assert found == [
+        {
+            "database": "default",
+            "id": 1,
+            "table": "shop_product",
+            "columns": ["note"],
+            "rows": 1,
+            "branch": "feature",
+            "migrations": ["shop.0003_feature"],
+            "copy": "django_devtools_stash_1",
+            "reason": None,
+        },
+        {
+            "database": "default",
+            "id": 2,
+            "table": "shop_spare",
+            "columns": None,
+            "rows": 2,
+            "branch": "feature",
+            "migrations": ["shop.0003_feature"],
+            "copy": "django_devtools_stash_2",
+            "reason": None,
+        },
+    ]
+
+
+def test_show(project: Project) -> None:
+    fill_stash(project)
+    assert project.manage("migrations_stash", "show", "1", "2").stdout == (
+        "1: column shop_product.note, in default, as django_devtools_stash_1\n"
+        "id  note\n"
+        "1   a note\n"
+        "2: table shop_spare, in default, as django_devtools_stash_2\n"
+        "id  name                                      product_id\n"
+        f"1   {'x' * 39}…  1\n"
+        "2   NULL                                      NULL\n"
+    )
+
+
+def test_show_many(sqlite_project: Project) -> None:
+    project = sqlite_project
+    make_shop(project)
+    make_branch(project, "feature", MODELS)
+    project.manage("migrate")
+    project.python(
+        "from shop.models import *; "
+        "Spare.objects.bulk_create(Spare(name=str(number)) for number in range(25))"
+    )
+    go(project, "main")
+    lines = project.manage("migrations_stash", "show", "1").stdout.splitlines()
+    assert len(lines) == 23
+    assert lines[-1] == "... and 5 more"
+
+
+def test_what_could_not_come_back(project: Project) -> None:
+    """It is shown with the reason, and can be brought back when that is mended."""
+    fill_stash(project)
+    project.python("from shop.models import *; Product.objects.all().delete()")
+    go(project, "feature")
+    assert values(project, "name", model="Spare") == "NULL"
+    output = project.manage("migrations_stash", "list").stdout
+    assert output.endswith(
+        "1 did not come back: the rows they belong to are gone\n"
+        "2 did not come back: what they refer to in shop_product is gone\n"
+    )
+    output = project.manage("migrations_stash", "show", "2").stdout
+    assert output.splitlines()[1] == (
+        "Did not come back: what they refer to in shop_product is gone"
+    )
+    assert "xxx" in output
+    assert "NULL" not in output
+
+    project.python(
+        "from shop.models import *; Product.objects.create(pk=1, name='again'); "
+        "Spare.objects.create(name='new')"
+    )
+    result = project.manage("migrations_stash", "restore", "1", "2")
+    assert result.stdout == (
+        "  Restoring table shop_spare... OK\n  Restoring column shop_product.note... OK\n"
+    )
+    assert result.stderr == ""
+    assert values(project, "name", "note") == "again a\nnote"
+    assert values(project, "name", "product", model="Spare") == (
+        f"{'x' * 50} 1; NULL None; new None"
+    )
+    dump(project)
+    assert not kept(project)
+
+
+def test_other_rows_have_their_keys(stash: Project) -> None:
+    stash.python("from shop.models import *; Product.objects.all().delete()")
+    go(stash, "feature")
+    stash.python(
+        "from shop.models import *; Product.objects.create(pk=1); "
+        "Spare.objects.create(pk=1, name='mine')"
+    )
+    result = stash.manage("migrations_stash", "restore", "2")
+    assert result.stderr == (
+        "1 of 1 row of table shop_spare stays in the stash: other rows are there with their keys. "
+        "To look at them: manage.py migrations_stash show 2\n"
+    )
+    assert values(stash, "id", "name", model="Spare") == "1 mine; 2 NULL"
+    assert kept(stash) == {"shop_product.note 1", "shop_spare.* 1"}
+
+
+def test_others_have_their_unique_values(project: Project) -> None:
+    fill_stash(project)
+    project.python("from shop.models import *; Product.objects.all().delete()")
+    go(project, "feature")
+    project.python(
+        "from shop.models import *; Product.objects.create(pk=1); "
+        "Spare.objects.create(pk=7, name='x' * 50)"
+    )
+    result = project.manage("migrations_stash", "restore", "2")
+    assert result.stderr.startswith("1 of 1 row of table shop_spare stays in the stash: ")
+    assert re.search("unique|duplicate", result.stderr.lower())
+    assert values(project, "id", model="Spare") == "2; 7"
+    assert kept(project) == {"shop_product.note 1", "shop_spare.* 1"}
+    dump(project)
+
+
+def test_restore_where_it_has_no_place(stash: Project) -> None:
+    result = stash.manage("migrations_stash", "restore", "1", "2")
+    assert result.stderr == (
+        "column shop_product.note: kept in the stash, as there is no such table or column now\n"
+        "table shop_spare: kept in the stash, as there is no such table or column now\n"
+    )
+    assert kept(stash) == {"shop_product.note 1", "shop_spare.* 2"}
+    stash.manage("migrations_stash", "restore")
+    assert kept(stash) == {"shop_product.note 1", "shop_spare.* 2"}
+
+
+def test_restore_all(stash: Project) -> None:
+    stash.checkout("feature")
+    stash.manage("migrate")  # without AUTO_SNAPSHOT, it brings nothing back
+    assert values(stash, "name", "note") == "p None"
+    assert stash.manage("migrations_stash", "restore").stdout == (
+        "  Restoring table shop_spare... OK\n  Restoring column shop_product.note... OK\n"
+    )
+    assert values(stash, "name", "note") == "p a\nnote"
+    assert values(stash, "id", model="Spare") == "1; 2"
+    assert not kept(stash)
+
+
+def test_drop(stash: Project) -> None:
+    result = stash.manage("migrations_stash", "drop", "2", "4", status=1)
+    assert result.stderr == UNKNOWN.format("4")
+    result = stash.manage("migrations_stash", "drop", status=1)
+    assert result.stderr == NO_ID.format("drop")
+    assert len(kept(stash)) == 2
+
+    assert stash.manage("migrations_stash", "drop", "2").stdout == "Dropped 2: table shop_spare.\n"
+    assert kept(stash) == {"shop_product.note 1"}
+    assert stash.manage("migrations_stash", "drop", "1", "--verbosity=0").stdout == ""
+    assert not kept(stash)
+    go(stash, "feature")
+    assert values(stash, "name", "note") == "p None"
+
+
+def test_drop_what_is_old(stash: Project) -> None:
+    older = "--older-than=30"
+    drop = ("migrations_stash", "drop", older)
+    assert stash.manage(*drop).stdout == "There is nothing to drop.\n"
+    stash.python(
+        """
+        from datetime import timedelta
+        from django.utils import timezone
+        from django.db import connection
+        old = timezone.now() - timedelta(days=31)
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE django_devtools_stash SET at = %s WHERE id = 1", [old])
+        """
+    )
+    assert (
+        stash.manage("migrations_stash", "drop", "2", older).stdout
+        == "There is nothing to drop.\n"
+    )
+    assert stash.manage(*drop).stdout == "Dropped 1: column shop_product.note.\n"
+    assert kept(stash) == {"shop_spare.* 2"}
+    output = stash.manage("migrations_stash", "drop", "--older-than=0").stdout
+    assert output == "Dropped 2: table shop_spare.\n"
+    assert not kept(stash)
+
+
+@pytest.mark.parametrize(("answer", "status"), [("no", 1), ("yes", 0)])
+def test_a_person_is_asked_before_it_is_dropped(stash: Project, answer: str, status: int) -> None:
+    controller, terminal = pty.openpty()
+    os.write(controller, answer.encode() + b"\n")
+    process = subprocess.run(
+        [sys.executable, "manage.py", "migrations_stash", "drop", "2"],
+        cwd=stash.path,
+        env=stash.full_environment(),
+        stdin=terminal,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    os.close(terminal)
+    os.close(controller)
+    asked = (
+        "    2: table shop_spare (2 rows)\n"
+        "These can't be brought back then. Type 'yes' to drop them: "
+    )
+    said = "CommandError: Nothing was dropped.\n" if status else "Dropped 2: table shop_spare.\n"
+    assert (process.returncode, process.stdout) == (status, asked + said)
+    assert len(kept(stash)) == (2 if status else 1)
+
+
+def test_in_production(stash: Project) -> None:
+    stash.settings("DEBUG = False")
+    for action in ("drop", "restore"):
+        result = stash.manage("migrations_stash", action, "1", status=1)
+        assert result.stderr == (
+            "CommandError: DEBUG is off: this may be production, where nothing is kept.\n"
+        )
+    assert len(kept(stash)) == 2
+
+
+def test_several_databases(
+    make_project: Callable[..., Project], make_database: Callable[[str], Configuration]
+) -> None:
+    project = make_project(default=make_database("sqlite"), other=make_database("sqlite"))
+    make_shop(project)
+    project.checkout("-b", "feature")
+    make_branch(project, "feature2", MODELS)
+    project.manage("migrate")
+    project.manage("migrate", "--database=other")
+    project.python(
+        """
+        from shop.models import *
+        for alias in ("default", "other"):
+            Spare.objects.using(alias).create(name=alias)
+        """
+    )
+    go(project, "main")
+    output = project.manage("migrations_stash", "list").stdout
+    assert [line.split()[:3] for line in output.splitlines()] == [
+        ["database", "id", "what"],
+        ["default", "1", "table"],
+        ["other", "1", "table"],
+    ]
+    output = project.manage("migrations_stash", "show", "1").stdout
+    assert "1: table shop_spare, in default, as django_devtools_stash_1\n" in output
+    assert "1: table shop_spare, in other, as django_devtools_stash_1\n" in output
+    output = project.manage("migrations_stash", "drop", "1", "--database=other").stdout
+    assert output == "Dropped 1: table shop_spare.\n"
+    assert project.manage("migrations_stash", "list", "--database=other").stdout == (
+        "The stash is empty.\n"
+    )
+    go(project, "feature2")
+    assert values(project, "name", model="Spare") == "default"
