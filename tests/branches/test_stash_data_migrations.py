@@ -13,6 +13,7 @@ class Tag(models.Model):
     product = models.ForeignKey(Product, models.CASCADE, null=True)
 """
 COST = "    cost = models.IntegerField(null=True)\n"
+STOCK = "    stock = models.IntegerField(null=True)\n"
 FILL = """
 def fill(apps, schema_editor):
     apps.get_model("shop", "Tag").objects.create(name="first")
@@ -69,3 +70,26 @@ def test_a_column_that_was_emptied_stays_empty(filled: Project) -> None:
     filled.python("from shop.models import *; Product.objects.create(name='p')")
     there_and_back(filled)
     assert values(filled, "name", "cost") == "p None"
+
+
+def test_a_column_that_sql_made_is_apart_from_one_that_is_filled(filled: Project) -> None:
+    filled.models("shop", PRODUCT + COST + STOCK + TAG)
+    filled.migration(
+        "shop",
+        "0005_stock",
+        """
+        migrations.RunSQL(
+            "ALTER TABLE shop_product ADD COLUMN stock integer NULL",
+            "ALTER TABLE shop_product DROP COLUMN stock",
+            state_operations=[
+                migrations.AddField("product", "stock", models.IntegerField(null=True)),
+            ],
+        ),
+        """,
+        [("shop", "0004_fill")],
+    )
+    filled.commit("Stock")
+    filled.manage("migrate")
+    filled.python("from shop.models import *; Product.objects.create(name='p', cost=1, stock=2)")
+    there_and_back(filled)
+    assert values(filled, "cost", "stock") == "1 2"
