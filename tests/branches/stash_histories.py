@@ -88,7 +88,7 @@ class Names:
     unique: set[Id] = field(default_factory=set)
     """Columns that some branch makes unique: they must not get one default for all rows."""
     unsure: set[Id] = field(default_factory=set)
-    """Columns that SQL makes: what it puts there is not replaced, as nobody can tell whose it is."""
+    """Columns that SQL makes: what is put there is not replaced, as it may be anyone's."""
 
     def new(self, prefix: str) -> str:
         return f"{prefix}{next(self.numbers)}"
@@ -134,15 +134,19 @@ class Line:
             inner = operation.state_operations[0]
         if isinstance(inner, migrations.RenameModel):
             self._rename(
-                lambda key: (app, inner.new_name_lower, key[2])
-                if key[:2] == (app, inner.old_name_lower)
-                else key
+                lambda key: (
+                    (app, inner.new_name_lower, key[2])
+                    if key[:2] == (app, inner.old_name_lower)
+                    else key
+                )
             )
         elif isinstance(inner, migrations.RenameField):
             self._rename(
-                lambda key: (*key[:2], inner.new_name)
-                if key == (app, inner.model_name_lower, inner.old_name)
-                else key
+                lambda key: (
+                    (*key[:2], inner.new_name)
+                    if key == (app, inner.model_name_lower, inner.old_name)
+                    else key
+                )
             )
         operation.state_forwards(app, self.state)
         there = {
@@ -228,7 +232,9 @@ def describe(operation: Operation) -> str:
             return f"[{', '.join(map(text, value))}]"
         return repr(value)
 
-    return f"{name}({', '.join([*map(text, args), *(f'{k}={text(v)}' for k, v in kwargs.items())])})"
+    return (
+        f"{name}({', '.join([*map(text, args), *(f'{k}={text(v)}' for k, v in kwargs.items())])})"
+    )
 
 
 @st.composite
@@ -276,7 +282,9 @@ def _possible(draw: st.DrawFn, line: Line, app: str) -> Iterator[Callable[[], Op
         yield partial(_rename_model, line, model)
     free = [*_free(model)]
     # Django itself can't make a foreign key again that is not null and has no default.
-    removable = [n for n in free if not model.fields[n].is_relation or _is_optional(model.fields[n])]
+    removable = [
+        n for n in free if not model.fields[n].is_relation or _is_optional(model.fields[n])
+    ]
     if removable:
         for _ in range(2):
             yield partial(_remove_field, draw, line, model, removable)
@@ -361,9 +369,7 @@ def _create_model(draw: st.DrawFn, line: Line, app: str) -> Operation:
     if many and targets and kind != "composite":
         fields.append((line.names.new("many"), _many(draw, targets)))
     if draw(st.integers(0, 4)) == 0 and kind != "composite":
-        own = models.ForeignKey(
-            f"{app}.{name}", models.CASCADE, null=True, related_name="+"
-        )
+        own = models.ForeignKey(f"{app}.{name}", models.CASCADE, null=True, related_name="+")
         fields.append((line.names.new("own"), own))
     if draw(st.integers(0, 4)) == 0:
         text = line.names.new("f")
@@ -479,9 +485,7 @@ def _alter_field(draw: st.DrawFn, line: Line, model: ModelState, plain: list[str
     return migrations.AlterField(model.name, name, new)
 
 
-def _add_constraint(
-    draw: st.DrawFn, line: Line, model: ModelState, loose: list[str]
-) -> Operation:
+def _add_constraint(draw: st.DrawFn, line: Line, model: ModelState, loose: list[str]) -> Operation:
     name, over = line.names.new("named_"), [draw(st.sampled_from(loose))]
     line.names.unique.add(line.id(model, over[0]))
     if draw(st.booleans()):
@@ -499,14 +503,15 @@ def _data_migration(draw: st.DrawFn, line: Line, app: str) -> Operation | None:
         is_own = line.id(model) in line.own
         for name, found in model.fields.items():
             if _is_plain(found) and found.null and name in _free(model):
-                id = line.id(model, name)
-                if id in line.own - line.names.unsure and _kind(found) != "JSONField":
+                column = line.id(model, name)
+                if column in line.own - line.names.unsure and _kind(found) != "JSONField":
                     ways.append(partial(_fill_column, line, model, name))
         if is_own and model.bases == (models.Model,):
             key = model.fields.get("id")
             required = [
-                name for name, f in model.fields.items() if f.is_relation and not f.null
-                and not f.many_to_many
+                name
+                for name, f in model.fields.items()
+                if f.is_relation and not f.null and not f.many_to_many
             ]
             if isinstance(key, models.AutoField) and not required:
                 ways.append(partial(_insert_rows, draw, line, model))
@@ -538,9 +543,7 @@ def _fill_column(line: Line, model: ModelState, name: str) -> Operation:
         rows = apps.get_model(app, model_name)._base_manager.using(alias)
         rows.filter(**{f"{name}__isnull": True}).update(**{name: value})
 
-    return migrations.RunPython(
-        Code(f"fill {model_name}.{name}", fill), migrations.RunPython.noop
-    )
+    return migrations.RunPython(Code(f"fill {model_name}.{name}", fill), migrations.RunPython.noop)
 
 
 def _insert_rows(draw: st.DrawFn, line: Line, model: ModelState) -> Operation:

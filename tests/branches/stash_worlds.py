@@ -81,9 +81,6 @@ class Table:
     key: list[int]
     """Which of the columns are the primary key."""
 
-    def column(self, id: Id) -> Column:
-        return next(column for column in self.columns if column.id == id)
-
 
 Rows = dict[Id, dict[Pk, dict[Id, Any]]]
 
@@ -93,19 +90,19 @@ def tables_of(line: Line, connection: BaseDatabaseWrapper) -> Iterator[Table]:
     ids = {}
     for model in line.state.apps.get_models(include_auto_created=True):
         ids[model] = _id(line, model)
-    for model, id in ids.items():
+    for model, table_id in ids.items():
         columns = []
         for position, one in enumerate(model._meta.local_concrete_fields):
             if not one.generated:
                 kind = str(one.db_parameters(connection)["type"])
                 target = ids[one.target_field.model] if one.is_relation else None
-                own = f"{id}.{position}"
+                own = f"{table_id}.{position}"
                 if not model._meta.auto_created:
                     own = line.ids[model._meta.app_label, str(model._meta.model_name), one.name]
                 columns.append(Column(one.column, own, (kind, one.null), target))
         keys = [one.column for one in model._meta.pk_fields]
         key = [position for position, one in enumerate(columns) if one.name in keys]
-        yield Table(model._meta.db_table, id, columns, key)
+        yield Table(model._meta.db_table, table_id, columns, key)
 
 
 def _id(line: Line, model: Any) -> Id:
@@ -315,9 +312,9 @@ class World:
     def edit(self) -> None:
         """Change some rows."""
         with self._changing():
-            for model in self.random.choices(self._models(), k=5) if self._models() else []:
-                rows = [*self._all(model)]
-                fields = [*self._fields(model)]
+            known = self._models()
+            for model in self.random.choices(known, k=5) if known else []:
+                rows, fields = [*self._all(model)], [*self._fields(model)]
                 way = self.random.choice(["insert", "delete", "update", "update", "link"])
                 if way == "insert":
                     self._insert(model)
@@ -328,10 +325,8 @@ class World:
                 elif way == "link" and model._meta.local_many_to_many:
                     many = self.random.choice(model._meta.local_many_to_many)
                     self._link(many)
-                    through = many.remote_field.through
-                    self._all(through).filter(pk=self._all(through).first().pk).delete() if (
-                        self.random.randrange(2) and self._all(through)
-                    ) else None
+                    if self.random.randrange(2):
+                        self._delete(many.remote_field.through)
 
     def _changing(self) -> "_Changing":
         return _Changing(self)
@@ -408,9 +403,7 @@ class World:
         taken = set(self._all(through).values_list(one.attname, other.attname))
         if free := [pair for pair in pairs if pair not in taken]:
             left, right = self.random.choice(free)
-            row = through(
-                id=next(self.numbers), **{one.attname: left, other.attname: right}
-            )
+            row = through(id=next(self.numbers), **{one.attname: left, other.attname: right})
             row.save(using=self.connection.alias, force_insert=True)
             self.events.append(f"link {through.__name__} {row.pk} {left} {right}")
 

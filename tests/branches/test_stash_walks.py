@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,9 +36,7 @@ def _hypothesis_home(tmp_path: Path) -> Iterator[None]:
 
 
 @pytest.fixture
-def connection(
-    database: Configuration, django_db_blocker: Any
-) -> Iterator[BaseDatabaseWrapper]:
+def connection(database: Configuration, django_db_blocker: Any) -> Iterator[BaseDatabaseWrapper]:
     """A connection to each vendor's server, as one of Django's own."""
     with django_db_blocker.unblock(), connected(database) as connection:
         yield connection
