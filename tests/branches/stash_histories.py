@@ -21,6 +21,8 @@ from django.db.migrations.state import ModelState, ProjectState
 from django.db.models.functions import Upper
 from hypothesis import strategies as st
 
+from django_devtools.branches.loader import variant
+
 APPS = ("one", "two")
 
 Key = tuple[str, str]
@@ -121,11 +123,13 @@ class Line:
 
     def add(self, app: str, operations: list[Operation], atomic: bool = True) -> None:
         """Put operations that were followed already into a migration."""
-        migration = Migration(f"{len(self.migrations):04}_{self.name}", app)
-        migration.dependencies = list(self.migrations)[-1:]
-        migration.operations = operations
-        migration.atomic = atomic
-        self.migrations[app, migration.name] = migration
+        name = f"{len(self.migrations):04}_{self.name}"
+        self.migrations[app, name] = variant(
+            Migration(name, app),
+            dependencies=list(self.migrations)[-1:],
+            operations=operations,
+            atomic=atomic,
+        )
 
     def follow(self, app: str, operation: Operation) -> None:
         """Change the state and the identities as an operation does."""
@@ -254,7 +258,7 @@ def walks(draw: st.DrawFn) -> Walk:
 def _grow(draw: st.DrawFn, line: Line, least: int, most: int) -> None:
     for _ in range(draw(st.integers(least, most))):
         app = draw(st.sampled_from(APPS))
-        operations = []
+        operations: list[Operation] = []
         for _ in range(draw(st.integers(1, 3))):
             possible = [*_possible(draw, line, app)]
             operation = draw(st.sampled_from(possible))()
@@ -262,8 +266,8 @@ def _grow(draw: st.DrawFn, line: Line, least: int, most: int) -> None:
             operations.append(operation)
         line.add(app, operations, atomic=draw(st.integers(0, 5)) > 0)
         # PostgreSQL does not change tables that have rows waiting for a check of foreign keys.
-        if operation := _data_migration(draw, line, app):
-            line.add(app, [operation])
+        if filling := _data_migration(draw, line, app):
+            line.add(app, [filling])
 
 
 def _possible(draw: st.DrawFn, line: Line, app: str) -> Iterator[Callable[[], Operation]]:
@@ -313,10 +317,11 @@ def _free(model: ModelState) -> Iterator[str]:
         for found in model.options.get(option, ())
         for name in found.fields
     }
+    found: Any
     for found in model.fields.values():
         if isinstance(found, models.CompositePrimaryKey):
             named.update(found.field_names)
-        if isinstance(found, models.GeneratedField):
+        if found.generated:
             named.update(source.name for source in found.expression.get_source_expressions())
     for name, found in model.fields.items():
         is_link = found.is_relation and getattr(found.remote_field, "parent_link", False)
@@ -397,7 +402,7 @@ def _targets(line: Line) -> Iterator[str]:
 def _field(draw: st.DrawFn, line: Line, is_new: bool) -> Any:
     """A field; one of a table that ``is_new`` needs nothing for the rows that are there."""
     targets = [*_targets(line)]
-    column = {"db_column": line.names.new("c")} if draw(st.integers(0, 5)) == 0 else {}
+    column: Any = {"db_column": line.names.new("c")} if draw(st.integers(0, 5)) == 0 else {}
     if targets and draw(st.integers(0, 3)) == 0:
         to = draw(st.sampled_from(targets))
         if is_new and draw(st.booleans()):
@@ -424,7 +429,7 @@ def _many(draw: st.DrawFn, targets: list[str]) -> Any:
 def _add_field(draw: st.DrawFn, line: Line, model: ModelState) -> Operation:
     targets = [*_targets(line)]
     name = line.names.new("f")
-    if line.free_names and draw(st.booleans()):
+    if bool(line.free_names) and draw(st.booleans()):
         name = line.free_names.pop()
     way = draw(st.integers(0, 7))
     if way == 0 and f"{model.app_label}.{model.name_lower}" in targets:
@@ -470,7 +475,7 @@ def _alter_field(draw: st.DrawFn, line: Line, model: ModelState, plain: list[str
     old = model.fields[name]
     kinds = ALTERED.get(_kind(old), [])
     column = {"db_column": old.db_column} if old.db_column else {}
-    if kinds and draw(st.booleans()):
+    if bool(kinds) and draw(st.booleans()):
         kind, options = draw(st.sampled_from(kinds))
         null = old.null
     else:

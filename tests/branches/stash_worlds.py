@@ -92,6 +92,7 @@ def tables_of(line: Line, connection: BaseDatabaseWrapper) -> Iterator[Table]:
         ids[model] = _id(line, model)
     for model, table_id in ids.items():
         columns = []
+        one: Any
         for position, one in enumerate(model._meta.local_concrete_fields):
             if not one.generated:
                 kind = str(one.db_parameters(connection)["type"])
@@ -134,12 +135,13 @@ Schema = dict[str, Any]
 
 def schema(connection: BaseDatabaseWrapper) -> Schema:
     """The tables of the branches, with their columns and constraints."""
-    found, tables = {}, Tables(connection)
+    found: Schema = {}
+    tables = Tables(connection)
     facts = ("columns", "primary_key", "unique", "foreign_key", "check", "index")
     for table in tables.names:
         if not table.startswith("django_"):
             with connection.cursor() as cursor:
-                constraints = connection.introspection.get_constraints(cursor, table)
+                constraints: Any = connection.introspection.get_constraints(cursor, table)
             # Django's own names carry a hash of the name that the column had at the time.
             found[table] = (
                 tables.columns(table),
