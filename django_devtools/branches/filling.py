@@ -151,7 +151,7 @@ class Filling:
         is_whole = job.returned == entry.rows or not entry.is_table
         if missing and is_whole and not (self._is_expected(entry) or job.refused):
             # They will come with another migration.
-            self.stash.left(entry, entry.rows, "", missing)
+            self.stash.keep_only(entry, missing)
             return
         if missing:
             left = entry.rows

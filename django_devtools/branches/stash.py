@@ -337,21 +337,14 @@ class Stash:
         """Write down that all of an entry came back."""
         self._update(entry, status=Status.DONE)
 
-    def left(
-        self, entry: Entry, rows: int, reason: str, columns: Collection[str] | None = None
-    ) -> None:
-        """Write down what could not come back of an entry, or of its ``columns``, and why."""
-        kept = {c: k for c, k in entry.columns.items() if columns is None or c in columns}
-        status = Status.LEFT if columns is None else Status.KEPT
-        self._update(
-            entry,
-            status=status,
-            is_table=entry.is_table and columns is None,
-            rows=rows,
-            reason=reason,
-            columns=_to_json(kept),
-            returns=Return.NOT,
-        )
+    def left(self, entry: Entry, rows: int, reason: str) -> None:
+        """Write down what of an entry could not come back, and why."""
+        self._update(entry, status=Status.LEFT, rows=rows, reason=reason, returns=Return.NOT)
+
+    def keep_only(self, entry: Entry, columns: Collection[str]) -> None:
+        """Write down that only ``columns`` are still to come back, with another switch."""
+        kept = {name: kept for name, kept in entry.columns.items() if name in columns}
+        self._update(entry, is_table=False, columns=_to_json(kept), returns=Return.NOT)
 
     def quote(self, name: str) -> str:
         """``name`` as SQL that has parameters wants it."""

@@ -231,7 +231,8 @@ class Switch:
         ahead = executor.ahead(plan.remaining, [] if in_child else plan.unapply[::-1])
         signals.send_pre_migrate(self.connection, steps, ahead.state, progress, interactive)
         self._keep(plan, progress)
-        edges = Edges(self.stash.begin, lambda state: self._fill(state, progress))
+        branch = self.survey.target.past.branch
+        edges = Edges(self.stash.begin, lambda state: self._fill(state, progress, branch))
         base = ahead.state
         if in_child:
             self.stash.begin()
@@ -262,10 +263,10 @@ class Switch:
             self.kept = self.stash.keep(self.losses(), self.survey.rows, branch, steps, progress)
         self.stash.open(self.fate, self.survey.rows, steps)
 
-    def _fill(self, state: ProjectState, progress: Progress) -> None:
-        """Bring back what the stash has for the models of ``state``."""
+    def _fill(self, state: ProjectState, progress: Progress, branch: str | None) -> None:
+        """Bring back what the stash has for the models of ``state``, on ``branch``."""
         if entries := self.stash.returning():
-            filling = Filling(self.stash, state.apps, self.survey.target.past.branch, progress)
+            filling = Filling(self.stash, state.apps, branch, progress)
             filling.fill(entries)
             self.notes += filling.notes
             self.returned += filling.returned
@@ -350,7 +351,8 @@ class Switch:
         # Where it was the last one of its switch, that ends here.
         ends = {kept.last for kept in self.stash.returning()}
         is_last = step(entry.key, entry.backwards) in ends
-        fill = Edges(last=lambda state: self._fill(state, progress)) if is_last else Edges()
+        # It is not known what branch it was going to: only what is alike in all comes back.
+        fill = Edges(last=lambda state: self._fill(state, progress, None)) if is_last else Edges()
         executor.resume(entry, ahead, fill.last)
         executor.journal.drop()
 

@@ -192,3 +192,48 @@ def test_the_order_with_respect_to_a_parent(project: Project) -> None:
 
     order = "print(*Shelf.objects.get().get_thing_order())"
     assert project.python(f"from shop.models import *; {order}") == "3 1 2"
+
+
+def test_what_was_changed_beside_what_stayed_as_it_was(sqlite_project: Project) -> None:
+    """To SQLite, decimals of any size are one type: there is nothing to bring back of them."""
+    project = sqlite_project
+    text = "class Thing(models.Model):\n    name = {}\n    price = {}\n"
+    old = "models.CharField(max_length=5)", "models.DecimalField(max_digits=5, decimal_places=1)"
+    new = "models.CharField(max_length=9)", "models.DecimalField(max_digits=9, decimal_places=3)"
+    project.app("shop", text.format(*old))
+    project.migration(
+        "shop",
+        "0001_initial",
+        f'migrations.CreateModel("Thing", [{ID} ("name", {old[0]}), ("price", {old[1]})]),',
+    )
+    project.commit()
+    project.checkout("-b", "feature")
+    project.models("shop", text.format(*new))
+    project.migration(
+        "shop",
+        "0002_wider",
+        f"""
+        migrations.AlterField("thing", "name", {new[0]}),
+        migrations.AlterField("thing", "price", {new[1]}),
+        """,
+        [("shop", "0001_initial")],
+    )
+    project.commit()
+    project.manage("migrate")
+    project.python(
+        """
+        from shop.models import Thing
+        for name in ("unchanged", "long name"):
+            Thing.objects.create(name=name, price="1.125")
+        """
+    )
+    project.checkout("main")
+    project.switch()
+    project.python("from shop.models import Thing; Thing.objects.filter(pk=2).update(name='new')")
+    project.checkout("feature")
+    project.switch()
+    found = project.python(
+        "from shop.models import Thing\nfor thing in Thing.objects.order_by('pk'):\n"
+        "    print(thing.name, thing.price)"
+    )
+    assert found == "unchanged 1.125\nnew 1.125"
