@@ -295,7 +295,8 @@ def _possible(draw: st.DrawFn, line: Line, app: str) -> Iterator[Callable[[], Op
     if free:
         yield partial(_rename_field, draw, line, model, free)
     plain = [name for name in free if _is_plain(model.fields[name])]
-    plain = [name for name in plain if line.id(model, name) not in line.names.unique]
+    fixed = line.names.unique | line.names.unsure
+    plain = [name for name in plain if line.id(model, name) not in fixed]
     if plain:
         for _ in range(2):
             yield partial(_alter_field, draw, line, model, plain)
