@@ -9,7 +9,7 @@ import json
 import os
 import random
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -104,26 +104,38 @@ def content(cursor, table):
     rows = [dict(zip(names, map(str, row))) for row in cursor.fetchall()]
     return sorted(rows, key=lambda row: sorted(row.items()))
 
-def entries(cursor, ours):
+def kept_columns(cursor, ours):
+    # Column by column: what is one entry depends on the way that was taken.
     for row in content(cursor, "django_devtools_stash") if ours else ():
-        copy = "django_devtools_stash_" + row.pop("id")
-        for name, table in (("content", copy), ("narrowed", copy + "_narrowed")):
-            row[name] = content(cursor, table) if table in ours else []
-            ours.discard(table)
-        del row["at"]
-        columns = " ".join(json.loads(row["columns"]))
-        yield f"{row['branch']}: {row['table']} {columns} {row['status']}", row
+        copy = "django_devtools_stash_" + row["id"]
+        rows = content(cursor, copy) if copy in ours else []
+        narrowed = content(cursor, copy + "_narrowed") if copy + "_narrowed" in ours else []
+        ours -= {copy, copy + "_narrowed"}
+        for column, (kind, *_, becomes, _) in json.loads(row["columns"]).items():
+            kept = {one["id"]: one[column] for one in rows}
+            left = {one["id"]: one[becomes[1]] for one in narrowed} if becomes else {}
+            same = [key for key in kept if kept[key] == left.get(key)]
+            facts = {name: row[name] for name in ("reason", "first", "last", "returns")}
+            yield f"{row['table']}.{column} {row['status']}", {
+                "status": row["status"],
+                "table": row["table"],
+                "column": column,
+                "type": kind,
+                "kept": {key: kept[key] for key in kept if key not in same},
+                "left": {key: left[key] for key in left if key not in same},
+                **facts,
+            }
 
 with connection.cursor() as cursor:
     tables = connection.introspection.table_names(cursor)
     ours = {table for table in tables if table.startswith("django_devtools_stash")}
-    stash = list(entries(cursor, ours))
+    stash = list(kept_columns(cursor, ours))
     print(json.dumps({
         "rows": {t: content(cursor, t) for t in tables if not t.startswith("django_")},
         "schema": schema(cursor),
         "applied": sorted(map(list, MigrationRecorder(connection).applied_migrations())),
         "stash": dict(stash),
-        "number of entries": len(stash),
+        "number of kept columns": len(stash),
         "strays": sorted(ours - {"django_devtools_stash"} if stash else ours),
     }))
 """
@@ -479,29 +491,31 @@ class Scene:
 
     def lost(self) -> list[str]:
         """What there was, and is neither in its place any more nor in a complete copy."""
-        return sorted(map(str, _values(self.now) - _values(self.look())))
+        # What is left of a narrowed value is no loss where the value itself is kept.
+        treasures = _values(self.now) - _kept(self.now, "left")
+        return sorted(map(str, treasures - _values(self.look())))
 
 
 def _values(look: dict[str, Any]) -> set[tuple[str, str, str, str]]:
-    """All values that a database holds in tables and in the stash: table, column, key, value."""
-    found, narrowed = set(), set()
-    for table, rows in look["rows"].items():
-        found |= {item for item in _items(table, rows) if item[:2] not in MOVED}
-    for entry in look["stash"].values():
-        if entry["status"] == "copying":
-            continue
-        columns = json.loads(entry["columns"])
-        found |= {item for item in _items(entry["table"], entry["content"]) if item[1] in columns}
-        narrowed |= set(_items(entry["table"], entry["narrowed"]))
-    # What is left of a narrowed value is no loss where the value itself is kept.
-    return found - narrowed
+    """The values in tables and in the stash: table, column, key, value."""
+    found = {
+        (table, column, row["id"], value)
+        for table, rows in look["rows"].items()
+        for row in rows
+        for column, value in row.items()
+        if (table, column) not in MOVED and value != "None"  # which comes back by itself
+    }
+    return found | _kept(look, "kept")
 
 
-def _items(table: str, rows: list[dict[str, str]]) -> Iterator[tuple[str, str, str, str]]:
-    for row in rows:
-        for column, value in row.items():
-            if value != "None":  # which comes back by itself
-                yield table, column, row["id"], value
+def _kept(look: dict[str, Any], which: str) -> set[tuple[str, str, str, str]]:
+    """The values in complete copies; or, of those that are narrower now, what is left."""
+    return {
+        (one["table"], one["column"], key, value)
+        for one in look["stash"].values()
+        for key, value in one[which].items()
+        if one["status"] != "copying" and value != "None"
+    }
 
 
 @pytest.fixture(params=list(MAKERS))
