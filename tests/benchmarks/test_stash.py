@@ -31,12 +31,15 @@ SMALL = 100
 ALIAS = "warehouse"
 BARE = "bare_copy"
 
-# The whole switch, as a part of what CREATE DATABASE … TEMPLATE takes.
+# The whole switch, as a part of what CREATE DATABASE … TEMPLATE takes. Measured, twice: 0.14 and
+# 0.23 to leave a column, 0.21 and 0.23 to leave a table, 0.98 and 0.79 to return to the column,
+# 0.89 and 0.75 to return to the table. A twentieth would be 0.3 s for a gigabyte: manage.py alone
+# takes longer, and the bare statements that write a million rows back take ten times as long.
 BOUNDS = [
-    ("column", "main", 0.5),
-    ("table", "main", 0.5),
-    ("main", "column", 1.5),
-    ("main", "table", 1.5),
+    ("column", "main", 0.33),
+    ("table", "main", 0.33),
+    ("main", "column", 1.2),
+    ("main", "table", 1.2),
 ]
 
 WAYS = [("column", "main"), ("table", "main"), ("main", "column"), ("main", "table")]
@@ -212,7 +215,11 @@ def test_restore_against_copy_back(bench: Bench) -> None:
 def test_switch_against_copy_of_database(
     switches: dict[str, Times], start: str, end: str, bound: float
 ) -> None:
-    """The whole process, against what takes the place of a stash in other tools."""
+    """The whole process, against what takes the place of a stash in other tools.
+
+    FILE_COPY is said, and has no bound: it is faster than WAL_LOG, PostgreSQL's default, where the
+    disk is.
+    """
     for strategy, most in (("WAL_LOG", bound), ("FILE_COPY", inf)):
         what = f"{start} to {end} / CREATE DATABASE … TEMPLATE, {strategy}"
         compare(what, switches[f"{start} to {end}"], switches[strategy], bound=most).check()

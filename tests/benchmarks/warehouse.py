@@ -129,7 +129,7 @@ class Warehouse:
             dbname=name or self.database["NAME"],
             autocommit=True,
         ) as connection:
-            cursor = connection.execute(statement)  # type: ignore[call-overload]
+            cursor = connection.execute(statement)
             return tuple(cursor.fetchone() or ()) if cursor.description else ()
 
     def _start(self, start: str, end: str) -> None:
