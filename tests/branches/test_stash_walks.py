@@ -66,9 +66,10 @@ def connected(configuration: Configuration) -> Iterator[BaseDatabaseWrapper]:
         del connections[ALIAS], known[ALIAS]
 
 
+@pytest.mark.timeout(3 * 3600 if PROFILE == "thorough" else 600)
 def test_rows_are_there_again(connection: BaseDatabaseWrapper, tmp_path: Path) -> None:
     @settings(
-        max_examples=EXAMPLES[PROFILE][request_vendor(connection)],
+        max_examples=EXAMPLES[PROFILE][vendor_of(connection)],
         deadline=None,
         database=None,
         derandomize=True,
@@ -110,7 +111,7 @@ def there_and_back(world: World) -> None:
         raise
 
 
-def request_vendor(connection: BaseDatabaseWrapper) -> str:
+def vendor_of(connection: BaseDatabaseWrapper) -> str:
     return "mariadb" if connection.vendor == "mysql" else connection.vendor
 
 
