@@ -74,6 +74,7 @@ class Findings:
 
     irreversible: list[Key]
     back: Course
+    forth: Course
 
 
 def inspect(worktree: Path, top: Path, task: Pass) -> Findings:
@@ -157,12 +158,12 @@ def _graph(task: Pass) -> Graph:
 
 
 def _inspect(task: Pass, graph: Graph) -> Findings:
-    unapply = task.keys if task.backwards else []
+    back, forth = (task.keys, []) if task.backwards else ([], task.keys)
     longest = connections[task.alias].ops.max_name_length()
-    plan = Plan({}, graph, graph, task.rows, unapply=unapply, max_name_length=longest)
+    plan = Plan({}, graph, graph, task.rows, back, forth, max_name_length=longest)
     policy = Irreversible.NOOP if task.noop else Irreversible.FAIL
     stuck = [key for key in plan.unapply if is_stuck(graph.graph.nodes[key], policy)]
-    return Findings(stuck, plan.back)
+    return Findings(stuck, plan.back, plan.forth)
 
 
 def _run(task: Pass, graph: Graph, progress: Progress) -> bool:

@@ -325,7 +325,7 @@ class _Job:
         }
         plain = [column for column in self.columns if column not in orphaned]
         if plain:
-            self._try(partial(self._set_if, plain, "1 = 1"))
+            self._try(partial(self._set_if, plain, "1 = 1"), self._clearing(plain))
         for column, parent in orphaned.items():
             there = self._has_parent(self.copy, column, parent)
             self._try(partial(self._set_if, [column], there))
@@ -416,16 +416,30 @@ class _Job:
         self.returned -= count
         return count
 
-    def _try(self, statement: Callable[[str], tuple[str, list[Any]]]) -> None:
-        try:
-            with transaction.atomic(self.connection.alias):
-                self.returned = self._execute(*statement("1 = 1"))
-            return
-        except (IntegrityError, DataError) as error:
-            if not self.entry.key:
-                self.refused[_text(error)] += self.entry.rows
+    def _try(
+        self, statement: Callable[[str], tuple[str, list[Any]]], clearing: str | None = None
+    ) -> None:
+        for first in (None, clearing) if clearing else (None,):
+            try:
+                with transaction.atomic(self.connection.alias):
+                    if first:
+                        self._execute(first)
+                    self.returned = self._execute(*statement("1 = 1"))
                 return
+            except (IntegrityError, DataError) as error:
+                if not self.entry.key:
+                    self.refused[_text(error)] += self.entry.rows
+                    return
         self.returned = self._by_halves(statement)
+
+    def _clearing(self, columns: list[str]) -> str | None:
+        """SQL that empties columns first: else unique values could not change their places."""
+        optional = [column for column in columns if not self.there[column].is_required]
+        if not optional or self.entry.is_narrowed or self.entry.returns is not Return.REPLACE:
+            return None
+        pairs = ", ".join(f"{self.stash.quote(column)} = NULL" for column in optional)
+        known = f"EXISTS (SELECT 1 FROM {self.copy} WHERE {self._same_key()})"
+        return f"UPDATE {self.table} SET {pairs} WHERE {known}"
 
     def _by_halves(self, statement: Callable[[str], tuple[str, list[Any]]]) -> int:
         """Do what can be done of a statement that was refused. How many rows that was."""

@@ -91,16 +91,23 @@ class Plan:
         """The tables and columns that unapplying ``unapply``, children first, would drop."""
         return list(self._course(unapply).losses())
 
-    def fate(self, back: Course | None = None) -> Fate:
+    @cached_property
+    def forth(self) -> Course:
+        """What the migrations to be applied will do to tables and columns."""
+        if not self.apply:
+            return Course()
+        keys = self.wanted.applied_nodes() - set(self.apply)
+        migrations = [self.wanted.graph.nodes[key] for key in self.apply]
+        base = self.wanted.state(self.wanted.ordered(keys, self.rows))
+        return course(base, migrations, self.max_name_length)
+
+    def fate(self, back: Course | None = None, forth: Course | None = None) -> Fate:
         """
-        What becomes of tables and columns. ``back`` is what a work tree says of its side.
+        What becomes of tables and columns.
+
+        ``back`` and ``forth`` are what a work tree says of its side.
         """
-        forth = Course()
-        if self.apply:
-            applied = self.wanted.ordered(self.wanted.applied_nodes(), self.rows)
-            migrations = [self.wanted.graph.nodes[key] for key in self.apply]
-            forth = course(self.wanted.state(applied), migrations, self.max_name_length)
-        return fate(back or self.back, forth)
+        return fate(back or self.back, forth or self.forth)
 
     def _course(self, unapply: Sequence[Key]) -> Course:
         if not unapply:

@@ -118,8 +118,8 @@ class Switch:
         """What becomes of tables and columns. Raises SwitchError where a work tree can't tell."""
         if not self.plan:
             return Fate([], {}, set())
-        findings = self._findings
-        return self.plan.fate(findings.back if findings else None)
+        back, forth = self._findings, self._look_in_child(self.plan, backwards=False)
+        return self.plan.fate(back.back if back else None, forth.forth if forth else None)
 
     def losses(self) -> list[Loss]:
         """What the switch drops or narrows here. Raises SwitchError as ``fate`` does."""
@@ -363,12 +363,14 @@ class Switch:
     def _findings(self) -> Findings | None:
         return self._look_in_child(self.plan) if self.plan is not None else None
 
-    def _look_in_child(self, plan: Plan) -> Findings | None:
+    def _look_in_child(self, plan: Plan, backwards: bool = True) -> Findings | None:
         """What a child says of migrations that can't be looked into here; None without such."""
-        foreign = self._needs_child(plan.unapply, self.survey.unusable)
+        keys, graph = (plan.unapply, plan.held) if backwards else (plan.apply, plan.wanted)
+        unusable = self.survey.unusable if backwards else self.survey.target.unusable
+        foreign = self._needs_child(keys, unusable)
         if not foreign:
             return None
-        task = self._pass(plan.unapply, plan.held, backwards=True)
+        task = self._pass(keys, graph, backwards)
         with self._worktree(foreign) as (path, top):
             try:
                 return child.inspect(path, top, task)

@@ -1,0 +1,189 @@
+"""Where something stands in the way of what is in the stash, or of a switch."""
+
+from tests.branches.shop import PRODUCT, columns
+from tests.branches.stashing import dump, go, kept, make_branch, values, vendor
+from tests.branches.test_stash import REVIEWS, WEIGHT, make_products
+from tests.project import Project
+
+TRIGGERS = {
+    "sqlite": """
+        CREATE TRIGGER no BEFORE UPDATE OF weight ON shop_product
+        BEGIN SELECT json('no weights today'); END
+    """,
+    "postgresql": """
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN RAISE EXCEPTION 'no weights today'; END $$;
+        CREATE TRIGGER no BEFORE UPDATE OF weight ON shop_product
+        FOR EACH ROW EXECUTE FUNCTION refuse();
+    """,
+    "mysql": """
+        CREATE TRIGGER no BEFORE UPDATE ON shop_product FOR EACH ROW
+        SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'no weights today'
+    """,
+}
+
+
+def execute(project: Project, sql: str) -> None:
+    project.python(f"from django.db import connection; connection.cursor().execute({sql!r})")
+
+
+def test_the_database_refuses_it_all(project: Project) -> None:
+    """Then nothing comes back, and all of it can be brought back later."""
+    make_products(project)
+    make_branch(project, "feature", PRODUCT + WEIGHT + REVIEWS)
+    file = project.path / "shop/migrations/0003_feature.py"
+    trigger = f"        migrations.RunSQL({TRIGGERS[vendor(project)]!r}, 'SELECT 1'),\n    ]\n"
+    file.write_text(file.read_text().removesuffix("    ]\n") + trigger)
+    project.commit("Trigger")
+    project.manage("migrate")
+    drop = {"postgresql": "DROP TRIGGER no ON shop_product; DROP FUNCTION refuse()"}.get(
+        vendor(project), "DROP TRIGGER no"
+    )
+    execute(project, drop)
+    project.python(
+        """
+        from shop.models import *
+        Product.objects.update(weight=5)
+        Review.objects.create(product_id=1, text="t")
+        """
+    )
+    before = dump(project)
+    go(project, "main")
+    held = {"shop_product.weight 3", "shop_review.* 1"}
+    assert held <= kept(project)
+
+    result = go(project, "feature")
+
+    assert "kept in the stash, as the database says: " in result.stderr
+    if vendor(project) != "sqlite":
+        assert "no weights today" in result.stderr
+    assert held <= kept(project)
+    assert values(project, "id", model="Review") == ""
+    assert values(project, "weight") == "0; 0; 0"
+    project.assert_in_step()
+    assert "migrations_stash" in project.manage("migrations_status").stdout
+
+    execute(project, drop)
+    assert project.manage("migrations_stash", "restore").stderr == ""
+    assert dump(project) == before
+    assert not kept(project)
+
+
+def test_a_narrower_column_that_was_edited_meanwhile(project: Project) -> None:
+    """Where the value is another one now, that one counts."""
+    make_products(project)
+    wide = PRODUCT.replace("50", "80")
+    make_branch(project, "feature", wide)
+    project.manage("migrate")
+    project.python(
+        """
+        from shop.models import *
+        for product in Product.objects.all():
+            product.name = product.name * 35
+            product.save()
+        """
+    )
+    go(project, "main")
+    project.python("from shop.models import *; Product.objects.filter(pk=2).update(name='new')")
+    project.python("from shop.models import *; Product.objects.create(name='another')")
+    project.python("from shop.models import *; Product.objects.filter(pk=3).delete()")
+
+    go(project, "feature")
+
+    assert values(project, "id", "name") == f"1 {'p1' * 35}; 2 new; 4 another"
+    project.assert_in_step()
+
+
+def test_three_branches_on_top_of_each_other(sqlite_project: Project) -> None:
+    """Each step down keeps its own; one step up brings all of it."""
+    project = sqlite_project
+    make_products(project)
+    part = "\nclass Part(models.Model):\n    name = models.CharField(max_length=9)\n"
+    size = "    size = models.IntegerField(default=1)\n"
+    make_branch(project, "first", PRODUCT + part)
+    make_branch(project, "second", PRODUCT + part + size)
+    make_branch(project, "third", PRODUCT + WEIGHT + part + size)
+    project.switch()
+    project.python(
+        """
+        from shop.models import *
+        Part.objects.create(name="a", size=10)
+        Product.objects.update(weight=7)
+        """
+    )
+    before = dump(project)
+    for branch in ("second", "first", "main", "third"):
+        assert go(project, branch).stderr == ""
+    assert dump(project) == before
+    for branch in ("first", "second", "main", "second", "third"):
+        assert go(project, branch).stderr == ""
+    assert dump(project) == before
+    assert not kept(project)
+
+
+def test_applied_in_a_work_tree(project: Project) -> None:
+    """Forwards to another branch's snapshot, whose helpers are not in this checkout."""
+    make_products(project)
+    project.checkout("-b", "feature")
+    project.write("shop/helpers.py", "def nothing(apps, schema_editor):\n    pass\n")
+    make_branch(project, "feature2", PRODUCT + WEIGHT + REVIEWS)
+    file = project.path / "shop/migrations/0003_feature2.py"
+    head = "    operations = [\n"
+    run = "        migrations.RunPython(nothing, nothing),\n"
+    file.write_text(
+        "from shop.helpers import nothing\n" + file.read_text().replace(head, head + run)
+    )
+    project.commit("Helpers")
+    project.switch()
+    project.python(
+        """
+        from shop.models import *
+        Product.objects.filter(pk=2).update(weight=3)
+        Review.objects.create(product_id=1, text="t").tags.create(name="x")
+        """
+    )
+    before = dump(project)
+    go(project, "main")
+    plan = project.manage("migrations_switch", "feature2", "--plan").stdout
+    assert "Would come back from the stash:\n" in plan
+    assert project.manage("migrations_switch", "--no-input", "feature2").stderr == ""
+    assert "weight" in columns(project)
+    project.checkout("feature2")
+    assert dump(project) == before
+    assert not kept(project)
+
+
+def test_unique_values_that_were_swapped(project: Project) -> None:
+    """Each of the two would be there twice for a moment."""
+    make_products(project)
+    place = "    place = models.IntegerField(null=True, unique=True)\n"
+    make_branch(project, "feature", PRODUCT + place)
+    file = project.path / "shop/migrations/0003_feature.py"
+    run = "        migrations.RunPython(fill, migrations.RunPython.noop),\n    ]\n"
+    file.write_text(
+        file.read_text().removesuffix("    ]\n")
+        + run
+        + """
+
+def fill(apps, schema_editor):
+    for product in apps.get_model("shop", "Product").objects.all():
+        product.place = product.pk
+        product.save()
+"""
+    )
+    text = file.read_text()
+    head, tail = text.split("class Migration", 1)
+    body, function = tail.split("\n\ndef fill", 1)
+    file.write_text(f"{head}def fill{function}\n\nclass Migration{body}\n")
+    project.commit("Places")
+    project.manage("migrate")
+    project.python(
+        """
+        from shop.models import *
+        for pk, place in ((1, 99), (2, 1), (1, 2)):
+            Product.objects.filter(pk=pk).update(place=place)
+        """
+    )
+    go(project, "main")
+    assert go(project, "feature").stderr == ""
+    assert values(project, "name", "place") == "p1 2; p2 1; p3 3"
