@@ -76,13 +76,10 @@ class Tables:
 
     def parents(self, table: str) -> dict[str, Parent]:
         """What each foreign key refers to, by its column."""
+        # Not get_constraints, which takes PostgreSQL's names apart at the first dot.
         with self.connection.cursor() as cursor:
-            constraints = self.connection.introspection.get_constraints(cursor, table)
-        return {
-            constraint["columns"][0]: self._parent(*constraint["foreign_key"])
-            for constraint in constraints.values()
-            if constraint["foreign_key"] and len(constraint["columns"]) == 1
-        }
+            relations = self.connection.introspection.get_relations(cursor, table)
+        return {column: Parent(found[1], found[0]) for column, found in relations.items()}
 
     def foreign_keys(self, table: str) -> list[tuple[str, str]]:
         """The names of the foreign keys, and their definitions. Only PostgreSQL can say them."""
@@ -93,13 +90,6 @@ class Tables:
                 [self.connection.ops.quote_name(table)],
             )
             return list(cursor.fetchall())
-
-    def _parent(self, table: str, column: str) -> Parent:
-        # Django splits what PostgreSQL says at the first dot, and that may be one of the table's.
-        while table not in self.names and "." in column:
-            more, _, column = column.partition(".")
-            table += f".{more}"
-        return Parent(table, column)
 
     def count(self, table: str) -> int:
         """How many rows there are."""
