@@ -196,7 +196,15 @@ RENAMES = {
 
 
 @pytest.mark.parametrize("kind", RENAMES)
-def test_sql_beside_the_state(project: Project, kind: str) -> None:
+def test_sql_beside_the_state(sqlite_project: Project, kind: str) -> None:
+    rename_by_sql(sqlite_project, kind)
+
+
+def test_sql_beside_the_state_on_each_vendor(project: Project) -> None:
+    rename_by_sql(project, "as another field")
+
+
+def rename_by_sql(project: Project, kind: str) -> None:
     """It renames what the state drops and adds: nothing is lost, nor put over newer edits."""
     make_products(project)
     project.checkout("-b", "feature")
