@@ -66,6 +66,7 @@ def connected(configuration: Configuration) -> Iterator[BaseDatabaseWrapper]:
         del connections[ALIAS], known[ALIAS]
 
 
+# All of `thorough` takes longer than a test may: give pytest -o faulthandler_timeout=10800, too.
 @pytest.mark.timeout(3 * 3600 if PROFILE == "thorough" else 600)
 def test_rows_are_there_again(connection: BaseDatabaseWrapper, tmp_path: Path) -> None:
     @settings(
