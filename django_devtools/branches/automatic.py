@@ -23,8 +23,9 @@ from .git import GitError, Repository
 from .hook import Memory
 from .loader import code_on_disk
 from .progress import Progress
+from .registry import Entry, Return
 from .snapshot import DETACHED, Store, database_id
-from .stash import Entry, Return, Stash
+from .stash import Stash
 from .survey import read_rows, snapshot_of, survey
 
 _awaited: dict[str, list[Entry]] = {}

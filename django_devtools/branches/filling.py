@@ -7,17 +7,14 @@ one transaction: it ends with all constraints satisfied, or nothing has been cha
 """
 
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 from django.apps.registry import Apps
 from django.db import (
     DatabaseError,
-    DataError,
-    IntegrityError,
     OperationalError,
     models,
     transaction,
@@ -26,16 +23,14 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from .executor import one_transaction
 from .progress import Progress
-from .stash import PREFIX, Entry, Return, Stash, equal
-from .tables import ColumnInfo, Parent, Tables
-
-# Beyond this, more of the same says nothing new.
-MOST_REFUSED = 200
+from .refill import THERE, Refill, text_of
+from .registry import Entry, Return
+from .stash import Stash
+from .tables import Tables
 
 _PASSING = re.compile(r"connection|full|gone away|lock|disk", re.IGNORECASE)
 
 GONE = "the rows they belong to are gone"
-THERE = "other rows are there with their keys"
 OTHERS = "other values are there now"
 NO_COLUMN = "there is no such column now"
 NO_PLACE = "there is no such table or column now"
@@ -81,7 +76,7 @@ class Filling:
             if self._is_passing(error):
                 raise
             what = ", ".join(map(str, fitting))
-            self.notes.append(f"{what}: kept in the stash, as the database says: {_text(error)}")
+            self.notes.append(f"{what}: kept in the stash, as the database says: {text_of(error)}")
 
     def restore(self, entries: Iterable[Entry]) -> None:
         """
@@ -96,7 +91,7 @@ class Filling:
         )
 
     def _fill(self, entries: list[Entry]) -> None:
-        jobs = [_Job(self.stash, entry, self._columns(entry)) for entry in entries]
+        jobs = [Refill(self.stash, entry, self._columns(entry)) for entry in entries]
         tables = [job for job in jobs if job.entry.is_table]
         for job in tables + [job for job in jobs if not job.entry.is_table]:
             self.progress.line(f"  Restoring {job.entry}...")
@@ -117,7 +112,7 @@ class Filling:
         for job in jobs:
             self._settle(job)
 
-    def _drop_foreign_keys(self, jobs: list["_Job"]) -> list[tuple[str, str, str]]:
+    def _drop_foreign_keys(self, jobs: list[Refill]) -> list[tuple[str, str, str]]:
         """
         Drop the foreign keys of tables, to be added again: table, name and definition.
 
@@ -144,7 +139,7 @@ class Filling:
         with self._connection.cursor() as cursor:
             cursor.execute(sql, [])
 
-    def _settle(self, job: "_Job") -> None:
+    def _settle(self, job: Refill) -> None:
         """Take out of the stash what came back."""
         entry = job.entry
         missing = [column for column in entry.columns if column not in job.columns]
@@ -221,7 +216,7 @@ class Filling:
             if name in there and (is_alike or there[name] == column.info)
         ]
 
-    def _defaults(self, job: "_Job") -> dict[str, Any]:
+    def _defaults(self, job: Refill) -> dict[str, Any]:
         """Values for columns that the stash does not have and that have to have one."""
         there = self.stash.tables.columns(job.entry.table)
         wanted = {name for name, info in there.items() if info.is_required} - set(job.columns)
@@ -240,7 +235,7 @@ class Filling:
     def _models(self) -> Mapping[str, type[models.Model]]:
         return {m._meta.db_table: m for m in self.apps.get_models(include_auto_created=True)}
 
-    def _make_room(self, jobs: list["_Job"]) -> None:
+    def _make_room(self, jobs: list[Refill]) -> None:
         """
         Delete what migrations have put into tables on their way, as the stash has what was there.
 
@@ -270,304 +265,7 @@ class Filling:
         return found
 
 
-class _Job:
-    """One entry on its way back."""
-
-    def __init__(self, stash: Stash, entry: Entry, columns: list[str]) -> None:
-        self.stash = stash
-        self.connection = stash.connection
-        self.entry = entry
-        self.columns = columns
-        self.returned = 0
-        self.refused: Counter[str] = Counter()
-        self.table = stash.quote(entry.table)
-        self.copy = stash.quote(entry.copy)
-
-    @cached_property
-    def there(self) -> Mapping[str, ColumnInfo]:
-        """The columns of the table as it is now."""
-        return self.stash.tables.columns(self.entry.table)
-
-    @cached_property
-    def parents(self) -> Mapping[str, Parent]:
-        """What the foreign keys of the table refer to."""
-        return self.stash.tables.parents(self.entry.table)
-
-    def is_empty(self) -> bool:
-        with self.connection.cursor() as cursor:
-            cursor.execute(f"SELECT 1 FROM {self.table} LIMIT 1", [])
-            return cursor.fetchone() is None
-
-    def insert(self, defaults: Mapping[str, Any]) -> None:
-        """Insert the rows into the table."""
-        q = self.stash.quote
-        names = ", ".join(map(q, [*self.columns, *defaults]))
-        values = ", ".join([*map(self._value, self.columns), *["%s"] * len(defaults)])
-        override = "OVERRIDING SYSTEM VALUE " if self.connection.vendor == "postgresql" else ""
-        head = f"INSERT INTO {self.table} ({names}) {override}SELECT {values} FROM {self.copy}"
-        is_free = "1 = 1"
-        if not self.is_empty():
-            if not self.entry.key:
-                self.refused[THERE] += self.entry.rows
-                return
-            is_free = f"NOT EXISTS (SELECT 1 FROM {self.table} WHERE {self._same_key()})"
-        self._try(lambda part: (f"{head} WHERE {is_free} AND {part}", list(defaults.values())))
-
-    def update(self) -> None:
-        """Set the columns of rows that are still there."""
-        if not self.entry.key or not self.there.keys() >= set(self.entry.key):
-            self.refused["their rows can't be told apart any more"] += self.entry.rows
-            return
-        orphaned = {
-            column: parent
-            for column, parent in self.parents.items()
-            if column in self.columns and self._has_orphans(self.copy, column, parent)
-        }
-        plain = [column for column in self.columns if column not in orphaned]
-        if plain:
-            self._try(partial(self._set_if, plain, "1 = 1"), self._clearing(plain))
-        for column, parent in orphaned.items():
-            there = self._has_parent(self.copy, column, parent)
-            self._try(partial(self._set_if, [column], there))
-            self.refused[f"what they refer to in {parent.table} is gone"] += 1
-            self.returned = -1  # to be counted
-
-    def take_out(self) -> int:
-        """Delete what came back from the copy. How many rows are left."""
-        if self.entry.is_narrowed and not self.refused:
-            return 0  # Where a value was changed meanwhile, that one counts.
-        if not self.entry.key:
-            return self.entry.rows
-        same = self._same_key()
-        if self.refused or self.entry.returns is Return.MISSING:
-            same += "".join(f" AND {self._equal(column)}" for column in self.columns)
-        left = f"NOT EXISTS (SELECT 1 FROM {self.table} WHERE {same})"
-        with self.connection.cursor() as cursor:
-            cursor.execute(f"SELECT COUNT(*) FROM {self.copy} WHERE {left}", [])
-            count = int(cursor.fetchone()[0])
-        if count:
-            self._execute(f"DELETE FROM {self.copy} WHERE NOT {left}")
-        return count
-
-    def set_sequences(self) -> None:
-        """Let new rows get keys beyond those that came back."""
-        if self.connection.vendor != "postgresql":
-            return  # The others have seen to it themselves.
-        q = self.stash.quote
-        with self.connection.cursor() as cursor:
-            for found in self.connection.introspection.get_sequences(cursor, self.entry.table):
-                column = q(found["column"])
-                cursor.execute(
-                    f"SELECT setval(%s::regclass, GREATEST(MAX({column}), 1), "
-                    f"MAX({column}) IS NOT NULL) FROM {self.table}",
-                    [self.connection.ops.quote_name(found["name"])],
-                )
-
-    def move_newcomers(self, children: list[tuple[str, str, str]]) -> None:
-        """Give rows made for others than the stash knows new keys, where it has theirs."""
-        if len(self.entry.key) != 1 or not (newcomers := self._newcomers()):
-            return
-        column = self.entry.key[0]
-        if "int" not in self.there[column].type.lower() or column in self.parents:
-            return
-        key = self.stash.quote(column)
-        with self.connection.cursor() as cursor:
-            cursor.execute(
-                f"SELECT MAX({key}) FROM (SELECT {key} FROM {self.copy} "
-                f"UNION ALL SELECT {key} FROM {self.table}) both_",
-                [],
-            )
-            (highest,) = cursor.fetchone()
-        known = f"EXISTS (SELECT 1 FROM {self.copy} WHERE {self._same_key()})"
-        self._execute(
-            f"UPDATE {self.table} SET {key} = {key} + {int(highest)} WHERE {known} "
-            f"AND ({newcomers}) AND NOT {self._referred(children)}"
-        )
-
-    def delete_known(self) -> None:
-        """Delete rows that the stash has."""
-        self._execute(
-            f"DELETE FROM {self.table} WHERE EXISTS "
-            f"(SELECT 1 FROM {self.copy} WHERE {self._same_key()})"
-        )
-
-    def delete_unknown(self, children: list[tuple[str, str, str]]) -> int:
-        """Delete rows that the stash does not have, unless they are needed."""
-        newcomers = self._newcomers() or "1 = 0"
-        return self._execute(
-            f"DELETE FROM {self.table} WHERE NOT ({newcomers}) AND NOT {self._referred(children)}"
-        )
-
-    def delete_orphans(self) -> int:
-        """Delete the rows that came back and refer to what is gone. How many."""
-        count = 0
-        for column, parent in self.parents.items():
-            if not self.entry.key or not self._has_orphans(self.table, column, parent):
-                continue
-            ours = f"EXISTS (SELECT 1 FROM {self.copy} WHERE {self._same_key()})"
-            found = self._execute(
-                f"DELETE FROM {self.table} "
-                f"WHERE NOT {self._has_parent(self.table, column, parent)}"
-                f" AND {ours}"
-            )
-            if found:
-                self.refused[f"what they refer to in {parent.table} is gone"] += found
-            count += found
-        self.returned -= count
-        return count
-
-    def _try(
-        self, statement: Callable[[str], tuple[str, list[Any]]], clearing: str | None = None
-    ) -> None:
-        for first in (None, clearing) if clearing else (None,):
-            try:
-                with transaction.atomic(self.connection.alias):
-                    if first:
-                        self._execute(first)
-                    self.returned = self._execute(*statement("1 = 1"))
-                return
-            except (IntegrityError, DataError) as error:
-                if not self.entry.key:
-                    self.refused[_text(error)] += self.entry.rows
-                    return
-        self.returned = self._by_halves(statement)
-
-    def _clearing(self, columns: list[str]) -> str | None:
-        """SQL that empties columns first: else unique values could not change their places."""
-        optional = [column for column in columns if not self.there[column].is_required]
-        if not optional or self.entry.is_narrowed or self.entry.returns is not Return.REPLACE:
-            return None
-        pairs = ", ".join(f"{self.stash.quote(column)} = NULL" for column in optional)
-        known = f"EXISTS (SELECT 1 FROM {self.copy} WHERE {self._same_key()})"
-        return f"UPDATE {self.table} SET {pairs} WHERE {known}"
-
-    def _by_halves(self, statement: Callable[[str], tuple[str, list[Any]]]) -> int:
-        """Do what can be done of a statement that was refused. How many rows that was."""
-        q = self.stash.quote
-        keys = ", ".join(map(q, self.entry.key))
-        numbers = q(f"{PREFIX}numbers")
-        same = " AND ".join(f"{numbers}.{q(k)} = {self.copy}.{q(k)}" for k in self.entry.key)
-        primary = f" (PRIMARY KEY ({keys}))" if self.connection.vendor == "mysql" else ""
-        self._execute(
-            f"CREATE TEMPORARY TABLE {numbers}{primary} AS "
-            f"SELECT {keys}, ROW_NUMBER() OVER (ORDER BY {keys}) AS number_ FROM {self.copy}"
-        )
-        if self.connection.vendor == "sqlite":
-            self._execute(f"CREATE INDEX temp.{q(f'{PREFIX}number')} ON {numbers} ({keys})")
-        done, refused = 0, 0
-        parts = [(1, self.stash.tables.count(self.entry.copy))]
-        while parts and refused < MOST_REFUSED:
-            low, high = parts.pop()
-            part = (
-                f"EXISTS (SELECT 1 FROM {numbers} WHERE {same} "
-                f"AND number_ BETWEEN {low} AND {high})"
-            )
-            try:
-                with transaction.atomic(self.connection.alias):
-                    done += self._execute(*statement(part))
-            except (IntegrityError, DataError) as error:
-                if low == high:
-                    refused += 1
-                    self.refused[_text(error)] += 1
-                else:
-                    middle = (low + high) // 2
-                    parts += [(middle + 1, high), (low, middle)]
-        temporary = "TEMPORARY " if self.connection.vendor == "mysql" else ""
-        self._execute(f"DROP {temporary}TABLE {numbers}")
-        return done
-
-    def _set_if(self, columns: list[str], condition: str, part: str) -> tuple[str, list[Any]]:
-        return self._set(columns, f"{condition} AND {part}"), []
-
-    def _set(self, columns: list[str], condition: str) -> str:
-        q = self.stash.quote
-        if self.entry.narrowed_copy in self.stash.tables.names:
-            narrowed = q(self.entry.narrowed_copy)
-            same = " AND ".join(f"{narrowed}.{q(k)} = {self.copy}.{q(k)}" for k in self.entry.key)
-            condition += f" AND EXISTS (SELECT 1 FROM {narrowed} WHERE {same})"
-        if self.entry.returns is Return.MISSING:
-            condition += "".join(f" AND {self.table}.{q(c)} IS NULL" for c in columns)
-        elif self.connection.vendor == "postgresql":
-            # It writes a row anew also where nothing changes.
-            condition += f" AND NOT ({' AND '.join(map(self._equal, columns))})"
-        same = self._same_key()
-        if self.connection.vendor == "mysql":
-            pairs = ", ".join(f"{self.table}.{q(c)} = {self._value(c)}" for c in columns)
-            return f"UPDATE {self.table} JOIN {self.copy} ON {same} SET {pairs} WHERE {condition}"
-        if self.connection.vendor == "postgresql":
-            pairs = ", ".join(f"{q(c)} = {self._value(c)}" for c in columns)
-            return f"UPDATE {self.table} SET {pairs} FROM {self.copy} WHERE {same} AND {condition}"
-        # UPDATE FROM is new in SQLite 3.33; Django 5.2 supports 3.31.
-        names = ", ".join(map(q, columns))
-        values = ", ".join(map(self._value, columns))
-        found = f"FROM {self.copy} WHERE {same} AND {condition}"
-        return (
-            f"UPDATE {self.table} SET ({names}) = (SELECT {values} {found}) "
-            f"WHERE EXISTS (SELECT 1 {found})"
-        )
-
-    def _value(self, column: str) -> str:
-        value = f"{self.copy}.{self.stash.quote(column)}"
-        now = self.there[column].type
-        if self.connection.vendor == "postgresql" and now != self.entry.columns[column].info.type:
-            return f"CAST({value} AS {now})"
-        return value
-
-    def _same_key(self) -> str:
-        q = self.stash.quote
-        return " AND ".join(f"{self.table}.{q(k)} = {self.copy}.{q(k)}" for k in self.entry.key)
-
-    def _equal(self, column: str) -> str:
-        name = self.stash.quote(column)
-        return equal(self.connection, f"{self.table}.{name}", f"{self.copy}.{name}")
-
-    def _newcomers(self) -> str:
-        """SQL for rows that refer to what came after the stash, as far as that can be told."""
-        q = self.stash.quote
-        return " OR ".join(
-            f"({self.table}.{q(c)} IS NOT NULL AND {self.table}.{q(c)} > {newest})"
-            if (newest := self.entry.columns[c].newest) is not None
-            else f"({self.table}.{q(c)} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {self.copy} "
-            f"WHERE {self.copy}.{q(c)} = {self.table}.{q(c)}))"
-            for c in self.parents
-            if c in self.columns
-        )
-
-    def _referred(self, children: list[tuple[str, str, str]]) -> str:
-        """SQL for rows that others refer to."""
-        q = self.stash.quote
-        conditions = [
-            f"EXISTS (SELECT 1 FROM {q(child)} AS child_ "
-            f"WHERE child_.{q(column)} = {self.table}.{q(target)})"
-            for child, column, target in children
-            if child != self.entry.table
-        ]
-        return f"({' OR '.join(conditions) or '1 = 0'})"
-
-    def _has_orphans(self, table: str, column: str, parent: Parent) -> bool:
-        with self.connection.cursor() as cursor:
-            there = self._has_parent(table, column, parent)
-            cursor.execute(f"SELECT 1 FROM {table} WHERE NOT {there} LIMIT 1", [])
-            return cursor.fetchone() is not None
-
-    def _has_parent(self, table: str, column: str, parent: Parent) -> str:
-        q = self.stash.quote
-        rows = q(parent.table)
-        if rows == table and self.connection.vendor == "mysql":
-            # MySQL does not delete from what it reads from; it does from a result.
-            rows = f"(SELECT DISTINCT {q(parent.column)} FROM {rows})"
-        return (
-            f"({table}.{q(column)} IS NULL OR EXISTS (SELECT 1 FROM {rows} AS parent_ "
-            f"WHERE parent_.{q(parent.column)} = {table}.{q(column)}))"
-        )
-
-    def _execute(self, sql: str, params: Iterable[Any] = ()) -> int:
-        with self.connection.cursor() as cursor:
-            cursor.execute(sql, list(params))
-            return int(cursor.rowcount)
-
-
-def _prune(jobs: list[_Job]) -> None:
+def _prune(jobs: list[Refill]) -> None:
     """Take back rows whose parents are gone, and those that refer to them in turn."""
     while sum(job.delete_orphans() for job in jobs):
         pass
@@ -580,7 +278,3 @@ def _best(entries: Iterable[Entry], branch: str | None) -> list[Entry]:
         columns = "" if entry.is_table else ",".join(sorted(entry.columns))
         found[entry.table, entry.is_table, entry.is_narrowed, columns] = entry
     return sorted(found.values(), key=lambda entry: entry.id)
-
-
-def _text(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -7,8 +7,9 @@ from functools import cached_property
 
 from django.db.migrations import Migration
 
-from .course import Course, Fate, Loss, course, fate
+from .course import Course, course
 from .effect import irreversible_operations, raw_operations, structure, tables
+from .fate import Fate, Loss, fate, losses
 from .judge import Facts, Judge, State
 from .loader import Graph
 from .snapshot import Key
@@ -89,7 +90,7 @@ class Plan:
 
     def losses_of(self, unapply: Sequence[Key]) -> list[Loss]:
         """The tables and columns that unapplying ``unapply``, children first, would drop."""
-        return list(self._course(unapply).losses())
+        return list(losses(self._course(unapply)))
 
     @cached_property
     def forth(self) -> Course:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 
-from .course import Loss
+from .fate import Loss
 from .git import Repository
 from .plan import Irreversible
 from .snapshot import Key

@@ -9,129 +9,28 @@ are complete before anything is dropped, and only what has come back is taken ou
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from enum import StrEnum
 from itertools import groupby
 from typing import Any
 
-from django.apps.registry import Apps
-from django.db import models, transaction
+from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
-from .course import Fate, Item, Loss
+from .course import Item
+from .fate import Fate, Loss
 from .progress import Progress
+from .registry import (
+    REGISTRY,
+    Entry,
+    KeptColumn,
+    Return,
+    Status,
+    registry_model,
+    to_entry,
+    to_json,
+)
 from .snapshot import Key
-from .tables import ColumnInfo, Tables
-
-PREFIX = "django_devtools_"
-"""What the names of all our tables begin with."""
-
-REGISTRY = f"{PREFIX}stash"
-
-
-class Status(StrEnum):
-    """How far an entry got."""
-
-    COPYING = "copying"
-    """Its table may be half written. What it copies is still in its place."""
-    COPIED = "copied"
-    """Complete, and what it copied is still in its place."""
-    OPEN = "open"
-    """A switch that drops what it keeps, or brings it back, has begun and not ended."""
-    KEPT = "kept"
-    LEFT = "left"
-    """Some of it came back, and the rest could not."""
-    DONE = "done"
-    """All of it came back."""
-
-
-class Return(StrEnum):
-    """How an entry comes back at the end of the switch that is under way."""
-
-    NOT = ""
-    MISSING = "missing"
-    """What is there stays, as it is not known where it came from."""
-    REPLACE = "replace"
-    """It goes before what migrations have put there on the way."""
-
-
-@dataclass(frozen=True)
-class KeptColumn:
-    """A column in the stash."""
-
-    info: ColumnInfo
-    migration: str
-    becomes: Item | None = None
-    """The narrower column that took its place."""
-    newest: int | None = None
-    """The highest key that there was in the table that it refers to, where keys are numbers."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A table, or columns of a table, in the stash."""
-
-    id: int
-    status: Status
-    branch: str | None
-    """The branch that the database was on, as far as that is known."""
-    table: str
-    is_table: bool
-    columns: Mapping[str, KeptColumn]
-    key: list[str]
-    """The primary key's columns, which tell the rows apart."""
-    rows: int
-    at: datetime
-    reason: str = ""
-    """Why some of it could not come back."""
-    first: str = ""
-    last: str = ""
-    returns: Return = Return.NOT
-
-    def __str__(self) -> str:
-        if self.is_table:
-            return f"table {self.table}"
-        names = ", ".join(f"{self.table}.{column}" for column in self.columns)
-        return f"column{'s' * (len(self.columns) > 1)} {names}"
-
-    @property
-    def summary(self) -> str:
-        """What it is, and how many rows."""
-        return f"{self} ({self.rows} row{'s' * (self.rows != 1)})"
-
-    @property
-    def copy(self) -> str:
-        """The table that its rows are in."""
-        return f"{REGISTRY}_{self.id}"
-
-    @property
-    def narrowed_copy(self) -> str:
-        """The table with what was left of narrowed columns, to tell later what was changed."""
-        return f"{self.copy}_narrowed"
-
-    @property
-    def is_narrowed(self) -> bool:
-        """Whether its columns are still there, and only hold less."""
-        return any(column.becomes for column in self.columns.values())
-
-    @property
-    def migrations(self) -> list[str]:
-        """The migrations that drop it when they are unapplied or applied."""
-        return sorted({column.migration for column in self.columns.values()})
-
-    def is_midway(self, rows: Collection[Key]) -> bool:
-        """Whether the switch that has to do with it was interrupted, and not finished since."""
-        return (
-            self.status is Status.OPEN
-            and _has_happened(self.first, rows)
-            and not _has_happened(self.last, rows)
-        )
-
-
-def step(key: Key, backwards: bool) -> str:
-    """A migration that is unapplied or applied, as entries note it."""
-    return f"{'-' if backwards else '+'}{'.'.join(key)}"
+from .tables import ColumnInfo, Tables, equal
 
 
 @dataclass(frozen=True)
@@ -156,7 +55,7 @@ class Stash:
 
     def __post_init__(self) -> None:
         self.tables = Tables(self.connection)
-        self._model = _model()
+        self._model = registry_model()
 
     def exists(self) -> bool:
         """Whether anything was ever kept; asks the database once."""
@@ -166,7 +65,7 @@ class Stash:
         """All that is kept and complete, oldest first."""
         if not self.exists():
             return []
-        found = [_entry(row) for row in self._rows.order_by("id")]
+        found = [to_entry(row) for row in self._rows.order_by("id")]
         return [e for e in found if e.status not in (Status.COPYING, Status.COPIED, Status.DONE)]
 
     def is_interrupted(self, rows: Collection[Key]) -> bool:
@@ -203,14 +102,14 @@ class Stash:
                     branch=branch or "",
                     table=copy.table,
                     is_table=copy.is_table,
-                    columns=_to_json(copy.columns),
+                    columns=to_json(copy.columns),
                     key=json.dumps(copy.key),
                     rows=0,
                     at=timezone.now(),
                     first=steps[0],
                     last=steps[-1],
                 )
-                entry = _entry(row)
+                entry = to_entry(row)
                 progress.line(f"  Keeping {entry}...")
                 count = self._select_into(entry.copy, copy)
                 self._update(entry, status=Status.COPIED, rows=count)
@@ -314,7 +213,7 @@ class Stash:
         if not self.exists():
             return
         useless = (Status.COPYING, Status.COPIED, Status.DONE)
-        self.drop([_entry(row) for row in self._rows.filter(status__in=useless)])
+        self.drop([to_entry(row) for row in self._rows.filter(status__in=useless)])
         if not self._rows.exists():
             with self.connection.schema_editor() as editor:
                 editor.delete_model(self._model)
@@ -344,7 +243,7 @@ class Stash:
     def keep_only(self, entry: Entry, columns: Collection[str]) -> None:
         """Write down that only ``columns`` are still to come back, with another switch."""
         kept = {name: kept for name, kept in entry.columns.items() if name in columns}
-        self._update(entry, is_table=False, columns=_to_json(kept), returns=Return.NOT)
+        self._update(entry, is_table=False, columns=to_json(kept), returns=Return.NOT)
 
     def quote(self, name: str) -> str:
         """``name`` as SQL that has parameters wants it."""
@@ -355,7 +254,7 @@ class Stash:
         return self._model._default_manager.using(self.connection.alias)
 
     def _complete(self, status: Status) -> list[Entry]:
-        return [_entry(row) for row in self._rows.filter(status=status)] if self.exists() else []
+        return [to_entry(row) for row in self._rows.filter(status=status)] if self.exists() else []
 
     def _update(self, entry: Entry, **values: Any) -> None:
         self._rows.filter(pk=entry.id).update(**values)
@@ -466,21 +365,6 @@ class Stash:
             return int(cursor.rowcount)
 
 
-def equal(connection: BaseDatabaseWrapper, one: str, other: str) -> str:
-    """SQL that compares two values of one type exactly; NULL equals NULL."""
-    if connection.vendor == "postgresql":
-        # Some types (json, xml) can't be compared by themselves.
-        return f"{one}::text IS NOT DISTINCT FROM {other}::text"
-    if connection.vendor == "mysql":
-        return f"CAST({one} AS BINARY) <=> CAST({other} AS BINARY)"
-    return f"{one} IS {other}"
-
-
-def _has_happened(step: str, rows: Collection[Key]) -> bool:
-    app, _, name = step[1:].partition(".")
-    return ((app, name) in rows) is (step[0] == "+")
-
-
 def _grouped(losses: Iterable[Loss]) -> list[list[Loss]]:
     """Whole tables one by one, and columns by their tables."""
 
@@ -516,67 +400,3 @@ def _returns(entry: Entry, fate: Fate, rows: Collection[Key]) -> Return:
     if not is_midway or (entry.table, None) in lost or set(columns) <= set(lost):
         return Return.NOT
     return entry.returns or Return.MISSING
-
-
-def _to_json(columns: Mapping[str, KeptColumn]) -> str:
-    return json.dumps(
-        {
-            name: [
-                kept.info.type,
-                kept.info.is_required,
-                kept.migration,
-                kept.becomes,
-                kept.newest,
-            ]
-            for name, kept in columns.items()
-        }
-    )
-
-
-def _entry(row: Any) -> Entry:
-    columns = {
-        name: KeptColumn(
-            ColumnInfo(kind, required), migration, tuple(becomes) if becomes else None, newest
-        )
-        for name, (kind, required, migration, becomes, newest) in json.loads(row.columns).items()
-    }
-    return Entry(
-        id=row.pk,
-        status=Status(row.status),
-        branch=row.branch or None,
-        table=row.table,
-        is_table=row.is_table,
-        columns=columns,
-        key=json.loads(row.key),
-        rows=row.rows,
-        at=row.at,
-        reason=row.reason,
-        first=row.first,
-        last=row.last,
-        returns=Return(row.returns),
-    )
-
-
-def _model() -> Any:
-    # Not a model of the app: as Django's own table of applied migrations, it can't be migrated.
-    class Row(models.Model):  # noqa: DJ008 - nobody looks at it
-        id = models.BigAutoField(primary_key=True)
-        status = models.CharField(max_length=10)
-        branch = models.TextField()
-        table = models.CharField(max_length=255)
-        is_table = models.BooleanField()
-        columns = models.TextField()
-        key = models.TextField()
-        rows = models.BigIntegerField()
-        at = models.DateTimeField()
-        reason = models.TextField(default="")
-        first = models.TextField()
-        last = models.TextField()
-        returns = models.CharField(max_length=10, default="")
-
-        class Meta:
-            apps = Apps()
-            app_label = "django_devtools"
-            db_table = REGISTRY
-
-    return Row

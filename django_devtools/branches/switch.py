@@ -12,8 +12,8 @@ from django.db.migrations.state import ProjectState
 
 from . import child, refusals, signals
 from .child import ChildError, Findings, Pass
-from .course import Fate, Loss
 from .executor import Edges, Executor, with_empty_reverses
+from .fate import Fate, Loss, losses
 from .filling import Filling
 from .git import Repository
 from .hook import Memory
@@ -23,9 +23,10 @@ from .judge import State
 from .loader import Code, Graph, Source, load
 from .plan import Irreversible, Plan, make_plan, shared_tables
 from .progress import Progress
+from .registry import Entry as Kept
+from .registry import step
 from .snapshot import DETACHED, Key, NotOurs, Store, database_id
-from .stash import Entry as Kept
-from .stash import Stash, step
+from .stash import Stash
 from .survey import Survey, read_rows, snapshot_of, survey, survey_managestate
 
 
@@ -102,14 +103,14 @@ class Switch:
         if stuck := findings.irreversible if findings else self.plan.irreversible:
             raise SwitchError(refusals.irreversible(stuck, self.options.irreversible))
         back = findings.back if findings else self.plan.back
-        losses = [loss for loss in back.losses() if self._is_here(loss)]
-        if broken := self.plan.broken_by(losses):
+        dropped = [loss for loss in losses(back) if self._is_here(loss)]
+        if broken := self.plan.broken_by(dropped):
             raise SwitchError(refusals.broken(broken))
         needed = {loss: self._nulls(loss) for loss in self.losses() if loss.needs_parent}
         if any(needed.values()):
             raise SwitchError(refusals.without_parents(needed))
         if not self.options.roll_back_shared:
-            shared = [loss for loss in self.plan.shared_by(losses) if self.rows(loss)]
+            shared = [loss for loss in self.plan.shared_by(dropped) if self.rows(loss)]
             if shared:
                 raise SwitchError(refusals.shared(shared))
 

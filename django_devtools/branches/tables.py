@@ -123,3 +123,13 @@ class Tables:
             return [(c[1], c[2], c[3] or c[5], c[6] in (2, 3)) for c in cursor.fetchall()]
         found: list[tuple[str, str, int, int]] = cursor.fetchall()
         return found
+
+
+def equal(connection: BaseDatabaseWrapper, one: str, other: str) -> str:
+    """SQL that compares two values of one type exactly; NULL equals NULL."""
+    if connection.vendor == "postgresql":
+        # Some types (json, xml) can't be compared by themselves.
+        return f"{one}::text IS NOT DISTINCT FROM {other}::text"
+    if connection.vendor == "mysql":
+        return f"CAST({one} AS BINARY) <=> CAST({other} AS BINARY)"
+    return f"{one} IS {other}"

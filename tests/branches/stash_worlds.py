@@ -23,8 +23,8 @@ from django.db.migrations.autodetector import MigrationAutodetector
 from django_devtools.branches.history import History, Origin, Past, Trace
 from django_devtools.branches.loader import Code, Graph, Source
 from django_devtools.branches.progress import Progress
+from django_devtools.branches.registry import Entry
 from django_devtools.branches.snapshot import Store, database_id
-from django_devtools.branches.stash import Entry
 from django_devtools.branches.survey import Survey, read_rows
 from django_devtools.branches.switch import Options, Place, Switch
 from django_devtools.branches.tables import Tables

@@ -10,7 +10,8 @@ from django.db.backends.utils import truncate_name
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
-from django_devtools.branches.course import Fate, course, fate
+from django_devtools.branches.course import course
+from django_devtools.branches.fate import Fate, fate, losses
 from tests.branches.test_effect import create, migration
 
 
@@ -18,7 +19,7 @@ def lost(*operations: Operation, base: tuple[Operation, ...] = ()) -> set[str]:
     state = ProjectState()
     for operation in base:
         operation.state_forwards("shop", state)
-    return {str(loss) for loss in course(state, [migration(*operations)], 30).losses()}
+    return {str(loss) for loss in losses(course(state, [migration(*operations)], 30))}
 
 
 def becomes(

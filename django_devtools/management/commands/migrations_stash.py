@@ -13,7 +13,8 @@ from django.utils import timezone
 
 from django_devtools.branches.filling import Filling
 from django_devtools.branches.progress import Progress
-from django_devtools.branches.stash import Entry, Stash
+from django_devtools.branches.registry import Entry
+from django_devtools.branches.stash import Stash
 from django_devtools.management.base import BranchesCommand, table
 
 # Of an entry that is shown: enough to know it by, and no page full.

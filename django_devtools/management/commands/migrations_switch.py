@@ -8,8 +8,8 @@ from django.core.management.commands.migrate import Command as Migrate
 from django.db import InterfaceError, OperationalError
 
 from django_devtools.branches import automatic
-from django_devtools.branches.course import Loss
 from django_devtools.branches.effect import holds_raw
+from django_devtools.branches.fate import Loss
 from django_devtools.branches.hook import Memory
 from django_devtools.branches.plan import Irreversible, Plan
 from django_devtools.branches.progress import Progress

@@ -1,0 +1,180 @@
+"""What becomes of tables and columns on the way back and forth again."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from .course import Column, Course, Item, Table
+from .snapshot import Key
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A table, or what a column of one holds, that a switch drops or narrows."""
+
+    migration: Key
+    model: Key
+    table: str
+    column: str | None = None
+    becomes: Item | None = None
+    """The column that it is afterwards, where it is not dropped and only narrowed."""
+    is_sure: bool = True
+    """Whether an operation says so; not so for SQL beside operations on the state alone."""
+    starts_null: bool = False
+    """Whether a column holds nothing but NULL when it is made anew."""
+    starts_empty: bool = False
+    """Whether a table has no rows when it is made anew."""
+    only_null: bool = False
+    """Whether only NULL is lost when a column gets narrower."""
+    needs_parent: bool = False
+    """Whether a foreign key can't be NULL any more, for which nothing else can stand."""
+
+    def __str__(self) -> str:
+        if self.column is None:
+            return f"table {self.table}"
+        narrower = ", which gets narrower" if self.becomes else ""
+        return f"column {self.table}.{self.column}{narrower}"
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What becomes of tables and columns on the way back and forth again."""
+
+    lost: list[Loss]
+    """What is dropped or narrowed, by the names before; each thing once."""
+    made: Mapping[Item, bool]
+    """What is there afterwards and was not before, and whether an operation says so."""
+    altered: set[Item]
+    """The columns, by their names afterwards, whose types were changed on the way."""
+
+
+def losses(course: Course) -> Iterator[Loss]:
+    """What going back would drop. By the names of now."""
+    for name, table in course.tables.items():
+        if table.start is None:
+            yield _lost_table(table, name, table)
+            continue
+        for column_name, column in table.columns.items():
+            if column.start is None:
+                yield _loss(table, name, column_name, column)
+
+
+def fate(back: Course, forth: Course) -> Fate:
+    """
+    What becomes of everything when one course is gone back, and then another one forth.
+
+    ``back`` leads from a base to what is there now, and ``forth`` from that base to the target.
+    """
+    targets = forth.from_start()
+    lost: list[Loss] = []
+    for now, table in _now(back, forth).items():
+        if table.start is None:
+            lost.append(_lost_table(table, now, table))
+        elif dropped := forth.gone.get(table.start):
+            lost.append(_lost_table(table, now, dropped))
+        else:
+            then = targets.get(table.start, (table.start, Table(table.model, None, table.maker)))
+            lost += _lost_columns(now, table, *then)
+    return Fate(lost, _made(back, forth), _altered(back, forth))
+
+
+def _now(back: Course, forth: Course) -> dict[str, Table]:
+    """The tables that either course touched and that are there now, by their names of now."""
+    tables = dict(back.tables)
+    known = {table.start for table in back.tables.values()} | back.gone.keys()
+    others = {start: table for start, (_, table) in forth.from_start().items()} | forth.gone
+    for start, table in others.items():
+        if start not in known:
+            tables[start] = Table(table.model, start, table.maker)
+    return tables
+
+
+def _lost_columns(now: str, table: Table, end: str, target: Table) -> Iterator[Loss]:
+    ends = {column.start: (name, column) for name, column in target.columns.items()}
+    columns = dict(table.columns)
+    known = {column.start for column in columns.values()} | table.gone.keys()
+    for start in [*target.gone, *filter(None, ends)]:
+        if start not in known:
+            columns[start] = Column(start, table.maker)
+    for name, column in columns.items():
+        if column.start is None:
+            yield _loss(table, now, name, column)
+        elif column.start in target.gone:
+            yield _loss(table, now, name, target.gone[column.start])
+        else:
+            end_name, later = ends.get(column.start, (column.start, None))
+            if column.narrows_back or (later and later.narrows_forth):
+                maker = column.maker if column.narrows_back or not later else later.maker
+                only_null = column.only_null and (later is None or later.only_null)
+                yield Loss(
+                    maker,
+                    table.model,
+                    now,
+                    name,
+                    becomes=(end, end_name),
+                    only_null=only_null,
+                    needs_parent=column.needs_parent,
+                )
+
+
+def _lost_table(table: Table, name: str, dropped: Table) -> Loss:
+    return Loss(
+        dropped.maker,
+        table.model,
+        name,
+        is_sure=dropped.is_sure,
+        starts_empty=dropped.starts_empty,
+    )
+
+
+def _loss(table: Table, table_name: str, name: str, column: Column) -> Loss:
+    return Loss(
+        column.maker,
+        table.model,
+        table_name,
+        name,
+        is_sure=column.is_sure,
+        starts_null=column.starts_null,
+    )
+
+
+def _made(back: Course, forth: Course) -> dict[Item, bool]:
+    made: dict[Item, bool] = {}
+    starts = {table.start: table for table in back.tables.values() if table.start}
+    targets = forth.from_start()
+    for end, table in forth.tables.items():
+        if table.start is None:
+            made[end, None] = table.is_sure
+    for name, dropped in back.gone.items():
+        if name not in forth.gone:
+            made[targets[name][0] if name in targets else name, None] = dropped.is_sure
+    for start in starts.keys() | targets.keys():
+        end, target = targets.get(start, (start, None))
+        if start in forth.gone or (end, None) in made:
+            continue
+        ends = {column.start: name for name, column in target.columns.items()} if target else {}
+        for name, column in target.columns.items() if target else ():
+            if column.start is None:
+                made[end, name] = column.is_sure
+        for name, dropped_column in starts[start].gone.items() if start in starts else ():
+            if target is None or name not in target.gone:
+                made[end, ends.get(name, name)] = dropped_column.is_sure
+    return made
+
+
+def _altered(back: Course, forth: Course) -> set[Item]:
+    targets = forth.from_start()
+    altered: set[Item] = {
+        (end, name)
+        for end, table in forth.tables.items()
+        for name, column in table.columns.items()
+        if column.altered
+    }
+    for table in back.tables.values():
+        if table.start is None or table.start in forth.gone:
+            continue
+        end, target = targets.get(table.start, (table.start, None))
+        ends = {column.start: name for name, column in target.columns.items()} if target else {}
+        for column in table.columns.values():
+            if column.altered and column.start:
+                altered.add((end, ends.get(column.start, column.start)))
+    return altered

@@ -1,0 +1,197 @@
+"""What the stash writes down of what it keeps: an entry for each copy, and a table of them."""
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from django.apps.registry import Apps
+from django.db import models
+
+from .course import Item
+from .snapshot import Key
+from .tables import ColumnInfo
+
+PREFIX = "django_devtools_"
+"""What the names of all our tables begin with."""
+
+REGISTRY = f"{PREFIX}stash"
+
+
+class Status(StrEnum):
+    """How far an entry got."""
+
+    COPYING = "copying"
+    """Its table may be half written. What it copies is still in its place."""
+    COPIED = "copied"
+    """Complete, and what it copied is still in its place."""
+    OPEN = "open"
+    """A switch that drops what it keeps, or brings it back, has begun and not ended."""
+    KEPT = "kept"
+    LEFT = "left"
+    """Some of it came back, and the rest could not."""
+    DONE = "done"
+    """All of it came back."""
+
+
+class Return(StrEnum):
+    """How an entry comes back at the end of the switch that is under way."""
+
+    NOT = ""
+    MISSING = "missing"
+    """What is there stays, as it is not known where it came from."""
+    REPLACE = "replace"
+    """It goes before what migrations have put there on the way."""
+
+
+@dataclass(frozen=True)
+class KeptColumn:
+    """A column in the stash."""
+
+    info: ColumnInfo
+    migration: str
+    becomes: Item | None = None
+    """The narrower column that took its place."""
+    newest: int | None = None
+    """The highest key that there was in the table that it refers to, where keys are numbers."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A table, or columns of a table, in the stash."""
+
+    id: int
+    status: Status
+    branch: str | None
+    """The branch that the database was on, as far as that is known."""
+    table: str
+    is_table: bool
+    columns: Mapping[str, KeptColumn]
+    key: list[str]
+    """The primary key's columns, which tell the rows apart."""
+    rows: int
+    at: datetime
+    reason: str = ""
+    """Why some of it could not come back."""
+    first: str = ""
+    last: str = ""
+    returns: Return = Return.NOT
+
+    def __str__(self) -> str:
+        if self.is_table:
+            return f"table {self.table}"
+        names = ", ".join(f"{self.table}.{column}" for column in self.columns)
+        return f"column{'s' * (len(self.columns) > 1)} {names}"
+
+    @property
+    def summary(self) -> str:
+        """What it is, and how many rows."""
+        return f"{self} ({self.rows} row{'s' * (self.rows != 1)})"
+
+    @property
+    def copy(self) -> str:
+        """The table that its rows are in."""
+        return f"{REGISTRY}_{self.id}"
+
+    @property
+    def narrowed_copy(self) -> str:
+        """The table with what was left of narrowed columns, to tell later what was changed."""
+        return f"{self.copy}_narrowed"
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether its columns are still there, and only hold less."""
+        return any(column.becomes for column in self.columns.values())
+
+    @property
+    def migrations(self) -> list[str]:
+        """The migrations that drop it when they are unapplied or applied."""
+        return sorted({column.migration for column in self.columns.values()})
+
+    def is_midway(self, rows: Collection[Key]) -> bool:
+        """Whether the switch that has to do with it was interrupted, and not finished since."""
+        return (
+            self.status is Status.OPEN
+            and _has_happened(self.first, rows)
+            and not _has_happened(self.last, rows)
+        )
+
+
+def step(key: Key, backwards: bool) -> str:
+    """A migration that is unapplied or applied, as entries note it."""
+    return f"{'-' if backwards else '+'}{'.'.join(key)}"
+
+
+def to_json(columns: Mapping[str, KeptColumn]) -> str:
+    """Columns as the registry notes them."""
+    return json.dumps(
+        {
+            name: [
+                kept.info.type,
+                kept.info.is_required,
+                kept.migration,
+                kept.becomes,
+                kept.newest,
+            ]
+            for name, kept in columns.items()
+        }
+    )
+
+
+def to_entry(row: Any) -> Entry:
+    """An entry from its row."""
+    columns = {
+        name: KeptColumn(
+            ColumnInfo(kind, required), migration, tuple(becomes) if becomes else None, newest
+        )
+        for name, (kind, required, migration, becomes, newest) in json.loads(row.columns).items()
+    }
+    return Entry(
+        id=row.pk,
+        status=Status(row.status),
+        branch=row.branch or None,
+        table=row.table,
+        is_table=row.is_table,
+        columns=columns,
+        key=json.loads(row.key),
+        rows=row.rows,
+        at=row.at,
+        reason=row.reason,
+        first=row.first,
+        last=row.last,
+        returns=Return(row.returns),
+    )
+
+
+def registry_model() -> Any:
+    """The model of the registry."""
+
+    # Not a model of the app: as Django's own table of applied migrations, it can't be migrated.
+    class Row(models.Model):  # noqa: DJ008 - nobody looks at it
+        id = models.BigAutoField(primary_key=True)
+        status = models.CharField(max_length=10)
+        branch = models.TextField()
+        table = models.CharField(max_length=255)
+        is_table = models.BooleanField()
+        columns = models.TextField()
+        key = models.TextField()
+        rows = models.BigIntegerField()
+        at = models.DateTimeField()
+        reason = models.TextField(default="")
+        first = models.TextField()
+        last = models.TextField()
+        returns = models.CharField(max_length=10, default="")
+
+        class Meta:
+            apps = Apps()
+            app_label = "django_devtools"
+            db_table = REGISTRY
+
+    return Row
+
+
+def _has_happened(step: str, rows: Collection[Key]) -> bool:
+    app, _, name = step[1:].partition(".")
+    return ((app, name) in rows) is (step[0] == "+")
