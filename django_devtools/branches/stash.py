@@ -68,10 +68,6 @@ class Stash:
         found = [to_entry(row) for row in self._rows.order_by("id")]
         return [e for e in found if e.status not in (Status.COPYING, Status.COPIED, Status.DONE)]
 
-    def is_interrupted(self, rows: Collection[Key]) -> bool:
-        """Whether a switch was interrupted that has yet to bring something back."""
-        return any(entry.is_midway(rows) for entry in self.entries())
-
     def keep(
         self,
         losses: Iterable[Loss],
