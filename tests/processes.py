@@ -20,7 +20,9 @@ def started(command: Sequence[str], **options: Any) -> Iterator["subprocess.Pope
     When that takes too long, they are aborted: whoever waits for them, or reads what they say,
     goes on, and those in Python say to stderr where they were.
     """
-    options["env"] = {**(options.get("env") or os.environ), "PYTHONFAULTHANDLER": "1"}
+    # Not by an option of the command: what a server that reloads starts, does not have that.
+    ours = {"PYTHONFAULTHANDLER": "1", "PYTHONUNBUFFERED": "1"}
+    options["env"] = (options.get("env") or os.environ) | ours
     with subprocess.Popen(command, text=True, start_new_session=True, **options) as process:
         timer = Timer(TIMEOUT, _signal, (process.pid, signal.SIGABRT))
         timer.start()

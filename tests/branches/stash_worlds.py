@@ -157,7 +157,12 @@ def changes(switch: HistorySwitch) -> Any:
     """What makemigrations would find between what is applied and the models of the branch."""
     graph = Graph(switch.survey.held, list(switch.survey.rows))
     applied = graph.state(graph.ordered(graph.applied_nodes()))
-    return MigrationAutodetector(applied, switch.line.state).changes(graph=graph.graph)
+    wanted = switch.line.state.clone()
+    for model in wanted.models.values():
+        # As it comes from models; renamed fields make lists of it, which Django 5.2 chokes on.
+        if together := model.options.get("unique_together"):
+            model.options["unique_together"] = {tuple(names) for names in together}
+    return MigrationAutodetector(applied, wanted).changes(graph=graph.graph)
 
 
 @dataclass

@@ -758,7 +758,7 @@ def test_while_a_server_runs_and_reloads(shop: Project) -> None:
     shop.commit("Urls")
     git(shop, "rebase", "--quiet", "main", "feature")
     git(shop, "checkout", "main")
-    with start(shop, [sys.executable, "-u", "manage.py", "runserver", "0"]) as server:
+    with start(shop, [sys.executable, "manage.py", "runserver", "0"]) as server:
         read_until(server, "Quit the server")
         for _ in range(2):
             assert said(git(shop, "checkout", "feature")) == [APPLIED]
@@ -782,7 +782,7 @@ def test_while_tests_run(shop: Project) -> None:
                 self.assertEqual(Product.objects.count(), 1)
         """,
     )
-    with start(shop, [sys.executable, "-u", "manage.py", "test", "shop"]) as tests:
+    with start(shop, [sys.executable, "manage.py", "test", "shop"]) as tests:
         read_until(tests, "Waiting.")
         assert said(git(shop, "checkout", "feature")) == [APPLIED]
         output, _ = tests.communicate("go on\n")

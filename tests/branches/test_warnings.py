@@ -102,7 +102,7 @@ def test_runserver(sqlite_project: Project) -> None:
     sqlite_project.settings('ROOT_URLCONF = "config.urls"')
     sqlite_project.write("config/urls.py", "urlpatterns = []\n")
     with started(
-        [sys.executable, "-u", "manage.py", "runserver", "--noreload", "0"],
+        [sys.executable, "manage.py", "runserver", "--noreload", "0"],
         cwd=sqlite_project.path,
         env=sqlite_project.full_environment(),
         stdout=subprocess.PIPE,
