@@ -55,7 +55,7 @@ def shared(losses: Collection[Loss]) -> str:
     what = ", ".join(f"{loss} (by {'.'.join(loss.migration)})" for loss in losses)
     return (
         f"What the target has, too, would be dropped with what is in it: {what}. "
-        "If that may go: --roll-back-shared."
+        "Without --no-stash it is kept. If it may go: --roll-back-shared."
     )
 
 

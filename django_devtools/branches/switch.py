@@ -109,7 +109,7 @@ class Switch:
         needed = {loss: self._nulls(loss) for loss in self.losses() if loss.needs_parent}
         if any(needed.values()):
             raise SwitchError(refusals.without_parents(needed))
-        if not self.options.roll_back_shared:
+        if not (self.options.roll_back_shared or self.options.stash):
             shared = [loss for loss in self.plan.shared_by(dropped) if self.rows(loss)]
             if shared:
                 raise SwitchError(refusals.shared(shared))

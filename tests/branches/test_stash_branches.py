@@ -175,11 +175,11 @@ def test_two_tables_of_one_name(shop: Project) -> None:
     shop.python("from shop.models import *; Part.objects.create(code='x', product_id=1)")
     assert kept(shop) == {"shop_part.* 2", "shop_product.weight 3"}
     for _ in range(2):
-        assert go(shop, "feature", "--roll-back-shared").stderr == ""
+        assert go(shop, "feature").stderr == ""
         assert values(shop, "id", "name", model="Part") == "1 a; 2 b"
         assert values(shop, "name", "weight") == "p1 0; p2 20; p3 0"
         assert kept(shop) == {"shop_part.* 1"}
-        assert go(shop, "other", "--roll-back-shared").stderr == ""
+        assert go(shop, "other").stderr == ""
         assert values(shop, "code", "product", model="Part") == "x 1"
         assert kept(shop) == {"shop_part.* 2", "shop_product.weight 3"}
         shop.assert_in_step()
@@ -196,9 +196,9 @@ def test_two_tables_of_one_name_and_columns(shop: Project) -> None:
     first = values(shop, "name", model="Part")
     shop.python("from shop.models import *; Part.objects.create(name='mine')")
     other = values(shop, "name", model="Part")
-    go(shop, "feature", "--roll-back-shared")
+    go(shop, "feature")
     feature = values(shop, "name", model="Part")
-    go(shop, "other", "--roll-back-shared")
+    go(shop, "other")
     assert values(shop, "name", model="Part") == other
     # Nobody can say whose they are: they come where they fit first, and are never twice.
     assert (first, other, feature) == ("a; b", "a; b; mine", "a; b; mine")
