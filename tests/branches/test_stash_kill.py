@@ -17,7 +17,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import django
 import pytest
 
 from tests.branches.histories import SEE, observe
@@ -585,7 +584,6 @@ def random_incident(chance: random.Random, kind: str, run: Run) -> dict[str, Any
     return {kind: [number, chance.choice(("before", "after"))]}
 
 
-@pytest.mark.skipif(django.VERSION < (5, 1), reason="SQLite has no init_command")
 @pytest.mark.parametrize("vendor", ["sqlite"])
 def test_full_disk(scene: Scene) -> None:
     """Nothing is dropped that can't be kept, and nothing forgotten that can't come back."""
