@@ -193,7 +193,9 @@ class _Task:
 
         options = self.options
         if given := {name: kwargs.pop(name) for name in self.call_options & kwargs.keys()}:
-            options = options | {name: value for name, value in given.items() if value}
+            # Nothing given says nothing; at_front=False does.
+            said = {key: value for key, value in given.items() if value or value is False}
+            options = options | said
         return enqueue(self.func, self.queue, options, args, kwargs, when)
 
 

@@ -168,8 +168,18 @@ def test_at_front(decorator: Decorator, when: Any) -> None:
     decorated: Any = decorator("high", at_front=True)(add)
     with when():
         decorated.delay(1, 2, job_id="last")
-        # What is false says nothing.
-        decorated.delay(1, 2, job_id="first", at_front=False)
+        decorated.delay(1, 2, job_id="first", at_front=None)
+    assert job_ids("high") == ["first", "last"]
+
+
+# RQ before 3.0 did not hear it.
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("when", [at_once, held_back])
+def test_at_front_but_for_one(when: Any) -> None:
+    decorated: Any = async_job("high", at_front=True)(add)
+    with when():
+        decorated.delay(1, 2, job_id="first")
+        decorated.delay(1, 2, job_id="last", at_front=False)
     assert job_ids("high") == ["first", "last"]
 
 

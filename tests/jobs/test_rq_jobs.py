@@ -774,9 +774,9 @@ class CountingWorker(Worker):
 
     performed: list[str] = []
 
-    def perform_job(self, job: Job, queue: Any) -> bool:
+    def perform_job(self, job: Job, *more: Any) -> bool:
         self.performed.append(job.args[0])
-        return super().perform_job(job, queue)
+        return super().perform_job(job, *more)
 
 
 class CountingSimpleWorker(SimpleWorker):
