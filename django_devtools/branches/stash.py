@@ -70,7 +70,7 @@ class Stash:
 
     def keep(
         self,
-        losses: Iterable[Loss],
+        losses: Collection[Loss],
         rows: Collection[Key],
         branch: str | None,
         steps: list[str],
@@ -82,6 +82,9 @@ class Stash:
         ``rows`` are those of django_migrations; ``steps`` are what the switch runs.
         """
         held = [entry for entry in self.entries() if entry.is_midway(rows)]
+        for entry in held:
+            if not entry.returns and any(_holds([entry], loss) for loss in losses):
+                self._add_newcomers(entry)
         groups = _grouped(loss for loss in losses if not _holds(held, loss))
         copies = [copy for copy in map(self._to_copy, groups) if copy]
         if not copies:
@@ -118,7 +121,7 @@ class Stash:
         A second run needs to know it when the first is interrupted.
         """
         for entry in self.entries():
-            returns = _returns(entry, fate, rows)
+            returns = self._returns(entry, fate, rows)
             if entry.is_midway(rows):
                 self._update(entry, returns=returns)
                 continue
@@ -131,11 +134,11 @@ class Stash:
                 )
         # What is lost and made again in one switch comes back at its end.
         for entry in self._complete(Status.COPIED):
-            self._update(entry, returns=_returns(entry, fate, rows))
+            self._update(entry, returns=self._returns(entry, fate, rows))
 
     def expected(self, fate: Fate, rows: Collection[Key]) -> list[Entry]:
         """What would come back with a switch."""
-        return [entry for entry in self.entries() if _returns(entry, fate, rows)]
+        return [entry for entry in self.entries() if self._returns(entry, fate, rows)]
 
     def awaited(self) -> list[Entry]:
         """The entries whose tables or columns are not there, or not as they were."""
@@ -164,15 +167,8 @@ class Stash:
         columns = [str(column) for _, column in items]
         if not set(columns) <= there.keys():
             return
-        copy, live = self.quote(entry.narrowed_copy), self.quote(table)
-        same = " AND ".join(
-            [f"{live}.{self.quote(k)} = {copy}.{self.quote(k)}" for k in key]
-            + [
-                equal(self.connection, f"{live}.{self.quote(c)}", f"{copy}.{self.quote(c)}")
-                for c in columns
-            ]
-        )
-        self._execute(f"DELETE FROM {copy} WHERE NOT EXISTS (SELECT 1 FROM {live} WHERE {same})")
+        is_there = self._is_there(entry.narrowed_copy, table, key, columns)
+        self._execute(f"DELETE FROM {self.quote(entry.narrowed_copy)} WHERE NOT {is_there}")
 
     def begin(self) -> None:
         """Write down that dropping begins. To be called in the first step's transaction."""
@@ -259,6 +255,59 @@ class Stash:
         if entry.is_narrowed:
             self._copy_narrowed(entry)
         self._update(entry, status=Status.KEPT, first="", last="", returns=Return.NOT)
+
+    def _returns(self, entry: Entry, fate: Fate, rows: Collection[Key]) -> Return:
+        if entry.status is Status.LEFT:
+            return Return.NOT
+        is_midway = entry.is_midway(rows)
+        lost = {(loss.table, loss.column) for loss in fate.lost if not loss.becomes}
+        columns: list[Item] = [(entry.table, column) for column in entry.columns]
+        if entry.is_narrowed:
+            is_made = any(item in fate.altered for item in columns)
+            return Return.REPLACE if is_made or (is_midway and entry.returns) else Return.NOT
+        made = [fate.made[item] for item in [(entry.table, None), *columns] if item in fate.made]
+        is_new = (entry.table, None) in fate.made or not entry.is_table
+        if made:
+            return Return.REPLACE if all(made) and is_new else Return.MISSING
+        if not is_midway or (entry.table, None) in lost or set(columns) <= set(lost):
+            return Return.NOT
+        return entry.returns or (Return.REPLACE if self._is_unchanged(entry) else Return.MISSING)
+
+    def _is_unchanged(self, entry: Entry) -> bool:
+        """Whether what was copied is still in its place, and nothing else."""
+        there = self.tables.columns(entry.table) if entry.table in self.tables.names else {}
+        if not entry.key or not {*entry.key, *entry.columns} <= there.keys():
+            return False
+        if entry.is_table and self.tables.count(entry.table) != self.tables.count(entry.copy):
+            return False
+        is_there = self._is_there(entry.copy, entry.table, entry.key, entry.columns)
+        with self.connection.cursor() as cursor:
+            copy = self.quote(entry.copy)
+            cursor.execute(f"SELECT 1 FROM {copy} WHERE NOT {is_there} LIMIT 1", [])
+            return cursor.fetchone() is None
+
+    def _add_newcomers(self, entry: Entry) -> None:
+        """Copy the rows that came after a switch had been interrupted."""
+        there = self.tables.columns(entry.table) if entry.table in self.tables.names else {}
+        names = list(dict.fromkeys([*entry.key, *entry.columns]))
+        if not entry.key or not set(names) <= there.keys():
+            return
+        columns = ", ".join(map(self.quote, names))
+        is_known = self._is_there(entry.table, entry.copy, entry.key)
+        self._execute(
+            f"INSERT INTO {self.quote(entry.copy)} ({columns}) "
+            f"SELECT {columns} FROM {self.quote(entry.table)} WHERE NOT {is_known}"
+        )
+        self._update(entry, rows=self.tables.count(entry.copy))
+
+    def _is_there(
+        self, one: str, other: str, key: Iterable[str], columns: Iterable[str] = ()
+    ) -> str:
+        """SQL for rows of ``one`` that ``other`` has, too: with their keys, and their values."""
+        q, one, other = self.quote, self.quote(one), self.quote(other)
+        same = [f"{one}.{q(name)} = {other}.{q(name)}" for name in key]
+        same += [equal(self.connection, f"{one}.{q(c)}", f"{other}.{q(c)}") for c in columns]
+        return f"EXISTS (SELECT 1 FROM {other} WHERE {' AND '.join(same)})"
 
     def _is_still_there(self, entry: Entry, unsure: Collection[Item]) -> bool:
         if entry.table not in self.tables.names:
@@ -379,20 +428,3 @@ def _holds(entries: Iterable[Entry], loss: Loss) -> bool:
         if loss.column is not None or entry.is_table
     )
 
-
-def _returns(entry: Entry, fate: Fate, rows: Collection[Key]) -> Return:
-    if entry.status is Status.LEFT:
-        return Return.NOT
-    is_midway = entry.is_midway(rows)
-    lost = {(loss.table, loss.column) for loss in fate.lost if not loss.becomes}
-    columns: list[Item] = [(entry.table, column) for column in entry.columns]
-    if entry.is_narrowed:
-        is_made = any(item in fate.altered for item in columns)
-        return Return.REPLACE if is_made or (is_midway and entry.returns) else Return.NOT
-    made = [fate.made[item] for item in [(entry.table, None), *columns] if item in fate.made]
-    is_new = (entry.table, None) in fate.made or not entry.is_table
-    if made:
-        return Return.REPLACE if all(made) and is_new else Return.MISSING
-    if not is_midway or (entry.table, None) in lost or set(columns) <= set(lost):
-        return Return.NOT
-    return entry.returns or Return.MISSING

@@ -1,0 +1,94 @@
+"""A switch that failed on the way: whether it is gone back, or gone on, no row is lost."""
+
+import pytest
+
+from tests.branches.shop import PRODUCT
+from tests.branches.stashing import dump, go, kept, values
+from tests.branches.test_stash import REVIEWS, WEIGHT, make_products
+from tests.project import Project
+
+FAILS = """
+from pathlib import Path
+
+def fail(apps, schema_editor):
+    assert not Path("broken").exists(), "it is broken"
+"""
+FILL = """
+def fill(apps, schema_editor):
+    apps.get_model("shop", "Product").objects.update(weight=7)
+    apps.get_model("shop", "Review").objects.update(text="filled")
+"""
+
+
+@pytest.fixture
+def stuck(project: Project) -> Project:
+    """Between feature, which has rows, and main; feature is checked out."""
+    make_products(project)
+    project.checkout("-b", "feature")
+    project.models("shop", PRODUCT + WEIGHT + REVIEWS)
+    project.manage("makemigrations", "shop", "--name=reviews")
+    back = "migrations.RunPython.noop"
+    for number, name, code, operation in (
+        (4, "fails", FAILS, f"migrations.RunPython({back}, fail),"),
+        (5, "fill", FILL, f"migrations.RunPython(fill, {back}),"),
+    ):
+        last = {4: "0003_reviews", 5: "0004_fails"}[number]
+        project.migration("shop", f"000{number}_{name}", operation, [("shop", last)], before=code)
+    project.commit("Feature")
+    project.manage("migrate")
+    project.python(
+        """
+        from shop.models import *
+        for product in Product.objects.all():
+            product.weight = 10 * product.pk
+            product.save()
+            Review.objects.create(product=product, text=f"r{product.pk}")
+        """
+    )
+    project.write("broken", "")
+    project.checkout("main")
+    result = project.manage("migrations_switch", "--no-input", status=None)
+    assert "it is broken" in result.stderr
+    (project.path / "broken").unlink()
+    project.checkout("feature")
+    return project
+
+
+def test_gone_back(stuck: Project) -> None:
+    """A data migration that runs again does not write over what is still in its place."""
+    assert stuck.manage("migrations_switch", "--no-input").stderr == ""
+
+    assert values(stuck, "weight") == "10; 20; 30"
+    assert values(stuck, "text", model="Review") == "r1; r2; r3"
+    assert not kept(stuck)
+    stuck.assert_in_step()
+
+
+def test_edited_and_gone_back(stuck: Project) -> None:
+    """What was edited meanwhile is not replaced; the stash has what was there before."""
+    stuck.python("from shop.models import *; Product.objects.filter(pk=1).update(weight=11)")
+
+    result = stuck.manage("migrations_switch", "--no-input")
+
+    assert "other values are there now" in result.stderr
+    assert values(stuck, "weight") == "7; 7; 7"
+    assert kept(stuck) == {"shop_product.weight 3"}
+
+
+def test_gone_on(stuck: Project) -> None:
+    """Rows that came in between are kept, too."""
+    stuck.python(
+        """
+        from shop.models import *
+        product = Product.objects.create(name="new", weight=40)
+        Review.objects.create(product=product, text="r4")
+        """
+    )
+    before = dump(stuck)
+
+    go(stuck, "main")
+
+    assert kept(stuck) >= {"shop_product.weight 4", "shop_review.* 4"}
+    assert go(stuck, "feature").stderr == ""
+    assert dump(stuck) == before
+    assert not kept(stuck)
