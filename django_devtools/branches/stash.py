@@ -427,4 +427,3 @@ def _holds(entries: Iterable[Entry], loss: Loss) -> bool:
         for entry in entries
         if loss.column is not None or entry.is_table
     )
-

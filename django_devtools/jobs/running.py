@@ -209,7 +209,7 @@ def _worker(queue: Queue) -> Any:
 
 @contextmanager
 def _closing_loops(job: Job) -> Iterator[None]:
-    """Close the event loops of asynchronous jobs, which RQ leaves open."""
+    """Close the event loops of asynchronous jobs, which RQ before 3.0 leaves open."""
     if type(job)._execute is not Job._execute:
         yield  # What another class does is its own.
         return

@@ -774,9 +774,9 @@ class CountingWorker(Worker):
 
     performed: list[str] = []
 
-    def perform_job(self, job: Job, *more: Any) -> bool:
+    def perform_job(self, job: Job, *args: Any, **kwargs: Any) -> bool:
         self.performed.append(job.args[0])
-        return super().perform_job(job, *more)
+        return super().perform_job(job, *args, **kwargs)
 
 
 class CountingSimpleWorker(SimpleWorker):
