@@ -191,7 +191,7 @@ class Filling:
         there = tables.columns(entry.table)
         if self._is_expected(entry):
             return any(column in there for column in entry.columns)
-        kept = {name: column.info for name, column in entry.columns.items()}
+        kept = entry.infos
         if entry.is_table:
             # The migrations that made it, without those that added to it.
             is_part = there.items() <= kept.items() and self._applied.issuperset(entry.migrations)

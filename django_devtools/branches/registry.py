@@ -101,6 +101,11 @@ class Entry:
         return f"{self.copy}_narrowed"
 
     @property
+    def infos(self) -> dict[str, ColumnInfo]:
+        """Its columns as the database described them."""
+        return {name: column.info for name, column in self.columns.items()}
+
+    @property
     def is_narrowed(self) -> bool:
         """Whether its columns are still there, and only hold less."""
         return any(column.becomes for column in self.columns.values())

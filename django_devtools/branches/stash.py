@@ -8,7 +8,7 @@ are complete before anything is dropped, and only what has come back is taken ou
 
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
@@ -70,7 +70,7 @@ class Stash:
 
     def keep(
         self,
-        losses: Collection[Loss],
+        losses: Iterable[Loss],
         rows: Collection[Key],
         branch: str | None,
         steps: list[str],
@@ -82,9 +82,6 @@ class Stash:
         ``rows`` are those of django_migrations; ``steps`` are what the switch runs.
         """
         held = [entry for entry in self.entries() if entry.is_midway(rows)]
-        for entry in held:
-            if not entry.returns and any(_holds([entry], loss) for loss in losses):
-                self._add_newcomers(entry)
         groups = _grouped(loss for loss in losses if not _holds(held, loss))
         copies = [copy for copy in map(self._to_copy, groups) if copy]
         if not copies:
@@ -123,6 +120,8 @@ class Stash:
         for entry in self.entries():
             returns = self._returns(entry, fate, rows)
             if entry.is_midway(rows):
+                if not entry.returns and self._is_in_place(entry):
+                    self._renew(entry)
                 self._update(entry, returns=returns)
                 continue
             if entry.status is Status.OPEN:
@@ -142,13 +141,11 @@ class Stash:
 
     def awaited(self) -> list[Entry]:
         """The entries whose tables or columns are not there, or not as they were."""
-        awaited = []
-        for entry in self.entries():
-            there = self.tables.columns(entry.table) if entry.table in self.tables.names else {}
-            is_as_it_was = all(there.get(c) == kept.info for c, kept in entry.columns.items())
-            if entry.status is not Status.LEFT and not is_as_it_was:
-                awaited.append(entry)
-        return awaited
+        return [
+            entry
+            for entry in self.entries()
+            if entry.status is not Status.LEFT and not self._is_in_place(entry)
+        ]
 
     def overdue(self) -> list[Entry]:
         """The entries that nothing hinders from coming back: it was not ours to bring them."""
@@ -259,46 +256,52 @@ class Stash:
     def _returns(self, entry: Entry, fate: Fate, rows: Collection[Key]) -> Return:
         if entry.status is Status.LEFT:
             return Return.NOT
-        is_midway = entry.is_midway(rows)
-        lost = {(loss.table, loss.column) for loss in fate.lost if not loss.becomes}
         columns: list[Item] = [(entry.table, column) for column in entry.columns]
         if entry.is_narrowed:
-            is_made = any(item in fate.altered for item in columns)
-            return Return.REPLACE if is_made or (is_midway and entry.returns) else Return.NOT
-        made = [fate.made[item] for item in [(entry.table, None), *columns] if item in fate.made]
+            made = [True for item in columns if item in fate.altered]
+        else:
+            items = [(entry.table, None), *columns]
+            made = [fate.made[item] for item in items if item in fate.made]
         is_new = (entry.table, None) in fate.made or not entry.is_table
         if made:
             return Return.REPLACE if all(made) and is_new else Return.MISSING
-        if not is_midway or (entry.table, None) in lost or set(columns) <= set(lost):
+        lost = {(loss.table, loss.column) for loss in fate.lost}
+        if not entry.is_midway(rows) or (entry.table, None) in lost or lost.issuperset(columns):
             return Return.NOT
-        return entry.returns or (Return.REPLACE if self._is_unchanged(entry) else Return.MISSING)
+        # What is still in its place, data migrations may write over when they run again.
+        return Return.REPLACE if self._is_in_place(entry) else entry.returns
 
-    def _is_unchanged(self, entry: Entry) -> bool:
-        """Whether what was copied is still in its place, and nothing else."""
+    def _is_in_place(self, entry: Entry) -> bool:
+        """Whether the table or the columns are there as they were."""
         there = self.tables.columns(entry.table) if entry.table in self.tables.names else {}
-        if not entry.key or not {*entry.key, *entry.columns} <= there.keys():
-            return False
-        if entry.is_table and self.tables.count(entry.table) != self.tables.count(entry.copy):
-            return False
-        is_there = self._is_there(entry.copy, entry.table, entry.key, entry.columns)
-        with self.connection.cursor() as cursor:
-            copy = self.quote(entry.copy)
-            cursor.execute(f"SELECT 1 FROM {copy} WHERE NOT {is_there} LIMIT 1", [])
-            return cursor.fetchone() is None
+        return all(there.get(name) == info for name, info in entry.infos.items())
 
-    def _add_newcomers(self, entry: Entry) -> None:
-        """Copy the rows that came after a switch had been interrupted."""
-        there = self.tables.columns(entry.table) if entry.table in self.tables.names else {}
-        names = list(dict.fromkeys([*entry.key, *entry.columns]))
-        if not entry.key or not set(names) <= there.keys():
+    def _renew(self, entry: Entry) -> None:
+        """Copy what was changed or came after a switch had been interrupted."""
+        if not entry.key:
             return
-        columns = ", ".join(map(self.quote, names))
+        q = self.quote
+        names = list(dict.fromkeys([*entry.key, *entry.columns]))
+        columns = ", ".join(map(q, names))
         is_known = self._is_there(entry.table, entry.copy, entry.key)
-        self._execute(
-            f"INSERT INTO {self.quote(entry.copy)} ({columns}) "
-            f"SELECT {columns} FROM {self.quote(entry.table)} WHERE NOT {is_known}"
-        )
-        self._update(entry, rows=self.tables.count(entry.copy))
+        has_value = " OR ".join(f"{q(name)} IS NOT NULL" for name in entry.columns)
+        with transaction.atomic(self.connection.alias):
+            self._execute(
+                f"DELETE FROM {q(entry.copy)} "
+                f"WHERE {self._is_there(entry.copy, entry.table, entry.key)} "
+                f"AND NOT {self._is_there(entry.copy, entry.table, entry.key, entry.columns)}"
+            )
+            self._execute(
+                f"INSERT INTO {q(entry.copy)} ({columns}) SELECT {columns} "
+                f"FROM {q(entry.table)} WHERE NOT {is_known} AND ({has_value})"
+            )
+            newest = self._newest(entry.table, entry.infos) if entry.is_table else {}
+            kept = {
+                name: replace(column, newest=newest.get(name))
+                for name, column in entry.columns.items()
+            }
+            rows = self.tables.count(entry.copy)
+            self._update(entry, columns=to_json(kept), rows=rows)
 
     def _is_there(
         self, one: str, other: str, key: Iterable[str], columns: Iterable[str] = ()
