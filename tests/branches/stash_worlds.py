@@ -430,8 +430,10 @@ class World:
             raise LookupError(one.name)
         named = {n for group in one.model._meta.unique_together for n in group}
         named |= {n for c in one.model._meta.constraints for n in getattr(c, "fields", ())}
-        is_unique = one.unique or one.primary_key or one.name in named
-        is_altered = self._column(one.model, one) in self.walk.lines[0].names.altered
+        names, column = self.walk.lines[0].names, self._column(one.model, one)
+        # Here, or on the other branch.
+        is_unique = one.unique or one.primary_key or one.name in named or column in names.unique
+        is_altered = column in names.altered
         return _value(one, next(self.numbers), self.random, is_unique, is_altered)
 
 
