@@ -2,7 +2,6 @@
 
 import sys
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 from django.apps import AppConfig, apps
@@ -66,9 +65,8 @@ def before_migrate(sender: AppConfig, using: str, plan: Any = (), **signal: Any)
     with suppress(DatabaseError, ImproperlyConfigured):
         if is_on():
             stash = Stash(connections[using])
-            _awaited[using] = stash.awaited()
-            for entry in _awaited[using]:
-                stash.forget_changed(entry)
+            awaited = stash.awaited()
+            _awaited[using] = [e for e in awaited[::-1] if stash.forget_changed(e, awaited)][::-1]
     # Where git refuses, or its directory can't be written, the hooks know nothing.
     with suppress(GitError, OSError):
         if repository := Repository.find(project_root()):
@@ -109,14 +107,14 @@ def bring_back(connection: BaseDatabaseWrapper, models: Apps, verbosity: int) ->
     if not awaited:
         return
     stash = Stash(connection)
-    still = stash.awaited()
-    made = [entry for entry in awaited if entry not in still]
+    back = [(entry, entry.coming & stash.in_place(entry)) for entry in awaited]
+    made = [entry.due(columns, Return.REPLACE) for entry, columns in back if columns]
     if not made:
         return
     repository = Repository.find(project_root())
     progress = Progress(OutputWrapper(sys.stdout), color_style(), verbosity)
     filling = Filling(stash, models, repository.branch() if repository else None, progress)
-    filling.fill(replace(entry, returns=Return.REPLACE) for entry in made)
+    filling.fill(made)
     stash.clean()
     for note in filling.notes:
         sys.stderr.write(f"{note}\n")

@@ -8,7 +8,7 @@ one transaction: it ends with all constraints satisfied, or nothing has been cha
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -60,22 +60,23 @@ class Filling:
         What does not fit, or what a constraint refuses, stays in the stash; ``notes`` says why.
         """
         self.stash.tables = Tables(self._connection)
-        best = _best(entries, self.branch)
-        fitting = [entry for entry in best if self._fits(entry)]
+        entries = list(entries)
+        fitting = [entry for entry in entries if self._fits(entry)]
         if self.is_forced:
             self.notes += [
-                f"{e}: kept in the stash, as {NO_PLACE}" for e in best if e not in fitting
+                f"{e}: kept in the stash, as {NO_PLACE}" for e in entries if e not in fitting
             ]
-        if not fitting:
+        jobs = self._jobs(fitting)
+        if not jobs:
             return
         try:
             with self._transaction():
-                self._fill(fitting)
-            self.returned += fitting
+                self._fill(jobs)
+            self.returned += [job.entry for job in jobs]
         except DatabaseError as error:
             if self._is_passing(error):
                 raise
-            what = ", ".join(map(str, fitting))
+            what = ", ".join(str(job.entry) for job in jobs)
             self.notes.append(f"{what}: kept in the stash, as the database says: {text_of(error)}")
 
     def restore(self, entries: Iterable[Entry]) -> None:
@@ -86,12 +87,11 @@ class Filling:
         that are there.
         """
         self.fill(
-            replace(entry, returns=Return.MISSING if entry.is_table else Return.REPLACE)
+            entry.due(entry.columns, Return.MISSING if entry.is_table else Return.REPLACE)
             for entry in entries
         )
 
-    def _fill(self, entries: list[Entry]) -> None:
-        jobs = [Refill(self.stash, entry, self._columns(entry)) for entry in entries]
+    def _fill(self, jobs: list[Refill]) -> None:
         tables = [job for job in jobs if job.entry.is_table]
         for job in tables + [job for job in jobs if not job.entry.is_table]:
             self.progress.line(f"  Restoring {job.entry}...")
@@ -117,23 +117,22 @@ class Filling:
         Drop the foreign keys of tables, to be added again: table, name and definition.
 
         PostgreSQL then looks at all rows at once, which takes a tenth of the time that it takes
-        to look at one after the other.
+        to look at one after the other. And it can't delete what refers to a row that gives place.
         """
         if self._connection.vendor != "postgresql" or not jobs:
             return []
         # What migrations have written has to be looked at before a table can be altered.
         self._connection.check_constraints()
-        q = self.stash.quote
-        found = []
+        found = {}
         for job in jobs:
-            found += [
-                (job.table, q(name), definition.replace("%", "%%"))
-                for name, definition in self.stash.tables.foreign_keys(job.entry.table)
-                if job.parents  # remembered, as it can't be asked for any more
-            ]
-        for table, name, _ in found:
+            _ = job.parents  # remembered, as they can't be asked for any more
+            for key in self.stash.tables.foreign_keys(job.entry.table):
+                table, name, definition = (part.replace("%", "%%") for part in key)
+                found[table, name] = definition
+        keys = [(table, name, definition) for (table, name), definition in found.items()]
+        for table, name, _ in keys:
             self._execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
-        return found
+        return keys
 
     def _execute(self, sql: str) -> None:
         with self._connection.cursor() as cursor:
@@ -143,14 +142,16 @@ class Filling:
         """Take out of the stash what came back."""
         entry = job.entry
         missing = [column for column in entry.columns if column not in job.columns]
+        gone = [c for c in missing if c not in job.there and self._is_expected(entry)]
         is_whole = job.returned == entry.rows or not entry.is_table
-        if missing and is_whole and not (self._is_expected(entry) or job.refused):
-            # They will come with another migration.
+        if missing and is_whole and not (gone or job.refused):
+            # They will come with another migration, or to another branch.
             self.stash.keep_only(entry, missing)
             return
         if missing:
             left = entry.rows
-            job.refused[f"{NO_COLUMN}: {', '.join(missing)}"] += left
+            if gone:
+                job.refused[f"{NO_COLUMN}: {', '.join(gone)}"] += left
         else:
             left = 0 if job.returned == entry.rows else job.take_out()
         if not left:
@@ -189,14 +190,12 @@ class Filling:
         if entry.table not in tables.names:
             return False
         there = tables.columns(entry.table)
-        if self._is_expected(entry):
-            return any(column in there for column in entry.columns)
         kept = entry.infos
-        if entry.is_table:
+        if entry.is_table and not self._is_expected(entry):
             # The migrations that made it, without those that added to it.
             is_part = there.items() <= kept.items() and self._applied.issuperset(entry.migrations)
             return is_part or kept.items() <= there.items()
-        return any(there.get(name) == info for name, info in kept.items())
+        return bool(self._columns(entry))
 
     def _is_expected(self, entry: Entry) -> bool:
         """Whether an entry is known to belong here, so that columns need not be quite the same."""
@@ -213,8 +212,20 @@ class Filling:
         return [
             name
             for name, column in entry.columns.items()
-            if name in there and (is_alike or there[name] == column.info)
+            if column.is_due and name in there and (is_alike or there[name] == column.info)
         ]
+
+    def _jobs(self, entries: list[Entry]) -> list[Refill]:
+        """Of several entries for one thing, the one of this branch comes back, else the newest."""
+        winners: dict[tuple[str, bool, str], Entry] = {}
+        for entry in sorted(entries, key=lambda e: (e.branch == self.branch, e.id)):
+            winners |= {_thing(entry, name): entry for name in self._columns(entry)}
+        jobs = []
+        for entry in entries:
+            columns = [c for c in self._columns(entry) if winners[_thing(entry, c)] is entry]
+            if columns:
+                jobs.append(Refill(self.stash, entry, columns))
+        return jobs
 
     def _defaults(self, job: Refill) -> dict[str, Any]:
         """Values for columns that the stash does not have and that have to have one."""
@@ -271,10 +282,6 @@ def _prune(jobs: list[Refill]) -> None:
         pass
 
 
-def _best(entries: Iterable[Entry], branch: str | None) -> list[Entry]:
-    """Of several entries for one thing, the one of this branch, else the newest."""
-    found: dict[tuple[str, bool, bool, str], Entry] = {}
-    for entry in sorted(entries, key=lambda e: (e.branch == branch, e.id)):
-        columns = "" if entry.is_table else ",".join(sorted(entry.columns))
-        found[entry.table, entry.is_table, entry.is_narrowed, columns] = entry
-    return sorted(found.values(), key=lambda entry: entry.id)
+def _thing(entry: Entry, column: str) -> tuple[str, bool, str]:
+    """What only one entry can bring back: a table, or a column, dropped or narrowed."""
+    return entry.table, entry.is_narrowed, "" if entry.is_table else column

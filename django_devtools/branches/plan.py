@@ -1,7 +1,7 @@
 """What to do about what is out of step. Pure: no database, no git, no clock."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 
@@ -57,6 +57,10 @@ class Plan:
     def __bool__(self) -> bool:
         """Whether there is anything to do."""
         return bool(self.unapply or self.apply or self.forget or self.record)
+
+    def way_back(self) -> "Plan":
+        """The first pass alone."""
+        return replace(self, apply=[], forget=[], record=[])
 
     @cached_property
     def remaining(self) -> list[Key]:

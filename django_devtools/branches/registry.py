@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -56,6 +56,8 @@ class KeptColumn:
     """The narrower column that took its place."""
     newest: int | None = None
     """The highest key that there was in the table that it refers to, where keys are numbers."""
+    is_due: bool = True
+    """Whether it comes back when the entry does: it was made, and not there before."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,18 @@ class Entry:
         """The table with what was left of narrowed columns, to tell later what was changed."""
         return f"{self.copy}_narrowed"
 
+    def due(self, columns: Collection[str], returns: Return) -> "Entry":
+        """The entry as ``columns`` of it come back."""
+        kept = {
+            name: replace(column, is_due=name in columns) for name, column in self.columns.items()
+        }
+        return replace(self, columns=kept, returns=returns)
+
+    @property
+    def coming(self) -> set[str]:
+        """The columns that come back."""
+        return {name for name, column in self.columns.items() if column.is_due}
+
     @property
     def infos(self) -> dict[str, ColumnInfo]:
         """Its columns as the database described them."""
@@ -107,8 +121,14 @@ class Entry:
 
     @property
     def is_narrowed(self) -> bool:
-        """Whether its columns are still there, and only hold less."""
+        """Whether its column is still there, and only holds less."""
         return any(column.becomes for column in self.columns.values())
+
+    @property
+    def narrowed(self) -> tuple[str, str]:
+        """The table and the column that a narrowed column has become."""
+        ((table, column),) = (kept.becomes for kept in self.columns.values() if kept.becomes)
+        return table, str(column)
 
     @property
     def migrations(self) -> list[str]:
@@ -139,6 +159,7 @@ def to_json(columns: Mapping[str, KeptColumn]) -> str:
                 kept.migration,
                 kept.becomes,
                 kept.newest,
+                kept.is_due,
             ]
             for name, kept in columns.items()
         }
@@ -149,9 +170,12 @@ def to_entry(row: Any) -> Entry:
     """An entry from its row."""
     columns = {
         name: KeptColumn(
-            ColumnInfo(kind, required), migration, tuple(becomes) if becomes else None, newest
+            ColumnInfo(kind, required),
+            migration,
+            (becomes[0], becomes[1]) if becomes else None,
+            *more,
         )
-        for name, (kind, required, migration, becomes, newest) in json.loads(row.columns).items()
+        for name, (kind, required, migration, becomes, *more) in json.loads(row.columns).items()
     }
     return Entry(
         id=row.pk,

@@ -117,55 +117,81 @@ class Stash:
 
         A second run needs to know it when the first is interrupted.
         """
-        for entry in self.entries():
-            returns = self._returns(entry, fate, rows)
+        entries = self.entries()
+        due = [self._due(entry, fate, rows) for entry in entries]
+        # Newest first: what was narrowed twice got narrower in that order.
+        for known, entry in reversed(list(zip(entries, due, strict=True))):
             if entry.is_midway(rows):
-                if not entry.returns and self._is_in_place(entry):
-                    self._renew(entry)
-                self._update(entry, returns=returns)
+                self._expect(entry if known.returns else self._renewed(entry))
                 continue
             if entry.status is Status.OPEN:
                 self._close(entry)
-            if returns:
-                self.forget_changed(entry)
-                self._update(
-                    entry, status=Status.OPEN, first=steps[0], last=steps[-1], returns=returns
-                )
+            if entry.returns and self.forget_changed(entry, due):
+                self._expect(entry, status=Status.OPEN, first=steps[0], last=steps[-1])
         # What is lost and made again in one switch comes back at its end.
         for entry in self._complete(Status.COPIED):
-            self._update(entry, returns=self._returns(entry, fate, rows))
+            self._expect(self._due(entry, fate, rows))
 
     def expected(self, fate: Fate, rows: Collection[Key]) -> list[Entry]:
         """What would come back with a switch."""
-        return [entry for entry in self.entries() if self._returns(entry, fate, rows)]
+        due = [self._due(entry, fate, rows) for entry in self.entries()]
+        return [entry for entry in due if entry.returns]
 
     def awaited(self) -> list[Entry]:
-        """The entries whose tables or columns are not there, or not as they were."""
-        return [
-            entry
-            for entry in self.entries()
-            if entry.status is not Status.LEFT and not self._is_in_place(entry)
-        ]
+        """The entries whose tables or columns are not there, or narrower; with just these."""
+        awaited = []
+        for entry in self.entries():
+            there = self._there(entry)
+            if entry.is_narrowed:
+                missing = entry.columns.keys() - self.in_place(entry)
+            elif entry.is_table:
+                missing = set() if there else {*entry.columns}
+            else:
+                missing = entry.columns.keys() - there.keys()
+            if missing and entry.status is not Status.LEFT:
+                awaited.append(entry.due(missing, Return.REPLACE))
+        return awaited
 
     def overdue(self) -> list[Entry]:
         """The entries that nothing hinders from coming back: it was not ours to bring them."""
-        awaited = self.awaited()
-        return [e for e in self.entries() if e.status is not Status.LEFT and e not in awaited]
+        return [
+            entry
+            for entry in self.entries()
+            if entry.status is not Status.LEFT and self.in_place(entry) == entry.columns.keys()
+        ]
 
-    def forget_changed(self, entry: Entry) -> None:
-        """Leave aside the narrowed values that were changed since: there, the new one counts."""
-        items = [column.becomes for column in entry.columns.values() if column.becomes]
-        if not items:
-            return
-        table = items[0][0]
-        if entry.narrowed_copy not in self.tables.names or table not in self.tables.names:
-            return
-        there, key = self.tables.columns(table), self.tables.key(table)
-        columns = [str(column) for _, column in items]
-        if not set(columns) <= there.keys():
-            return
-        is_there = self._is_there(entry.narrowed_copy, table, key, columns)
-        self._execute(f"DELETE FROM {self.quote(entry.narrowed_copy)} WHERE NOT {is_there}")
+    def in_place(self, entry: Entry) -> set[str]:
+        """The columns of an entry that are there as they were."""
+        there = self._there(entry)
+        return {name for name, info in entry.infos.items() if there.get(name) == info}
+
+    def forget_changed(self, entry: Entry, due: Iterable[Entry] = ()) -> bool:
+        """
+        Leave aside the narrowed values that were changed since: there, the new one counts.
+
+        ``due`` are the entries that come back, too: a value that one of them has narrowed further
+        was not changed. False if it can't be told what was changed.
+        """
+        if not entry.is_narrowed or not self.can_tell(entry):
+            return not entry.is_narrowed
+        (table, column), copy = entry.narrowed, entry.narrowed_copy
+        for newer in due:
+            is_next = (newer.table, *newer.columns) == (table, column) and newer.is_narrowed
+            if is_next and newer.returns and newer.id > entry.id:
+                self._follow(entry, newer)
+        is_there = self._is_there(copy, table, entry.key, [column])
+        self._execute(f"DELETE FROM {self.quote(copy)} WHERE NOT {is_there}")
+        return True
+
+    def can_tell(self, entry: Entry) -> bool:
+        """Whether a narrowed column is there, so that it can be told what was changed in it."""
+        table, column = entry.narrowed
+        names = self.tables.names
+        return (
+            {table, entry.narrowed_copy} <= names
+            and column in self.tables.columns(table)
+            and self.tables.key(table) == entry.key
+        )
 
     def begin(self) -> None:
         """Write down that dropping begins. To be called in the first step's transaction."""
@@ -253,33 +279,48 @@ class Stash:
             self._copy_narrowed(entry)
         self._update(entry, status=Status.KEPT, first="", last="", returns=Return.NOT)
 
-    def _returns(self, entry: Entry, fate: Fate, rows: Collection[Key]) -> Return:
+    def _there(self, entry: Entry) -> Mapping[str, ColumnInfo]:
+        """The columns of an entry's table; none where there is no such table."""
+        return self.tables.columns(entry.table) if entry.table in self.tables.names else {}
+
+    def _due(self, entry: Entry, fate: Fate, rows: Collection[Key]) -> Entry:
+        """``entry`` with what of it comes back with a switch, and how."""
         if entry.status is Status.LEFT:
-            return Return.NOT
-        columns: list[Item] = [(entry.table, column) for column in entry.columns]
-        if entry.is_narrowed:
-            made = [True for item in columns if item in fate.altered]
-        else:
-            items = [(entry.table, None), *columns]
-            made = [fate.made[item] for item in items if item in fate.made]
-        is_new = (entry.table, None) in fate.made or not entry.is_table
-        if made:
-            return Return.REPLACE if all(made) and is_new else Return.MISSING
+            return entry.due((), Return.NOT)
+        if made := _made(entry, fate):
+            return entry.due(made, Return.REPLACE if all(made.values()) else Return.MISSING)
         lost = {(loss.table, loss.column) for loss in fate.lost}
-        if not entry.is_midway(rows) or (entry.table, None) in lost or lost.issuperset(columns):
-            return Return.NOT
-        # What is still in its place, data migrations may write over when they run again.
-        return Return.REPLACE if self._is_in_place(entry) else entry.returns
+        is_lost = (entry.table, None) in lost or lost.issuperset(
+            (entry.table, name) for name in entry.columns
+        )
+        if not entry.is_midway(rows) or is_lost:
+            return entry.due((), Return.NOT)
+        if not entry.returns and self.in_place(entry) == entry.columns.keys():
+            # Data migrations may write over it when they run again.
+            return entry.due(entry.columns, Return.REPLACE)
+        return entry
 
-    def _is_in_place(self, entry: Entry) -> bool:
-        """Whether the table or the columns are there as they were."""
-        there = self.tables.columns(entry.table) if entry.table in self.tables.names else {}
-        return all(there.get(name) == info for name, info in entry.infos.items())
+    def _expect(self, entry: Entry, **values: Any) -> None:
+        """Write down how an entry comes back."""
+        columns = to_json(entry.columns)
+        self._update(entry, returns=entry.returns, columns=columns, **values)
 
-    def _renew(self, entry: Entry) -> None:
-        """Copy what was changed or came after a switch had been interrupted."""
-        if not entry.key:
-            return
+    def _follow(self, entry: Entry, newer: Entry) -> None:
+        """See what is left of a narrowed value in what ``newer`` has left of that."""
+        (table, column), narrowed = entry.narrowed, entry.narrowed_copy
+        q, key = self.quote, entry.key
+        same = " AND ".join(f"{q(table)}.{q(k)} = {q(narrowed)}.{q(k)}" for k in key)
+        self._execute(
+            f"UPDATE {q(narrowed)} SET {q(column)} = "
+            f"(SELECT {q(table)}.{q(column)} FROM {q(table)} WHERE {same}) "
+            f"WHERE {self._is_there(narrowed, newer.narrowed_copy, key)} "
+            f"AND {self._is_there(narrowed, newer.copy, key, [column])}"
+        )
+
+    def _renewed(self, entry: Entry) -> Entry:
+        """Copy what was changed or came after a switch had been interrupted, where it was kept."""
+        if not entry.key or self.in_place(entry) != entry.columns.keys():
+            return entry
         q = self.quote
         names = list(dict.fromkeys([*entry.key, *entry.columns]))
         columns = ", ".join(map(q, names))
@@ -295,13 +336,13 @@ class Stash:
                 f"INSERT INTO {q(entry.copy)} ({columns}) SELECT {columns} "
                 f"FROM {q(entry.table)} WHERE NOT {is_known} AND ({has_value})"
             )
-            newest = self._newest(entry.table, entry.infos) if entry.is_table else {}
-            kept = {
-                name: replace(column, newest=newest.get(name))
-                for name, column in entry.columns.items()
-            }
-            rows = self.tables.count(entry.copy)
-            self._update(entry, columns=to_json(kept), rows=rows)
+            self._update(entry, rows=self.tables.count(entry.copy))
+        newest = self._newest(entry.table, entry.infos) if entry.is_table else {}
+        kept = {
+            name: replace(column, newest=newest.get(name))
+            for name, column in entry.columns.items()
+        }
+        return replace(entry, columns=kept)
 
     def _is_there(
         self, one: str, other: str, key: Iterable[str], columns: Iterable[str] = ()
@@ -381,6 +422,7 @@ class Stash:
         if keys and self.connection.vendor == "sqlite":
             index = self.quote(f"{name}_key")
             self._execute(f"CREATE UNIQUE INDEX {index} ON {self.quote(name)} ({keys})")
+        self.tables.names.add(name)
         return self.tables.count(name) if count < 0 else count
 
     def _is_empty(self, copy: "_Copy") -> bool:
@@ -390,21 +432,19 @@ class Stash:
             return cursor.fetchone() is None
 
     def _copy_narrowed(self, entry: Entry) -> None:
-        """Remember what narrowed columns hold: what differs later, someone has changed."""
-        items = [column.becomes for column in entry.columns.values() if column.becomes]
-        table = items[0][0]
+        """Remember what a narrowed column holds: what differs later, someone has changed."""
+        table, column = entry.narrowed
         if entry.narrowed_copy in self.tables.names or table not in self.tables.names:
             return
         key = self.tables.key(table)
-        columns = {str(column) for _, column in items}
-        if len(key) == len(entry.key) and columns <= self.tables.columns(table).keys():
+        if len(key) == len(entry.key) and column in self.tables.columns(table):
             live, kept = self.quote(table), self.quote(entry.copy)
             same = " AND ".join(
                 f"{live}.{self.quote(one)} = {kept}.{self.quote(other)}"
                 for one, other in zip(key, entry.key, strict=True)
             )
             known = f"EXISTS (SELECT 1 FROM {kept} WHERE {same})"
-            copy = _Copy(table, False, {}, key, list(dict.fromkeys([*key, *columns])), known)
+            copy = _Copy(table, False, {}, key, list(dict.fromkeys([*key, column])), known)
             self._select_into(entry.narrowed_copy, copy)
 
     def _execute(self, sql: str) -> int:
@@ -417,11 +457,24 @@ def _grouped(losses: Iterable[Loss]) -> list[list[Loss]]:
     """Whole tables one by one, and columns by their tables."""
 
     def group(loss: Loss) -> tuple[str, bool, tuple[str, ...], bool]:
-        narrowed = (loss.becomes[0],) if loss.becomes else ()
+        # Of what gets narrower, one column may be edited later, and another one not.
+        narrowed = (loss.becomes[0], str(loss.column)) if loss.becomes else ()
         # What only SQL may make again comes back where there is nothing; the others always.
         return loss.table, loss.column is not None, narrowed, loss.is_sure
 
     return [list(found) for _, found in groupby(sorted(losses, key=group), group)]
+
+
+def _made(entry: Entry, fate: Fate) -> Mapping[str, bool]:
+    """The columns of an entry that a switch makes or widens, and whether an operation says so."""
+    if entry.is_narrowed:
+        return {name: True for name in entry.columns if (entry.table, name) in fate.altered}
+    if (entry.table, None) in fate.made:
+        return dict.fromkeys(entry.columns, fate.made[entry.table, None])
+    if entry.is_table:
+        return {}
+    items = {name: (entry.table, name) for name in entry.columns}
+    return {name: fate.made[item] for name, item in items.items() if item in fate.made}
 
 
 def _holds(entries: Iterable[Entry], loss: Loss) -> bool:

@@ -158,6 +158,13 @@ class Switch:
             self._resume(self.interrupted, progress, interactive)
             self.look()
             self.check()
+        if self.plan and self._returns_midway(self.plan):
+            self.plan = self.plan.way_back()
+            self.__dict__.pop("fate", None)
+            self._migrate(self.plan, progress, interactive)
+            self.stash.finish(self.fate)
+            self.look()
+            self.check()
         # Also without anything to do: the receivers of post_migrate wait for what was interrupted.
         plan = self.plan if self.plan is not None else self._decide()
         self._migrate(plan, progress, interactive)
@@ -170,6 +177,22 @@ class Switch:
         snapshot = self.survey.history.snapshots.get(branch)
         if self.options.target is None and not (snapshot and snapshot.says(self.survey.rows)):
             self._remember()
+
+    def _returns_midway(self, plan: Plan) -> bool:
+        """
+        Whether rows have to be back before the second pass begins.
+
+        For it may alter what they are in. And what was changed in a narrowed column can't be told
+        while that has another name.
+        """
+        if not (plan.unapply and plan.apply) or not self.stash.exists():
+            return False
+        back, rows = self._findings, self.survey.rows
+        way_back = plan.way_back().fate(back.back if back else None)
+        return bool(self.stash.expected(way_back, rows)) or any(
+            entry.is_narrowed and not self.stash.can_tell(entry)
+            for entry in self.stash.expected(self.fate, rows)
+        )
 
     def _remember(self) -> None:
         """Write the snapshot of what the database now holds."""
@@ -261,7 +284,7 @@ class Switch:
         self.stash.clean()
         if self.options.stash:
             branch = self._branch(plan)
-            self.kept = self.stash.keep(self.losses(), self.survey.rows, branch, steps, progress)
+            self.kept += self.stash.keep(self.losses(), self.survey.rows, branch, steps, progress)
         self.stash.open(self.fate, self.survey.rows, steps)
 
     def _fill(self, state: ProjectState, progress: Progress, branch: str | None) -> None:

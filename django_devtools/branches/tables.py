@@ -81,13 +81,19 @@ class Tables:
             relations = self.connection.introspection.get_relations(cursor, table)
         return {column: Parent(found[1], found[0]) for column, found in relations.items()}
 
-    def foreign_keys(self, table: str) -> list[tuple[str, str]]:
-        """The names of the foreign keys, and their definitions. Only PostgreSQL can say them."""
+    def foreign_keys(self, table: str) -> list[tuple[str, str, str]]:
+        """
+        The foreign keys of a table, and those to it by which the database deletes and updates.
+
+        As SQL: the table that each is of, its name and its definition. Only PostgreSQL can say it.
+        """
         with self.connection.cursor() as cursor:
             cursor.execute(
-                "SELECT conname, pg_get_constraintdef(oid) FROM pg_catalog.pg_constraint "
-                "WHERE conrelid = %s::regclass AND contype = 'f' AND conparentid = 0",
-                [self.connection.ops.quote_name(table)],
+                "SELECT conrelid::regclass::text, quote_ident(conname), pg_get_constraintdef(oid) "
+                "FROM pg_catalog.pg_constraint WHERE contype = 'f' AND conparentid = 0 "
+                "AND (conrelid = %s::regclass "
+                "OR (confrelid = %s::regclass AND confdeltype IN ('c', 'n', 'd')))",
+                [self.connection.ops.quote_name(table)] * 2,
             )
             return list(cursor.fetchall())
 

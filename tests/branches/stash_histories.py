@@ -110,6 +110,8 @@ class Line:
     """What this branch has made itself."""
     free_names: list[str] = field(default_factory=list)
     """Of fields that were renamed."""
+    narrowed: set[Id] = field(default_factory=set)
+    """Columns that were made NOT NULL: a NULL does not come back under another name at once."""
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(f"\n{self.name}:")
@@ -292,8 +294,9 @@ def _possible(draw: st.DrawFn, line: Line, app: str) -> Iterator[Callable[[], Op
     if removable:
         for _ in range(2):
             yield partial(_remove_field, draw, line, model, removable)
-    if free:
-        yield partial(_rename_field, draw, line, model, free)
+    movable = [name for name in free if line.id(model, name) not in line.narrowed]
+    if movable:
+        yield partial(_rename_field, draw, line, model, movable)
     plain = [name for name in free if _is_plain(model.fields[name])]
     fixed = line.names.unique | line.names.unsure
     plain = [name for name in plain if line.id(model, name) not in fixed]
@@ -481,6 +484,8 @@ def _alter_field(draw: st.DrawFn, line: Line, model: ModelState, plain: list[str
         null = old.null
     else:
         kind, null = _kind(old), not old.null
+        if old.null:
+            line.narrowed.add(line.id(model, name))
         options = {
             option: getattr(old, option)
             for option in ("max_length", "max_digits", "decimal_places")
