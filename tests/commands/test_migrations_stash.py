@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import datetime
 
 import pytest
 
@@ -133,6 +134,19 @@ def test_the_list_as_json(stash: Project) -> None:
             "reason": None,
         },
     ]
+
+
+def test_without_time_zones(project: Project) -> None:
+    project.settings("USE_TZ = False")
+    fill_stash(project)
+    since = r"\d{4}-\d\d-\d\d \d\d:\d\d"
+    assert re.search(since, project.manage("migrations_stash", "list").stdout)
+    found = json.loads(project.manage("migrations_stash", "list", "--json").stdout)
+    assert all(datetime.fromisoformat(one["at"]).tzinfo is None for one in found)
+    drop = ("migrations_stash", "drop")
+    assert project.manage(*drop, "--older-than=1").stdout == "There is nothing to drop.\n"
+    output = project.manage(*drop, "--older-than=0").stdout
+    assert output == "Dropped 1: column shop_product.note.\nDropped 2: table shop_spare.\n"
 
 
 def test_show(project: Project) -> None:

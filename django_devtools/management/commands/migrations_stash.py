@@ -170,8 +170,13 @@ def _cells(stash: Stash, entry: Entry) -> list[str]:
         _size(stash, entry),
         entry.branch or "-",
         ", ".join(entry.migrations),
-        f"{timezone.localtime(entry.at):%Y-%m-%d %H:%M}",
+        _since(entry),
     ]
+
+
+def _since(entry: Entry) -> str:
+    at = timezone.localtime(entry.at) if timezone.is_aware(entry.at) else entry.at
+    return f"{at:%Y-%m-%d %H:%M}"
 
 
 def _size(stash: Stash, entry: Entry) -> str:
