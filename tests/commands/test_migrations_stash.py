@@ -4,9 +4,11 @@ import json
 import os
 import pty
 import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime
 
 import pytest
@@ -29,6 +31,11 @@ class Spare(models.Model):
 NO_ID = (
     "CommandError: Which ones? `manage.py migrations_stash {} ID`; "
     "`manage.py migrations_stash list` shows their numbers.\n"
+)
+WHEN_MENDED = (
+    "When that is mended, run this again. If the table of an entry is gone, "
+    "`manage.py migrations_stash drop` forgets the entry. With --traceback it says where that "
+    "was.\n"
 )
 UNKNOWN = (
     "CommandError: The stash has no {}. `manage.py migrations_stash list` shows what it has.\n"
@@ -305,6 +312,40 @@ def test_drop_what_is_old(stash: Project) -> None:
     output = stash.manage("migrations_stash", "drop", "--older-than=0").stdout
     assert output == "Dropped 2: table shop_spare.\n"
     assert not kept(stash)
+
+
+@pytest.mark.parametrize("days", ["36501", "-1", "soon"])
+def test_drop_what_is_older_than_anything(stash: Project, days: str) -> None:
+    result = stash.manage("migrations_stash", "drop", f"--older-than={days}", status=1)
+    assert f"--older-than: '{days}' is no number of days from 0 to 36500" in result.stderr
+    assert len(kept(stash)) == 2
+
+
+@pytest.mark.parametrize("action", ["restore", "drop"])
+def test_while_the_database_is_locked(stash: Project, action: str) -> None:
+    stash.settings('DATABASES["default"]["OPTIONS"] = {"timeout": 0}')
+    stash.checkout("feature")
+    stash.manage("migrate")
+    with closing(sqlite3.connect(stash.databases["default"]["NAME"])) as other:
+        other.execute("BEGIN IMMEDIATE")
+        result = stash.manage("migrations_stash", action, "1", status=1)
+    assert result.stderr == f"CommandError: The database says: database is locked\n{WHEN_MENDED}"
+    assert len(kept(stash)) == 2
+
+
+def test_a_copy_is_gone(project: Project) -> None:
+    fill_stash(project)
+    project.python(
+        "from django.db import connection; "
+        "connection.cursor().execute('DROP TABLE django_devtools_stash_1')"
+    )
+    assert "column shop_product.note" in project.manage("migrations_stash", "list").stdout
+    result = project.manage("migrations_stash", "show", "1", status=1)
+    assert result.stderr.startswith("CommandError: The database says: ")
+    assert "django_devtools_stash_1" in result.stderr
+    assert result.stderr.endswith(WHEN_MENDED)
+    output = project.manage("migrations_stash", "drop", "1").stdout
+    assert output == "Dropped 1: column shop_product.note.\n"
 
 
 @pytest.mark.parametrize(("answer", "status"), [("no", 1), ("yes", 0)])

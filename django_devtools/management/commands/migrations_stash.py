@@ -1,6 +1,6 @@
 import json
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.core.management.base import CommandError
+from django.db import Error
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 
@@ -15,10 +16,19 @@ from django_devtools.branches.filling import Filling
 from django_devtools.branches.progress import Progress
 from django_devtools.branches.registry import Entry
 from django_devtools.branches.stash import Stash
-from django_devtools.management.base import BranchesCommand, table
+from django_devtools.management.base import BranchesCommand, database_may_fail, table
 
 # Of an entry that is shown: enough to know it by, and no page full.
 SHOWN_ROWS = 20
+
+# A century: what is subtracted from today stays in the calendar.
+MOST_DAYS = 36500
+
+WHEN_MENDED = (
+    "When that is mended, run this again. If the table of an entry is gone, "
+    "`manage.py migrations_stash drop` forgets the entry. "
+    "With --traceback it says where that was."
+)
 
 
 class Command(BranchesCommand):
@@ -39,7 +49,7 @@ class Command(BranchesCommand):
         )
         parser.add_argument(
             "--older-than",
-            type=int,
+            type=_days,
             metavar="DAYS",
             help="Drop the entries that are older than this.",
         )
@@ -52,6 +62,7 @@ class Command(BranchesCommand):
             help="Do not ask anything.",
         )
 
+    @database_may_fail(WHEN_MENDED, (Error,))
     def work(self, options: dict[str, Any]) -> None:
         self.interactive = options["interactive"] and sys.stdin is not None and sys.stdin.isatty()
         stashes = [Stash(connection) for connection in self.connections(options)]
@@ -149,6 +160,12 @@ class Command(BranchesCommand):
 
     def _say_who_works(self, who: str) -> None:
         self.stderr.write(f"A switch is working ({who}). Waiting for it…")
+
+
+def _days(text: str) -> int:
+    if text.isdecimal() and int(text) <= MOST_DAYS:
+        return int(text)
+    raise ArgumentTypeError(f"{text!r} is no number of days from 0 to {MOST_DAYS}")
 
 
 def _chosen(stashes: list[Stash], ids: Iterable[int]) -> list[tuple[Stash, Entry]]:

@@ -5,7 +5,6 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError
 from django.core.management.commands.migrate import Command as Migrate
-from django.db import InterfaceError, OperationalError
 
 from django_devtools.branches import automatic
 from django_devtools.branches.effect import holds_raw
@@ -15,7 +14,7 @@ from django_devtools.branches.plan import Irreversible, Plan
 from django_devtools.branches.progress import Progress
 from django_devtools.branches.snapshot import Key
 from django_devtools.branches.switch import Options, Place, Switch, SwitchError
-from django_devtools.management.base import BranchesCommand
+from django_devtools.management.base import BranchesCommand, database_may_fail
 
 SHARED_ROWS = "rows of tables that both sides have"
 
@@ -116,15 +115,12 @@ class Command(BranchesCommand):
             sys.exit(1)
 
     def _switch_or_say_how_to_go_on(self, place: Place, options: dict[str, Any]) -> None:
-        try:
+        again = " ".join(filter(None, ("manage.py migrations_switch", options["target"])))
+        with database_may_fail(
+            f"When that is mended, run `{again}` again: it goes on from where this one ended. "
+            "With --traceback it says where that was."
+        ):
             self._switch(place, options)
-        except (InterfaceError, OperationalError) as error:
-            again = " ".join(filter(None, ("manage.py migrations_switch", options["target"])))
-            raise CommandError(
-                f"The database says: {str(error).strip()}\n"
-                f"When that is mended, run `{again}` again: it goes on from where this one ended. "
-                "With --traceback it says where that was."
-            ) from error
 
     def _switch(self, place: Place, options: dict[str, Any]) -> None:
         switches = self._switches(place, options)
