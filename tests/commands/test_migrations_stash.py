@@ -81,19 +81,15 @@ def stash(sqlite_project: Project) -> Project:
 
 def test_an_empty_stash(sqlite_project: Project) -> None:
     make_shop(sqlite_project)
-    for action in ("list", "restore"):
-        result = sqlite_project.manage("migrations_stash", action)
-        assert result.stdout == "The stash is empty.\n"
+    assert sqlite_project.manage("migrations_stash", "list").stdout == "The stash is empty.\n"
     assert sqlite_project.manage("migrations_stash", "list", "--json").stdout == "[]\n"
     result = sqlite_project.manage("migrations_stash", "drop", "--older-than=0")
     assert result.stdout == "There is nothing to drop.\n"
-    for action in ("show", "drop"):
+    for action in ("show", "restore", "drop"):
         result = sqlite_project.manage("migrations_stash", action, status=1)
         assert result.stderr == NO_ID.format(action)
         result = sqlite_project.manage("migrations_stash", action, "3", "1", status=1)
         assert result.stderr == UNKNOWN.format("1, 3")
-    result = sqlite_project.manage("migrations_stash", "restore", "3", status=1)
-    assert result.stderr == UNKNOWN.format("3")
     sqlite_project.manage("migrations_stash", status=1)
 
 
@@ -258,15 +254,25 @@ def test_restore_where_it_has_no_place(stash: Project) -> None:
         "table shop_spare: kept in the stash, as there is no such table or column now\n"
     )
     assert kept(stash) == {"shop_product.note 1", "shop_spare.* 2"}
-    stash.manage("migrations_stash", "restore")
-    assert kept(stash) == {"shop_product.note 1", "shop_spare.* 2"}
 
 
-def test_restore_all(stash: Project) -> None:
+def test_restore_replaces_only_what_is_named(stash: Project) -> None:
+    """Else one branch's values would take the place of another's."""
+    make_branch(stash, "other", PRODUCT + "    note = models.TextField(null=True)\n")
+    stash.manage("migrate")
+    stash.python("from shop.models import *; Product.objects.update(note='own')")
+    result = stash.manage("migrations_stash", "restore", status=1)
+    assert result.stderr == NO_ID.format("restore")
+    assert values(stash, "note") == "own"
+    stash.manage("migrations_stash", "restore", "1")
+    assert values(stash, "note") == "a\nnote"
+
+
+def test_restore(stash: Project) -> None:
     stash.checkout("feature")
     stash.manage("migrate")  # without AUTO_SNAPSHOT, it brings nothing back
     assert values(stash, "name", "note") == "p None"
-    assert stash.manage("migrations_stash", "restore").stdout == (
+    assert stash.manage("migrations_stash", "restore", "1", "2").stdout == (
         "  Restoring table shop_spare... OK\n  Restoring column shop_product.note... OK\n"
     )
     assert values(stash, "name", "note") == "p a\nnote"

@@ -106,21 +106,19 @@ class Command(BranchesCommand):
                 self.stdout.write(f"... and {entry.rows - len(rows)} more")
 
     def _restore(self, stashes: list[Stash], options: dict[str, Any]) -> None:
-        found = self._named(stashes, options) if options["ids"] else _chosen(stashes, ())
+        found = self._named(stashes, options)
         repository = self.place(options).repository
         branch = repository.branch() if repository else None
         progress = Progress(self.stdout, self.style, self.verbosity)
         notes = []
         for stash in stashes:
             entries = [entry for one, entry in found if one is stash]
-            filling = Filling(stash, apps, branch, progress, is_forced=bool(options["ids"]))
+            filling = Filling(stash, apps, branch, progress, is_forced=True)
             filling.restore(entries)
             stash.clean()
             notes += filling.notes
         for note in notes:
             self.stderr.write(self.style.NOTICE(note))
-        if not found:
-            self.stdout.write("The stash is empty.")
 
     def _drop(self, stashes: list[Stash], options: dict[str, Any]) -> None:
         if options["older_than"] is None:
