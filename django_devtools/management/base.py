@@ -121,6 +121,14 @@ def database_may_fail(
         raise CommandError(f"The database says: {str(error).strip()}\n{what_then}") from error
 
 
+def ask(question: str) -> bool:
+    """Whether a person says yes to it. Ctrl-C and Ctrl-D are a no."""
+    try:
+        return input(question).strip().lower() in ("y", "yes")
+    except (EOFError, KeyboardInterrupt):
+        return False
+
+
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
     """Lines with the cells of each row below one another."""
     widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 from tests.branches.shop import ID, PRODUCT, make_shop
 from tests.branches.stashing import dump, go, kept, make_branch, values
 from tests.databases import Configuration
+from tests.processes import started
 from tests.project import Project
 
 MODELS = (
@@ -28,6 +30,7 @@ class Spare(models.Model):
     name = models.CharField(max_length=60, unique=True)
 """
 )
+CTRL_D = "\x04"
 NO_ID = (
     "CommandError: Which ones? `manage.py migrations_stash {} ID`; "
     "`manage.py migrations_stash list` shows their numbers.\n"
@@ -354,7 +357,7 @@ def test_a_copy_is_gone(project: Project) -> None:
     assert output == "Dropped 1: column shop_product.note.\n"
 
 
-@pytest.mark.parametrize(("answer", "status"), [("no", 1), ("yes", 0)])
+@pytest.mark.parametrize(("answer", "status"), [("no", 1), (CTRL_D, 1), ("yes", 0)])
 def test_a_person_is_asked_before_it_is_dropped(stash: Project, answer: str, status: int) -> None:
     controller, terminal = pty.openpty()
     os.write(controller, answer.encode() + b"\n")
@@ -377,6 +380,29 @@ def test_a_person_is_asked_before_it_is_dropped(stash: Project, answer: str, sta
     said = "CommandError: Nothing was dropped.\n" if status else "Dropped 2: table shop_spare.\n"
     assert (process.returncode, process.stdout) == (status, asked + said)
     assert len(kept(stash)) == (2 if status else 1)
+
+
+def test_ctrl_c_instead_of_an_answer(stash: Project) -> None:
+    controller, terminal = pty.openpty()
+    with started(
+        [sys.executable, "manage.py", "migrations_stash", "drop", "2"],
+        cwd=stash.path,
+        env=stash.full_environment(),
+        stdin=terminal,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as process:
+        assert process.stdout
+        said = ""
+        while not said.endswith("Type 'yes' to drop them: ") and process.poll() is None:
+            said += process.stdout.read(1)
+        process.send_signal(signal.SIGINT)
+        os.write(controller, b"yes\n")  # Python waits for that if the signal came before it read
+        assert process.communicate()[0] == "CommandError: Nothing was dropped.\n"
+    os.close(terminal)
+    os.close(controller)
+    assert process.returncode == 1
+    assert len(kept(stash)) == 2
 
 
 def test_in_production(stash: Project) -> None:

@@ -16,7 +16,7 @@ from django_devtools.branches.filling import Filling
 from django_devtools.branches.progress import Progress
 from django_devtools.branches.registry import Entry
 from django_devtools.branches.stash import Stash
-from django_devtools.management.base import BranchesCommand, database_may_fail, table
+from django_devtools.management.base import BranchesCommand, ask, database_may_fail, table
 
 # Of an entry that is shown: enough to know it by, and no page full.
 SHOWN_ROWS = 20
@@ -130,8 +130,7 @@ class Command(BranchesCommand):
         if self.interactive and found:
             for _, entry in found:
                 self.stdout.write(f"    {entry.id}: {entry.summary}")
-            answer = input("These can't be brought back then. Type 'yes' to drop them: ")
-            if answer.strip().lower() not in ("y", "yes"):
+            if not ask("These can't be brought back then. Type 'yes' to drop them: "):
                 raise CommandError("Nothing was dropped.")
         for stash, entry in found:
             stash.drop([entry])

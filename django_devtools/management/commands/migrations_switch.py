@@ -14,7 +14,7 @@ from django_devtools.branches.plan import Irreversible, Plan
 from django_devtools.branches.progress import Progress
 from django_devtools.branches.snapshot import Key
 from django_devtools.branches.switch import Options, Place, Switch, SwitchError
-from django_devtools.management.base import BranchesCommand, database_may_fail
+from django_devtools.management.base import BranchesCommand, ask, database_may_fail
 
 SHARED_ROWS = "rows of tables that both sides have"
 
@@ -266,7 +266,7 @@ class Command(BranchesCommand):
         for key, along in left.items():
             what = _names(along) if along else SHARED_ROWS
             self.stdout.write(f"    {_name(key)}; rolling it back takes along {what}")
-        return _ask("Roll these back, too? Type 'yes', or 'no' to leave them as they are: ")
+        return ask("Roll these back, too? Type 'yes', or 'no' to leave them as they are: ")
 
     def _confirm_losses(self, switches: list[Switch]) -> None:
         losses = [(loss, s.rows(loss)) for s in switches for loss in s.losses()]
@@ -276,7 +276,7 @@ class Command(BranchesCommand):
         self.stdout.write(self.style.WARNING("These will be dropped, with what is in them:"))
         for loss, rows in filled:
             self.stdout.write(f"    {_loss(loss, rows)}")
-        if not _ask("Type 'yes' to continue, or 'no' to cancel: "):
+        if not ask("Type 'yes' to continue, or 'no' to cancel: "):
             raise CommandError("Switch cancelled. Nothing was changed.")
 
     def _say_who_works(self, who: str) -> None:
@@ -288,13 +288,6 @@ class Command(BranchesCommand):
 
     def _notice(self, text: str) -> None:
         self.stderr.write(self.style.NOTICE(text))
-
-
-def _ask(question: str) -> bool:
-    try:
-        return input(question).strip().lower() in ("y", "yes")
-    except (EOFError, KeyboardInterrupt):
-        return False
 
 
 def _summary(plan: Plan) -> str:
