@@ -415,9 +415,11 @@ def test_in_production(stash: Project) -> None:
     assert len(kept(stash)) == 2
 
 
-def test_several_databases(
+@pytest.fixture
+def two_databases(
     make_project: Callable[..., Project], make_database: Callable[[str], Configuration]
-) -> None:
+) -> Project:
+    """On main: each of the databases has an entry 1 in its stash."""
     project = make_project(default=make_database("sqlite"), other=make_database("sqlite"))
     make_shop(project)
     project.checkout("-b", "feature")
@@ -432,15 +434,20 @@ def test_several_databases(
         """
     )
     go(project, "main")
+    return project
+
+
+def test_several_databases(two_databases: Project) -> None:
+    project = two_databases
     output = project.manage("migrations_stash", "list").stdout
     assert [line.split()[:3] for line in output.splitlines()] == [
         ["database", "id", "what"],
         ["default", "1", "table"],
         ["other", "1", "table"],
     ]
-    output = project.manage("migrations_stash", "show", "1").stdout
-    assert "1: table shop_spare, in default, as django_devtools_stash_1\n" in output
-    assert "1: table shop_spare, in other, as django_devtools_stash_1\n" in output
+    for alias in ("default", "other"):
+        output = project.manage("migrations_stash", "show", "1", f"--database={alias}").stdout
+        assert output.startswith(f"1: table shop_spare, in {alias}, as django_devtools_stash_1\n")
     output = project.manage("migrations_stash", "drop", "1", "--database=other").stdout
     assert output == "Dropped 1: table shop_spare.\n"
     assert project.manage("migrations_stash", "list", "--database=other").stdout == (
@@ -448,3 +455,31 @@ def test_several_databases(
     )
     go(project, "feature2")
     assert values(project, "name", model="Spare") == "default"
+
+
+def test_a_number_that_several_databases_have(two_databases: Project) -> None:
+    for action in ("show", "restore", "drop"):
+        result = two_databases.manage("migrations_stash", action, "1", status=1)
+        assert result.stderr == (
+            "CommandError: The databases default, other have an entry 1 each. Say which one is "
+            f"meant: `manage.py migrations_stash {action} 1 --database default`\n"
+        )
+    result = two_databases.manage("migrations_stash", "drop", "1", "--older-than=0", status=1)
+    assert "Say which one is meant" in result.stderr
+    output = two_databases.manage("migrations_stash", "drop", "--older-than=0").stdout
+    assert output == "Dropped 1: table shop_spare.\n" * 2
+
+
+def test_what_could_come_back_to_several_databases(two_databases: Project) -> None:
+    two_databases.checkout("feature2")
+    two_databases.manage("migrate")
+    two_databases.manage("migrate", "--database=other")
+    hint = (
+        "The stash has what could come back: table shop_spare. "
+        "To bring it: manage.py migrations_stash restore 1 --database "
+    )
+    result = two_databases.manage("migrations_switch")
+    assert result.stderr == f"{hint}default\n{hint}other\n"
+    for alias in ("default", "other"):
+        result = two_databases.manage("migrations_stash", "restore", "1", f"--database={alias}")
+        assert result.stdout == "  Restoring table shop_spare... OK\n"

@@ -125,7 +125,7 @@ class Command(BranchesCommand):
             found = self._named(stashes, options)
         else:
             limit = timezone.now() - timedelta(days=options["older_than"])
-            chosen = _chosen(stashes, options["ids"])
+            chosen = self._named(stashes, options) if options["ids"] else _chosen(stashes, ())
             found = [(stash, entry) for stash, entry in chosen if entry.at < limit]
         if self.interactive and found:
             for _, entry in found:
@@ -141,7 +141,7 @@ class Command(BranchesCommand):
             self.stdout.write("There is nothing to drop.")
 
     def _named(self, stashes: list[Stash], options: dict[str, Any]) -> list[tuple[Stash, Entry]]:
-        """The entries whose numbers were given. Raises CommandError where there is none such."""
+        """The entries whose numbers were given; CommandError where one has none or several."""
         if not options["ids"]:
             raise CommandError(
                 f"Which ones? `manage.py migrations_stash {options['action']} ID`; "
@@ -153,6 +153,14 @@ class Command(BranchesCommand):
                 f"The stash has no {', '.join(map(str, sorted(unknown)))}. "
                 "`manage.py migrations_stash list` shows what it has."
             )
+        for number in options["ids"]:
+            aliases = [stash.connection.alias for stash, entry in found if entry.id == number]
+            if len(aliases) > 1:
+                raise CommandError(
+                    f"The databases {', '.join(aliases)} have an entry {number} each. Say which "
+                    f"one is meant: `manage.py migrations_stash {options['action']} {number} "
+                    f"--database {aliases[0]}`"
+                )
         return found
 
     def _say_who_works(self, who: str) -> None:

@@ -14,7 +14,12 @@ from django_devtools.branches.plan import Irreversible, Plan
 from django_devtools.branches.progress import Progress
 from django_devtools.branches.snapshot import Key
 from django_devtools.branches.switch import Options, Place, Switch, SwitchError
-from django_devtools.management.base import BranchesCommand, ask, database_may_fail
+from django_devtools.management.base import (
+    BranchesCommand,
+    ask,
+    database_may_fail,
+    database_option,
+)
 
 SHARED_ROWS = "rows of tables that both sides have"
 
@@ -163,6 +168,7 @@ class Command(BranchesCommand):
                 self._notice(
                     f"The stash has what could come back: {entry}. "
                     f"To bring it: manage.py migrations_stash restore {entry.id}"
+                    + database_option(switch.connection)
                 )
             self._report(switch, switch.plan)
 
