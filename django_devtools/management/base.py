@@ -1,13 +1,21 @@
 """What the commands have in common."""
 
 from argparse import ArgumentParser
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, no_translations
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
+from django.db import (
+    DEFAULT_DB_ALIAS,
+    DatabaseError,
+    Error,
+    InterfaceError,
+    OperationalError,
+    connections,
+)
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.exceptions import (
     BadMigrationError,
@@ -100,6 +108,30 @@ class BranchesCommand(BaseCommand):
                     f"name it with --database {alias}."
                 )
         return list(found.values())
+
+
+@contextmanager
+def database_may_fail(
+    what_then: str, kinds: tuple[type[Error], ...] = (InterfaceError, OperationalError)
+) -> Iterator[None]:
+    """Errors of the database become those of a command, which say what to do then."""
+    try:
+        yield
+    except kinds as error:
+        raise CommandError(f"The database says: {str(error).strip()}\n{what_then}") from error
+
+
+def ask(question: str) -> bool:
+    """Whether a person says yes to it. Ctrl-C and Ctrl-D are a no."""
+    try:
+        return input(question).strip().lower() in ("y", "yes")
+    except (EOFError, KeyboardInterrupt):
+        return False
+
+
+def database_option(connection: BaseDatabaseWrapper) -> str:
+    """What names a database in a command that is suggested, where there are several."""
+    return f" --database {connection.alias}" if len(connections.settings) > 1 else ""
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -64,7 +64,7 @@ def test_the_database_refuses_it_all(project: Project) -> None:
     assert "migrations_stash" in project.manage("migrations_status").stdout
 
     execute(project, drop)
-    assert project.manage("migrations_stash", "restore").stderr == ""
+    assert project.manage("migrations_stash", "restore", *"1234").stderr == ""
     assert dump(project) == before
     assert not kept(project)
 

@@ -4,15 +4,20 @@ import json
 import os
 import pty
 import re
+import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
+from datetime import datetime
 
 import pytest
 
 from tests.branches.shop import ID, PRODUCT, make_shop
 from tests.branches.stashing import dump, go, kept, make_branch, values
 from tests.databases import Configuration
+from tests.processes import started
 from tests.project import Project
 
 MODELS = (
@@ -25,9 +30,15 @@ class Spare(models.Model):
     name = models.CharField(max_length=60, unique=True)
 """
 )
+CTRL_D = "\x04"
 NO_ID = (
     "CommandError: Which ones? `manage.py migrations_stash {} ID`; "
     "`manage.py migrations_stash list` shows their numbers.\n"
+)
+WHEN_MENDED = (
+    "When that is mended, run this again. If the table of an entry is gone, "
+    "`manage.py migrations_stash drop` forgets the entry. With --traceback it says where that "
+    "was.\n"
 )
 UNKNOWN = (
     "CommandError: The stash has no {}. `manage.py migrations_stash list` shows what it has.\n"
@@ -73,19 +84,15 @@ def stash(sqlite_project: Project) -> Project:
 
 def test_an_empty_stash(sqlite_project: Project) -> None:
     make_shop(sqlite_project)
-    for action in ("list", "restore"):
-        result = sqlite_project.manage("migrations_stash", action)
-        assert result.stdout == "The stash is empty.\n"
+    assert sqlite_project.manage("migrations_stash", "list").stdout == "The stash is empty.\n"
     assert sqlite_project.manage("migrations_stash", "list", "--json").stdout == "[]\n"
     result = sqlite_project.manage("migrations_stash", "drop", "--older-than=0")
     assert result.stdout == "There is nothing to drop.\n"
-    for action in ("show", "drop"):
+    for action in ("show", "restore", "drop"):
         result = sqlite_project.manage("migrations_stash", action, status=1)
         assert result.stderr == NO_ID.format(action)
         result = sqlite_project.manage("migrations_stash", action, "3", "1", status=1)
         assert result.stderr == UNKNOWN.format("1, 3")
-    result = sqlite_project.manage("migrations_stash", "restore", "3", status=1)
-    assert result.stderr == UNKNOWN.format("3")
     sqlite_project.manage("migrations_stash", status=1)
 
 
@@ -133,6 +140,19 @@ def test_the_list_as_json(stash: Project) -> None:
             "reason": None,
         },
     ]
+
+
+def test_without_time_zones(project: Project) -> None:
+    project.settings("USE_TZ = False")
+    fill_stash(project)
+    since = r"\d{4}-\d\d-\d\d \d\d:\d\d"
+    assert re.search(since, project.manage("migrations_stash", "list").stdout)
+    found = json.loads(project.manage("migrations_stash", "list", "--json").stdout)
+    assert all(datetime.fromisoformat(one["at"]).tzinfo is None for one in found)
+    drop = ("migrations_stash", "drop")
+    assert project.manage(*drop, "--older-than=1").stdout == "There is nothing to drop.\n"
+    output = project.manage(*drop, "--older-than=0").stdout
+    assert output == "Dropped 1: column shop_product.note.\nDropped 2: table shop_spare.\n"
 
 
 def test_show(project: Project) -> None:
@@ -237,15 +257,25 @@ def test_restore_where_it_has_no_place(stash: Project) -> None:
         "table shop_spare: kept in the stash, as there is no such table or column now\n"
     )
     assert kept(stash) == {"shop_product.note 1", "shop_spare.* 2"}
-    stash.manage("migrations_stash", "restore")
-    assert kept(stash) == {"shop_product.note 1", "shop_spare.* 2"}
 
 
-def test_restore_all(stash: Project) -> None:
+def test_restore_replaces_only_what_is_named(stash: Project) -> None:
+    """Else one branch's values would take the place of another's."""
+    make_branch(stash, "other", PRODUCT + "    note = models.TextField(null=True)\n")
+    stash.manage("migrate")
+    stash.python("from shop.models import *; Product.objects.update(note='own')")
+    result = stash.manage("migrations_stash", "restore", status=1)
+    assert result.stderr == NO_ID.format("restore")
+    assert values(stash, "note") == "own"
+    stash.manage("migrations_stash", "restore", "1")
+    assert values(stash, "note") == "a\nnote"
+
+
+def test_restore(stash: Project) -> None:
     stash.checkout("feature")
     stash.manage("migrate")  # without AUTO_SNAPSHOT, it brings nothing back
     assert values(stash, "name", "note") == "p None"
-    assert stash.manage("migrations_stash", "restore").stdout == (
+    assert stash.manage("migrations_stash", "restore", "1", "2").stdout == (
         "  Restoring table shop_spare... OK\n  Restoring column shop_product.note... OK\n"
     )
     assert values(stash, "name", "note") == "p a\nnote"
@@ -293,7 +323,41 @@ def test_drop_what_is_old(stash: Project) -> None:
     assert not kept(stash)
 
 
-@pytest.mark.parametrize(("answer", "status"), [("no", 1), ("yes", 0)])
+@pytest.mark.parametrize("days", ["36501", "-1", "soon"])
+def test_drop_what_is_older_than_anything(stash: Project, days: str) -> None:
+    result = stash.manage("migrations_stash", "drop", f"--older-than={days}", status=1)
+    assert f"--older-than: '{days}' is no number of days from 0 to 36500" in result.stderr
+    assert len(kept(stash)) == 2
+
+
+@pytest.mark.parametrize("action", ["restore", "drop"])
+def test_while_the_database_is_locked(stash: Project, action: str) -> None:
+    stash.settings('DATABASES["default"]["OPTIONS"] = {"timeout": 0}')
+    stash.checkout("feature")
+    stash.manage("migrate")
+    with closing(sqlite3.connect(stash.databases["default"]["NAME"])) as other:
+        other.execute("BEGIN IMMEDIATE")
+        result = stash.manage("migrations_stash", action, "1", status=1)
+    assert result.stderr == f"CommandError: The database says: database is locked\n{WHEN_MENDED}"
+    assert len(kept(stash)) == 2
+
+
+def test_a_copy_is_gone(project: Project) -> None:
+    fill_stash(project)
+    project.python(
+        "from django.db import connection; "
+        "connection.cursor().execute('DROP TABLE django_devtools_stash_1')"
+    )
+    assert "column shop_product.note" in project.manage("migrations_stash", "list").stdout
+    result = project.manage("migrations_stash", "show", "1", status=1)
+    assert result.stderr.startswith("CommandError: The database says: ")
+    assert "django_devtools_stash_1" in result.stderr
+    assert result.stderr.endswith(WHEN_MENDED)
+    output = project.manage("migrations_stash", "drop", "1").stdout
+    assert output == "Dropped 1: column shop_product.note.\n"
+
+
+@pytest.mark.parametrize(("answer", "status"), [("no", 1), (CTRL_D, 1), ("yes", 0)])
 def test_a_person_is_asked_before_it_is_dropped(stash: Project, answer: str, status: int) -> None:
     controller, terminal = pty.openpty()
     os.write(controller, answer.encode() + b"\n")
@@ -318,6 +382,29 @@ def test_a_person_is_asked_before_it_is_dropped(stash: Project, answer: str, sta
     assert len(kept(stash)) == (2 if status else 1)
 
 
+def test_ctrl_c_instead_of_an_answer(stash: Project) -> None:
+    controller, terminal = pty.openpty()
+    with started(
+        [sys.executable, "manage.py", "migrations_stash", "drop", "2"],
+        cwd=stash.path,
+        env=stash.full_environment(),
+        stdin=terminal,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as process:
+        assert process.stdout
+        said = ""
+        while not said.endswith("Type 'yes' to drop them: ") and process.poll() is None:
+            said += process.stdout.read(1)
+        process.send_signal(signal.SIGINT)
+        os.write(controller, b"yes\n")  # Python waits for that if the signal came before it read
+        assert process.communicate()[0] == "CommandError: Nothing was dropped.\n"
+    os.close(terminal)
+    os.close(controller)
+    assert process.returncode == 1
+    assert len(kept(stash)) == 2
+
+
 def test_in_production(stash: Project) -> None:
     stash.settings("DEBUG = False")
     for action in ("drop", "restore"):
@@ -328,9 +415,11 @@ def test_in_production(stash: Project) -> None:
     assert len(kept(stash)) == 2
 
 
-def test_several_databases(
+@pytest.fixture
+def two_databases(
     make_project: Callable[..., Project], make_database: Callable[[str], Configuration]
-) -> None:
+) -> Project:
+    """On main: each of the databases has an entry 1 in its stash."""
     project = make_project(default=make_database("sqlite"), other=make_database("sqlite"))
     make_shop(project)
     project.checkout("-b", "feature")
@@ -345,15 +434,20 @@ def test_several_databases(
         """
     )
     go(project, "main")
+    return project
+
+
+def test_several_databases(two_databases: Project) -> None:
+    project = two_databases
     output = project.manage("migrations_stash", "list").stdout
     assert [line.split()[:3] for line in output.splitlines()] == [
         ["database", "id", "what"],
         ["default", "1", "table"],
         ["other", "1", "table"],
     ]
-    output = project.manage("migrations_stash", "show", "1").stdout
-    assert "1: table shop_spare, in default, as django_devtools_stash_1\n" in output
-    assert "1: table shop_spare, in other, as django_devtools_stash_1\n" in output
+    for alias in ("default", "other"):
+        output = project.manage("migrations_stash", "show", "1", f"--database={alias}").stdout
+        assert output.startswith(f"1: table shop_spare, in {alias}, as django_devtools_stash_1\n")
     output = project.manage("migrations_stash", "drop", "1", "--database=other").stdout
     assert output == "Dropped 1: table shop_spare.\n"
     assert project.manage("migrations_stash", "list", "--database=other").stdout == (
@@ -361,3 +455,31 @@ def test_several_databases(
     )
     go(project, "feature2")
     assert values(project, "name", model="Spare") == "default"
+
+
+def test_a_number_that_several_databases_have(two_databases: Project) -> None:
+    for action in ("show", "restore", "drop"):
+        result = two_databases.manage("migrations_stash", action, "1", status=1)
+        assert result.stderr == (
+            "CommandError: The databases default, other have an entry 1 each. Say which one is "
+            f"meant: `manage.py migrations_stash {action} 1 --database default`\n"
+        )
+    result = two_databases.manage("migrations_stash", "drop", "1", "--older-than=0", status=1)
+    assert "Say which one is meant" in result.stderr
+    output = two_databases.manage("migrations_stash", "drop", "--older-than=0").stdout
+    assert output == "Dropped 1: table shop_spare.\n" * 2
+
+
+def test_what_could_come_back_to_several_databases(two_databases: Project) -> None:
+    two_databases.checkout("feature2")
+    two_databases.manage("migrate")
+    two_databases.manage("migrate", "--database=other")
+    hint = (
+        "The stash has what could come back: table shop_spare. "
+        "To bring it: manage.py migrations_stash restore 1 --database "
+    )
+    result = two_databases.manage("migrations_switch")
+    assert result.stderr == f"{hint}default\n{hint}other\n"
+    for alias in ("default", "other"):
+        result = two_databases.manage("migrations_stash", "restore", "1", f"--database={alias}")
+        assert result.stdout == "  Restoring table shop_spare... OK\n"

@@ -1,6 +1,6 @@
 import json
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.core.management.base import CommandError
+from django.db import Error
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 
@@ -15,10 +16,19 @@ from django_devtools.branches.filling import Filling
 from django_devtools.branches.progress import Progress
 from django_devtools.branches.registry import Entry
 from django_devtools.branches.stash import Stash
-from django_devtools.management.base import BranchesCommand, table
+from django_devtools.management.base import BranchesCommand, ask, database_may_fail, table
 
 # Of an entry that is shown: enough to know it by, and no page full.
 SHOWN_ROWS = 20
+
+# A century: what is subtracted from today stays in the calendar.
+MOST_DAYS = 36500
+
+WHEN_MENDED = (
+    "When that is mended, run this again. If the table of an entry is gone, "
+    "`manage.py migrations_stash drop` forgets the entry. "
+    "With --traceback it says where that was."
+)
 
 
 class Command(BranchesCommand):
@@ -39,7 +49,7 @@ class Command(BranchesCommand):
         )
         parser.add_argument(
             "--older-than",
-            type=int,
+            type=_days,
             metavar="DAYS",
             help="Drop the entries that are older than this.",
         )
@@ -52,6 +62,7 @@ class Command(BranchesCommand):
             help="Do not ask anything.",
         )
 
+    @database_may_fail(WHEN_MENDED, (Error,))
     def work(self, options: dict[str, Any]) -> None:
         self.interactive = options["interactive"] and sys.stdin is not None and sys.stdin.isatty()
         stashes = [Stash(connection) for connection in self.connections(options)]
@@ -95,34 +106,31 @@ class Command(BranchesCommand):
                 self.stdout.write(f"... and {entry.rows - len(rows)} more")
 
     def _restore(self, stashes: list[Stash], options: dict[str, Any]) -> None:
-        found = self._named(stashes, options) if options["ids"] else _chosen(stashes, ())
+        found = self._named(stashes, options)
         repository = self.place(options).repository
         branch = repository.branch() if repository else None
         progress = Progress(self.stdout, self.style, self.verbosity)
         notes = []
         for stash in stashes:
             entries = [entry for one, entry in found if one is stash]
-            filling = Filling(stash, apps, branch, progress, is_forced=bool(options["ids"]))
+            filling = Filling(stash, apps, branch, progress, is_forced=True)
             filling.restore(entries)
             stash.clean()
             notes += filling.notes
         for note in notes:
             self.stderr.write(self.style.NOTICE(note))
-        if not found:
-            self.stdout.write("The stash is empty.")
 
     def _drop(self, stashes: list[Stash], options: dict[str, Any]) -> None:
         if options["older_than"] is None:
             found = self._named(stashes, options)
         else:
             limit = timezone.now() - timedelta(days=options["older_than"])
-            chosen = _chosen(stashes, options["ids"])
+            chosen = self._named(stashes, options) if options["ids"] else _chosen(stashes, ())
             found = [(stash, entry) for stash, entry in chosen if entry.at < limit]
         if self.interactive and found:
             for _, entry in found:
                 self.stdout.write(f"    {entry.id}: {entry.summary}")
-            answer = input("These can't be brought back then. Type 'yes' to drop them: ")
-            if answer.strip().lower() not in ("y", "yes"):
+            if not ask("These can't be brought back then. Type 'yes' to drop them: "):
                 raise CommandError("Nothing was dropped.")
         for stash, entry in found:
             stash.drop([entry])
@@ -133,7 +141,7 @@ class Command(BranchesCommand):
             self.stdout.write("There is nothing to drop.")
 
     def _named(self, stashes: list[Stash], options: dict[str, Any]) -> list[tuple[Stash, Entry]]:
-        """The entries whose numbers were given. Raises CommandError where there is none such."""
+        """The entries whose numbers were given; CommandError where one has none or several."""
         if not options["ids"]:
             raise CommandError(
                 f"Which ones? `manage.py migrations_stash {options['action']} ID`; "
@@ -145,10 +153,24 @@ class Command(BranchesCommand):
                 f"The stash has no {', '.join(map(str, sorted(unknown)))}. "
                 "`manage.py migrations_stash list` shows what it has."
             )
+        for number in options["ids"]:
+            aliases = [stash.connection.alias for stash, entry in found if entry.id == number]
+            if len(aliases) > 1:
+                raise CommandError(
+                    f"The databases {', '.join(aliases)} have an entry {number} each. Say which "
+                    f"one is meant: `manage.py migrations_stash {options['action']} {number} "
+                    f"--database {aliases[0]}`"
+                )
         return found
 
     def _say_who_works(self, who: str) -> None:
         self.stderr.write(f"A switch is working ({who}). Waiting for it…")
+
+
+def _days(text: str) -> int:
+    if text.isdecimal() and int(text) <= MOST_DAYS:
+        return int(text)
+    raise ArgumentTypeError(f"{text!r} is no number of days from 0 to {MOST_DAYS}")
 
 
 def _chosen(stashes: list[Stash], ids: Iterable[int]) -> list[tuple[Stash, Entry]]:
@@ -170,8 +192,13 @@ def _cells(stash: Stash, entry: Entry) -> list[str]:
         _size(stash, entry),
         entry.branch or "-",
         ", ".join(entry.migrations),
-        f"{timezone.localtime(entry.at):%Y-%m-%d %H:%M}",
+        _since(entry),
     ]
+
+
+def _since(entry: Entry) -> str:
+    at = timezone.localtime(entry.at) if timezone.is_aware(entry.at) else entry.at
+    return f"{at:%Y-%m-%d %H:%M}"
 
 
 def _size(stash: Stash, entry: Entry) -> str:

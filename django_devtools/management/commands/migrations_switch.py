@@ -5,7 +5,6 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError
 from django.core.management.commands.migrate import Command as Migrate
-from django.db import InterfaceError, OperationalError
 
 from django_devtools.branches import automatic
 from django_devtools.branches.effect import holds_raw
@@ -15,7 +14,12 @@ from django_devtools.branches.plan import Irreversible, Plan
 from django_devtools.branches.progress import Progress
 from django_devtools.branches.snapshot import Key
 from django_devtools.branches.switch import Options, Place, Switch, SwitchError
-from django_devtools.management.base import BranchesCommand
+from django_devtools.management.base import (
+    BranchesCommand,
+    ask,
+    database_may_fail,
+    database_option,
+)
 
 SHARED_ROWS = "rows of tables that both sides have"
 
@@ -116,15 +120,12 @@ class Command(BranchesCommand):
             sys.exit(1)
 
     def _switch_or_say_how_to_go_on(self, place: Place, options: dict[str, Any]) -> None:
-        try:
+        again = " ".join(filter(None, ("manage.py migrations_switch", options["target"])))
+        with database_may_fail(
+            f"When that is mended, run `{again}` again: it goes on from where this one ended. "
+            "With --traceback it says where that was."
+        ):
             self._switch(place, options)
-        except (InterfaceError, OperationalError) as error:
-            again = " ".join(filter(None, ("manage.py migrations_switch", options["target"])))
-            raise CommandError(
-                f"The database says: {str(error).strip()}\n"
-                f"When that is mended, run `{again}` again: it goes on from where this one ended. "
-                "With --traceback it says where that was."
-            ) from error
 
     def _switch(self, place: Place, options: dict[str, Any]) -> None:
         switches = self._switches(place, options)
@@ -167,6 +168,7 @@ class Command(BranchesCommand):
                 self._notice(
                     f"The stash has what could come back: {entry}. "
                     f"To bring it: manage.py migrations_stash restore {entry.id}"
+                    + database_option(switch.connection)
                 )
             self._report(switch, switch.plan)
 
@@ -270,7 +272,7 @@ class Command(BranchesCommand):
         for key, along in left.items():
             what = _names(along) if along else SHARED_ROWS
             self.stdout.write(f"    {_name(key)}; rolling it back takes along {what}")
-        return _ask("Roll these back, too? Type 'yes', or 'no' to leave them as they are: ")
+        return ask("Roll these back, too? Type 'yes', or 'no' to leave them as they are: ")
 
     def _confirm_losses(self, switches: list[Switch]) -> None:
         losses = [(loss, s.rows(loss)) for s in switches for loss in s.losses()]
@@ -280,7 +282,7 @@ class Command(BranchesCommand):
         self.stdout.write(self.style.WARNING("These will be dropped, with what is in them:"))
         for loss, rows in filled:
             self.stdout.write(f"    {_loss(loss, rows)}")
-        if not _ask("Type 'yes' to continue, or 'no' to cancel: "):
+        if not ask("Type 'yes' to continue, or 'no' to cancel: "):
             raise CommandError("Switch cancelled. Nothing was changed.")
 
     def _say_who_works(self, who: str) -> None:
@@ -292,13 +294,6 @@ class Command(BranchesCommand):
 
     def _notice(self, text: str) -> None:
         self.stderr.write(self.style.NOTICE(text))
-
-
-def _ask(question: str) -> bool:
-    try:
-        return input(question).strip().lower() in ("y", "yes")
-    except (EOFError, KeyboardInterrupt):
-        return False
 
 
 def _summary(plan: Plan) -> str:
