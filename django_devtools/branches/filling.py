@@ -22,7 +22,7 @@ from django.db import (
 from django.db.migrations.recorder import MigrationRecorder
 
 from .executor import one_transaction
-from .progress import Progress
+from .progress import Progress, database_option
 from .refill import THERE, Refill, text_of
 from .registry import Entry, Return
 from .stash import Stash
@@ -164,6 +164,7 @@ class Filling:
             f"{left} of {entry.rows} row{'s' * (entry.rows != 1)} of {entry} "
             f"stay{'s' * (left == 1)} in the stash: {reason}. "
             f"To look at them: manage.py migrations_stash show {entry.id}"
+            + database_option(self._connection)
         )
 
     @property

@@ -5,6 +5,8 @@ from typing import Any
 
 from django.core.management.base import OutputWrapper
 from django.core.management.color import Style
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 
 class Progress:
@@ -37,3 +39,8 @@ class Progress:
         """Something that takes no time."""
         if self.verbosity >= 1:
             self.stdout.write(text + self.style.SUCCESS(" OK"))
+
+
+def database_option(connection: BaseDatabaseWrapper) -> str:
+    """What names a database in a command that is suggested, where there are several."""
+    return f" --database {connection.alias}" if len(connections.settings) > 1 else ""

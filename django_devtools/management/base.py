@@ -129,11 +129,6 @@ def ask(question: str) -> bool:
         return False
 
 
-def database_option(connection: BaseDatabaseWrapper) -> str:
-    """What names a database in a command that is suggested, where there are several."""
-    return f" --database {connection.alias}" if len(connections.settings) > 1 else ""
-
-
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
     """Lines with the cells of each row below one another."""
     widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]

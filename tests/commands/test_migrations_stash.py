@@ -475,7 +475,7 @@ def test_what_could_come_back_to_several_databases(two_databases: Project) -> No
     two_databases.manage("migrate")
     two_databases.manage("migrate", "--database=other")
     hint = (
-        "The stash has what could come back: table shop_spare. "
+        "The stash has what could come back: table shop_spare (from feature2). "
         "To bring it: manage.py migrations_stash restore 1 --database "
     )
     result = two_databases.manage("migrations_switch")

@@ -11,14 +11,13 @@ from django_devtools.branches.effect import holds_raw
 from django_devtools.branches.fate import Loss
 from django_devtools.branches.hook import Memory
 from django_devtools.branches.plan import Irreversible, Plan
-from django_devtools.branches.progress import Progress
+from django_devtools.branches.progress import Progress, database_option
 from django_devtools.branches.snapshot import Key
 from django_devtools.branches.switch import Options, Place, Switch, SwitchError
 from django_devtools.management.base import (
     BranchesCommand,
     ask,
     database_may_fail,
-    database_option,
 )
 
 SHARED_ROWS = "rows of tables that both sides have"
@@ -166,7 +165,8 @@ class Command(BranchesCommand):
                 switch.settle()
             for entry in switch.stash.overdue():
                 self._notice(
-                    f"The stash has what could come back: {entry}. "
+                    f"The stash has what could come back: {entry}"
+                    f"{f' (from {entry.branch})' if entry.branch else ''}. "
                     f"To bring it: manage.py migrations_stash restore {entry.id}"
                     + database_option(switch.connection)
                 )
