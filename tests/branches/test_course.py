@@ -361,14 +361,22 @@ def test_only_null_is_lost() -> None:
 
 
 def test_what_starts_as_null() -> None:
-    def starts_null(field: Any) -> bool:
-        (loss,) = becomes(SHOP, [add("price", field)]).lost
+    def starts_null(field: Any, *more: Operation) -> bool:
+        (loss,) = becomes(SHOP, [add("price", field), *more]).lost
         return loss.starts_null
 
     assert starts_null(models.IntegerField(null=True))
     assert not starts_null(models.IntegerField(null=True, default=1))
     assert not starts_null(models.IntegerField(null=True, db_default=1))
     assert not starts_null(models.IntegerField(default=1))
+    null = models.IntegerField(null=True)
+    assert starts_null(null, alter("price", models.BigIntegerField(null=True)))
+    assert not starts_null(null, alter("price", INT), alter("price", null))
+    base = (*SHOP, add("price", null))
+    (loss,) = becomes(base, (), [drop("price")]).lost
+    assert loss.starts_null
+    (loss,) = becomes(base, (), [alter("price", INT), alter("price", null), drop("price")]).lost
+    assert not loss.starts_null
 
 
 def test_sql_beside_the_state_may_drop() -> None:
