@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
@@ -161,6 +161,10 @@ class _Follower:
             renamed = {}
             if isinstance(operation, operations.RenameField):
                 renamed = {operation.old_name_lower: operation.new_name_lower}
+            elif isinstance(operation, operations.RenameModel):
+                # What refers to the model itself is written anew, and refers to it still.
+                same = {n: (item, after.fields[n][1]) for n, (item, _) in before.fields.items()}
+                before = replace(before, fields=same)
             self._compare(before, after, renamed, model, key, is_sure)
 
     def _shape(self, path: Key | None) -> _Shape | None:
