@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
@@ -45,6 +45,7 @@ class Column:
     """The last migration that had to do with it."""
     is_sure: bool = True
     starts_null: bool = False
+    """Whether it holds nothing but NULL when it is made anew, after all of the migrations."""
     narrows_forth: bool = False
     """Whether some values may not fit any more, the way the migrations go."""
     narrows_back: bool = False
@@ -160,6 +161,10 @@ class _Follower:
             renamed = {}
             if isinstance(operation, operations.RenameField):
                 renamed = {operation.old_name_lower: operation.new_name_lower}
+            elif isinstance(operation, operations.RenameModel):
+                # What refers to the model itself is written anew, and refers to it still.
+                same = {n: (item, after.fields[n][1]) for n, (item, _) in before.fields.items()}
+                before = replace(before, fields=same)
             self._compare(before, after, renamed, model, key, is_sure)
 
     def _shape(self, path: Key | None) -> _Shape | None:
@@ -231,6 +236,7 @@ class _Follower:
     ) -> None:
         found = table.columns.pop(column, None) or Column(column, key)
         table.columns[becomes] = found
+        found.starts_null &= new.null
         if new is not old and found.start is not None:
             forth, back = narrows(old, new), narrows(new, old)
             if forth or back:
@@ -250,7 +256,8 @@ class _Follower:
             return
         found = table.columns.pop(column, None) or Column(column, key)
         if found.start is not None and table.start is not None:
-            starts_null = _starts_null(old) and not self.fills
+            # What was altered may have been NOT NULL for a while, and had to have values then.
+            starts_null = _starts_null(old) and not (self.fills or found.altered)
             table.gone[found.start] = Column(found.start, key, is_sure, starts_null)
 
     def _drop_table(self, name: str, model: Key, key: Key, is_sure: bool) -> None:

@@ -161,7 +161,7 @@ def narrows(old: "Field[Any, Any]", new: "Field[Any, Any]", null: bool = False) 
     if old.null and not new.null and not null:
         return True
     if old.is_relation and new.is_relation:
-        return False
+        return _target(old) != _target(new)
     old_type, new_type = old.get_internal_type(), new.get_internal_type()
     if old_type in _INTEGERS and new_type in _INTEGERS:
         (old_rank, old_signed), (new_rank, new_signed) = _INTEGERS[old_type], _INTEGERS[new_type]
@@ -254,6 +254,12 @@ def _plain_field(field: "Field[Any, Any]") -> Any:
     if isinstance(kwargs.get("to"), str):
         kwargs["to"] = kwargs["to"].lower()
     return (path, _plain(args), _plain(kwargs))
+
+
+def _target(field: Any) -> tuple[str, str | None]:
+    """What a foreign key refers to, as far as it says so itself."""
+    to = field.remote_field.model
+    return str(getattr(to, "_meta", to)).lower(), field.remote_field.field_name
 
 
 def _length(field: "Field[Any, Any]") -> float:

@@ -95,8 +95,9 @@ def _make_fit(
     connection = editor.connection
     kind = str(new.db_parameters(connection)["type"])
     if kind.startswith("varchar"):
-        sql = f"UPDATE {table} SET {column} = LEFT({column}::text, {int(new.max_length or 0)})"
-        _execute(connection, f"{sql} WHERE LENGTH({column}::text) > {int(new.max_length or 0)}")
+        # This cast does not fail: it cuts, and each text of an array, too.
+        cut = f"{column}::{kind}"
+        _execute(connection, f"UPDATE {table} SET {column} = {cut} WHERE {column} <> {cut}")
         return
     placeholder = None if new.null else _empty(editor, new)
     with connection.cursor() as cursor:

@@ -191,22 +191,30 @@ class Refill:
         """Do what can be done of a statement that was refused. How many rows that was."""
         q = self.stash.quote
         keys = ", ".join(map(q, self.entry.key))
-        numbers = q(f"{PREFIX}numbers")
-        same = " AND ".join(f"{numbers}.{q(k)} = {self.copy}.{q(k)}" for k in self.entry.key)
-        primary = f" (PRIMARY KEY ({keys}))" if self.connection.vendor == "mysql" else ""
+        ours = ", ".join(f"{self.copy}.{q(key)}" for key in self.entry.key)
+        numbers, number = q(f"{PREFIX}numbers"), q(f"{PREFIX}number")
+        # MySQL commits before an index is made by itself.
+        is_mysql = self.connection.vendor == "mysql"
+        indexes = f" (PRIMARY KEY ({keys}), UNIQUE (number_))" if is_mysql else ""
         self._execute(
-            f"CREATE TEMPORARY TABLE {numbers}{primary} AS "
+            f"CREATE TEMPORARY TABLE {numbers}{indexes} AS "
             f"SELECT {keys}, ROW_NUMBER() OVER (ORDER BY {keys}) AS number_ FROM {self.copy}"
         )
         if self.connection.vendor == "sqlite":
-            self._execute(f"CREATE INDEX temp.{q(f'{PREFIX}number')} ON {numbers} ({keys})")
+            self._execute(f"CREATE INDEX temp.{number} ON {numbers} (number_)")
+        elif self.connection.vendor == "postgresql":
+            # Where the copy is larger than what is looked for, it is read by its key.
+            self._execute(f"CREATE INDEX {number} ON {numbers} (number_)")
+            key = q(f"{self.entry.copy}_key")
+            self._execute(f"CREATE INDEX IF NOT EXISTS {key} ON {self.copy} ({keys})")
+            self._execute(f"ANALYZE {numbers}, {self.copy}")
         done, refused = 0, 0
         parts = [(1, self.stash.tables.count(self.entry.copy))]
         while parts and refused < MOST_REFUSED:
             low, high = parts.pop()
             part = (
-                f"EXISTS (SELECT 1 FROM {numbers} WHERE {same} "
-                f"AND number_ BETWEEN {low} AND {high})"
+                f"({ours}) IN "
+                f"(SELECT {keys} FROM {numbers} WHERE number_ BETWEEN {low} AND {high})"
             )
             try:
                 with transaction.atomic(self.connection.alias):
@@ -218,7 +226,7 @@ class Refill:
                 else:
                     middle = (low + high) // 2
                     parts += [(middle + 1, high), (low, middle)]
-        temporary = "TEMPORARY " if self.connection.vendor == "mysql" else ""
+        temporary = "TEMPORARY " if is_mysql else ""
         self._execute(f"DROP {temporary}TABLE {numbers}")
         return done
 

@@ -51,6 +51,15 @@ def without_parents(rows: Mapping[Loss, int]) -> str:
     )
 
 
+def unseen(losses: Collection[Loss]) -> str:
+    what = ", ".join(f"{loss} (by {'.'.join(loss.migration)})" for loss in losses)
+    return (
+        f"{what} would be dropped and can't be kept: the database lists no table of this name. "
+        "Save what is in it, and then use --no-stash, which keeps nothing. If it is gone already: "
+        "`manage.py migrate --fake`."
+    )
+
+
 def shared(losses: Collection[Loss]) -> str:
     what = ", ".join(f"{loss} (by {'.'.join(loss.migration)})" for loss in losses)
     return (

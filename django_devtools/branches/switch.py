@@ -5,13 +5,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from django.db import router
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations import RunSQL
+from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
 from . import child, refusals, signals
 from .child import ChildError, Findings, Pass
+from .effect import raw_operations
 from .executor import Edges, Executor, with_empty_reverses
 from .fate import Fate, Loss, losses
 from .filling import Filling
@@ -28,6 +32,7 @@ from .registry import step
 from .snapshot import DETACHED, Key, NotOurs, Store, database_id
 from .stash import Stash
 from .survey import Survey, read_rows, snapshot_of, survey, survey_managestate
+from .tables import Tables
 
 
 class SwitchError(Exception):
@@ -109,6 +114,8 @@ class Switch:
         needed = {loss: self._nulls(loss) for loss in self.losses() if loss.needs_parent}
         if any(needed.values()):
             raise SwitchError(refusals.without_parents(needed))
+        if self.options.stash and (unseen := self._unseen(self.plan)):
+            raise SwitchError(refusals.unseen(unseen))
         if not (self.options.roll_back_shared or self.options.stash):
             shared = [loss for loss in self.plan.shared_by(dropped) if self.rows(loss)]
             if shared:
@@ -130,9 +137,9 @@ class Switch:
         """How many rows have a value in what is lost. 0 where the table is not there."""
         quote = self.connection.ops.quote_name
         counted = quote(loss.column) if loss.column else "*"
+        if loss.table not in Tables(self.connection).names:
+            return 0
         with self.connection.cursor() as cursor:
-            if loss.table not in self.connection.introspection.table_names(cursor):
-                return 0
             if loss.column:  # else not asked for: on SQLite, Django parses SQL for it
                 columns = self.connection.introspection.get_table_description(cursor, loss.table)
                 if loss.column not in {column.name for column in columns}:
@@ -144,6 +151,27 @@ class Switch:
         """How many rows have no value in what is lost."""
         whole = Loss(loss.migration, loss.model, loss.table)
         return self.rows(whole) - self.rows(loss)
+
+    def _unseen(self, plan: Plan) -> list[Loss]:
+        """What would be lost of tables that should be there, and can't be found to be copied."""
+        names = self.stash.tables.names
+        unseen = [loss for loss in self.losses() if loss.is_sure and loss.table not in names]
+        # What was interrupted, or SQL, may have dropped it already; nor is it known of an outline.
+        migrations = [plan.held.graph.nodes[key] for key in plan.unapply]
+        has_sql = any(isinstance(o, RunSQL) for one in migrations for o in raw_operations(one))
+        if not unseen or self.interrupted or has_sql or self._findings:
+            return []
+        state = plan.held.state(plan.held.ordered(plan.held.applied_nodes(), self.survey.rows))
+        models: list[Any] = state.apps.get_models(include_auto_created=True)
+        there = {
+            model._meta.db_table
+            for model in models
+            if Operation().allow_migrate_model(
+                self.connection.alias, model._meta.auto_created or model
+            )
+        }
+        there -= set(self.connection.introspection.table_names(include_views=True))
+        return [loss for loss in unseen if loss.table in there]
 
     def run(self, progress: Progress, interactive: bool) -> None:
         """

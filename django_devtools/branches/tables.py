@@ -47,6 +47,13 @@ class Parent:
     column: str
 
 
+class _InAnyCase(set[str]):
+    """Names that a database takes in any case, and gives in the one they were made with."""
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(str(name).lower())
+
+
 class Tables:
     """The tables of one database, as they are at the time of each question."""
 
@@ -57,7 +64,10 @@ class Tables:
     def names(self) -> set[str]:
         """All tables; remembered, as the question is asked for each thing that is lost."""
         with self.connection.cursor() as cursor:
-            return set(self.connection.introspection.table_names(cursor))
+            found = self.connection.introspection.table_names(cursor)
+        if self.connection.features.ignores_table_name_case:
+            return _InAnyCase(map(str.lower, found))
+        return set(found)
 
     def columns(self, table: str) -> Mapping[str, ColumnInfo]:
         """The columns that can be written to: not those which the database computes."""

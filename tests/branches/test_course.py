@@ -119,6 +119,7 @@ add = functools.partial(migrations.AddField, "product")
 alter = functools.partial(migrations.AlterField, "product")
 drop = functools.partial(migrations.RemoveField, "product")
 rename = functools.partial(migrations.RenameField, "product")
+key_to = functools.partial(models.ForeignKey, on_delete=models.CASCADE)
 SHOP = (create("Product", ("name", CHAR)), create("Tag"))
 TAGS = models.ManyToManyField("shop.Tag")
 
@@ -326,15 +327,20 @@ def test_dropped_and_made_anew_under_the_same_name() -> None:
             True,
         ),
         (models.DateTimeField(), models.DateField(), True, True),
+        (key_to("shop.Tag"), key_to("shop.tag", unique=True), False, False),
+        (key_to("shop.Tag"), key_to("shop.Label"), True, True),
+        (key_to("shop.Tag"), key_to("shop.Tag", to_field="name"), True, True),
+        (key_to("shop.Tag", null=True), key_to("shop.Tag"), True, False),
     ],
 )
 def test_narrower(old: Any, new: Any, narrows_forth: bool, narrows_back: bool) -> None:
     base = (create("Product", ("name", old)),)
-    narrower = {"column shop_product.name, which gets narrower"}
+    column = f"name{'_id' if old.is_relation else ''}"
+    narrower = {f"column shop_product.{column}, which gets narrower"}
     steps = [alter("name", new)]
     assert lost_of(becomes(base, steps)) == (narrower if narrows_back else set())
     assert lost_of(becomes(base, (), steps)) == (narrower if narrows_forth else set())
-    is_altered = {("shop_product", "name")} if narrows_forth or narrows_back else set()
+    is_altered = {("shop_product", column)} if narrows_forth or narrows_back else set()
     assert becomes(base, steps).altered == becomes(base, (), steps).altered == is_altered
 
 
@@ -353,6 +359,16 @@ def test_narrower_and_renamed() -> None:
     assert becomes(SHOP, (), steps).altered == {("shop_article", "title")}
 
 
+def test_a_foreign_key_to_what_was_renamed() -> None:
+    base = (*SHOP, add("like", key_to("shop.Product")), add("tag", key_to("shop.Tag")))
+    steps = [
+        migrations.RenameModel("Product", "Article"),
+        migrations.RenameModel("Tag", "Label"),
+        migrations.AlterField("article", "tag", key_to("shop.Label", unique=True)),
+    ]
+    assert lost_of(becomes(base, steps)) == lost_of(becomes(base, (), steps)) == set()
+
+
 def test_only_null_is_lost() -> None:
     (loss,) = becomes(SHOP, [alter("name", models.CharField(max_length=50, null=True))]).lost
     assert loss.only_null
@@ -361,14 +377,22 @@ def test_only_null_is_lost() -> None:
 
 
 def test_what_starts_as_null() -> None:
-    def starts_null(field: Any) -> bool:
-        (loss,) = becomes(SHOP, [add("price", field)]).lost
+    def starts_null(field: Any, *more: Operation) -> bool:
+        (loss,) = becomes(SHOP, [add("price", field), *more]).lost
         return loss.starts_null
 
     assert starts_null(models.IntegerField(null=True))
     assert not starts_null(models.IntegerField(null=True, default=1))
     assert not starts_null(models.IntegerField(null=True, db_default=1))
     assert not starts_null(models.IntegerField(default=1))
+    null = models.IntegerField(null=True)
+    assert starts_null(null, alter("price", models.BigIntegerField(null=True)))
+    assert not starts_null(null, alter("price", INT), alter("price", null))
+    base = (*SHOP, add("price", null))
+    (loss,) = becomes(base, (), [drop("price")]).lost
+    assert loss.starts_null
+    (loss,) = becomes(base, (), [alter("price", INT), alter("price", null), drop("price")]).lost
+    assert not loss.starts_null
 
 
 def test_sql_beside_the_state_may_drop() -> None:

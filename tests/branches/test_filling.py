@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from tests.branches.shop import PRODUCT, make_shop
+from tests.branches.stashing import make_branch
 from tests.databases import Configuration
 from tests.project import Project
 
@@ -29,6 +30,12 @@ from django.db import connection
 with connection.cursor() as cursor:
     cursor.execute("SELECT id, ctid FROM shop_product ORDER BY id")
     print(*cursor.fetchall())
+"""
+READ = """
+from django.db import connection
+with connection.cursor() as cursor:
+    cursor.execute("SELECT relname, seq_tup_read FROM pg_stat_user_tables")
+    print(dict(cursor.fetchall())["django_devtools_stash_1"])
 """
 
 
@@ -113,6 +120,28 @@ def test_rows_that_do_not_change_are_not_written(
     now = project.python(PLACES).split(") (")
     assert now[0] == first
     assert now[1] != second
+
+
+def test_rows_that_are_refused_are_found_without_reading_the_others(
+    make_project: Callable[..., Project], make_database: Callable[[str], Configuration]
+) -> None:
+    """The search takes some 1,300 steps, and most of them are about a few rows."""
+    project = make_project(default=make_database("postgresql"))
+    part = "class Part(models.Model):\n    code = models.IntegerField({})\n"
+    make_shop(project)
+    make_branch(project, "feature", PRODUCT + part.format(""))
+    project.manage("migrate")
+    project.python(
+        """
+        from shop.models import *
+        codes = [1 if number % 100 == 0 else number for number in range(1, 10_001)]
+        Part.objects.bulk_create([Part(code=code) for code in codes])
+        """
+    )
+    make_branch(project, "unique", PRODUCT + part.format("unique=True"), "main")
+    result = project.manage("migrations_switch")
+    assert "100 of 10000 rows of table shop_part stay in the stash" in result.stderr
+    assert int(project.python(READ)) < 5_000_000
 
 
 def test_restore_where_there_is_no_place(sqlite_project: Project) -> None:

@@ -1,11 +1,14 @@
 """Columns that get narrower on the way back, with values that don't fit."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.branches.shop import ID
+from tests.branches.stashing import go, make_branch
+from tests.databases import Configuration
 from tests.project import Project
 
 MODEL = """
@@ -110,6 +113,38 @@ def test_there_and_back(project: Project, case: str) -> None:
     )
     project.checkout("feature")
     project.switch()
+    assert project.python(ROWS) == before
+
+
+ARRAYS = """
+from django.contrib.postgres.fields import ArrayField
+class Thing(models.Model):
+    value = {}
+"""
+
+
+def test_an_array_of_text(
+    make_project: Callable[..., Project], make_database: Callable[[str], Configuration]
+) -> None:
+    """Each of its texts is cut."""
+    project = make_project(default=make_database("postgresql"))
+    field = "ArrayField(models.CharField(max_length={}))"
+    project.app("shop", ARRAYS.format(field.format(5)))
+    project.manage("makemigrations", "shop")
+    project.commit()
+    make_branch(project, "feature", ARRAYS.format(field.format(50)))
+    project.manage("migrate")
+    project.python(
+        """
+        from shop.models import Thing
+        for value in (["short", "much longer"], ["a,b"], []):
+            Thing.objects.create(value=value)
+        """
+    )
+    before = project.python(ROWS)
+    go(project, "main")
+    assert project.python(ROWS) == '1 ["short", "much "]\n2 ["a,b"]\n3 []'
+    go(project, "feature")
     assert project.python(ROWS) == before
 
 

@@ -157,6 +157,46 @@ def test_only_rows_with_values_are_kept(sqlite_project: Project) -> None:
     assert kept(sqlite_project) == {"shop_product.note 1"}
 
 
+def test_null_that_gives_way_to_a_default_on_the_way(sqlite_project: Project) -> None:
+    project = sqlite_project
+    null, size = "models.IntegerField(null=True)", "models.IntegerField(default=5)"
+    make_products(project)
+    project.checkout("-b", "feature")
+    project.models("shop", PRODUCT + f"    size = {null}\n")
+    project.migration(
+        "shop",
+        "0003_size",
+        f"""
+        migrations.AddField("product", "size", {null}),
+        migrations.AlterField("product", "size", {size}),
+        migrations.AlterField("product", "size", {null}),
+        """,
+        [("shop", "0002_longer_name")],
+    )
+    project.commit("Size")
+    project.checkout("-b", "drops")
+    project.models("shop", PRODUCT)
+    project.migration(
+        "shop",
+        "0004_drop",
+        f"""
+        migrations.AlterField("product", "size", {size}),
+        migrations.AlterField("product", "size", {null}),
+        migrations.RemoveField("product", "size"),
+        """,
+        [("shop", "0003_size")],
+    )
+    project.commit("Drop")
+    go(project, "feature")
+    project.python("from shop.models import *; Product.objects.filter(pk=2).update(size=7)")
+    project.python("from shop.models import *; Product.objects.exclude(pk=2).update(size=None)")
+
+    for branch in ("main", "drops"):
+        go(project, branch)
+        go(project, "feature")
+        assert values(project, "size") == "None; 7; None"
+
+
 def test_rows_that_came_meanwhile_have_the_default(project: Project) -> None:
     make_shop_with_reviews(project)
     go(project, "main")

@@ -1,12 +1,14 @@
 """Tables and columns are followed by their names, whatever those are."""
 
 import re
+from collections.abc import Callable
 
 import pytest
 
 from tests.branches.shop import ID, PRODUCT, columns, make_shop
 from tests.branches.stashing import dump, go, kept, make_branch, values
-from tests.branches.test_stash import make_products
+from tests.branches.test_stash import WEIGHT, make_products
+from tests.databases import Configuration
 from tests.project import Project
 
 LONG = "a_table_with_a_name_that_is_longer_than_any_database_but_one_would_have_it"
@@ -267,4 +269,84 @@ def test_the_state_alone_lets_go(sqlite_project: Project) -> None:
     assert not kept(project)
     go(project, "main")
     assert values(project, "size") == "1; 1; 1"
+    assert not kept(project)
+
+
+ORACLE = "size = models.IntegerField()\n    class Meta:\n        required_db_vendor = 'oracle'\n"
+NAMED = "class Part(models.Model):\n    class Meta:\n        db_table = {!r}\n"
+
+
+def test_a_name_that_only_changes_its_case(project: Project) -> None:
+    """SQLite goes on calling the table as it was called before."""
+    make_products(project)
+    make_branch(project, "feature", PRODUCT + NAMED.format("Shop_Parts"))
+    project.models("shop", PRODUCT + NAMED.format("shop_parts"))
+    project.manage("makemigrations", "shop", "--name=case")
+    project.commit("Case")
+    project.manage("migrate")
+    project.python("from shop.models import *; Part.objects.create(pk=7)")
+    plan = project.manage("migrations_switch", "main", "--plan").stdout
+    assert "    table shop_parts (1 row)\n" in plan
+    go(project, "main")
+    assert kept(project) == {"shop_parts.* 1"}
+    go(project, "feature")
+    assert values(project, "id", model="Part") == "7"
+    assert not kept(project)
+
+
+def test_a_table_that_is_not_found_by_its_name(
+    make_project: Callable[..., Project], make_database: Callable[[str], Configuration]
+) -> None:
+    """A trick that has PostgreSQL look for it in another schema, where nobody else does."""
+    project = make_project(default=make_database("postgresql"))
+    make_products(project)
+    project.python("from django.db import connection as c; c.cursor().execute('CREATE SCHEMA a')")
+    make_branch(project, "feature", PRODUCT + WEIGHT + NAMED.format('a"."part'))
+    project.manage("migrate")
+    project.python("from shop.models import *; Part.objects.create()")
+    before = dump(project)
+
+    project.checkout("main")
+    result = project.manage("migrations_switch", "--no-input", status=1)
+
+    assert result.stderr == (
+        'CommandError: table a"."part (by shop.0003_feature) would be dropped and can\'t be kept: '
+        "the database lists no table of this name. Save what is in it, and then use --no-stash, "
+        "which keeps nothing. If it is gone already: `manage.py migrate --fake`.\n"
+    )
+    assert dump(project) == before
+    assert not kept(project)
+    go(project, "main", "--no-stash")
+    project.assert_in_step()
+
+
+def test_a_table_that_is_rightly_not_there(sqlite_project: Project) -> None:
+    """Of models that this database does not have, and one that SQL has dropped meanwhile."""
+    project = sqlite_project
+    make_products(project)
+    project.checkout("-b", "feature")
+    project.models("shop", PRODUCT + "class Part(models.Model):\n    " + ORACLE)
+    project.migration(
+        "shop",
+        "0003_parts",
+        f"""
+        migrations.CreateModel("Part", [{ID}], {{"required_db_vendor": "oracle"}}),
+        migrations.AddField("part", "size", models.IntegerField(default=1)),
+        """,
+        [("shop", "0002_longer_name")],
+    )
+    project.commit("Parts")
+    project.checkout("-b", "sale")
+    project.migration(
+        "shop",
+        "0004_sale",
+        f"""
+        migrations.CreateModel("Sale", [{ID}]),
+        migrations.RunSQL("DROP TABLE shop_sale", "CREATE TABLE shop_sale (id integer)"),
+        """,
+        [("shop", "0003_parts")],
+    )
+    project.commit("Sale")
+    for branch in ("sale", "feature", "main"):
+        assert go(project, branch).stderr == ""
     assert not kept(project)

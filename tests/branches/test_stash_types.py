@@ -1,7 +1,9 @@
 """Every type of column and of key, there and back."""
 
+import pytest
+
 from tests.branches.shop import PRODUCT, make_shop
-from tests.branches.stashing import dump, go, kept, make_branch, vendor
+from tests.branches.stashing import dump, go, kept, make_branch, values, vendor
 from tests.project import Project
 
 BEFORE = """
@@ -227,3 +229,36 @@ def test_a_key_of_another_type(project: Project) -> None:
         project.python("from shop.models import *; print(Product.objects.create(name='new').pk)")
         == "4"
     )
+
+
+TARGETS = """
+class Country(models.Model):
+    code = models.CharField(max_length=9, unique=True)
+    number = models.IntegerField(unique=True)
+
+class Region(models.Model):
+    code = models.CharField(max_length=9, primary_key=True)
+
+class Sale(models.Model):
+    place = models.ForeignKey({}, on_delete=models.CASCADE, null=True)
+"""
+
+
+@pytest.mark.parametrize("target", ["Region", "Country, to_field='code'"])
+def test_a_foreign_key_that_refers_to_something_else(project: Project, target: str) -> None:
+    """A number on main, and there nobody knows that it was written with a zero."""
+    make_shop(project)
+    project.models("shop", PRODUCT + TARGETS.format("Country, to_field='number'"))
+    project.manage("makemigrations", "shop", "--name=sales")
+    project.commit("Sales")
+    project.manage("migrate")
+    fill = """
+    from shop.models import *
+    for number, code in enumerate(("01", "1"), 1):
+        Country.objects.create(code=code, number=number)
+        Region.objects.create(code=code)
+    Sale.objects.create(place_id="01")
+    Sale.objects.create()
+    """
+    go_there_and_back(project, PRODUCT + TARGETS.format(target), fill)
+    assert values(project, "place_id", model="Sale") == "01; None"
