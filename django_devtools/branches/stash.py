@@ -186,9 +186,9 @@ class Stash:
     def can_tell(self, entry: Entry) -> bool:
         """Whether a narrowed column is there, so that it can be told what was changed in it."""
         table, column = entry.narrowed
-        names = self.tables.names
         return (
-            {table, entry.narrowed_copy} <= names
+            entry.narrowed_copy in self.tables.names
+            and table in self.tables.names
             and column in self.tables.columns(table)
             and self.tables.key(table) == entry.key
         )
