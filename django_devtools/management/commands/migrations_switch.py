@@ -9,6 +9,7 @@ from django.db import InterfaceError, OperationalError
 
 from django_devtools.branches import automatic
 from django_devtools.branches.effect import holds_raw
+from django_devtools.branches.executor import UnfitRows
 from django_devtools.branches.fate import Loss
 from django_devtools.branches.hook import Memory
 from django_devtools.branches.plan import Irreversible, Plan
@@ -116,10 +117,15 @@ class Command(BranchesCommand):
             sys.exit(1)
 
     def _switch_or_say_how_to_go_on(self, place: Place, options: dict[str, Any]) -> None:
+        again = " ".join(filter(None, ("manage.py migrations_switch", options["target"])))
         try:
             self._switch(place, options)
+        except UnfitRows as error:
+            raise CommandError(
+                f"{error}\nChange or delete them, and run `{again}` again: it goes on from where "
+                "this one ended."
+            ) from error
         except (InterfaceError, OperationalError) as error:
-            again = " ".join(filter(None, ("manage.py migrations_switch", options["target"])))
             raise CommandError(
                 f"The database says: {str(error).strip()}\n"
                 f"When that is mended, run `{again}` again: it goes on from where this one ended. "
