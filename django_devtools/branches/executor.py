@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
-from django.db import migrations, router, transaction
+from django.db import DataError, IntegrityError, migrations, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations import Migration
@@ -18,10 +18,15 @@ from django.db.migrations.state import ModelState, ProjectState
 from django.db.migrations.utils import resolve_relation
 from django.db.models import Field, ForeignKey
 
+from .effect import raw_operations
 from .fitting import run_fitted
 from .journal import Entry, Journal, Journaled, tolerant
 from .loader import Graph, Source, variant
 from .snapshot import Key
+
+
+class UnfitRows(Exception):
+    """There are rows that the database does not take along through a migration."""
 
 
 @dataclass(frozen=True)
@@ -102,10 +107,11 @@ class Executor(MigrationExecutor):
             migration = self.graph.graph.nodes[key]
             if not self._has_transaction(migration):
                 entry = self._begin(migration, True, edge.first)
-                state = self._run_journaled(migration, entry, state, ahead, edge.last)
+                with _naming(migration, "unapplied"):
+                    state = self._run_journaled(migration, entry, state, ahead, edge.last)
                 continue
             self._progress("unapply_start", migration)
-            with one_transaction(self.connection):
+            with _naming(migration, "unapplied"), one_transaction(self.connection):
                 edge.first()
                 with self.connection.schema_editor(atomic=True) as editor:
                     for operation in reversed(migration.operations):
@@ -124,9 +130,10 @@ class Executor(MigrationExecutor):
             migration = self.graph.graph.nodes[key]
             if not self._has_transaction(migration):
                 entry = self._begin(migration, False, edge.first)
-                state = self._run_journaled(migration, entry, state, last=edge.last)
+                with _naming(migration, "applied"):
+                    state = self._run_journaled(migration, entry, state, last=edge.last)
                 continue
-            with one_transaction(self.connection):
+            with _naming(migration, "applied"), one_transaction(self.connection):
                 edge.first()
                 state = self.apply_migration(state, migration)
                 edge.last(state)
@@ -227,6 +234,20 @@ def _with_edges(keys: Sequence[Key], edges: Edges) -> Iterator[tuple[Key, Edges]
         nothing = Edges()
         first = edges.first if position == 0 else nothing.first
         yield key, Edges(first, edges.last if position == len(keys) - 1 else nothing.last)
+
+
+@contextmanager
+def _naming(migration: Migration, becomes: str) -> Iterator[None]:
+    """Say which migration it was that rows don't fit, unless it writes rows of its own."""
+    try:
+        yield
+    except (DataError, IntegrityError) as error:
+        if raw_operations(migration):
+            raise
+        raise UnfitRows(
+            f"{migration.app_label}.{migration.name} can't be {becomes}, as there are rows that "
+            f"don't fit. The database says: {' '.join(str(error).split())}"
+        ) from error
 
 
 def with_empty_reverses(migration: Migration) -> Migration:

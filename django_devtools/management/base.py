@@ -25,6 +25,7 @@ from django.db.migrations.exceptions import (
 from django.db.migrations.recorder import MigrationRecorder
 from django_extensions.management.utils import signalcommand
 
+from django_devtools.branches.executor import UnfitRows
 from django_devtools.branches.git import GitError, Repository
 from django_devtools.branches.hook import HookError
 from django_devtools.branches.loader import code_on_disk
@@ -43,6 +44,7 @@ MESSAGES = (
     SnapshotError,
     SwitchError,
     TargetError,
+    UnfitRows,
 )
 """Errors whose text is all that a user needs."""
 

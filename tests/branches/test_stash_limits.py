@@ -1,8 +1,11 @@
 """Where something stands in the way of what is in the stash, or of a switch."""
 
+from collections.abc import Callable
+
 from tests.branches.shop import PRODUCT, columns
 from tests.branches.stashing import dump, go, kept, make_branch, values, vendor
 from tests.branches.test_stash import REVIEWS, WEIGHT, make_products
+from tests.databases import Configuration
 from tests.project import Project
 
 TRIGGERS = {
@@ -187,3 +190,67 @@ def fill(apps, schema_editor):
     go(project, "main")
     assert go(project, "feature").stderr == ""
     assert values(project, "name", "place") == "p1 2; p2 1; p3 3"
+
+
+THING = "class Thing(models.Model):\n    name = models.CharField({})\n"
+AGAIN = (
+    "Change or delete them, and run `manage.py migrations_switch` again: it goes on from where "
+    "this one ended.\n"
+)
+
+
+def test_rows_that_do_not_fit_what_is_unapplied(project: Project) -> None:
+    """NULL gives way to one value, and that has to be unique."""
+    project.app("shop", THING.format("max_length=9, unique=True"))
+    project.manage("makemigrations", "shop")
+    project.commit()
+    make_branch(project, "feature", THING.format("max_length=9, unique=True, null=True"))
+    project.manage("migrate")
+    project.python("from shop.models import *; Thing.objects.create(); Thing.objects.create()")
+
+    project.checkout("main")
+    result = project.manage("migrations_switch", "--no-input", status=1)
+
+    assert result.stderr.startswith(
+        "CommandError: shop.0002_feature can't be unapplied, as there are rows that don't fit. "
+        "The database says: "
+    )
+    assert result.stderr.endswith(f"\n{AGAIN}")
+    assert "unique" in result.stderr.lower() or "duplicate" in result.stderr.lower()
+    project.python("from shop.models import *; Thing.objects.filter(pk=2).delete()")
+    project.switch()
+    project.assert_in_step()
+    go(project, "feature")
+    assert values(project, "id", "name", model="Thing") == "1 None"
+
+
+def test_rows_that_do_not_fit_what_is_applied(
+    make_project: Callable[..., Project], make_database: Callable[[str], Configuration]
+) -> None:
+    project = make_project(default=make_database("postgresql"))
+    make_products(project)
+    make_branch(project, "feature", PRODUCT.replace("50", "1"))
+    result = project.manage("migrations_switch", status=1)
+    assert result.stderr == (
+        "CommandError: shop.0003_feature can't be applied, as there are rows that don't fit. The "
+        f"database says: value too long for type character varying(1)\n{AGAIN}"
+    )
+
+
+def test_what_a_migration_does_to_rows_itself(sqlite_project: Project) -> None:
+    """Only its author knows, and needs to know where."""
+    project = sqlite_project
+    make_products(project)
+    project.migration(
+        "shop",
+        "0003_twice",
+        """
+        migrations.RunPython(
+            lambda apps, editor: apps.get_model("shop", "Product").objects.create(pk=1)
+        ),
+        """,
+        [("shop", "0002_longer_name")],
+    )
+    result = project.manage("migrations_switch", status=None)
+    assert "Traceback" in result.stderr
+    assert "IntegrityError: UNIQUE constraint failed: shop_product.id" in result.stderr

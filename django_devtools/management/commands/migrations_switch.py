@@ -8,6 +8,7 @@ from django.core.management.commands.migrate import Command as Migrate
 
 from django_devtools.branches import automatic
 from django_devtools.branches.effect import holds_raw
+from django_devtools.branches.executor import UnfitRows
 from django_devtools.branches.fate import Loss
 from django_devtools.branches.hook import Memory
 from django_devtools.branches.plan import Irreversible, Plan
@@ -120,11 +121,17 @@ class Command(BranchesCommand):
 
     def _switch_or_say_how_to_go_on(self, place: Place, options: dict[str, Any]) -> None:
         again = " ".join(filter(None, ("manage.py migrations_switch", options["target"])))
-        with database_may_fail(
-            f"When that is mended, run `{again}` again: it goes on from where this one ended. "
-            "With --traceback it says where that was."
-        ):
-            self._switch(place, options)
+        try:
+            with database_may_fail(
+                f"When that is mended, run `{again}` again: it goes on from where this one "
+                "ended. With --traceback it says where that was."
+            ):
+                self._switch(place, options)
+        except UnfitRows as error:
+            raise CommandError(
+                f"{error}\nChange or delete them, and run `{again}` again: it goes on from where "
+                "this one ended."
+            ) from error
 
     def _switch(self, place: Place, options: dict[str, Any]) -> None:
         switches = self._switches(place, options)
