@@ -108,7 +108,7 @@ class Filling:
         filled = sorted({job.entry.table for job in jobs})
         self._connection.check_constraints(filled)
         for table, name, definition in keys:
-            self._execute(f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}")
+            self.stash.tables.execute(f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}")
         for job in jobs:
             self._settle(job)
 
@@ -131,12 +131,8 @@ class Filling:
                 found[table, name] = definition
         keys = [(table, name, definition) for (table, name), definition in found.items()]
         for table, name, _ in keys:
-            self._execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
+            self.stash.tables.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
         return keys
-
-    def _execute(self, sql: str) -> None:
-        with self._connection.cursor() as cursor:
-            cursor.execute(sql, [])
 
     def _settle(self, job: Refill) -> None:
         """Take out of the stash what came back."""

@@ -1,7 +1,7 @@
 """One entry of the stash on its way back."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from typing import Any
 
@@ -20,33 +20,31 @@ class Refill:
     """One entry on its way back."""
 
     def __init__(self, stash: Stash, entry: Entry, columns: list[str]) -> None:
-        self.stash = stash
+        self.tables = stash.tables
         self.connection = stash.connection
         self.entry = entry
         self.columns = columns
         self.returned = 0
         self.refused: Counter[str] = Counter()
-        self.table = stash.quote(entry.table)
-        self.copy = stash.quote(entry.copy)
+        self.table = stash.tables.quote(entry.table)
+        self.copy = stash.tables.quote(entry.copy)
 
     @cached_property
     def there(self) -> Mapping[str, ColumnInfo]:
         """The columns of the table as it is now."""
-        return self.stash.tables.columns(self.entry.table)
+        return self.tables.columns(self.entry.table)
 
     @cached_property
     def parents(self) -> Mapping[str, Parent]:
         """What the foreign keys of the table refer to."""
-        return self.stash.tables.parents(self.entry.table)
+        return self.tables.parents(self.entry.table)
 
     def is_empty(self) -> bool:
-        with self.connection.cursor() as cursor:
-            cursor.execute(f"SELECT 1 FROM {self.table} LIMIT 1", [])
-            return cursor.fetchone() is None
+        return not self.tables.has_rows(self.entry.table)
 
     def insert(self, defaults: Mapping[str, Any]) -> None:
         """Insert the rows into the table."""
-        q = self.stash.quote
+        q = self.tables.quote
         names = ", ".join(map(q, [*self.columns, *defaults]))
         values = ", ".join([*map(self._value, self.columns), *["%s"] * len(defaults)])
         override = "OVERRIDING SYSTEM VALUE " if self.connection.vendor == "postgresql" else ""
@@ -56,7 +54,7 @@ class Refill:
             if not self.entry.key:
                 self.refused[THERE] += self.entry.rows
                 return
-            is_free = f"NOT EXISTS (SELECT 1 FROM {self.table} WHERE {self._same_key()})"
+            is_free = f"NOT {self.tables.has(self.entry.table, self.entry.copy, self.entry.key)}"
         self._try(lambda part: (f"{head} WHERE {is_free} AND {part}", list(defaults.values())))
 
     def update(self) -> None:
@@ -84,22 +82,21 @@ class Refill:
             return 0  # Where a value was changed meanwhile, that one counts.
         if not self.entry.key:
             return self.entry.rows
-        same = self._same_key()
-        if self.refused or self.entry.returns is Return.MISSING:
-            same += "".join(f" AND {self._equal(column)}" for column in self.columns)
-        left = f"NOT EXISTS (SELECT 1 FROM {self.table} WHERE {same})"
+        is_sure = not self.refused and self.entry.returns is Return.REPLACE
+        columns = () if is_sure else self.columns
+        left = f"NOT {self.tables.has(self.entry.table, self.entry.copy, self.entry.key, columns)}"
         with self.connection.cursor() as cursor:
             cursor.execute(f"SELECT COUNT(*) FROM {self.copy} WHERE {left}", [])
             count = int(cursor.fetchone()[0])
         if count:
-            self._execute(f"DELETE FROM {self.copy} WHERE NOT {left}")
+            self.tables.execute(f"DELETE FROM {self.copy} WHERE NOT {left}")
         return count
 
     def set_sequences(self) -> None:
         """Let new rows get keys beyond those that came back."""
         if self.connection.vendor != "postgresql":
             return  # The others have seen to it themselves.
-        q = self.stash.quote
+        q = self.tables.quote
         with self.connection.cursor() as cursor:
             for found in self.connection.introspection.get_sequences(cursor, self.entry.table):
                 column = q(found["column"])
@@ -116,7 +113,7 @@ class Refill:
         column = self.entry.key[0]
         if "int" not in self.there[column].type.lower() or column in self.parents:
             return
-        key = self.stash.quote(column)
+        key = self.tables.quote(column)
         with self.connection.cursor() as cursor:
             cursor.execute(
                 f"SELECT MAX({key}) FROM (SELECT {key} FROM {self.copy} "
@@ -124,23 +121,20 @@ class Refill:
                 [],
             )
             (highest,) = cursor.fetchone()
-        known = f"EXISTS (SELECT 1 FROM {self.copy} WHERE {self._same_key()})"
-        self._execute(
+        known = self._is_kept()
+        self.tables.execute(
             f"UPDATE {self.table} SET {key} = {key} + {int(highest)} WHERE {known} "
             f"AND ({newcomers}) AND NOT {self._referred(children)}"
         )
 
     def delete_known(self) -> None:
         """Delete rows that the stash has."""
-        self._execute(
-            f"DELETE FROM {self.table} WHERE EXISTS "
-            f"(SELECT 1 FROM {self.copy} WHERE {self._same_key()})"
-        )
+        self.tables.execute(f"DELETE FROM {self.table} WHERE {self._is_kept()}")
 
     def delete_unknown(self, children: list[tuple[str, str, str]]) -> int:
         """Delete rows that the stash does not have, unless they are needed."""
         newcomers = self._newcomers() or "1 = 0"
-        return self._execute(
+        return self.tables.execute(
             f"DELETE FROM {self.table} WHERE NOT ({newcomers}) AND NOT {self._referred(children)}"
         )
 
@@ -150,8 +144,8 @@ class Refill:
         for column, parent in self.parents.items():
             if not self.entry.key or not self._has_orphans(self.table, column, parent):
                 continue
-            ours = f"EXISTS (SELECT 1 FROM {self.copy} WHERE {self._same_key()})"
-            found = self._execute(
+            ours = self._is_kept()
+            found = self.tables.execute(
                 f"DELETE FROM {self.table} "
                 f"WHERE NOT {self._has_parent(self.table, column, parent)}"
                 f" AND {ours}"
@@ -169,8 +163,8 @@ class Refill:
             try:
                 with transaction.atomic(self.connection.alias):
                     if first:
-                        self._execute(first)
-                    self.returned = self._execute(*statement("1 = 1"))
+                        self.tables.execute(first)
+                    self.returned = self.tables.execute(*statement("1 = 1"))
                 return
             except (IntegrityError, DataError) as error:
                 if not self.entry.key:
@@ -183,33 +177,33 @@ class Refill:
         optional = [column for column in columns if not self.there[column].is_required]
         if not optional or self.entry.is_narrowed or self.entry.returns is not Return.REPLACE:
             return None
-        pairs = ", ".join(f"{self.stash.quote(column)} = NULL" for column in optional)
-        known = f"EXISTS (SELECT 1 FROM {self.copy} WHERE {self._same_key()})"
+        pairs = ", ".join(f"{self.tables.quote(column)} = NULL" for column in optional)
+        known = self._is_kept()
         return f"UPDATE {self.table} SET {pairs} WHERE {known}"
 
     def _by_halves(self, statement: Callable[[str], tuple[str, list[Any]]]) -> int:
         """Do what can be done of a statement that was refused. How many rows that was."""
-        q = self.stash.quote
+        q = self.tables.quote
         keys = ", ".join(map(q, self.entry.key))
         ours = ", ".join(f"{self.copy}.{q(key)}" for key in self.entry.key)
         numbers, number = q(f"{PREFIX}numbers"), q(f"{PREFIX}number")
         # MySQL commits before an index is made by itself.
         is_mysql = self.connection.vendor == "mysql"
         indexes = f" (PRIMARY KEY ({keys}), UNIQUE (number_))" if is_mysql else ""
-        self._execute(
+        self.tables.execute(
             f"CREATE TEMPORARY TABLE {numbers}{indexes} AS "
             f"SELECT {keys}, ROW_NUMBER() OVER (ORDER BY {keys}) AS number_ FROM {self.copy}"
         )
         if self.connection.vendor == "sqlite":
-            self._execute(f"CREATE INDEX temp.{number} ON {numbers} (number_)")
+            self.tables.execute(f"CREATE INDEX temp.{number} ON {numbers} (number_)")
         elif self.connection.vendor == "postgresql":
             # Where the copy is larger than what is looked for, it is read by its key.
-            self._execute(f"CREATE INDEX {number} ON {numbers} (number_)")
+            self.tables.execute(f"CREATE INDEX {number} ON {numbers} (number_)")
             key = q(f"{self.entry.copy}_key")
-            self._execute(f"CREATE INDEX IF NOT EXISTS {key} ON {self.copy} ({keys})")
-            self._execute(f"ANALYZE {numbers}, {self.copy}")
+            self.tables.execute(f"CREATE INDEX IF NOT EXISTS {key} ON {self.copy} ({keys})")
+            self.tables.execute(f"ANALYZE {numbers}, {self.copy}")
         done, refused = 0, 0
-        parts = [(1, self.stash.tables.count(self.entry.copy))]
+        parts = [(1, self.tables.count(self.entry.copy))]
         while parts and refused < MOST_REFUSED:
             low, high = parts.pop()
             part = (
@@ -218,7 +212,7 @@ class Refill:
             )
             try:
                 with transaction.atomic(self.connection.alias):
-                    done += self._execute(*statement(part))
+                    done += self.tables.execute(*statement(part))
             except (IntegrityError, DataError) as error:
                 if low == high:
                     refused += 1
@@ -227,15 +221,15 @@ class Refill:
                     middle = (low + high) // 2
                     parts += [(middle + 1, high), (low, middle)]
         temporary = "TEMPORARY " if is_mysql else ""
-        self._execute(f"DROP {temporary}TABLE {numbers}")
+        self.tables.execute(f"DROP {temporary}TABLE {numbers}")
         return done
 
     def _set_if(self, columns: list[str], condition: str, part: str) -> tuple[str, list[Any]]:
         return self._set(columns, f"{condition} AND {part}"), []
 
     def _set(self, columns: list[str], condition: str) -> str:
-        q = self.stash.quote
-        if self.entry.narrowed_copy in self.stash.tables.names:
+        q = self.tables.quote
+        if self.entry.narrowed_copy in self.tables.names:
             narrowed = q(self.entry.narrowed_copy)
             same = " AND ".join(f"{narrowed}.{q(k)} = {self.copy}.{q(k)}" for k in self.entry.key)
             condition += f" AND EXISTS (SELECT 1 FROM {narrowed} WHERE {same})"
@@ -261,23 +255,27 @@ class Refill:
         )
 
     def _value(self, column: str) -> str:
-        value = f"{self.copy}.{self.stash.quote(column)}"
+        value = f"{self.copy}.{self.tables.quote(column)}"
         now = self.there[column].type
         if self.connection.vendor == "postgresql" and now != self.entry.columns[column].info.type:
             return f"CAST({value} AS {now})"
         return value
 
     def _same_key(self) -> str:
-        q = self.stash.quote
+        q = self.tables.quote
         return " AND ".join(f"{self.table}.{q(k)} = {self.copy}.{q(k)}" for k in self.entry.key)
 
+    def _is_kept(self) -> str:
+        """SQL for rows that the stash has, too."""
+        return self.tables.has(self.entry.copy, self.entry.table, self.entry.key)
+
     def _equal(self, column: str) -> str:
-        name = self.stash.quote(column)
+        name = self.tables.quote(column)
         return equal(self.connection, f"{self.table}.{name}", f"{self.copy}.{name}")
 
     def _newcomers(self) -> str:
         """SQL for rows that refer to what came after the stash, as far as that can be told."""
-        q = self.stash.quote
+        q = self.tables.quote
         return " OR ".join(
             f"({self.table}.{q(c)} IS NOT NULL AND {self.table}.{q(c)} > {newest})"
             if (newest := self.entry.columns[c].newest) is not None
@@ -289,7 +287,7 @@ class Refill:
 
     def _referred(self, children: list[tuple[str, str, str]]) -> str:
         """SQL for rows that others refer to."""
-        q = self.stash.quote
+        q = self.tables.quote
         conditions = [
             f"EXISTS (SELECT 1 FROM {q(child)} AS child_ "
             f"WHERE child_.{q(column)} = {self.table}.{q(target)})"
@@ -305,7 +303,7 @@ class Refill:
             return cursor.fetchone() is not None
 
     def _has_parent(self, table: str, column: str, parent: Parent) -> str:
-        q = self.stash.quote
+        q = self.tables.quote
         rows = q(parent.table)
         if rows == table and self.connection.vendor == "mysql":
             # MySQL does not delete from what it reads from; it does from a result.
@@ -314,11 +312,6 @@ class Refill:
             f"({table}.{q(column)} IS NULL OR EXISTS (SELECT 1 FROM {rows} AS parent_ "
             f"WHERE parent_.{q(parent.column)} = {table}.{q(column)}))"
         )
-
-    def _execute(self, sql: str, params: Iterable[Any] = ()) -> int:
-        with self.connection.cursor() as cursor:
-            cursor.execute(sql, list(params))
-            return int(cursor.rowcount)
 
 
 def text_of(error: Exception) -> str:

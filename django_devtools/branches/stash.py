@@ -8,21 +8,20 @@ are complete before anything is dropped, and only what has come back is taken ou
 
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from itertools import groupby
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
+from .copies import copies_of, copy_narrowed, narrow_again, renewed
 from .course import Item
 from .fate import Fate, Loss
 from .progress import Progress
 from .registry import (
     REGISTRY,
     Entry,
-    KeptColumn,
     Return,
     Status,
     registry_model,
@@ -30,20 +29,7 @@ from .registry import (
     to_json,
 )
 from .snapshot import Key
-from .tables import ColumnInfo, Tables, equal
-
-
-@dataclass(frozen=True)
-class _Copy:
-    """What is to be copied of a table."""
-
-    table: str
-    is_table: bool
-    columns: Mapping[str, KeptColumn]
-    key: list[str]
-    names: list[str]
-    """All columns of the copy: with those of the key."""
-    condition: str = "1 = 1"
+from .tables import ColumnInfo, Tables
 
 
 @dataclass
@@ -82,8 +68,7 @@ class Stash:
         ``rows`` are those of django_migrations; ``steps`` are what the switch runs.
         """
         held = [entry for entry in self.entries() if entry.is_midway(rows)]
-        groups = _grouped(loss for loss in losses if not _holds(held, loss))
-        copies = [copy for copy in map(self._to_copy, groups) if copy]
+        copies = copies_of(self.tables, (loss for loss in losses if not _holds(held, loss)))
         if not copies:
             return []
         if not self.exists():
@@ -107,7 +92,7 @@ class Stash:
                 )
                 entry = to_entry(row)
                 progress.line(f"  Keeping {entry}...")
-                count = self._select_into(entry.copy, copy)
+                count = copy.into(self.tables, entry.copy)
                 self._update(entry, status=Status.COPIED, rows=count)
         return self._complete(Status.COPIED)
 
@@ -122,7 +107,8 @@ class Stash:
         # Newest first: what was narrowed twice got narrower in that order.
         for known, entry in reversed(list(zip(entries, due, strict=True))):
             if entry.is_midway(rows):
-                self._expect(entry if known.returns else self._renewed(entry))
+                is_held = entry.key and not known.returns and self._is_in_place(entry)
+                self._expect(renewed(self.tables, entry) if is_held else entry)
                 continue
             if entry.status is Status.OPEN:
                 self._close(entry)
@@ -157,13 +143,16 @@ class Stash:
         return [
             entry
             for entry in self.entries()
-            if entry.status is not Status.LEFT and self.in_place(entry) == entry.columns.keys()
+            if entry.status is not Status.LEFT and self._is_in_place(entry)
         ]
 
     def in_place(self, entry: Entry) -> set[str]:
         """The columns of an entry that are there as they were."""
         there = self._there(entry)
         return {name for name, info in entry.infos.items() if there.get(name) == info}
+
+    def _is_in_place(self, entry: Entry) -> bool:
+        return self.in_place(entry) == entry.columns.keys()
 
     def forget_changed(self, entry: Entry, due: Iterable[Entry] = ()) -> bool:
         """
@@ -178,9 +167,9 @@ class Stash:
         for newer in due:
             is_next = (newer.table, *newer.columns) == (table, column) and newer.is_narrowed
             if is_next and newer.returns and newer.id > entry.id:
-                self._follow(entry, newer)
-        is_there = self._is_there(copy, table, entry.key, [column])
-        self._execute(f"DELETE FROM {self.quote(copy)} WHERE NOT {is_there}")
+                narrow_again(self.tables, entry, newer)
+        is_there = self.tables.has(table, copy, entry.key, [column])
+        self.tables.execute(f"DELETE FROM {self.tables.quote(copy)} WHERE NOT {is_there}")
         return True
 
     def can_tell(self, entry: Entry) -> bool:
@@ -238,13 +227,13 @@ class Stash:
         """Throw entries away with what they keep."""
         for entry in entries:
             for name in (entry.narrowed_copy, entry.copy):
-                self._execute(f"DROP TABLE IF EXISTS {self.quote(name)}")
+                self.tables.execute(f"DROP TABLE IF EXISTS {self.tables.quote(name)}")
             self._rows.filter(pk=entry.id).delete()
 
     def rows(self, entry: Entry, most: int) -> tuple[list[str], list[tuple[Any, ...]]]:
         """The names of an entry's columns, and some of its rows."""
         with self.connection.cursor() as cursor:
-            cursor.execute(f"SELECT * FROM {self.quote(entry.copy)} LIMIT {int(most)}", [])
+            cursor.execute(f"SELECT * FROM {self.tables.quote(entry.copy)} LIMIT {int(most)}", [])
             return [column[0] for column in cursor.description or ()], list(cursor.fetchall())
 
     def done(self, entry: Entry) -> None:
@@ -260,10 +249,6 @@ class Stash:
         kept = {name: kept for name, kept in entry.columns.items() if name in columns}
         self._update(entry, is_table=False, columns=to_json(kept), returns=Return.NOT)
 
-    def quote(self, name: str) -> str:
-        """``name`` as SQL that has parameters wants it."""
-        return str(self.connection.ops.quote_name(name)).replace("%", "%%")
-
     @property
     def _rows(self) -> Any:
         return self._model._default_manager.using(self.connection.alias)
@@ -276,7 +261,7 @@ class Stash:
 
     def _close(self, entry: Entry) -> None:
         if entry.is_narrowed:
-            self._copy_narrowed(entry)
+            copy_narrowed(self.tables, entry)
         self._update(entry, status=Status.KEPT, first="", last="", returns=Return.NOT)
 
     def _there(self, entry: Entry) -> Mapping[str, ColumnInfo]:
@@ -295,7 +280,7 @@ class Stash:
         )
         if not entry.is_midway(rows) or is_lost:
             return entry.due((), Return.NOT)
-        if not entry.returns and self.in_place(entry) == entry.columns.keys():
+        if not entry.returns and self._is_in_place(entry):
             # Data migrations may write over it when they run again.
             return entry.due(entry.columns, Return.REPLACE)
         return entry
@@ -303,55 +288,7 @@ class Stash:
     def _expect(self, entry: Entry, **values: Any) -> None:
         """Write down how an entry comes back."""
         columns = to_json(entry.columns)
-        self._update(entry, returns=entry.returns, columns=columns, **values)
-
-    def _follow(self, entry: Entry, newer: Entry) -> None:
-        """See what is left of a narrowed value in what ``newer`` has left of that."""
-        (table, column), narrowed = entry.narrowed, entry.narrowed_copy
-        q, key = self.quote, entry.key
-        same = " AND ".join(f"{q(table)}.{q(k)} = {q(narrowed)}.{q(k)}" for k in key)
-        self._execute(
-            f"UPDATE {q(narrowed)} SET {q(column)} = "
-            f"(SELECT {q(table)}.{q(column)} FROM {q(table)} WHERE {same}) "
-            f"WHERE {self._is_there(narrowed, newer.narrowed_copy, key)} "
-            f"AND {self._is_there(narrowed, newer.copy, key, [column])}"
-        )
-
-    def _renewed(self, entry: Entry) -> Entry:
-        """Copy what was changed or came after a switch had been interrupted, where it was kept."""
-        if not entry.key or self.in_place(entry) != entry.columns.keys():
-            return entry
-        q = self.quote
-        names = list(dict.fromkeys([*entry.key, *entry.columns]))
-        columns = ", ".join(map(q, names))
-        is_known = self._is_there(entry.table, entry.copy, entry.key)
-        has_value = " OR ".join(f"{q(name)} IS NOT NULL" for name in entry.columns)
-        with transaction.atomic(self.connection.alias):
-            self._execute(
-                f"DELETE FROM {q(entry.copy)} "
-                f"WHERE {self._is_there(entry.copy, entry.table, entry.key)} "
-                f"AND NOT {self._is_there(entry.copy, entry.table, entry.key, entry.columns)}"
-            )
-            self._execute(
-                f"INSERT INTO {q(entry.copy)} ({columns}) SELECT {columns} "
-                f"FROM {q(entry.table)} WHERE NOT {is_known} AND ({has_value})"
-            )
-            self._update(entry, rows=self.tables.count(entry.copy))
-        newest = self._newest(entry.table, entry.infos) if entry.is_table else {}
-        kept = {
-            name: replace(column, newest=newest.get(name))
-            for name, column in entry.columns.items()
-        }
-        return replace(entry, columns=kept)
-
-    def _is_there(
-        self, one: str, other: str, key: Iterable[str], columns: Iterable[str] = ()
-    ) -> str:
-        """SQL for rows of ``one`` that ``other`` has, too: with their keys, and their values."""
-        q, one, other = self.quote, self.quote(one), self.quote(other)
-        same = [f"{one}.{q(name)} = {other}.{q(name)}" for name in key]
-        same += [equal(self.connection, f"{one}.{q(c)}", f"{other}.{q(c)}") for c in columns]
-        return f"EXISTS (SELECT 1 FROM {other} WHERE {' AND '.join(same)})"
+        self._update(entry, rows=entry.rows, returns=entry.returns, columns=columns, **values)
 
     def _is_still_there(self, entry: Entry, unsure: Collection[Item]) -> bool:
         if entry.table not in self.tables.names:
@@ -363,106 +300,6 @@ class Stash:
             items <= set(unsure)
             and entry.columns.keys() <= self.tables.columns(entry.table).keys()
         )
-
-    def _to_copy(self, group: list[Loss]) -> "_Copy | None":
-        """What there is to be copied of one table, if anything."""
-        loss = group[0]
-        if loss.table not in self.tables.names:
-            return None
-        there, key = self.tables.columns(loss.table), self.tables.key(loss.table)
-        migrations = {one.column: ".".join(one.migration) for one in group}
-        if loss.column is None:
-            newest = self._newest(loss.table, there)
-            kept = {
-                name: KeptColumn(info, migrations[None], newest=newest.get(name))
-                for name, info in there.items()
-            }
-            names, condition = list(kept), ""
-        else:
-            kept = {
-                one.column: KeptColumn(there[one.column], migrations[one.column], one.becomes)
-                for one in group
-                if one.column and one.column in there
-            }
-            names = list(dict.fromkeys([*key, *kept]))
-            if all(one.only_null for one in group):
-                condition = " OR ".join(f"{self.quote(column)} IS NULL" for column in kept)
-            elif all(one.starts_null for one in group):
-                condition = " OR ".join(f"{self.quote(column)} IS NOT NULL" for column in kept)
-            else:
-                condition = ""
-        copy = _Copy(loss.table, loss.column is None, kept, key, names, condition or "1 = 1")
-        # An empty table that a migration fills anew comes back empty only if that is written down.
-        is_kept = loss.column is None and not loss.starts_empty
-        return copy if kept and (is_kept or not self._is_empty(copy)) else None
-
-    def _newest(self, table: str, there: Mapping[str, ColumnInfo]) -> dict[str, int | None]:
-        """The highest key of each table that a table refers to by numbers, by its column."""
-        found = {}
-        with self.connection.cursor() as cursor:
-            for column, parent in self.tables.parents(table).items():
-                is_number = column in there and "int" in there[column].type.lower()
-                if is_number and parent.table in self.tables.names:
-                    key, rows = self.quote(parent.column), self.quote(parent.table)
-                    cursor.execute(f"SELECT MAX({key}) FROM {rows}", [])
-                    (found[column],) = cursor.fetchone()
-        return found
-
-    def _select_into(self, name: str, copy: "_Copy") -> int:
-        """Copy columns into a table of their own. How many rows there were."""
-        names = ", ".join(map(self.quote, copy.names))
-        keys = ", ".join(map(self.quote, copy.key))
-        # Its way back is a look-up for each row, where there is no hash join.
-        is_mysql = self.connection.vendor == "mysql"
-        primary = f" (PRIMARY KEY ({keys}))" if keys and is_mysql else ""
-        count = self._execute(
-            f"CREATE TABLE {self.quote(name)}{primary} AS "
-            f"SELECT {names} FROM {self.quote(copy.table)} WHERE {copy.condition}"
-        )
-        if keys and self.connection.vendor == "sqlite":
-            index = self.quote(f"{name}_key")
-            self._execute(f"CREATE UNIQUE INDEX {index} ON {self.quote(name)} ({keys})")
-        self.tables.names.add(name)
-        return self.tables.count(name) if count < 0 else count
-
-    def _is_empty(self, copy: "_Copy") -> bool:
-        with self.connection.cursor() as cursor:
-            table = self.quote(copy.table)
-            cursor.execute(f"SELECT 1 FROM {table} WHERE {copy.condition} LIMIT 1", [])
-            return cursor.fetchone() is None
-
-    def _copy_narrowed(self, entry: Entry) -> None:
-        """Remember what a narrowed column holds: what differs later, someone has changed."""
-        table, column = entry.narrowed
-        if entry.narrowed_copy in self.tables.names or table not in self.tables.names:
-            return
-        key = self.tables.key(table)
-        if len(key) == len(entry.key) and column in self.tables.columns(table):
-            live, kept = self.quote(table), self.quote(entry.copy)
-            same = " AND ".join(
-                f"{live}.{self.quote(one)} = {kept}.{self.quote(other)}"
-                for one, other in zip(key, entry.key, strict=True)
-            )
-            known = f"EXISTS (SELECT 1 FROM {kept} WHERE {same})"
-            copy = _Copy(table, False, {}, key, list(dict.fromkeys([*key, column])), known)
-            self._select_into(entry.narrowed_copy, copy)
-
-    def _execute(self, sql: str) -> int:
-        with self.connection.cursor() as cursor:
-            cursor.execute(sql, [])
-            return int(cursor.rowcount)
-
-
-def _grouped(losses: Iterable[Loss]) -> list[list[Loss]]:
-    """Whole tables one by one, and columns by their tables."""
-
-    def group(loss: Loss) -> tuple[str, bool, tuple[str, ...], bool]:
-        # Of what gets narrower, one column may be edited later, and another one not.
-        narrowed = (loss.becomes[0], str(loss.column)) if loss.becomes else ()
-        # What only SQL may make again comes back where there is nothing; the others always.
-        return loss.table, loss.column is not None, narrowed, loss.is_sure
-
-    return [list(found) for _, found in groupby(sorted(losses, key=group), group)]
 
 
 def _made(entry: Entry, fate: Fate) -> Mapping[str, bool]:

@@ -1,8 +1,9 @@
 """What a database says of its tables."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -68,6 +69,29 @@ class Tables:
         if self.connection.features.ignores_table_name_case:
             return _InAnyCase(map(str.lower, found))
         return set(found)
+
+    def quote(self, name: str) -> str:
+        """``name`` as SQL that has parameters wants it."""
+        return str(self.connection.ops.quote_name(name)).replace("%", "%%")
+
+    def execute(self, sql: str, params: Iterable[Any] = ()) -> int:
+        """Run a statement. How many rows it had to do with."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql, list(params))
+            return int(cursor.rowcount)
+
+    def has_rows(self, table: str, condition: str = "1 = 1") -> bool:
+        """Whether there are any rows in a table, or any for which some SQL is true."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(f"SELECT 1 FROM {self.quote(table)} WHERE {condition} LIMIT 1", [])
+            return cursor.fetchone() is not None
+
+    def has(self, one: str, other: str, key: Iterable[str], columns: Iterable[str] = ()) -> str:
+        """SQL for the rows of ``other`` that ``one`` has: with their keys, and their values."""
+        q, one, other = self.quote, self.quote(one), self.quote(other)
+        same = [f"{one}.{q(name)} = {other}.{q(name)}" for name in key]
+        same += [equal(self.connection, f"{one}.{q(c)}", f"{other}.{q(c)}") for c in columns]
+        return f"EXISTS (SELECT 1 FROM {one} WHERE {' AND '.join(same)})"
 
     def columns(self, table: str) -> Mapping[str, ColumnInfo]:
         """The columns that can be written to: not those which the database computes."""
