@@ -77,15 +77,20 @@ def narrow_again(tables: Tables, entry: Entry, newer: Entry) -> None:
 
 
 def renewed(tables: Tables, entry: Entry) -> Entry:
-    """Copy what was changed or came since an entry was made, while it is still in its place."""
+    """
+    Copy what was changed or came since an entry was made, while it is still in its place.
+
+    Not what was changed where a migration may have done that on its way.
+    """
     q, key = tables.quote, entry.key
     names = ", ".join(map(q, dict.fromkeys([*key, *entry.columns])))
     has_value = " OR ".join(f"{q(name)} IS NOT NULL" for name in entry.columns)
     with transaction.atomic(tables.connection.alias):
-        tables.execute(
-            f"DELETE FROM {q(entry.copy)} WHERE {tables.has(entry.table, entry.copy, key)} "
-            f"AND NOT {tables.has(entry.table, entry.copy, key, entry.columns)}"
-        )
+        if not entry.fills:
+            tables.execute(
+                f"DELETE FROM {q(entry.copy)} WHERE {tables.has(entry.table, entry.copy, key)} "
+                f"AND NOT {tables.has(entry.table, entry.copy, key, entry.columns)}"
+            )
         tables.execute(
             f"INSERT INTO {q(entry.copy)} ({names}) SELECT {names} FROM {q(entry.table)} "
             f"WHERE NOT {tables.has(entry.copy, entry.table, key)} AND ({has_value})"

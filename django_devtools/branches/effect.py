@@ -66,6 +66,16 @@ def raw_operations(migration: Migration) -> list[Operation]:
     return [o for o in _database_operations(migration.operations) if isinstance(o, RAW)]
 
 
+def writes_rows(migration: Migration, backwards: bool) -> bool:
+    """Whether a migration may write rows by code of its own."""
+    noop = (operations.RunPython.noop, operations.RunSQL.noop)
+    return any(
+        not backwards
+        or getattr(operation, "reverse_code", getattr(operation, "reverse_sql", None)) not in noop
+        for operation in raw_operations(migration)
+    )
+
+
 def holds_raw(operation: Operation) -> bool:
     """Whether an operation is one of RAW, or has one inside."""
     return any(isinstance(inner, RAW) for inner in _database_operations([operation]))

@@ -80,6 +80,8 @@ class Entry:
     first: str = ""
     last: str = ""
     returns: Return = Return.NOT
+    fills: bool = False
+    """Whether migrations of that switch write rows: what they change is not to pass for an edit."""
 
     def __str__(self) -> str:
         if self.is_table:
@@ -191,6 +193,7 @@ def to_entry(row: Any) -> Entry:
         first=row.first,
         last=row.last,
         returns=Return(row.returns),
+        fills=row.fills,
     )
 
 
@@ -212,6 +215,7 @@ def registry_model() -> Any:
         first = models.TextField()
         last = models.TextField()
         returns = models.CharField(max_length=10, default="")
+        fills = models.BooleanField(default=False)
 
         class Meta:
             apps = Apps()

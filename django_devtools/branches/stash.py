@@ -61,11 +61,13 @@ class Stash:
         branch: str | None,
         steps: list[str],
         progress: Progress,
+        fills: bool = False,
     ) -> list[Entry]:
         """
         Copy what is about to be lost, unless an interrupted switch has done so. What was copied.
 
-        ``rows`` are those of django_migrations; ``steps`` are what the switch runs.
+        ``rows`` are those of django_migrations; ``steps`` are what the switch runs, and ``fills``
+        says whether any of these writes rows itself.
         """
         held = [entry for entry in self.entries() if entry.is_midway(rows)]
         copies = copies_of(self.tables, (loss for loss in losses if not _holds(held, loss)))
@@ -89,6 +91,7 @@ class Stash:
                     at=timezone.now(),
                     first=steps[0],
                     last=steps[-1],
+                    fills=fills,
                 )
                 entry = to_entry(row)
                 progress.line(f"  Keeping {entry}...")

@@ -15,7 +15,7 @@ from django.db.migrations.state import ProjectState
 
 from . import child, refusals, signals
 from .child import ChildError, Findings, Pass
-from .effect import raw_operations
+from .effect import raw_operations, writes_rows
 from .executor import Edges, Executor, with_empty_reverses
 from .fate import Fate, Loss, losses
 from .filling import Filling
@@ -312,7 +312,10 @@ class Switch:
         self.stash.clean()
         if self.options.stash:
             branch = self._branch(plan)
-            self.kept += self.stash.keep(self.losses(), self.survey.rows, branch, steps, progress)
+            fills = any(writes_rows(*step) for step in _django_plan(plan))
+            self.kept += self.stash.keep(
+                self.losses(), self.survey.rows, branch, steps, progress, fills
+            )
         self.stash.open(self.fate, self.survey.rows, steps)
 
     def _fill(self, state: ProjectState, progress: Progress, branch: str | None) -> None:

@@ -10,8 +10,15 @@ from tests.project import Project
 FAILS = """
 from pathlib import Path
 
-def fail(apps, schema_editor):
-    assert not Path("broken").exists(), "it is broken"
+class Fail(migrations.operations.base.Operation):
+    def state_forwards(self, app_label, state):
+        pass
+
+    def database_forwards(self, app_label, schema_editor, from_state, to_state):
+        pass
+
+    def database_backwards(self, app_label, schema_editor, from_state, to_state):
+        assert not Path("broken").exists(), "it is broken"
 """
 FILL = """
 def fill(apps, schema_editor):
@@ -34,13 +41,14 @@ def stuck(project: Project) -> Project:
     project.checkout("-b", "feature")
     project.models("shop", PRODUCT + WEIGHT + REVIEWS)
     project.manage("makemigrations", "shop", "--name=reviews")
-    back = "migrations.RunPython.noop"
-    for number, name, code, operation in (
-        (4, "fails", FAILS, f"migrations.RunPython({back}, fail),"),
-        (5, "fill", FILL, f"migrations.RunPython(fill, {back}),"),
-    ):
-        last = {4: "0003_reviews", 5: "0004_fails"}[number]
-        project.migration("shop", f"000{number}_{name}", operation, [("shop", last)], before=code)
+    project.migration("shop", "0004_fails", "Fail(),", [("shop", "0003_reviews")], before=FAILS)
+    project.migration(
+        "shop",
+        "0005_fill",
+        "migrations.RunPython(fill, migrations.RunPython.noop),",
+        [("shop", "0004_fails")],
+        before=FILL,
+    )
     project.commit("Feature")
     project.manage("migrate")
     project.python(
