@@ -81,7 +81,7 @@ class Entry:
     last: str = ""
     returns: Return = Return.NOT
     fills: bool = False
-    """Whether migrations of that switch write rows: what they change is not to pass for an edit."""
+    """Whether migrations of that switch write rows: what those change is no edit."""
 
     def __str__(self) -> str:
         if self.is_table:
