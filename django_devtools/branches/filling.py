@@ -8,7 +8,7 @@ one transaction: it ends with all constraints satisfied, or nothing has been cha
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -48,10 +48,12 @@ class Filling:
     progress: Progress
     is_forced: bool = False
     """Whether someone asked for it, so that columns need not be quite the same."""
+    goes_on: bool = False
+    """Whether more migrations follow, which may make what is missing."""
     notes: list[str] = field(default_factory=list)
     """What could not come back, and why."""
     returned: list[Entry] = field(default_factory=list)
-    """What came back, at least in part."""
+    """What came back, and of how many rows."""
 
     def fill(self, entries: Iterable[Entry]) -> None:
         """
@@ -72,7 +74,6 @@ class Filling:
         try:
             with self._transaction():
                 self._fill(jobs)
-            self.returned += [job.entry for job in jobs]
         except DatabaseError as error:
             if self._is_passing(error):
                 raise
@@ -110,7 +111,10 @@ class Filling:
         for table, name, definition in keys:
             self.stash.tables.execute(f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}")
         for job in jobs:
-            self._settle(job)
+            if rows := self._settle(job):
+                what = job.entry.columns if job.entry.is_table else job.columns
+                columns = {name: job.entry.columns[name] for name in what}
+                self.returned.append(replace(job.entry, columns=columns, rows=rows))
 
     def _drop_foreign_keys(self, jobs: list[Refill]) -> list[tuple[str, str, str]]:
         """
@@ -134,16 +138,17 @@ class Filling:
             self.stash.tables.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
         return keys
 
-    def _settle(self, job: Refill) -> None:
-        """Take out of the stash what came back."""
+    def _settle(self, job: Refill) -> int:
+        """Take out of the stash what came back. How many rows that was."""
         entry = job.entry
         missing = [column for column in entry.columns if column not in job.columns]
-        gone = [c for c in missing if c not in job.there and self._is_expected(entry)]
+        is_last = self._is_expected(entry) and not self.goes_on
+        gone = [c for c in missing if c in entry.coming - job.there.keys() and is_last]
         is_whole = job.returned == entry.rows or not entry.is_table
         if missing and is_whole and not (gone or job.refused):
             # They will come with another migration, or to another branch.
             self.stash.keep_only(entry, missing)
-            return
+            return entry.rows
         if missing:
             left = entry.rows
             if gone:
@@ -152,7 +157,7 @@ class Filling:
             left = 0 if job.returned == entry.rows else job.take_out()
         if not left:
             self.stash.done(entry)
-            return
+            return entry.rows
         usual = THERE if entry.is_table else OTHERS if entry.returns is Return.MISSING else GONE
         reason = "; ".join(job.refused) or usual
         self.stash.left(entry, left, reason)
@@ -162,6 +167,7 @@ class Filling:
             f"To look at them: manage.py migrations_stash show {entry.id}"
             + database_option(self._connection)
         )
+        return entry.rows if missing else entry.rows - left
 
     @property
     def _connection(self) -> Any:

@@ -154,9 +154,6 @@ class Stash:
         there = self._there(entry)
         return {name for name, info in entry.infos.items() if there.get(name) == info}
 
-    def _is_in_place(self, entry: Entry) -> bool:
-        return self.in_place(entry) == entry.columns.keys()
-
     def forget_changed(self, entry: Entry, due: Iterable[Entry] = ()) -> bool:
         """
         Leave aside the narrowed values that were changed since: there, the new one counts.
@@ -266,6 +263,9 @@ class Stash:
         if entry.is_narrowed:
             copy_narrowed(self.tables, entry)
         self._update(entry, status=Status.KEPT, first="", last="", returns=Return.NOT)
+
+    def _is_in_place(self, entry: Entry) -> bool:
+        return self.in_place(entry) == entry.columns.keys()
 
     def _there(self, entry: Entry) -> Mapping[str, ColumnInfo]:
         """The columns of an entry's table; none where there is no such table."""

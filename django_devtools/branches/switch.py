@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +189,7 @@ class Switch:
         if self.plan and self._returns_midway(self.plan):
             self.plan = self.plan.way_back()
             self.__dict__.pop("fate", None)
-            self._migrate(self.plan, progress, interactive)
+            self._migrate(self.plan, progress, interactive, goes_on=True)
             self.stash.finish(self.fate)
             self.look()
             self.check()
@@ -275,7 +275,9 @@ class Switch:
         app, model = loss.model
         return router.allow_migrate(self.connection.alias, app, model_name=model)
 
-    def _migrate(self, plan: Plan, progress: Progress, interactive: bool) -> None:
+    def _migrate(
+        self, plan: Plan, progress: Progress, interactive: bool, goes_on: bool = False
+    ) -> None:
         executor = self._executor(plan.held, self.survey.held_source, progress)
         executor.recorder.ensure_schema()
         steps = _django_plan(plan)
@@ -284,7 +286,8 @@ class Switch:
         signals.send_pre_migrate(self.connection, steps, ahead.state, progress, interactive)
         self._keep(plan, progress)
         branch = self.survey.target.past.branch
-        edges = Edges(self.stash.begin, lambda state: self._fill(state, progress, branch))
+        fill = partial(self._fill, progress=progress, branch=branch, goes_on=goes_on)
+        edges = Edges(self.stash.begin, fill)
         base = ahead.state
         if in_child:
             self.stash.begin()
@@ -318,10 +321,12 @@ class Switch:
             )
         self.stash.open(self.fate, self.survey.rows, steps)
 
-    def _fill(self, state: ProjectState, progress: Progress, branch: str | None) -> None:
+    def _fill(
+        self, state: ProjectState, progress: Progress, branch: str | None, goes_on: bool = False
+    ) -> None:
         """Bring back what the stash has for the models of ``state``, on ``branch``."""
         if entries := self.stash.returning():
-            filling = Filling(self.stash, state.apps, branch, progress)
+            filling = Filling(self.stash, state.apps, branch, progress, goes_on=goes_on)
             filling.fill(entries)
             self.notes += filling.notes
             self.returned += filling.returned

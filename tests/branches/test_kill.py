@@ -17,7 +17,7 @@ from tests.databases import MAKERS, Configuration
 from tests.project import Project
 
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
-STRIDE = {"quick": 41, "default": 29, "thorough": 1}[PROFILE]
+STRIDE = {"quick": 61, "default": 43, "thorough": 1}[PROFILE]
 """Of all the points to kill at, every how many-th is taken."""
 
 KILLER = """\

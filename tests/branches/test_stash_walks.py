@@ -20,7 +20,7 @@ from tests.databases import MAKERS, Configuration
 
 EXAMPLES = {
     "quick": {"sqlite": 10, "postgresql": 3, "mariadb": 2},
-    "default": {"sqlite": 60, "postgresql": 25, "mariadb": 15},
+    "default": {"sqlite": 50, "postgresql": 20, "mariadb": 10},
     "thorough": dict.fromkeys(MAKERS, 500),
 }
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")

@@ -16,7 +16,7 @@ from tests.project import Project, Zygote
 
 EXAMPLES = {
     "quick": {"sqlite": 3, "postgresql": 1, "mariadb": 1},
-    "default": {"sqlite": 15, "postgresql": 5, "mariadb": 5},
+    "default": {"sqlite": 8, "postgresql": 3, "mariadb": 3},
     "thorough": {"sqlite": 300, "postgresql": 100, "mariadb": 100},
 }
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")

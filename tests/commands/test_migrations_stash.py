@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime
+from functools import partial
 
 import pytest
 
@@ -391,6 +392,8 @@ def test_ctrl_c_instead_of_an_answer(stash: Project) -> None:
         stdin=terminal,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        # Who runs the tests in the background may have had it ignored.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stdout
         said = ""
