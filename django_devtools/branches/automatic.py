@@ -1,6 +1,7 @@
-"""What nobody has to think of: snapshots after each ``migrate``, and data that it brings back."""
+"""What nobody has to think of around each ``migrate``: snapshots, and data that goes and comes."""
 
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -13,22 +14,45 @@ from django.core.management.base import OutputWrapper
 from django.core.management.color import color_style
 from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations import Migration, operations
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.operations.models import IndexOperation
 
 from django_devtools.conf import option, project_root
 
 from . import signals
+from .copies import is_here
+from .course import course
+from .effect import writes_rows
+from .fate import fate
 from .filling import Filling
 from .git import GitError, Repository
 from .hook import Memory
 from .loader import code_on_disk
 from .progress import Progress
-from .registry import Entry, Return
+from .registry import Entry, Return, step
 from .snapshot import DETACHED, Store, database_id
 from .stash import Stash
 from .survey import read_rows, snapshot_of, survey
 
+_KEEPING = (
+    operations.AddField,
+    operations.AlterModelManagers,
+    operations.AlterModelOptions,
+    operations.CreateModel,
+    operations.RunPython,
+    IndexOperation,
+)
+"""Operations that drop nothing on their way forth."""
+
+Steps = Sequence[tuple[Migration, bool]]
+"""What ``migrate`` is about to do: migrations, and whether each is unapplied."""
+
 _awaited: dict[str, list[Entry]] = {}
 """What the stash waits for in each database while ``migrate`` runs."""
+
+_kept: dict[str, list[Entry]] = {}
+"""What was kept of each database before ``migrate`` began."""
 
 
 def after_migrate(sender: AppConfig, using: str, verbosity: int = 1, **signal: Any) -> None:
@@ -42,24 +66,25 @@ def after_migrate(sender: AppConfig, using: str, verbosity: int = 1, **signal: A
     try:
         if is_on():
             bring_back(connections[using], signal.get("apps", apps), verbosity)
+            _end_keeping(connections[using])
             refresh(connections[using])
     except Exception as error:  # noqa: BLE001 - see above
         if verbosity:
-            sys.stderr.write(
-                color_style().WARNING(
-                    f"No snapshot was taken of database '{using}': {error}\n"
-                    "`manage.py migrations_snapshot` takes one.\n"
-                )
+            _warn(
+                f"No snapshot was taken of database '{using}': {error}\n"
+                "`manage.py migrations_snapshot` takes one."
             )
 
 
-def before_migrate(sender: AppConfig, using: str, plan: Any = (), **signal: Any) -> None:
+def before_migrate(
+    sender: AppConfig, using: str, plan: Steps = (), verbosity: int = 1, **signal: Any
+) -> None:
     """
-    Have the git hooks look at the databases, which they knew, and see what the stash waits for.
+    Have the git hooks look at the databases, which they knew, and keep what is about to be lost.
 
     Receives ``pre_migrate``.
     """
-    if sender is not _last_sender() or not plan or not settings.DEBUG:
+    if sender is not _last_sender() or not plan or not settings.DEBUG or signals.are_ours():
         return
     # What is amiss with the database, `migrate` says itself, and with settings, the checks.
     with suppress(DatabaseError, ImproperlyConfigured):
@@ -67,6 +92,11 @@ def before_migrate(sender: AppConfig, using: str, plan: Any = (), **signal: Any)
             stash = Stash(connections[using])
             awaited = stash.awaited()
             _awaited[using] = [e for e in awaited[::-1] if stash.forget_changed(e, awaited)][::-1]
+            try:
+                _kept[using] = keep(stash, plan, verbosity)
+            except Exception as error:  # noqa: BLE001 - whatever it is, `migrate` was asked for
+                if verbosity:
+                    _warn(f"What is dropped from database '{using}' was not kept: {error}")
     # Where git refuses, or its directory can't be written, the hooks know nothing.
     with suppress(GitError, OSError):
         if repository := Repository.find(project_root()):
@@ -118,6 +148,51 @@ def bring_back(connection: BaseDatabaseWrapper, models: Apps, verbosity: int) ->
     stash.clean()
     for note in filling.notes:
         sys.stderr.write(f"{note}\n")
+
+
+def keep(stash: Stash, plan: Steps, verbosity: int) -> list[Entry]:
+    """Copy what ``migrate`` is about to drop. Raises DatabaseError where it can't be copied."""
+    connection, rows = stash.connection, read_rows(stash.connection)
+    if not rows or not any(_may_drop(*one) for one in plan):
+        return []
+    loader = MigrationLoader(connection)
+    moved = {(migration.app_label, migration.name) for migration, _ in plan}
+    remaining = loader.applied_migrations.keys() & loader.graph.nodes.keys() - moved
+    base = loader.project_state(sorted(remaining))
+    most = connection.ops.max_name_length()
+    # All of it goes one way.
+    back = [migration for migration, backwards in reversed(plan) if backwards]
+    forth = [migration for migration, backwards in plan if not backwards]
+    found = fate(course(base.clone(), back, most), course(base, forth, most))
+    lost = [loss for loss in found.lost if is_here(connection, loss)]
+    steps = [step((m.app_label, m.name), backwards) for m, backwards in plan]
+    repository = Repository.find(project_root())
+    progress = Progress(OutputWrapper(sys.stdout), color_style(), verbosity)
+    fills = any(writes_rows(*one) for one in plan)
+    branch = repository.branch() if repository else None
+    kept = stash.keep(lost, rows, branch, steps, progress, fills)
+    stash.begin()
+    return kept
+
+
+def _end_keeping(connection: BaseDatabaseWrapper) -> None:
+    """End what ``keep`` began; with ``--fake``, nothing was dropped."""
+    if kept := _kept.pop(connection.alias, None):
+        stash = Stash(connection)
+        for entry in kept:
+            if stash.in_place(entry) == entry.columns.keys():
+                stash.drop([entry])
+            else:
+                stash.close(entry)
+        stash.clean()
+
+
+def _warn(text: str) -> None:
+    sys.stderr.write(color_style().WARNING(f"{text}\n"))
+
+
+def _may_drop(migration: Migration, backwards: bool) -> bool:
+    return backwards or not all(isinstance(one, _KEEPING) for one in migration.operations)
 
 
 def _last_sender() -> AppConfig | None:

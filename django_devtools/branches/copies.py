@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from django.db import transaction
+from django.db import router, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from .fate import Loss
 from .registry import Entry, KeptColumn
@@ -38,6 +39,12 @@ class Copy:
             tables.execute(f"CREATE UNIQUE INDEX {q(f'{name}_key')} ON {q(name)} ({keys})")
         tables.names.add(name)
         return tables.count(name) if count < 0 else count
+
+
+def is_here(connection: BaseDatabaseWrapper, loss: Loss) -> bool:
+    """Whether what is lost is something that the routers have in this database."""
+    app, model = loss.model
+    return router.allow_migrate(connection.alias, app, model_name=model)
 
 
 def copies_of(tables: Tables, losses: Iterable[Loss]) -> list[Copy]:

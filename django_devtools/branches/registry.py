@@ -87,7 +87,8 @@ class Entry:
         if self.is_table:
             return f"table {self.table}"
         names = ", ".join(f"{self.table}.{column}" for column in self.columns)
-        return f"column{'s' * (len(self.columns) > 1)} {names}"
+        was = " before it got narrower" if self.is_narrowed else ""
+        return f"column{'s' * (len(self.columns) > 1)} {names}{was}"
 
     @property
     def summary(self) -> str:

@@ -1,5 +1,7 @@
 """``pre_migrate`` and ``post_migrate``, as Django's own ``migrate`` sends them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib import import_module
 
@@ -35,14 +37,15 @@ def send_pre_migrate(
         # As `migrate` does: receivers of the signals live there.
         if module_has_submodule(app_config.module, "management"):
             import_module(".management", app_config.name)
-    emit_pre_migrate_signal(
-        progress.verbosity,
-        interactive,
-        connection.alias,
-        stdout=progress.stdout,
-        apps=state.apps,
-        plan=steps,
-    )
+    with _marked():
+        emit_pre_migrate_signal(
+            progress.verbosity,
+            interactive,
+            connection.alias,
+            stdout=progress.stdout,
+            apps=state.apps,
+            plan=steps,
+        )
 
 
 def send_post_migrate(
@@ -61,8 +64,7 @@ def send_post_migrate(
         for key in keys:
             rendered.unregister_model(*key)
     rendered.render_multiple([ModelState.from_model(apps.get_model(*key)) for key in keys])
-    token = _ours.set(True)
-    try:
+    with _marked():
         emit_post_migrate_signal(
             progress.verbosity,
             interactive,
@@ -71,5 +73,12 @@ def send_post_migrate(
             apps=rendered,
             plan=steps,
         )
+
+
+@contextmanager
+def _marked() -> Iterator[None]:
+    token = _ours.set(True)
+    try:
+        yield
     finally:
         _ours.reset(token)

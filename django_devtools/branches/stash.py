@@ -114,7 +114,7 @@ class Stash:
                 self._expect(renewed(self.tables, entry) if is_held else entry)
                 continue
             if entry.status is Status.OPEN:
-                self._close(entry)
+                self.close(entry)
             if entry.returns and self.forget_changed(entry, due):
                 self._expect(entry, status=Status.OPEN, first=steps[0], last=steps[-1])
         # What is lost and made again in one switch comes back at its end.
@@ -207,10 +207,16 @@ class Stash:
         )
         for entry in self.entries():
             if entry.status is Status.OPEN:
-                self._close(entry)
+                self.close(entry)
                 if unsure and self._is_still_there(entry, unsure):
                     self.drop([entry])
         self.clean()
+
+    def close(self, entry: Entry) -> None:
+        """End what a switch had to do with an entry: it is kept."""
+        if entry.is_narrowed:
+            copy_narrowed(self.tables, entry)
+        self._update(entry, status=Status.KEPT, first="", last="", returns=Return.NOT)
 
     def clean(self) -> None:
         """Drop the tables of entries that are of no use any more, and an empty registry."""
@@ -258,11 +264,6 @@ class Stash:
 
     def _update(self, entry: Entry, **values: Any) -> None:
         self._rows.filter(pk=entry.id).update(**values)
-
-    def _close(self, entry: Entry) -> None:
-        if entry.is_narrowed:
-            copy_narrowed(self.tables, entry)
-        self._update(entry, status=Status.KEPT, first="", last="", returns=Return.NOT)
 
     def _is_in_place(self, entry: Entry) -> bool:
         return self.in_place(entry) == entry.columns.keys()

@@ -7,7 +7,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from django.db import router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations import RunSQL
 from django.db.migrations.operations.base import Operation
@@ -15,6 +14,7 @@ from django.db.migrations.state import ProjectState
 
 from . import child, refusals, signals
 from .child import ChildError, Findings, Pass
+from .copies import is_here
 from .effect import raw_operations, writes_rows
 from .executor import Edges, Executor, with_empty_reverses
 from .fate import Fate, Loss, losses
@@ -108,7 +108,7 @@ class Switch:
         if stuck := findings.irreversible if findings else self.plan.irreversible:
             raise SwitchError(refusals.irreversible(stuck, self.options.irreversible))
         back = findings.back if findings else self.plan.back
-        dropped = [loss for loss in losses(back) if self._is_here(loss)]
+        dropped = [loss for loss in losses(back) if is_here(self.connection, loss)]
         if broken := self.plan.broken_by(dropped):
             raise SwitchError(refusals.broken(broken))
         needed = {loss: self._nulls(loss) for loss in self.losses() if loss.needs_parent}
@@ -131,7 +131,7 @@ class Switch:
 
     def losses(self) -> list[Loss]:
         """What the switch drops or narrows here. Raises SwitchError as ``fate`` does."""
-        return [loss for loss in self.fate.lost if self._is_here(loss)]
+        return [loss for loss in self.fate.lost if is_here(self.connection, loss)]
 
     def rows(self, loss: Loss) -> int:
         """How many rows have a value in what is lost. 0 where the table is not there."""
@@ -270,10 +270,6 @@ class Switch:
             if any(self.rows(Loss(key, key, table)) for table in tables)
         }
         return make_plan(facts, policy, leave=leave, known_stuck=stuck) if leave else plan
-
-    def _is_here(self, loss: Loss) -> bool:
-        app, model = loss.model
-        return router.allow_migrate(self.connection.alias, app, model_name=model)
 
     def _migrate(
         self, plan: Plan, progress: Progress, interactive: bool, goes_on: bool = False
