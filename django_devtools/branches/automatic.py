@@ -137,8 +137,8 @@ def bring_back(connection: BaseDatabaseWrapper, models: Apps, verbosity: int) ->
     if not awaited:
         return
     stash = Stash(connection)
-    back = [(entry, entry.coming & stash.in_place(entry)) for entry in awaited]
-    made = [entry.due(columns, Return.REPLACE) for entry, columns in back if columns]
+    back = [(entry, entry.coming.keys() & stash.in_place(entry)) for entry in awaited]
+    made = [entry.due(dict.fromkeys(names, Return.REPLACE)) for entry, names in back if names]
     if not made:
         return
     repository = Repository.find(project_root())

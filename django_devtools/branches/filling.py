@@ -88,7 +88,9 @@ class Filling:
         that are there.
         """
         self.fill(
-            entry.due(entry.columns, Return.MISSING if entry.is_table else Return.REPLACE)
+            entry.due(
+                dict.fromkeys(entry.columns, Return.MISSING if entry.is_table else Return.REPLACE)
+            )
             for entry in entries
         )
 
@@ -97,7 +99,7 @@ class Filling:
         for job in tables + [job for job in jobs if not job.entry.is_table]:
             self.progress.line(f"  Restoring {job.entry}...")
         keys = self._drop_foreign_keys(tables)
-        self._make_room([job for job in tables if job.entry.returns is Return.REPLACE])
+        self._make_room([job for job in tables if job.goes_first])
         for job in tables:
             job.insert(self._defaults(job))
         _prune(tables)
@@ -143,7 +145,7 @@ class Filling:
         entry = job.entry
         missing = [column for column in entry.columns if column not in job.columns]
         is_last = self._is_expected(entry) and not self.goes_on
-        gone = [c for c in missing if c in entry.coming - job.there.keys() and is_last]
+        gone = [c for c in missing if c in entry.coming.keys() - job.there.keys() and is_last]
         is_whole = job.returned == entry.rows or not entry.is_table
         if missing and is_whole and not (gone or job.refused):
             # They will come with another migration, or to another branch.
@@ -158,7 +160,7 @@ class Filling:
         if not left:
             self.stash.done(entry)
             return entry.rows
-        usual = THERE if entry.is_table else OTHERS if entry.returns is Return.MISSING else GONE
+        usual = THERE if entry.is_table else GONE if job.goes_first else OTHERS
         reason = "; ".join(job.refused) or usual
         self.stash.left(entry, left, reason)
         self.notes.append(
@@ -215,7 +217,7 @@ class Filling:
         return [
             name
             for name, column in entry.columns.items()
-            if column.is_due and name in there and (is_alike or there[name] == column.info)
+            if column.returns and name in there and (is_alike or there[name] == column.info)
         ]
 
     def _jobs(self, entries: list[Entry]) -> list[Refill]:

@@ -39,6 +39,11 @@ class Refill:
         """What the foreign keys of the table refer to."""
         return self.tables.parents(self.entry.table)
 
+    @property
+    def goes_first(self) -> bool:
+        """Whether what comes back takes the place of what is there."""
+        return all(map(self._goes_first, self.columns))
+
     def is_empty(self) -> bool:
         return not self.tables.has_rows(self.entry.table)
 
@@ -68,8 +73,14 @@ class Refill:
             if column in self.columns and self._has_orphans(self.copy, column, parent)
         }
         plain = [column for column in self.columns if column not in orphaned]
-        if plain:
-            self._try(partial(self._set_if, plain, "1 = 1"), self._clearing(plain))
+        certain = [column for column in plain if self._goes_first(column)]
+        # Each by itself, as each is set only where there is no value.
+        others = [[column] for column in plain if column not in certain]
+        groups = [certain, *others] if certain else others
+        for group in groups:
+            self._try(partial(self._set_if, group, "1 = 1"), self._clearing(group))
+        if len(groups) > 1:
+            self.returned = -1  # to be counted
         for column, parent in orphaned.items():
             there = self._has_parent(self.copy, column, parent)
             self._try(partial(self._set_if, [column], there))
@@ -82,8 +93,7 @@ class Refill:
             return 0  # Where a value was changed meanwhile, that one counts.
         if not self.entry.key:
             return self.entry.rows
-        is_sure = not self.refused and self.entry.returns is Return.REPLACE
-        columns = () if is_sure else self.columns
+        columns = () if self.goes_first and not self.refused else self.columns
         left = f"NOT {self.tables.has(self.entry.table, self.entry.copy, self.entry.key, columns)}"
         with self.connection.cursor() as cursor:
             cursor.execute(f"SELECT COUNT(*) FROM {self.copy} WHERE {left}", [])
@@ -175,7 +185,7 @@ class Refill:
     def _clearing(self, columns: list[str]) -> str | None:
         """SQL that empties columns first: else unique values could not change their places."""
         optional = [column for column in columns if not self.there[column].is_required]
-        if not optional or self.entry.is_narrowed or self.entry.returns is not Return.REPLACE:
+        if not optional or self.entry.is_narrowed or not self._goes_first(columns[0]):
             return None
         pairs = ", ".join(f"{self.tables.quote(column)} = NULL" for column in optional)
         known = self._is_kept()
@@ -233,7 +243,7 @@ class Refill:
             narrowed = q(self.entry.narrowed_copy)
             same = " AND ".join(f"{narrowed}.{q(k)} = {self.copy}.{q(k)}" for k in self.entry.key)
             condition += f" AND EXISTS (SELECT 1 FROM {narrowed} WHERE {same})"
-        if self.entry.returns is Return.MISSING:
+        if not self._goes_first(columns[0]):
             condition += "".join(f" AND {self.table}.{q(c)} IS NULL" for c in columns)
         elif self.connection.vendor == "postgresql":
             # It writes a row anew also where nothing changes.
@@ -264,6 +274,9 @@ class Refill:
     def _same_key(self) -> str:
         q = self.tables.quote
         return " AND ".join(f"{self.table}.{q(k)} = {self.copy}.{q(k)}" for k in self.entry.key)
+
+    def _goes_first(self, column: str) -> bool:
+        return self.entry.columns[column].returns is Return.REPLACE
 
     def _is_kept(self) -> str:
         """SQL for rows that the stash has, too."""

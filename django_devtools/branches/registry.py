@@ -56,8 +56,8 @@ class KeptColumn:
     """The narrower column that took its place."""
     newest: int | None = None
     """The highest key that there was in the table that it refers to, where keys are numbers."""
-    is_due: bool = True
-    """Whether it comes back when the entry does: it was made, and not there before."""
+    returns: Return = Return.NOT
+    """How it comes back at the end of the switch that is under way."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,6 @@ class Entry:
     """Why some of it could not come back."""
     first: str = ""
     last: str = ""
-    returns: Return = Return.NOT
     fills: bool = False
     """Whether migrations of that switch write rows: what those change is no edit."""
 
@@ -105,17 +104,18 @@ class Entry:
         """The table with what was left of narrowed columns, to tell later what was changed."""
         return f"{self.copy}_narrowed"
 
-    def due(self, columns: Collection[str], returns: Return) -> "Entry":
-        """The entry as ``columns`` of it come back."""
-        kept = {
-            name: replace(column, is_due=name in columns) for name, column in self.columns.items()
+    def due(self, returns: Mapping[str, Return]) -> "Entry":
+        """The entry as its columns come back; those that are not named don't."""
+        columns = {
+            name: replace(column, returns=returns.get(name, Return.NOT))
+            for name, column in self.columns.items()
         }
-        return replace(self, columns=kept, returns=returns)
+        return replace(self, columns=columns)
 
     @property
-    def coming(self) -> set[str]:
-        """The columns that come back."""
-        return {name for name, column in self.columns.items() if column.is_due}
+    def coming(self) -> dict[str, Return]:
+        """The columns that come back, and how: all in one way, where it is a table."""
+        return {name: column.returns for name, column in self.columns.items() if column.returns}
 
     @property
     def infos(self) -> dict[str, ColumnInfo]:
@@ -162,7 +162,7 @@ def to_json(columns: Mapping[str, KeptColumn]) -> str:
                 kept.migration,
                 kept.becomes,
                 kept.newest,
-                kept.is_due,
+                kept.returns,
             ]
             for name, kept in columns.items()
         }
@@ -171,14 +171,16 @@ def to_json(columns: Mapping[str, KeptColumn]) -> str:
 
 def to_entry(row: Any) -> Entry:
     """An entry from its row."""
+    found = json.loads(row.columns)
     columns = {
         name: KeptColumn(
             ColumnInfo(kind, required),
             migration,
             (becomes[0], becomes[1]) if becomes else None,
-            *more,
+            newest,
+            Return(returns),
         )
-        for name, (kind, required, migration, becomes, *more) in json.loads(row.columns).items()
+        for name, (kind, required, migration, becomes, newest, returns) in found.items()
     }
     return Entry(
         id=row.pk,
@@ -193,7 +195,6 @@ def to_entry(row: Any) -> Entry:
         reason=row.reason,
         first=row.first,
         last=row.last,
-        returns=Return(row.returns),
         fills=row.fills,
     )
 
@@ -215,7 +216,6 @@ def registry_model() -> Any:
         reason = models.TextField(default="")
         first = models.TextField()
         last = models.TextField()
-        returns = models.CharField(max_length=10, default="")
         fills = models.BooleanField(default=False)
 
         class Meta:

@@ -8,7 +8,7 @@ are complete before anything is dropped, and only what has come back is taken ou
 
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.db import transaction
@@ -110,12 +110,12 @@ class Stash:
         # Newest first: what was narrowed twice got narrower in that order.
         for known, entry in reversed(list(zip(entries, due, strict=True))):
             if entry.is_midway(rows):
-                is_held = entry.key and not known.returns and self._is_in_place(entry)
+                is_held = entry.key and not known.coming and self._is_in_place(entry)
                 self._expect(renewed(self.tables, entry) if is_held else entry)
                 continue
             if entry.status is Status.OPEN:
                 self.close(entry)
-            if entry.returns and self.forget_changed(entry, due):
+            if entry.coming and self.forget_changed(entry, due):
                 self._expect(entry, status=Status.OPEN, first=steps[0], last=steps[-1])
         # What is lost and made again in one switch comes back at its end.
         for entry in self._complete(Status.COPIED):
@@ -124,7 +124,7 @@ class Stash:
     def expected(self, fate: Fate, rows: Collection[Key]) -> list[Entry]:
         """What would come back with a switch."""
         due = [self._due(entry, fate, rows) for entry in self.entries()]
-        return [entry for entry in due if entry.returns]
+        return [entry for entry in due if entry.coming]
 
     def awaited(self) -> list[Entry]:
         """The entries whose tables or columns are not there, or narrower; with just these."""
@@ -138,7 +138,7 @@ class Stash:
             else:
                 missing = entry.columns.keys() - there.keys()
             if missing and entry.status is not Status.LEFT:
-                awaited.append(entry.due(missing, Return.REPLACE))
+                awaited.append(entry.due(dict.fromkeys(missing, Return.REPLACE)))
         return awaited
 
     def overdue(self) -> list[Entry]:
@@ -166,7 +166,7 @@ class Stash:
         (table, column), copy = entry.narrowed, entry.narrowed_copy
         for newer in due:
             is_next = (newer.table, *newer.columns) == (table, column) and newer.is_narrowed
-            if is_next and newer.returns and newer.id > entry.id:
+            if is_next and newer.coming and newer.id > entry.id:
                 narrow_again(self.tables, entry, newer)
         is_there = self.tables.has(table, copy, entry.key, [column])
         self.tables.execute(f"DELETE FROM {self.tables.quote(copy)} WHERE NOT {is_there}")
@@ -189,7 +189,7 @@ class Stash:
 
     def returning(self) -> list[Entry]:
         """What is to come back at the end of the switch that is under way."""
-        return [e for e in self.entries() if e.status is Status.OPEN and e.returns]
+        return [e for e in self.entries() if e.status is Status.OPEN and e.coming]
 
     def finish(self, fate: Fate | None = None) -> None:
         """
@@ -216,7 +216,7 @@ class Stash:
         """End what a switch had to do with an entry: it is kept."""
         if entry.is_narrowed:
             copy_narrowed(self.tables, entry)
-        self._update(entry, status=Status.KEPT, first="", last="", returns=Return.NOT)
+        self._expect(entry.due({}), status=Status.KEPT, first="", last="")
 
     def clean(self) -> None:
         """Drop the tables of entries that are of no use any more, and an empty registry."""
@@ -248,12 +248,12 @@ class Stash:
 
     def left(self, entry: Entry, rows: int, reason: str) -> None:
         """Write down what of an entry could not come back, and why."""
-        self._update(entry, status=Status.LEFT, rows=rows, reason=reason, returns=Return.NOT)
+        self._update(entry, status=Status.LEFT, rows=rows, reason=reason)
 
     def keep_only(self, entry: Entry, columns: Collection[str]) -> None:
         """Write down that only ``columns`` are still to come back, with another switch."""
         kept = {name: kept for name, kept in entry.columns.items() if name in columns}
-        self._update(entry, is_table=False, columns=to_json(kept), returns=Return.NOT)
+        self._expect(replace(entry, columns=kept).due({}), is_table=False)
 
     @property
     def _rows(self) -> Any:
@@ -275,24 +275,23 @@ class Stash:
     def _due(self, entry: Entry, fate: Fate, rows: Collection[Key]) -> Entry:
         """``entry`` with what of it comes back with a switch, and how."""
         if entry.status is Status.LEFT:
-            return entry.due((), Return.NOT)
+            return entry.due({})
         if made := _made(entry, fate):
-            return entry.due(made, Return.REPLACE if all(made.values()) else Return.MISSING)
+            return entry.due(made)
         lost = {(loss.table, loss.column) for loss in fate.lost}
         is_lost = (entry.table, None) in lost or lost.issuperset(
             (entry.table, name) for name in entry.columns
         )
         if not entry.is_midway(rows) or is_lost:
-            return entry.due((), Return.NOT)
-        if not entry.returns and self._is_in_place(entry):
+            return entry.due({})
+        if not entry.coming and self._is_in_place(entry):
             # Data migrations may write over it when they run again.
-            return entry.due(entry.columns, Return.REPLACE)
+            return entry.due(dict.fromkeys(entry.columns, Return.REPLACE))
         return entry
 
     def _expect(self, entry: Entry, **values: Any) -> None:
         """Write down how an entry comes back."""
-        columns = to_json(entry.columns)
-        self._update(entry, rows=entry.rows, returns=entry.returns, columns=columns, **values)
+        self._update(entry, rows=entry.rows, columns=to_json(entry.columns), **values)
 
     def _is_still_there(self, entry: Entry, unsure: Collection[Item]) -> bool:
         if entry.table not in self.tables.names:
@@ -306,16 +305,18 @@ class Stash:
         )
 
 
-def _made(entry: Entry, fate: Fate) -> Mapping[str, bool]:
-    """The columns of an entry that a switch makes or widens, and whether an operation says so."""
+def _made(entry: Entry, fate: Fate) -> Mapping[str, Return]:
+    """The columns of an entry that a switch makes or widens, and how they come back then."""
+    how = {True: Return.REPLACE, False: Return.MISSING}
     if entry.is_narrowed:
-        return {name: True for name in entry.columns if (entry.table, name) in fate.altered}
+        altered = [name for name in entry.columns if (entry.table, name) in fate.altered]
+        return dict.fromkeys(altered, Return.REPLACE)
     if (entry.table, None) in fate.made:
-        return dict.fromkeys(entry.columns, fate.made[entry.table, None])
+        return dict.fromkeys(entry.columns, how[fate.made[entry.table, None]])
     if entry.is_table:
         return {}
     items = {name: (entry.table, name) for name in entry.columns}
-    return {name: fate.made[item] for name, item in items.items() if item in fate.made}
+    return {name: how[fate.made[item]] for name, item in items.items() if item in fate.made}
 
 
 def _holds(entries: Iterable[Entry], loss: Loss) -> bool:

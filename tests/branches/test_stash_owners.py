@@ -147,6 +147,40 @@ def test_dropped_by_one_and_added_to_by_another(
         assert not kept(project)
 
 
+FILL_WEIGHT = """
+def fill_weight(apps, schema_editor):
+    apps.get_model("shop", "Product").objects.update(weight=7)
+"""
+SQL_SIZE = """
+migrations.RunSQL(
+    "ALTER TABLE shop_product ADD COLUMN size integer NULL",
+    "ALTER TABLE shop_product DROP COLUMN size",
+    state_operations=[migrations.AddField("product", "size", models.IntegerField(null=True))],
+),
+"""
+
+
+def test_dropped_by_one_and_added_to_by_sql_of_another(project: Project) -> None:
+    make_products(project)
+    make_branch(project, "drops", OTHER, "main")
+    project.checkout("-b", "adds", "main")
+    project.models("shop", PRODUCT + SIZE.replace("default=1", "null=True") + WEIGHT)
+    project.migration("shop", "0003_size", SQL_SIZE, [("shop", "0002_longer_name")])
+    project.manage("makemigrations", "shop", "--name=weight")
+    # What the stash has goes before this; but for a column that only SQL makes.
+    fills = "migrations.RunPython(fill_weight, migrations.RunPython.noop),"
+    project.migration("shop", "0005_fill", fills, [("shop", "0004_weight")], before=FILL_WEIGHT)
+    project.commit("Size")
+    project.switch()
+    fill(project, "Product.objects.update(size=100, weight=3)")
+    before = dump(project)
+    for _ in range(2):
+        assert go(project, "drops").stderr == ""
+        assert go(project, "adds").stderr == ""
+        assert dump(project) == before
+        assert not kept(project)
+
+
 RENAMED = 'migrations.RenameField("product", "name", "title"),'
 
 
