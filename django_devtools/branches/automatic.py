@@ -170,6 +170,7 @@ def keep(stash: Stash, plan: Steps, verbosity: int) -> list[Entry]:
     progress = Progress(OutputWrapper(sys.stdout), color_style(), verbosity)
     fills = any(writes_rows(*one) for one in plan)
     branch = repository.branch() if repository else None
+    stash.clean()
     kept = stash.keep(lost, rows, branch, steps, progress, fills)
     stash.begin()
     return kept
