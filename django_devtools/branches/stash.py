@@ -298,11 +298,9 @@ class Stash:
             return False
         if entry.is_table:
             return (entry.table, None) in unsure
+        # Another column may have its name by now.
         items = {(entry.table, column) for column in entry.columns}
-        return (
-            items <= set(unsure)
-            and entry.columns.keys() <= self.tables.columns(entry.table).keys()
-        )
+        return items <= set(unsure) and self._is_in_place(entry)
 
 
 def _made(entry: Entry, fate: Fate) -> Mapping[str, Return]:

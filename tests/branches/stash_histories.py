@@ -111,7 +111,7 @@ class Line:
     free_names: list[str] = field(default_factory=list)
     """Of fields that were renamed."""
     narrowed: set[Id] = field(default_factory=set)
-    """Columns that were made NOT NULL: a NULL does not come back under another name at once."""
+    """Columns that were made NOT NULL, and stay so: see Limits on the page of the stash."""
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(f"\n{self.name}:")
@@ -294,9 +294,8 @@ def _possible(draw: st.DrawFn, line: Line, app: str) -> Iterator[Callable[[], Op
     if removable:
         for _ in range(2):
             yield partial(_remove_field, draw, line, model, removable)
-    movable = [name for name in free if line.id(model, name) not in line.narrowed]
-    if movable:
-        yield partial(_rename_field, draw, line, model, movable)
+    if free:
+        yield partial(_rename_field, draw, line, model, free)
     plain = [name for name in free if _is_plain(model.fields[name])]
     fixed = line.names.unique | line.names.unsure
     plain = [name for name in plain if line.id(model, name) not in fixed]
@@ -483,8 +482,8 @@ def _alter_field(draw: st.DrawFn, line: Line, model: ModelState, plain: list[str
         kind, options = draw(st.sampled_from(kinds))
         null = old.null
     else:
-        kind, null = _kind(old), not old.null
-        if old.null:
+        kind, null = _kind(old), not old.null and line.id(model, name) not in line.narrowed
+        if not null:
             line.narrowed.add(line.id(model, name))
         options = {
             option: getattr(old, option)

@@ -181,6 +181,32 @@ def test_dropped_by_one_and_added_to_by_sql_of_another(project: Project) -> None
         assert not kept(project)
 
 
+NUMBER = "    name = models.IntegerField(null=True)\n"
+REUSED = """
+migrations.RenameField("product", "name", "title"),
+migrations.RunSQL(
+    "ALTER TABLE shop_product ADD COLUMN name integer NULL",
+    "ALTER TABLE shop_product DROP COLUMN name",
+    state_operations=[migrations.AddField("product", "name", models.IntegerField(null=True))],
+),
+"""
+
+
+def test_a_name_that_was_free_again(project: Project) -> None:
+    """What SQL made and dropped is gone, though there is a column of its name."""
+    make_products(project)
+    project.checkout("-b", "feature")
+    project.models("shop", PRODUCT.replace("name", "title") + NUMBER)
+    project.migration("shop", "0003_reused", REUSED, [("shop", "0002_longer_name")])
+    project.commit("Reused")
+    project.switch()
+    fill(project, "Product.objects.update(name=5)")
+    before = dump(project)
+    go(project, "main")
+    assert go(project, "feature").stderr == ""
+    assert dump(project) == before
+
+
 RENAMED = 'migrations.RenameField("product", "name", "title"),'
 
 
