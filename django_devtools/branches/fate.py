@@ -46,6 +46,12 @@ class Fate:
     altered: set[Item]
     """The columns, by their names afterwards, whose types were changed on the way."""
 
+    def after(self, way_back: "Fate", whole: "Fate") -> "Fate":
+        """The same, with what ``way_back`` made under names that things have in the end only."""
+        made = {item: is_sure for item, is_sure in whole.made.items() if item not in way_back.made}
+        altered = whole.altered - way_back.altered
+        return Fate(self.lost, made | dict(self.made), altered | self.altered)
+
 
 def losses(course: Course) -> Iterator[Loss]:
     """What going back would drop. By the names of now."""

@@ -187,12 +187,14 @@ class Switch:
             self.look()
             self.check()
         if self.plan and self._returns_midway(self.plan):
-            self.plan = self.plan.way_back()
+            whole, self.plan = self.fate, self.plan.way_back()
             self.__dict__.pop("fate", None)
+            way_back = self.fate
             self._migrate(self.plan, progress, interactive, goes_on=True)
-            self.stash.finish(self.fate)
+            self.stash.finish(way_back)
             self.look()
             self.check()
+            self.fate = self.fate.after(way_back, whole)
         # Also without anything to do: the receivers of post_migrate wait for what was interrupted.
         plan = self.plan if self.plan is not None else self._decide()
         self._migrate(plan, progress, interactive)

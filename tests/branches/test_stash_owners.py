@@ -151,6 +151,26 @@ FILL_WEIGHT = """
 def fill_weight(apps, schema_editor):
     apps.get_model("shop", "Product").objects.update(weight=7)
 """
+
+
+def test_dropped_by_one_and_renamed_by_another(sqlite_project: Project) -> None:
+    """The other has its rows under the name that it gave them."""
+    project = sqlite_project
+    make_products(project, PRODUCT + PART)
+    make_branch(project, "drops", OTHER, "main")
+    project.checkout("-b", "renames", "main")
+    project.models("shop", PRODUCT + "    class Meta:\n        db_table = 'goods'\n" + PART)
+    project.manage("makemigrations", "shop", "--name=goods")
+    project.commit("Goods")
+    project.switch()
+    fill(project, "Product.objects.create(name='new'); Part.objects.create(name='part')")
+    before = dump(project)
+    go(project, "drops")
+    assert go(project, "renames").stderr == ""
+    assert dump(project) == before
+    assert not kept(project)
+
+
 SQL_SIZE = """
 migrations.RunSQL(
     "ALTER TABLE shop_product ADD COLUMN size integer NULL",
