@@ -27,13 +27,14 @@ from .effect import writes_rows
 from .fate import fate
 from .filling import Filling
 from .git import GitError, Repository
+from .history import Past
 from .hook import Memory
 from .loader import code_on_disk
 from .progress import Progress
 from .registry import Entry, Return, step
-from .snapshot import DETACHED, Store, database_id
+from .snapshot import DETACHED, SnapshotError, Store, database_id
 from .stash import Stash
-from .survey import read_rows, snapshot_of, survey
+from .survey import begin, read_rows, snapshot_of, survey
 
 _KEEPING = (
     operations.AddField,
@@ -87,7 +88,8 @@ def before_migrate(
     if sender is not _last_sender() or not plan or not settings.DEBUG or signals.are_ours():
         return
     # What is amiss with the database, `migrate` says itself, and with settings, the checks.
-    with suppress(DatabaseError, ImproperlyConfigured):
+    theirs = (DatabaseError, ImproperlyConfigured)
+    with suppress(*theirs):
         if is_on():
             stash = Stash(connections[using])
             awaited = stash.awaited()
@@ -98,9 +100,11 @@ def before_migrate(
                 if verbosity:
                     _warn(f"What is dropped from database '{using}' was not kept: {error}")
     # Where git refuses, or its directory can't be written, the hooks know nothing.
-    with suppress(GitError, OSError):
+    with suppress(*theirs, GitError, OSError, SnapshotError):
         if repository := Repository.find(project_root()):
             Memory(repository).changed()
+            if is_on():
+                _begin(connections[using], repository, plan)
 
 
 def is_on() -> bool:
@@ -128,7 +132,7 @@ def refresh(connection: BaseDatabaseWrapper) -> None:
     found = survey(connection, repository, store, code_on_disk())
     snapshot, texts = snapshot_of(found, branch, found.rows, found.states())
     repository.keep(texts)
-    store.update(database_id(connection), [snapshot])
+    store.update(database_id(connection), [snapshot], rows=found.rows)
 
 
 def bring_back(connection: BaseDatabaseWrapper, models: Apps, verbosity: int) -> None:
@@ -174,6 +178,14 @@ def keep(stash: Stash, plan: Steps, verbosity: int) -> list[Entry]:
     kept = stash.keep(lost, rows, branch, steps, progress, fills)
     stash.begin()
     return kept
+
+
+def _begin(connection: BaseDatabaseWrapper, repository: Repository, plan: Steps) -> None:
+    code = code_on_disk()
+    keys = [(one.app_label, one.name) for one, backwards in plan if not backwards]
+    if sources := {key: code.source(key) for key in keys}:
+        past = Past(repository.branch(), repository.commit())
+        begin(connection, repository, Store.find(repository), past, sources)
 
 
 def _end_keeping(connection: BaseDatabaseWrapper) -> None:

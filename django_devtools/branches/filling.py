@@ -129,16 +129,15 @@ class Filling:
             return []
         # What migrations have written has to be looked at before a table can be altered.
         self._connection.check_constraints()
-        found = {}
+        keys: dict[tuple[str, str, str], None] = {}
         for job in jobs:
             _ = job.parents  # remembered, as they can't be asked for any more
             for key in self.stash.tables.foreign_keys(job.entry.table):
                 table, name, definition = (part.replace("%", "%%") for part in key)
-                found[table, name] = definition
-        keys = [(table, name, definition) for (table, name), definition in found.items()]
+                keys[table, name, definition] = None
         for table, name, _ in keys:
             self.stash.tables.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
-        return keys
+        return list(keys)
 
     def _settle(self, job: Refill) -> int:
         """Take out of the stash what came back. How many rows that was."""

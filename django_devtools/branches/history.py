@@ -12,7 +12,7 @@ from django_devtools.conf import project_root, settings_file
 
 from .git import GitError, Repository, Version
 from .loader import Code, Source, UnusableSource
-from .snapshot import Key, Record, Snapshot, Snapshots
+from .snapshot import Begun, Key, Record, Snapshot, Snapshots
 
 
 class Origin(Enum):
@@ -49,12 +49,14 @@ class History:
         snapshots: Snapshots,
         database: str,
         disk: Code,
+        begun: Begun,
     ) -> None:
         self.repository = repository
         self.disk = disk
         self.ambiguous: dict[Key, list[str]] = {}
         """Migrations of which several branches have different texts, and none is recorded."""
         self.snapshots = snapshots.get(database, {})
+        self._begun = begun.get(database, [])
         others = [found for name, found in snapshots.items() if name != database]
         self._all = [
             snapshot
@@ -90,14 +92,14 @@ class History:
 
     def record(self, key: Key, at: str) -> Record | None:
         """What a snapshot recorded when exactly this application of ``key`` took place."""
-        found = self._applications.get((key, at))
+        found = self._application(key, at)
         return found[0] if found else None
 
     def recorded_sources(self, rows: Mapping[Key, str], keys: Iterable[Key]) -> dict[Key, Source]:
         """The texts that ``keys`` were applied from, of those that a snapshot recorded."""
         wanted = {}
         for key in keys:
-            found = self._applications.get((key, rows[key]))
+            found = self._application(key, rows[key])
             if found and found[0].blob:
                 wanted[key] = found
         return self._from_snapshots(wanted)
@@ -186,9 +188,18 @@ class History:
             if f"{version.commit}:{version.path}" in texts
         }
 
+    def _application(self, key: Key, at: str) -> tuple[Record, Snapshot] | None:
+        """Where no snapshot was taken of it, it comes from what was begun last before it."""
+        begun = (
+            (one.applied[key], one)
+            for one in reversed(self._begun)
+            if key in one.applied and one.applied[key].at <= at
+        )
+        return self._applications.get((key, at)) or next(begun, None)
+
     @cached_property
     def _applied_somewhere(self) -> set[Key]:
-        return {key for snapshot in self._all for key in snapshot.applied}
+        return {key for snapshot in (*self._all, *self._begun) for key in snapshot.applied}
 
     def _is_last(self, key: Key, rows: Mapping[Key, str]) -> bool:
         """

@@ -8,6 +8,10 @@ from .plan import Irreversible
 from .snapshot import Key
 
 
+class SwitchError(Exception):
+    """A switch can't be done; the text says why and what to type."""
+
+
 def lost(
     keys: Collection[Key], repository: Repository | None, ambiguous: Mapping[Key, list[str]]
 ) -> str:

@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -74,6 +74,13 @@ class Snapshot:
 Snapshots = dict[str, dict[str, Snapshot]]
 """By what database they are of, then by branch."""
 
+Begun = dict[str, list[Snapshot]]
+"""
+By database, the oldest first: what was about to be applied, and from which text.
+
+As of then; that it was applied, none of them says.
+"""
+
 
 @dataclass(frozen=True)
 class Store:
@@ -98,6 +105,14 @@ class Store:
 
         Raises SnapshotError when the file is damaged, of a newer format, or not ours.
         """
+        return self.read_all()[0]
+
+    def read_all(self) -> tuple[Snapshots, Begun]:
+        """
+        All snapshots, and what was begun since the last one of each database.
+
+        Raises SnapshotError as ``read`` does.
+        """
         data = self._read_json()
         if not isinstance(data, dict) or "format" not in data:
             raise NotOurs(str(self._error("is no snapshot file of django_devtools")))
@@ -107,7 +122,7 @@ class Store:
                 "Upgrade django-devtools-kit",
             )
         try:
-            return _snapshots_from_json(data)
+            return _from_json(data)
         except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise self._error(f"is damaged ({error})") from None
 
@@ -131,22 +146,42 @@ class Store:
             raise self._error(f"is damaged ({error})") from None
 
     def update(
-        self, database: str, snapshots: Iterable[Snapshot] = (), delete: str | None = None
+        self,
+        database: str,
+        snapshots: Iterable[Snapshot] = (),
+        delete: str | None = None,
+        rows: Mapping[Key, str] | None = None,
     ) -> None:
         """
         Put ``snapshots`` of ``database`` in, and take the one of branch ``delete`` out.
 
-        Raises SnapshotError as ``read`` does, and when the file can't be written.
+        ``rows`` are what it has applied: what was begun and has nothing to do with them is
+        forgotten. Raises SnapshotError as ``read`` does, and when the file can't be written.
         """
-        with self.lock("snapshots"):
-            found = self.read()
-            branches = found.setdefault(database, {})
+        with self._changing(database) as (branches, begun):
             branches.update({snapshot.branch: snapshot for snapshot in snapshots})
             if delete is not None:
                 branches.pop(delete, None)
-            data = _snapshots_to_json({name: found[name] for name in sorted(found) if found[name]})
+            if rows is not None:
+                begun[:] = _unsaid(begun, branches.values(), rows)
+
+    def begin(self, database: str, begun: Snapshot, rows: Mapping[Key, str]) -> None:
+        """
+        Put in what is about to be applied to ``database``, which has ``rows``.
+
+        Raises SnapshotError as ``update`` does.
+        """
+        with self._changing(database) as (branches, earlier):
+            earlier[:] = [*_unsaid(earlier, branches.values(), rows), begun]
+
+    @contextmanager
+    def _changing(self, database: str) -> Iterator[tuple[dict[str, Snapshot], list[Snapshot]]]:
+        with self.lock("snapshots"):
+            snapshots, begun = self.read_all()
+            yield snapshots.setdefault(database, {}), begun.setdefault(database, [])
+            data = _to_json(snapshots, begun)
             try:
-                _snapshots_from_json(data)
+                _from_json(data)
             except ValueError as error:  # It could not be read again.
                 raise SnapshotError(f"{self.path} can't be written: {error}.") from None
             self._write(json.dumps(data, indent=1, ensure_ascii=True))
@@ -241,17 +276,38 @@ def check_name(branch: str) -> str:
     return branch
 
 
-def _snapshots_to_json(snapshots: Snapshots) -> dict[str, Any]:
-    return {
+def _unsaid(
+    begun: Iterable[Snapshot], snapshots: Collection[Snapshot], rows: Mapping[Key, str]
+) -> list[Snapshot]:
+    """Those of ``begun`` that rows may come from which none of ``snapshots`` has."""
+    said = {(key, record.at) for one in snapshots for key, record in one.records().items()}
+    unsaid = {key: at for key, at in rows.items() if (key, at) not in said}
+    return [
+        one
+        for one in begun
+        if any(key in unsaid and record.at <= unsaid[key] for key, record in one.applied.items())
+    ]
+
+
+def _to_json(snapshots: Snapshots, begun: Begun) -> dict[str, Any]:
+    data: dict[str, Any] = {
         "format": FORMAT,
         "databases": {
-            database: {branch: _to_json(branches[branch]) for branch in sorted(branches)}
-            for database, branches in snapshots.items()
+            database: {branch: _snapshot_to_json(found[branch]) for branch in sorted(found)}
+            for database, found in sorted(snapshots.items())
+            if found
         },
     }
+    if any(begun.values()):
+        data["begun"] = {
+            database: [[one.branch, _snapshot_to_json(one)] for one in found]
+            for database, found in sorted(begun.items())
+            if found
+        }
+    return data
 
 
-def _to_json(snapshot: Snapshot) -> dict[str, Any]:
+def _snapshot_to_json(snapshot: Snapshot) -> dict[str, Any]:
     return {
         "commit": snapshot.commit,
         "taken": snapshot.taken,
@@ -268,20 +324,25 @@ def _records_to_json(records: Mapping[Key, Record]) -> dict[str, dict[str, list[
     return result
 
 
-def _snapshots_from_json(data: dict[str, Any]) -> Snapshots:
+def _from_json(data: dict[str, Any]) -> tuple[Snapshots, Begun]:
     if type(data["format"]) is not int or data["format"] != FORMAT:
         raise ValueError(f"not a format: {data['format']!a:.60}")
-    return {
+    snapshots = {
         database: {
-            _text(branch): _from_json(branch, snapshot) for branch, snapshot in branches.items()
+            branch: _snapshot_from_json(branch, snapshot) for branch, snapshot in found.items()
         }
-        for database, branches in data["databases"].items()
+        for database, found in data["databases"].items()
     }
+    begun = {
+        database: [_snapshot_from_json(branch, snapshot) for branch, snapshot in found]
+        for database, found in data.get("begun", {}).items()
+    }
+    return snapshots, begun
 
 
-def _from_json(branch: str, data: dict[str, Any]) -> Snapshot:
+def _snapshot_from_json(branch: str, data: dict[str, Any]) -> Snapshot:
     return Snapshot(
-        branch=branch,
+        branch=_text(branch),
         commit=None if data["commit"] is None else _object_id(data["commit"]),
         taken=_text(data["taken"]),
         packages={_text(app): _dotted(package) for app, package in data["packages"].items()},

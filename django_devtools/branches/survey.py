@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations import Migration
 from django.db.migrations.recorder import MigrationRecorder
+from django.utils import timezone
 
 from .effect import raw_operations, same_raw_operations, same_schema
 from .git import Repository
-from .history import History, Origin, Trace
+from .history import History, Origin, Past, Trace
 from .judge import Facts, State
 from .loader import Code, Source, UnusableSource, load, load_or_outline
 from .plan import make_plan
@@ -105,7 +106,8 @@ def survey(
     Raises SnapshotError and TargetError.
     """
     rows = read_rows(connection)
-    history = History(repository, store.read(), database_id(connection), disk)
+    snapshots, begun = store.read_all()
+    history = History(repository, snapshots, database_id(connection), disk, begun)
     target = checkout(repository, disk) if name is None else named(name, history, rows)
     return _look(Survey(connection, rows, history, target))
 
@@ -123,7 +125,7 @@ def survey_managestate(
     Raises TargetError.
     """
     rows = read_rows(connection)
-    history = History(repository, {}, database_id(connection), disk)
+    history = History(repository, {}, database_id(connection), disk, {})
     target = managestate(name, last, history, _held_code(history, rows), rows)
     return _look(Survey(connection, rows, history, target))
 
@@ -156,9 +158,10 @@ def snapshot_of(
     for key, at in rows.items():
         if states[key] is State.PHANTOM:
             continue
-        old = found.history.record(key, at)
-        accepted = accept and key in found.target.code.migrations
         again = key in found.rows and found.rows[key] != at
+        # What was begun before is not what this switch has applied.
+        old = found.history.record(key, at) if found.rows.get(key) == at else None
+        accepted = accept and key in found.target.code.migrations
         source = found.wanted_source(key) if accepted or again else found.held_source(key)
         blob = old.blob if old and not accepted else None
         if source:
@@ -171,6 +174,32 @@ def snapshot_of(
     if branch not in (past.branch, DETACHED):
         commit = repository.commit() if repository else None
     return Snapshot(branch, commit, now(), packages, applied, obsolete), texts
+
+
+def begin(
+    connection: BaseDatabaseWrapper,
+    repository: Repository,
+    store: Store,
+    past: Past,
+    sources: Mapping[Key, Source | None],
+) -> None:
+    """
+    Write down what is about to be applied, for when no snapshot is taken because it fails.
+
+    Raises GitError and SnapshotError.
+    """
+    at = _iso(timezone.now())
+    known = {key: source for key, source in sources.items() if source}
+    blobs = {key: repository.blob_id(source.content) for key, source in known.items()}
+    begun = Snapshot(
+        past.branch or DETACHED,
+        past.commit,
+        now(),
+        {key[0]: source.package for key, source in known.items()},
+        {key: Record(blob, at) for key, blob in blobs.items()},
+    )
+    repository.keep({blobs[key]: source.content for key, source in known.items()})
+    store.begin(database_id(connection), begun, read_rows(connection))
 
 
 def _iso(moment: datetime) -> str:

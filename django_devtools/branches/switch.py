@@ -1,10 +1,8 @@
 """Takes one database from what it holds to what it should hold."""
 
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -12,8 +10,8 @@ from django.db.migrations import RunSQL
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
-from . import child, refusals, signals
-from .child import ChildError, Findings, Pass
+from . import refusals, signals
+from .child import Findings
 from .copies import is_here
 from .effect import raw_operations, writes_rows
 from .executor import Edges, Executor, with_empty_reverses
@@ -27,16 +25,14 @@ from .judge import State
 from .loader import Code, Graph, Source, load
 from .plan import Irreversible, Plan, make_plan, shared_tables
 from .progress import Progress
+from .refusals import SwitchError
 from .registry import Entry as Kept
 from .registry import step
 from .snapshot import DETACHED, Key, NotOurs, Store, database_id
 from .stash import Stash
-from .survey import Survey, read_rows, snapshot_of, survey, survey_managestate
+from .survey import Survey, begin, read_rows, snapshot_of, survey, survey_managestate
 from .tables import Tables
-
-
-class SwitchError(Exception):
-    """A switch can't be done; the text says why and what to type."""
+from .worktree import WorkTree
 
 
 @dataclass(frozen=True)
@@ -81,6 +77,7 @@ class Switch:
         self._has_journal = JOURNAL in self.stash.tables.names
         self.interrupted = Journal(self.connection).entry() if self._has_journal else None
         self.survey = self._survey()
+        self.worktree = WorkTree(self.survey, self.options.irreversible, self.options.stash)
         if self.interrupted and self._is_settled(self.interrupted):
             self.interrupted = None
         self.plan: Plan | None = None
@@ -126,7 +123,7 @@ class Switch:
         """What becomes of tables and columns. Raises SwitchError where a work tree can't tell."""
         if not self.plan:
             return Fate([], {}, set())
-        back, forth = self._findings, self._look_in_child(self.plan, backwards=False)
+        back, forth = self._findings, self.worktree.look(self.plan, backwards=False)
         return self.plan.fate(back.back if back else None, forth.forth if forth else None)
 
     def losses(self) -> list[Loss]:
@@ -242,7 +239,7 @@ class Switch:
         snapshot, texts = snapshot_of(self.survey, target.past.branch or DETACHED, rows, states)
         if self.place.repository:
             self.place.repository.keep(texts)
-        self.place.store.update(database_id(self.connection), [snapshot])
+        self.place.store.update(database_id(self.connection), [snapshot], rows=rows)
 
     def _survey(self) -> Survey:
         repository, store, disk = self.place.repository, self.place.store, self.place.disk
@@ -261,7 +258,7 @@ class Switch:
         facts = self.survey.facts(rerun)
         policy, roll_back_shared = self.options.irreversible, self.options.roll_back_shared
         plan, stuck = make_plan(facts, policy, roll_back_shared), list[Key]()
-        if policy is Irreversible.KEEP and (findings := self._look_in_child(plan)):
+        if policy is Irreversible.KEEP and (findings := self.worktree.look(plan)):
             stuck = findings.irreversible
             plan = make_plan(facts, policy, roll_back_shared, known_stuck=stuck)
         if roll_back_shared or not plan.questionable:
@@ -279,17 +276,18 @@ class Switch:
         executor = self._executor(plan.held, self.survey.held_source, progress)
         executor.recorder.ensure_schema()
         steps = _django_plan(plan)
-        in_child = bool(self._needs_child(plan.unapply, self.survey.unusable))
-        ahead = executor.ahead(plan.remaining, [] if in_child else plan.unapply[::-1])
+        away = self.worktree.is_needed(plan.unapply, backwards=True)
+        ahead = executor.ahead(plan.remaining, [] if away else plan.unapply[::-1])
         signals.send_pre_migrate(self.connection, steps, ahead.state, progress, interactive)
         self._keep(plan, progress)
+        self._begin({key: self.survey.wanted_source(key) for key in [*plan.apply, *plan.record]})
         branch = self.survey.target.past.branch
         fill = partial(self._fill, progress=progress, branch=branch, goes_on=goes_on)
         edges = Edges(self.stash.begin, fill)
         base = ahead.state
-        if in_child:
+        if away:
             self.stash.begin()
-            self._run_child(plan.unapply, plan.held, progress, backwards=True)
+            self.worktree.run(plan, progress, backwards=True)
             if not plan.apply:
                 edges.last(base)
         elif plan.apply:
@@ -319,6 +317,12 @@ class Switch:
             )
         self.stash.open(self.fate, self.survey.rows, steps)
 
+    def _begin(self, sources: dict[Key, Source | None]) -> None:
+        """Write down what is about to be applied."""
+        target = self.survey.target
+        if sources and self.place.repository and target.listed_apps is None:
+            begin(self.connection, self.place.repository, self.place.store, target.past, sources)
+
     def _fill(
         self, state: ProjectState, progress: Progress, branch: str | None, goes_on: bool = False
     ) -> None:
@@ -347,9 +351,9 @@ class Switch:
         state = base
         if not _same_operations(plan, applied):
             state = plan.wanted.state(plan.wanted.ordered(applied))
-        if self._needs_child(plan.apply, self.survey.target.unusable):
+        if self.worktree.is_needed(plan.apply, backwards=False):
             self.stash.begin()
-            self._run_child(plan.apply, plan.wanted, progress, backwards=False)
+            self.worktree.run(plan, progress, backwards=False)
             edges.last(state)
         elif plan.unapply:
             state = executor.apply(state, plan.apply, Edges(last=edges.last))
@@ -395,6 +399,9 @@ class Switch:
             migration = load(entry.key, source)
         else:
             migration = wanted[entry.key]
+            source = self.survey.wanted_source(entry.key) or source
+        if not entry.backwards:
+            self._begin({entry.key: source})
         held = dict(self.survey.held)
         held[entry.key] = with_empty_reverses(migration)
         rows = dict.fromkeys([*self.survey.rows, entry.key])
@@ -414,81 +421,9 @@ class Switch:
         executor.resume(entry, ahead, fill.last)
         executor.journal.drop()
 
-    def _needs_child(self, keys: Collection[Key], unusable: Collection[Key]) -> list[Key]:
-        return [key for key in keys if key in unusable]
-
     @cached_property
     def _findings(self) -> Findings | None:
-        return self._look_in_child(self.plan) if self.plan is not None else None
-
-    def _look_in_child(self, plan: Plan, backwards: bool = True) -> Findings | None:
-        """What a child says of migrations that can't be looked into here; None without such."""
-        keys, graph = (plan.unapply, plan.held) if backwards else (plan.apply, plan.wanted)
-        unusable = self.survey.unusable if backwards else self.survey.target.unusable
-        foreign = self._needs_child(keys, unusable)
-        if not foreign:
-            return None
-        task = self._pass(keys, graph, backwards)
-        with self._worktree(foreign) as (path, top):
-            try:
-                return child.inspect(path, top, task)
-            except ChildError as error:
-                raise SwitchError(self._unusable(foreign, str(error))) from error
-
-    def _run_child(
-        self, keys: list[Key], graph: Graph, progress: Progress, backwards: bool
-    ) -> None:
-        unusable = self.survey.unusable if backwards else self.survey.target.unusable
-        foreign = self._needs_child(keys, unusable)
-        task = self._pass(keys, graph, backwards)
-        self.connection.close()
-        progress.stdout.flush()
-        with self._worktree(foreign) as (path, top):
-            try:
-                child.run(path, top, task, progress)
-            except ChildError as error:
-                raise SwitchError(self._unusable(foreign, str(error))) from error
-        rows = read_rows(self.connection)
-        if any((key in rows) is backwards for key in keys):
-            raise SwitchError("The process in the work tree worked on another database.")
-
-    @contextmanager
-    def _worktree(self, foreign: list[Key]) -> Iterator[tuple[Path, Path]]:
-        repository = self.place.repository
-        sources = [self.survey.held_source(k) or self.survey.wanted_source(k) for k in foreign]
-        commits = [source.commit for source in sources if source and source.commit]
-        if repository is None or not commits:
-            raise SwitchError(self._unusable(foreign, "no commit is recorded for it"))
-        with repository.worktree(commits[0]) as path:
-            yield path, repository.top
-
-    def _pass(self, keys: list[Key], graph: Graph, backwards: bool) -> Pass:
-        find = self.survey.held_source if backwards else self.survey.wanted_source
-        own = self.survey.history.own_apps
-        sources = {
-            key: source
-            for key in graph.disk_migrations
-            if key[0] in own or key not in self.place.disk.migrations
-            if (source := find(key))
-        }
-        return Pass.of(
-            self.connection,
-            backwards=backwards,
-            keys=keys,
-            nodes=set(graph.disk_migrations),
-            rows=list(self.survey.rows),
-            sources=sources,
-            noop=self.options.irreversible is Irreversible.NOOP,
-            fits=self.options.stash,
-        )
-
-    def _unusable(self, foreign: list[Key], why: str) -> str:
-        errors = self.survey.unusable | self.survey.target.unusable
-        return (
-            f"{'; '.join(str(errors[key]) for key in foreign)}. In a work tree of its commit it "
-            f"can't be run either: {why}. Install what it imports, or check out the branch it "
-            "came from and run `manage.py migrations_switch TARGET` there."
-        )
+        return self.worktree.look(self.plan) if self.plan is not None else None
 
 
 def _django_plan(plan: Plan) -> signals.Steps:

@@ -29,8 +29,9 @@ from django_devtools.branches.executor import UnfitRows
 from django_devtools.branches.git import GitError, Repository
 from django_devtools.branches.hook import HookError
 from django_devtools.branches.loader import code_on_disk
+from django_devtools.branches.refusals import SwitchError
 from django_devtools.branches.snapshot import SnapshotError, Store, database_id
-from django_devtools.branches.switch import Place, SwitchError
+from django_devtools.branches.switch import Place
 from django_devtools.branches.target import TargetError
 from django_devtools.conf import project_root
 

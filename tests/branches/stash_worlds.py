@@ -51,7 +51,7 @@ class HistorySwitch(Switch):
         wanted = self.line.migrations
         sources = {key: Source(f"{key[0]}.migrations.{key[1]}", b"", "file") for key in wanted}
         code = Code(dict(wanted), {}, set(), sources)
-        history = History(None, self.place.store.read(), database_id(self.connection), code)
+        history = History(None, self.place.store.read(), database_id(self.connection), code, {})
         target = Target(self.line.name, Past(self.line.name, None), code)
         known = {k: found for line in self.walk.lines for k, found in line.migrations.items()}
         return Survey(

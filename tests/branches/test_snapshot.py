@@ -4,6 +4,7 @@ import resource
 import subprocess
 import sys
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Any
@@ -24,6 +25,7 @@ from django_devtools.conf import project_root
 from tests.processes import read_until, started
 
 BLOB = "ab" * 20
+KEY = ("shop", "0001_initial")
 DATABASE = "sqlite:/srv/db.sqlite3"
 MAIN = Snapshot(
     branch="main",
@@ -252,6 +254,14 @@ ADVICE = "It was left as it is. Move it away, or name another with --file."
         (b'{"format": true, "databases": {}}', "is damaged (not a format: True)."),
         (b'{"format": null, "databases": {}}', "is damaged (not a format: None)."),
         (b'{"format": 1, "databases": []}', "is damaged ('list' object has no attribute 'items')"),
+        (
+            b'{"format": 1, "databases": {}, "begun": {"d": ["a"]}}',
+            "is damaged (not enough values to unpack",
+        ),
+        (
+            b'{"format": 1, "databases": {}, "begun": {"d": [["a", {}]]}}',
+            "is damaged ('commit').",
+        ),
     ],
 )
 def test_not_a_snapshot_file(store: Store, content: bytes, message: str) -> None:
@@ -268,6 +278,28 @@ def test_not_a_snapshot_file(store: Store, content: bytes, message: str) -> None
     assert str(writing.value) == str(reading.value)
     assert store.path.read_bytes() == content
     assert list(store.path.parent.iterdir()) == [store.path]
+
+
+def test_what_was_begun_stays_until_no_row_can_come_from_it(store: Store) -> None:
+    failed, ended = (
+        replace(MAIN, branch=branch, applied={KEY: Record(BLOB, at)})
+        for branch, at in [("b", "2026-01-01T00:00:01"), ("a", "2026-01-01T00:00:02.5")]
+    )
+    store.update(DATABASE, [MAIN])
+    store.begin(DATABASE, failed, {})
+    store.begin("sqlite:other", failed, {})
+    store.begin(DATABASE, ended, {KEY: "2026-01-01T00:00:01.2"})
+    assert store.read() == {DATABASE: {"main": MAIN}}
+    assert store.read_all()[1] == {DATABASE: [failed, ended], "sqlite:other": [failed]}
+
+    row = {KEY: "2026-01-01T00:00:02.7"}
+    store.update(DATABASE, [MAIN])
+    assert store.read_all()[1][DATABASE] == [failed, ended]
+    said = replace(MAIN, applied={KEY: Record(BLOB, row[KEY])})
+    store.update(DATABASE, [said], rows=row)
+    assert store.read_all()[1] == {"sqlite:other": [failed]}
+    store.update("sqlite:other", rows={})
+    assert "begun" not in json.loads(store.path.read_text())
 
 
 @pytest.mark.parametrize(

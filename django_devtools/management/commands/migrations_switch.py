@@ -13,8 +13,9 @@ from django_devtools.branches.fate import Loss
 from django_devtools.branches.hook import Memory
 from django_devtools.branches.plan import Irreversible, Plan
 from django_devtools.branches.progress import Progress, database_option
+from django_devtools.branches.refusals import SwitchError
 from django_devtools.branches.snapshot import Key
-from django_devtools.branches.switch import Options, Place, Switch, SwitchError
+from django_devtools.branches.switch import Options, Place, Switch
 from django_devtools.management.base import (
     BranchesCommand,
     ask,
