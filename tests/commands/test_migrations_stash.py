@@ -100,6 +100,7 @@ def test_an_empty_stash(sqlite_project: Project) -> None:
 def test_the_list(project: Project) -> None:
     fill_stash(project)
     output = project.manage("migrations_stash", "list").stdout
+    assert project.manage("migrations_stash").stdout == output
     output = re.sub(r"\d+\.\d\s[KM]B", "0 KB", output)
     output = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d", "then", output)
     assert [line.split("  ") for line in re.sub("   +", "  ", output).splitlines()] == [

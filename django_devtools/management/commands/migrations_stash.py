@@ -41,8 +41,10 @@ class Command(BranchesCommand):
         super().add_arguments(parser)
         parser.add_argument(
             "action",
+            nargs="?",
             choices=["list", "show", "restore", "drop"],
-            help="list all entries; show the rows of some; restore or drop some.",
+            default="list",
+            help="list all entries (the default), show the rows of some, restore or drop some.",
         )
         parser.add_argument(
             "ids", nargs="*", type=int, metavar="ID", help="Entries, by the numbers of the list."
