@@ -21,20 +21,21 @@ from django.db.migrations.operations.models import IndexOperation
 from django_devtools.conf import option, project_root
 
 from . import signals
+from .begun import write_down
 from .copies import is_here
 from .course import course
 from .effect import writes_rows
 from .fate import fate
 from .filling import Filling
 from .git import GitError, Repository
-from .history import Past
 from .hook import Memory
 from .loader import code_on_disk
 from .progress import Progress
 from .registry import Entry, Return, step
-from .snapshot import DETACHED, SnapshotError, Store, database_id
+from .snapshot import DETACHED, Store, database_id
 from .stash import Stash
-from .survey import begin, read_rows, snapshot_of, survey
+from .survey import read_rows, snapshot_of, survey
+from .target import checkout
 
 _KEEPING = (
     operations.AddField,
@@ -83,13 +84,18 @@ def before_migrate(
     """
     Have the git hooks look at the databases, which they knew, and keep what is about to be lost.
 
-    Receives ``pre_migrate``.
+    And write down what is about to be applied. Receives ``pre_migrate``.
     """
-    if sender is not _last_sender() or not plan or not settings.DEBUG or signals.are_ours():
+    if sender is not _last_sender() or not plan or signals.are_ours():
+        return
+    # What hinders it hinders the snapshot, too, and is said then.
+    with suppress(Exception):
+        if is_on():
+            _write_down(connections[using], plan)
+    if not settings.DEBUG:
         return
     # What is amiss with the database, `migrate` says itself, and with settings, the checks.
-    theirs = (DatabaseError, ImproperlyConfigured)
-    with suppress(*theirs):
+    with suppress(DatabaseError, ImproperlyConfigured):
         if is_on():
             stash = Stash(connections[using])
             awaited = stash.awaited()
@@ -100,11 +106,9 @@ def before_migrate(
                 if verbosity:
                     _warn(f"What is dropped from database '{using}' was not kept: {error}")
     # Where git refuses, or its directory can't be written, the hooks know nothing.
-    with suppress(*theirs, GitError, OSError, SnapshotError):
+    with suppress(GitError, OSError):
         if repository := Repository.find(project_root()):
             Memory(repository).changed()
-            if is_on():
-                _begin(connections[using], repository, plan)
 
 
 def is_on() -> bool:
@@ -126,13 +130,15 @@ def refresh(connection: BaseDatabaseWrapper) -> None:
     store = Store.find(repository)
     branch = repository.branch() or DETACHED
     rows = read_rows(connection)
-    snapshot = store.read().get(database_id(connection), {}).get(branch)
-    if snapshot and snapshot.says(rows):
+    snapshots, begun = store.read_all()
+    database = database_id(connection)
+    snapshot = snapshots.get(database, {}).get(branch)
+    if snapshot and snapshot.says(rows) and not begun.get(database):
         return
     found = survey(connection, repository, store, code_on_disk())
     snapshot, texts = snapshot_of(found, branch, found.rows, found.states())
     repository.keep(texts)
-    store.update(database_id(connection), [snapshot], rows=found.rows)
+    store.update(database, [snapshot], rows=found.rows)
 
 
 def bring_back(connection: BaseDatabaseWrapper, models: Apps, verbosity: int) -> None:
@@ -180,12 +186,14 @@ def keep(stash: Stash, plan: Steps, verbosity: int) -> list[Entry]:
     return kept
 
 
-def _begin(connection: BaseDatabaseWrapper, repository: Repository, plan: Steps) -> None:
-    code = code_on_disk()
-    keys = [(one.app_label, one.name) for one, backwards in plan if not backwards]
-    if sources := {key: code.source(key) for key in keys}:
-        past = Past(repository.branch(), repository.commit())
-        begin(connection, repository, Store.find(repository), past, sources)
+def _write_down(connection: BaseDatabaseWrapper, plan: Steps) -> None:
+    repository = Repository.find(project_root())
+    keys = {(one.app_label, one.name) for one, backwards in plan if not backwards}
+    if repository and keys:
+        code = code_on_disk()
+        sources = {key: code.source(key) for key in keys & code.migrations.keys()}
+        past = checkout(repository, code).past
+        write_down(connection, repository, Store.find(repository), past, sources)
 
 
 def _end_keeping(connection: BaseDatabaseWrapper) -> None:

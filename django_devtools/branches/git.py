@@ -128,6 +128,14 @@ class Repository:
             return None
         return output.decode().strip()
 
+    def is_ancestor(self, commit: str, other: str) -> bool:
+        """Whether ``commit`` is in the history of the commit ``other``."""
+        try:
+            self.git("merge-base", "--is-ancestor", commit, other)
+        except GitError:
+            return False
+        return True
+
     def is_branch(self, name: str) -> bool:
         """Whether ``name`` is a local branch."""
         if "\0" in name:

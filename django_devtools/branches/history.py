@@ -56,7 +56,8 @@ class History:
         self.ambiguous: dict[Key, list[str]] = {}
         """Migrations of which several branches have different texts, and none is recorded."""
         self.snapshots = snapshots.get(database, {})
-        self._begun = begun.get(database, [])
+        self.begun = begun.get(database, [])
+        """What was begun in this database and did not end, the oldest first."""
         others = [found for name, found in snapshots.items() if name != database]
         self._all = [
             snapshot
@@ -190,16 +191,23 @@ class History:
 
     def _application(self, key: Key, at: str) -> tuple[Record, Snapshot] | None:
         """Where no snapshot was taken of it, it comes from what was begun last before it."""
+        if found := self._applications.get((key, at)):
+            return found
+        begun = self.begun_last(key, at)
+        return (begun.applied[key], begun) if begun else None
+
+    def begun_last(self, key: Key, at: str | None = None) -> Snapshot | None:
+        """The last time that ``key`` was begun, before ``at`` if that is given."""
         begun = (
-            (one.applied[key], one)
-            for one in reversed(self._begun)
-            if key in one.applied and one.applied[key].at <= at
+            one
+            for one in reversed(self.begun)
+            if key in one.applied and (at is None or one.applied[key].at <= at)
         )
-        return self._applications.get((key, at)) or next(begun, None)
+        return next(begun, None)
 
     @cached_property
     def _applied_somewhere(self) -> set[Key]:
-        return {key for snapshot in (*self._all, *self._begun) for key in snapshot.applied}
+        return {key for snapshot in (*self._all, *self.begun) for key in snapshot.applied}
 
     def _is_last(self, key: Key, rows: Mapping[Key, str]) -> bool:
         """

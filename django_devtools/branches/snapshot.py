@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -155,8 +155,9 @@ class Store:
         """
         Put ``snapshots`` of ``database`` in, and take the one of branch ``delete`` out.
 
-        ``rows`` are what it has applied: what was begun and has nothing to do with them is
-        forgotten. Raises SnapshotError as ``read`` does, and when the file can't be written.
+        ``rows`` are what it has applied, where nothing is at work on it: what was begun and did
+        not become a row, or is in a snapshot now, is forgotten. Raises SnapshotError as ``read``
+        does, and when the file can't be written.
         """
         with self._changing(database) as (branches, begun):
             branches.update({snapshot.branch: snapshot for snapshot in snapshots})
@@ -165,14 +166,10 @@ class Store:
             if rows is not None:
                 begun[:] = _unsaid(begun, branches.values(), rows)
 
-    def begin(self, database: str, begun: Snapshot, rows: Mapping[Key, str]) -> None:
-        """
-        Put in what is about to be applied to ``database``, which has ``rows``.
-
-        Raises SnapshotError as ``update`` does.
-        """
-        with self._changing(database) as (branches, earlier):
-            earlier[:] = [*_unsaid(earlier, branches.values(), rows), begun]
+    def write_down(self, database: str, begun: Snapshot) -> None:
+        """Put in what is about to be applied. Raises SnapshotError as ``update`` does."""
+        with self._changing(database) as (_, earlier):
+            earlier.append(begun)
 
     @contextmanager
     def _changing(self, database: str) -> Iterator[tuple[dict[str, Snapshot], list[Snapshot]]]:
@@ -279,14 +276,15 @@ def check_name(branch: str) -> str:
 def _unsaid(
     begun: Iterable[Snapshot], snapshots: Collection[Snapshot], rows: Mapping[Key, str]
 ) -> list[Snapshot]:
-    """Those of ``begun`` that rows may come from which none of ``snapshots`` has."""
+    """What of ``begun`` may have become a row that none of ``snapshots`` has."""
     said = {(key, record.at) for one in snapshots for key, record in one.records().items()}
     unsaid = {key: at for key, at in rows.items() if (key, at) not in said}
-    return [
-        one
-        for one in begun
-        if any(key in unsaid and record.at <= unsaid[key] for key, record in one.applied.items())
-    ]
+    found = []
+    for one in begun:
+        applied = {k: r for k, r in one.applied.items() if k in unsaid and r.at <= unsaid[k]}
+        if applied:
+            found.append(replace(one, applied=applied))
+    return found
 
 
 def _to_json(snapshots: Snapshots, begun: Begun) -> dict[str, Any]:

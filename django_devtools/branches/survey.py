@@ -7,11 +7,10 @@ from datetime import UTC, datetime
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations import Migration
 from django.db.migrations.recorder import MigrationRecorder
-from django.utils import timezone
 
 from .effect import raw_operations, same_raw_operations, same_schema
 from .git import Repository
-from .history import History, Origin, Past, Trace
+from .history import History, Origin, Trace
 from .judge import Facts, State
 from .loader import Code, Source, UnusableSource, load, load_or_outline
 from .plan import make_plan
@@ -90,7 +89,7 @@ def read_rows(connection: BaseDatabaseWrapper) -> dict[Key, str]:
     if not recorder.has_table():
         return {}
     rows = recorder.migration_qs.order_by("id").values_list("app", "name", "applied")
-    return {(app, name): _iso(applied) for app, name, applied in rows}
+    return {(app, name): iso(applied) for app, name, applied in rows}
 
 
 def survey(
@@ -158,11 +157,11 @@ def snapshot_of(
     for key, at in rows.items():
         if states[key] is State.PHANTOM:
             continue
-        again = key in found.rows and found.rows[key] != at
-        # What was begun before is not what this switch has applied.
-        old = found.history.record(key, at) if found.rows.get(key) == at else None
+        # What this switch has applied comes from nothing that was begun before.
+        is_new = found.rows.get(key) != at
+        old = None if is_new else found.history.record(key, at)
         accepted = accept and key in found.target.code.migrations
-        source = found.wanted_source(key) if accepted or again else found.held_source(key)
+        source = found.wanted_source(key) if accepted or is_new else found.held_source(key)
         blob = old.blob if old and not accepted else None
         if source:
             packages[key[0]] = source.package
@@ -176,33 +175,8 @@ def snapshot_of(
     return Snapshot(branch, commit, now(), packages, applied, obsolete), texts
 
 
-def begin(
-    connection: BaseDatabaseWrapper,
-    repository: Repository,
-    store: Store,
-    past: Past,
-    sources: Mapping[Key, Source | None],
-) -> None:
-    """
-    Write down what is about to be applied, for when no snapshot is taken because it fails.
-
-    Raises GitError and SnapshotError.
-    """
-    at = _iso(timezone.now())
-    known = {key: source for key, source in sources.items() if source}
-    blobs = {key: repository.blob_id(source.content) for key, source in known.items()}
-    begun = Snapshot(
-        past.branch or DETACHED,
-        past.commit,
-        now(),
-        {key[0]: source.package for key, source in known.items()},
-        {key: Record(blob, at) for key, blob in blobs.items()},
-    )
-    repository.keep({blobs[key]: source.content for key, source in known.items()})
-    store.begin(database_id(connection), begun, read_rows(connection))
-
-
-def _iso(moment: datetime) -> str:
+def iso(moment: datetime) -> str:
+    """``moment`` as snapshots write when a migration was applied."""
     if moment.tzinfo:
         moment = moment.astimezone(UTC).replace(tzinfo=None)
     return moment.isoformat()

@@ -1,6 +1,7 @@
 """Takes one database from what it holds to what it should hold."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -11,6 +12,7 @@ from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
 from . import refusals, signals
+from .begun import strike_out, write_down
 from .child import Findings
 from .copies import is_here
 from .effect import raw_operations, writes_rows
@@ -18,6 +20,7 @@ from .executor import Edges, Executor, with_empty_reverses
 from .fate import Fate, Loss, losses
 from .filling import Filling
 from .git import Repository
+from .history import Past
 from .hook import Memory
 from .journal import TABLE as JOURNAL
 from .journal import Entry, Journal
@@ -28,9 +31,9 @@ from .progress import Progress
 from .refusals import SwitchError
 from .registry import Entry as Kept
 from .registry import step
-from .snapshot import DETACHED, Key, NotOurs, Store, database_id
+from .snapshot import DETACHED, Key, NotOurs, Snapshot, Store, database_id
 from .stash import Stash
-from .survey import Survey, begin, read_rows, snapshot_of, survey, survey_managestate
+from .survey import Survey, read_rows, snapshot_of, survey, survey_managestate
 from .tables import Tables
 from .worktree import WorkTree
 
@@ -179,6 +182,15 @@ class Switch:
         """
         if self.place.repository:
             Memory(self.place.repository).changed()
+        try:
+            self._run(progress, interactive)
+        except BaseException:
+            # It may be the connection that was lost.
+            with suppress(Exception):
+                strike_out(self.connection, self.place.store)
+            raise
+
+    def _run(self, progress: Progress, interactive: bool) -> None:
         if self.interrupted:
             self._resume(self.interrupted, progress, interactive)
             self.look()
@@ -202,7 +214,8 @@ class Switch:
         """Where there was nothing to do, see to it that the snapshot of this branch says so."""
         branch = self.survey.target.past.branch or DETACHED
         snapshot = self.survey.history.snapshots.get(branch)
-        if self.options.target is None and not (snapshot and snapshot.says(self.survey.rows)):
+        is_said = snapshot and snapshot.says(self.survey.rows) and not self.survey.history.begun
+        if self.options.target is None and not is_said:
             self._remember()
 
     def _returns_midway(self, plan: Plan) -> bool:
@@ -280,7 +293,8 @@ class Switch:
         ahead = executor.ahead(plan.remaining, [] if away else plan.unapply[::-1])
         signals.send_pre_migrate(self.connection, steps, ahead.state, progress, interactive)
         self._keep(plan, progress)
-        self._begin({key: self.survey.wanted_source(key) for key in [*plan.apply, *plan.record]})
+        keys = [*plan.apply, *plan.record]
+        self._write_down(self.survey.target.past, {k: self.survey.wanted_source(k) for k in keys})
         branch = self.survey.target.past.branch
         fill = partial(self._fill, progress=progress, branch=branch, goes_on=goes_on)
         edges = Edges(self.stash.begin, fill)
@@ -317,11 +331,10 @@ class Switch:
             )
         self.stash.open(self.fate, self.survey.rows, steps)
 
-    def _begin(self, sources: dict[Key, Source | None]) -> None:
-        """Write down what is about to be applied."""
-        target = self.survey.target
-        if sources and self.place.repository and target.listed_apps is None:
-            begin(self.connection, self.place.repository, self.place.store, target.past, sources)
+    def _write_down(self, past: Past, sources: dict[Key, Source | None]) -> None:
+        repository, store = self.place.repository, self.place.store
+        if repository and self.survey.target.listed_apps is None:
+            write_down(self.connection, repository, store, past, sources)
 
     def _fill(
         self, state: ProjectState, progress: Progress, branch: str | None, goes_on: bool = False
@@ -379,8 +392,7 @@ class Switch:
         """
         Finish what an earlier run began and did not finish.
 
-        From the text it began with; or, as it may have failed for what is mended now, from the
-        target's. Raises SwitchError when it fails again.
+        Raises SwitchError when it fails again.
         """
         try:
             self._finish(entry, progress, interactive)
@@ -395,13 +407,17 @@ class Switch:
     def _finish(self, entry: Entry, progress: Progress, interactive: bool) -> None:
         source = Source(entry.module, entry.source.encode(), "file")
         wanted = self.survey.target.code.migrations
-        if entry.backwards or entry.key not in wanted:
+        begun = self.survey.history.begun_last(entry.key)
+        past = self.survey.target.past
+        if entry.backwards or entry.key not in wanted or self._is_of_another(begun):
             migration = load(entry.key, source)
+            past = Past(begun.branch, begun.commit) if begun else past
         else:
+            # It may have failed for what is mended now.
             migration = wanted[entry.key]
             source = self.survey.wanted_source(entry.key) or source
         if not entry.backwards:
-            self._begin({entry.key: source})
+            self._write_down(past, {entry.key: source})
         held = dict(self.survey.held)
         held[entry.key] = with_empty_reverses(migration)
         rows = dict.fromkeys([*self.survey.rows, entry.key])
@@ -420,6 +436,15 @@ class Switch:
         fill = Edges(last=lambda state: self._fill(state, progress, None)) if is_last else Edges()
         executor.resume(entry, ahead, fill.last)
         executor.journal.drop()
+
+    def _is_of_another(self, begun: Snapshot | None) -> bool:
+        """Whether what was begun is of a branch that the target is not, nor goes on from."""
+        repository, past = self.place.repository, self.survey.target.past
+        if not (begun and repository) or begun.branch == (past.branch or DETACHED):
+            return False
+        if not (begun.commit and past.commit):
+            return True
+        return not repository.is_ancestor(begun.commit, past.commit)
 
     @cached_property
     def _findings(self) -> Findings | None:

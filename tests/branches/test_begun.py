@@ -104,6 +104,28 @@ def test_to_the_branch_that_has_another(
     assert begun(project) == []
 
 
+def test_switching_before_the_checkout(sqlite_project: Project) -> None:
+    project = sqlite_project
+    make_branches(project, FAIL)
+    project.checkout("a")
+    assert project.manage("migrations_switch", "b", "--no-input", status=None).status
+    assert project.states()["shop.0003_more"] == "changed"
+    project.switch()
+    assert columns(project) == {"id", "name", "weight"}
+    assert begun(project) == []
+
+
+def test_another_database(make_project: Any, make_database: Any) -> None:
+    project = make_project(default=make_database("sqlite"), other=make_database("sqlite"))
+    make_branches(project, FAIL)
+    project.switch("main")
+    assert project.manage("migrate", "--database=other", status=None).status
+    project.checkout("a")
+    project.switch()
+    assert columns(project, alias="other") == {"id", "name", "weight"}
+    assert begun(project) == []
+
+
 def test_going_on_where_it_was(project: Project, begins: tuple[str, ...], trouble: str) -> None:
     break_off(project, begins, trouble)
     add_trouble(project, "pass")
@@ -146,8 +168,6 @@ def test_mended_and_applied(sqlite_project: Project, begins: tuple[str, ...]) ->
     project.checkout("-b", "b")
     add_column(project, "0003_more", "name")
     assert project.manage(*begins, status=None).status
-    (entry,) = begun(project)
-    assert list(entry["applied"]["shop"]) == ["0003_more"]
     add_column(project, "0003_more", "price")
     project.manage(*begins)
     assert begun(project) == []
@@ -156,6 +176,104 @@ def test_mended_and_applied(sqlite_project: Project, begins: tuple[str, ...]) ->
     project.checkout("main")
     project.switch()
     assert columns(project) == {"id", "name"}
+
+
+def test_mended_and_applied_where_nothing_is_written_down(sqlite_project: Project) -> None:
+    """A switch that failed leaves nothing of what it has not applied."""
+    project = sqlite_project
+    make_shop(project)
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+    project.checkout("-b", "b")
+    add_column(project, "0003_more", "name")
+    assert project.manage("migrations_switch", "--no-input", status=None).status
+    assert begun(project) == []
+    add_column(project, "0003_more", "price")
+    project.manage("migrate")
+    assert project.states() == {}
+
+
+def test_what_led_nowhere_is_forgotten(sqlite_project: Project, begins: tuple[str, ...]) -> None:
+    project = sqlite_project
+    make_branches(project, FAIL)
+    project.switch("main")
+    add_column(project, "0003_more", "name")
+    assert project.manage("migrate", status=None).status
+    (entry,) = begun(project)
+    assert list(entry["applied"]["shop"]) == ["0003_more", "0004_more"]
+    project.checkout("--force", "main")
+    project.manage(*begins)
+    assert begun(project) == []
+
+
+@pytest.mark.parametrize("debug", [True, False])
+def test_wherever_snapshots_are_taken(sqlite_project: Project, debug: bool) -> None:
+    project = sqlite_project
+    make_shop(project)
+    project.settings(f'DEBUG = {debug}\nDJANGO_DEVTOOLS = {{"AUTO_SNAPSHOT": {not debug}}}')
+    add_trouble(project, FAIL)
+    project.migration("shop", "0003_more", "", [("shop", "0002_longer_name")])
+    assert project.manage("migrate", status=None).status
+    assert (project.path / FILE).exists() is not debug
+
+
+def add_two_columns(project: Project, name: str, between: str) -> None:
+    """A migration that has no transaction, and comes to ``between`` when half of it is done."""
+    field = "models.IntegerField(null=True)"
+    project.models("shop", f"{PRODUCT}    {name} = {field}\n    {name}2 = {field}\n")
+    project.migration(
+        "shop",
+        "0003_more",
+        f"""
+        migrations.AddField("product", "{name}", {field}),
+        migrations.RunPython(more, migrations.RunPython.noop),
+        migrations.AddField("product", "{name}2", {field}),
+        """,
+        [("shop", "0002_longer_name")],
+        before=f"import os\n\ndef more(apps, schema_editor):\n    {between}\n",
+        body="atomic = False",
+    )
+
+
+def make_half(project: Project) -> None:
+    """On b, which has another 0003_more than a, and did half of it."""
+    make_shop(project)
+    project.manage("migrate")
+    project.checkout("-b", "a")
+    add_two_columns(project, "weight", "pass")
+    project.commit("Weight")
+    project.checkout("-b", "b", "main")
+    add_two_columns(project, "price", FAIL)
+    project.commit("Price")
+    assert project.manage("migrations_switch", "--no-input", status=None).status
+    assert columns(project) == {"id", "name", "price"}
+
+
+def test_half_of_it_is_finished_as_it_was_begun(project: Project) -> None:
+    make_half(project)
+    project.checkout("a")
+    result = project.manage("migrations_switch", "--no-input", status=1)
+    assert "shop.0003_more was interrupted, and can't be finished" in result.stderr
+    project.checkout("b")
+    add_two_columns(project, "price", "pass")
+    project.commit("Mended")
+    project.switch()
+    assert columns(project) == {"id", "name", "price", "price2"}
+    project.checkout("a")
+    project.switch()
+    assert columns(project) == {"id", "name", "weight", "weight2"}
+    project.assert_in_step()
+
+
+def test_mended_on_a_branch_of_its_own(sqlite_project: Project) -> None:
+    project = sqlite_project
+    make_half(project)
+    project.checkout("-b", "mended")
+    add_two_columns(project, "price", "pass")
+    project.commit("Mended")
+    project.switch()
+    assert columns(project) == {"id", "name", "price", "price2"}
+    project.assert_in_step()
 
 
 def test_nothing_is_begun_by_a_dry_run(sqlite_project: Project) -> None:

@@ -280,21 +280,24 @@ def test_not_a_snapshot_file(store: Store, content: bytes, message: str) -> None
     assert list(store.path.parent.iterdir()) == [store.path]
 
 
-def test_what_was_begun_stays_until_no_row_can_come_from_it(store: Store) -> None:
+def test_what_was_begun_stays_where_it_became_a_row(store: Store) -> None:
+    other = ("shop", "0002_longer_name")
     failed, ended = (
-        replace(MAIN, branch=branch, applied={KEY: Record(BLOB, at)})
+        replace(MAIN, branch=branch, applied=dict.fromkeys([KEY, other], Record(BLOB, at)))
         for branch, at in [("b", "2026-01-01T00:00:01"), ("a", "2026-01-01T00:00:02.5")]
     )
     store.update(DATABASE, [MAIN])
-    store.begin(DATABASE, failed, {})
-    store.begin("sqlite:other", failed, {})
-    store.begin(DATABASE, ended, {KEY: "2026-01-01T00:00:01.2"})
+    store.write_down(DATABASE, failed)
+    store.write_down("sqlite:other", failed)
+    store.write_down(DATABASE, ended)
     assert store.read() == {DATABASE: {"main": MAIN}}
     assert store.read_all()[1] == {DATABASE: [failed, ended], "sqlite:other": [failed]}
 
-    row = {KEY: "2026-01-01T00:00:02.7"}
+    row = {KEY: "2026-01-01T00:00:01.2"}
     store.update(DATABASE, [MAIN])
     assert store.read_all()[1][DATABASE] == [failed, ended]
+    store.update(DATABASE, rows=row)
+    assert store.read_all()[1][DATABASE] == [replace(failed, applied={KEY: failed.applied[KEY]})]
     said = replace(MAIN, applied={KEY: Record(BLOB, row[KEY])})
     store.update(DATABASE, [said], rows=row)
     assert store.read_all()[1] == {"sqlite:other": [failed]}

@@ -69,7 +69,7 @@ class Command(BranchesCommand):
                     "and not their sources. They can be unapplied only while their files exist."
                 )
             )
-        place.store.update(database_id(connection), [snapshot], rows=found.rows)
+        place.store.update(database_id(connection), [snapshot])
         if left_out:
             names = ", ".join(f"{app}.{name}" for app, name in left_out)
             self.stderr.write(

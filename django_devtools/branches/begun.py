@@ -1,0 +1,54 @@
+"""What is about to be applied, written down before the first step: it may be the last one."""
+
+from collections.abc import Mapping
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils import timezone
+
+from .git import Repository
+from .history import Past
+from .journal import Journal
+from .loader import Source
+from .snapshot import DETACHED, Key, Record, Snapshot, Store, database_id, now
+from .survey import iso, read_rows
+
+
+def write_down(
+    connection: BaseDatabaseWrapper,
+    repository: Repository,
+    store: Store,
+    past: Past,
+    sources: Mapping[Key, Source | None],
+) -> None:
+    """
+    Write down which texts are about to be applied to a database, and on which branch.
+
+    Raises GitError and SnapshotError.
+    """
+    known = {key: source for key, source in sources.items() if source}
+    if not known:
+        return
+    at = iso(timezone.now())
+    blobs = {key: repository.blob_id(source.content) for key, source in known.items()}
+    begun = Snapshot(
+        past.branch or DETACHED,
+        past.commit,
+        now(),
+        {key[0]: source.package for key, source in known.items()},
+        {key: Record(blob, at) for key, blob in blobs.items()},
+    )
+    repository.keep({blobs[key]: source.content for key, source in known.items()})
+    store.write_down(database_id(connection), begun)
+
+
+def strike_out(connection: BaseDatabaseWrapper, store: Store) -> None:
+    """
+    Forget what was written down and was not applied, as it failed.
+
+    Raises DatabaseError and SnapshotError.
+    """
+    rows = read_rows(connection)
+    journal = Journal(connection)
+    if entry := journal.entry() if journal.exists() else None:
+        rows[entry.key] = iso(timezone.now())
+    store.update(database_id(connection), rows=rows)
