@@ -31,8 +31,9 @@ def squash(project: Project, replaces: bool, keep_files: bool) -> None:
 
 
 @pytest.fixture
-def squashing(project: Project) -> Project:
+def squashing(sqlite_project: Project) -> Project:
     """Tags for the steps of a squash: before, both, during and after."""
+    project = sqlite_project
     make_shop(project)
     project.git("tag", "before")
     squash(project, replaces=True, keep_files=True)
