@@ -22,6 +22,7 @@ from .effect import (
     narrows,
     raw_operations,
     table_of,
+    writes_rows,
 )
 from .snapshot import Key
 
@@ -78,6 +79,8 @@ class Course:
     """By their names afterwards."""
     gone: dict[str, Table] = field(default_factory=dict)
     """Those that were dropped, by their names before; their maker is who dropped them."""
+    keys: list[Key] = field(default_factory=list)
+    """The migrations."""
 
     def from_start(self) -> dict[str, tuple[str, Table]]:
         """The tables that were there before, by the names they had; with the names of now."""
@@ -94,11 +97,12 @@ def course(
     """
     migrations = list(migrations)
     follower = _Follower(base, max_name_length)
-    follower.fills = any(raw_operations(migration) for migration in migrations)
+    follower.fills = any(writes_rows(migration) for migration in migrations)
     for migration in migrations:
         follower.has_sql = any(isinstance(o, operations.RunSQL) for o in raw_operations(migration))
         for operation in migration.operations:
             follower.follow(operation, (migration.app_label, migration.name))
+        follower.course.keys.append((migration.app_label, migration.name))
     return follower.course
 
 
@@ -120,7 +124,7 @@ class _Follower:
         self.has_sql = False
         """Whether SQL of the same migration may do what its operations tell the state alone."""
         self.fills = False
-        """Whether what is made anew may be filled by RunPython or RunSQL."""
+        """Whether what is made anew may be filled by code of a migration's own."""
 
     def follow(self, operation: Operation, key: Key) -> None:
         if isinstance(operation, operations.SeparateDatabaseAndState):
@@ -273,7 +277,8 @@ class _Follower:
 
 def _starts_null(field: "Field[Any, Any]") -> bool:
     db_default = getattr(field, "db_default", NOT_PROVIDED)
-    return field.null and not field.has_default() and db_default is NOT_PROVIDED
+    is_dated = getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False)
+    return field.null and not (field.has_default() or is_dated) and db_default is NOT_PROVIDED
 
 
 def _paths(operation: Operation, app: str) -> tuple[Key | None, Key | None]:

@@ -66,13 +66,14 @@ def raw_operations(migration: Migration) -> list[Operation]:
     return [o for o in _database_operations(migration.operations) if isinstance(o, RAW)]
 
 
-def writes_rows(migration: Migration, backwards: bool) -> bool:
-    """Whether a migration may write rows by code of its own."""
+def writes_rows(migration: Migration, backwards: bool = False) -> bool:
+    """Whether a migration may write rows by code of its own, as RunPython and RunSQL do."""
     noop = (operations.RunPython.noop, operations.RunSQL.noop)
     return any(
         not backwards
         or getattr(operation, "reverse_code", getattr(operation, "reverse_sql", None)) not in noop
-        for operation in raw_operations(migration)
+        for operation in _database_operations(migration.operations)
+        if isinstance(operation, RAW) or not _is_known(operation)
     )
 
 
@@ -194,6 +195,13 @@ def _database_operations(found: Iterable[Operation]) -> Iterable[Operation]:
             yield from _database_operations(operation.database_operations)
         else:
             yield operation
+
+
+def _is_known(operation: Operation) -> bool:
+    """Whether it is an operation of Django's, or one that says what it is about."""
+    return isinstance(operation, _SEEN_BY_STATE) or type(operation).__module__.startswith(
+        "django."
+    )
 
 
 def _schema(found: Iterable[Operation]) -> list[Any]:

@@ -1,7 +1,7 @@
 """What becomes of tables and columns on the way back and forth again."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from .course import Column, Course, Item, Table
 from .snapshot import Key
@@ -28,6 +28,11 @@ class Loss:
     needs_parent: bool = False
     """Whether a foreign key can't be NULL any more, for which nothing else can stand."""
 
+    @property
+    def item(self) -> Item:
+        """The table or the column."""
+        return self.table, self.column
+
     def __str__(self) -> str:
         if self.column is None:
             return f"table {self.table}"
@@ -45,12 +50,26 @@ class Fate:
     """What is there afterwards and was not before, and whether an operation says so."""
     altered: set[Item]
     """The columns, by their names afterwards, whose types were changed on the way."""
+    gone: frozenset[Item] = frozenset()
+    """What going back drops or narrows, of what is lost."""
+    forth: "Fate | None" = None
+    """What becomes of things when going forth alone."""
+    applied: frozenset[str] = frozenset()
+    """The migrations that going forth applies."""
 
-    def after(self, way_back: "Fate", whole: "Fate") -> "Fate":
-        """The same, with what ``way_back`` made under names that things have in the end only."""
-        made = {item: is_sure for item, is_sure in whole.made.items() if item not in way_back.made}
-        altered = whole.altered - way_back.altered
-        return Fate(self.lost, made | dict(self.made), altered | self.altered)
+    def after(self, way_back: "Fate", whole: "Fate", waiting: Collection[str]) -> "Fate":
+        """
+        The same, with what of ``way_back`` did not come back at its end.
+
+        That is what has another name in the end, and the tables ``waiting`` for their columns.
+        """
+
+        def comes_later(item: Item) -> bool:
+            return item[0] in waiting or item not in {*way_back.made, *way_back.altered}
+
+        made = {item: is_sure for item, is_sure in whole.made.items() if comes_later(item)}
+        altered = {item for item in whole.altered if comes_later(item)}
+        return replace(self, made=made | dict(self.made), altered=altered | self.altered)
 
 
 def losses(course: Course) -> Iterator[Loss]:
@@ -80,7 +99,16 @@ def fate(back: Course, forth: Course) -> Fate:
         else:
             then = targets.get(table.start, (table.start, Table(table.model, None, table.maker)))
             lost += _lost_columns(now, table, *then)
-    return Fate(lost, _made(back, forth), _altered(back, forth))
+    gone = {loss.item for loss in losses(back)} | {
+        (now, name)
+        for now, table in back.tables.items()
+        for name, column in table.columns.items()
+        if column.narrows_back
+    }
+    nothing = Course()
+    alone = Fate([], _made(nothing, forth), _altered(nothing, forth))
+    made, altered, applied = _made(back, forth), _altered(back, forth), map(".".join, forth.keys)
+    return Fate(lost, made, altered, frozenset(gone), alone, frozenset(applied))
 
 
 def _now(back: Course, forth: Course) -> dict[str, Table]:

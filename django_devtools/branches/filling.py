@@ -54,6 +54,8 @@ class Filling:
     """What could not come back, and why."""
     returned: list[Entry] = field(default_factory=list)
     """What came back, and of how many rows."""
+    waiting: set[str] = field(default_factory=set)
+    """The tables that nothing came back to yet, as more migrations follow."""
 
     def fill(self, entries: Iterable[Entry]) -> None:
         """
@@ -68,7 +70,9 @@ class Filling:
             self.notes += [
                 f"{e}: kept in the stash, as {NO_PLACE}" for e in entries if e not in fitting
             ]
-        jobs = self._jobs(fitting)
+        if self.goes_on:
+            self._let_wait(fitting)
+        jobs = self._jobs([entry for entry in fitting if entry.table not in self.waiting])
         if not jobs:
             return
         try:
@@ -200,6 +204,16 @@ class Filling:
             is_part = there.items() <= kept.items() and self._applied.issuperset(entry.migrations)
             return is_part or kept.items() <= there.items()
         return bool(self._columns(entry))
+
+    def _let_wait(self, entries: list[Entry]) -> None:
+        """What this branch will only have later as it was waits, and so does what refers to it."""
+        tables = self.stash.tables
+        for entry in filter(self._is_expected, entries):
+            if not entry.infos.items() <= tables.columns(entry.table).items():
+                self.waiting.add(entry.table)
+        parents = {e.table: {p.table for p in tables.parents(e.table).values()} for e in entries}
+        while more := {t for t, found in parents.items() if found & self.waiting} - self.waiting:
+            self.waiting |= more
 
     def _is_expected(self, entry: Entry) -> bool:
         """Whether an entry is known to belong here, so that columns need not be quite the same."""

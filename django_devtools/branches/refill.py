@@ -1,5 +1,6 @@
 """One entry of the stash on its way back."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
@@ -14,6 +15,7 @@ from .tables import ColumnInfo, Parent, equal
 # Beyond this, more of the same says nothing new.
 MOST_REFUSED = 200
 THERE = "other rows are there with their keys"
+_LENGTH = re.compile(r"\(\d+(,\d+)?\)")
 
 
 class Refill:
@@ -268,7 +270,8 @@ class Refill:
         value = f"{self.copy}.{self.tables.quote(column)}"
         now = self.there[column].type
         if self.connection.vendor == "postgresql" and now != self.entry.columns[column].info.type:
-            return f"CAST({value} AS {now})"
+            # Without the length: to that, a cast cuts what an assignment refuses.
+            return f"CAST({value} AS {_LENGTH.sub('', now)})"
         return value
 
     def _same_key(self) -> str:

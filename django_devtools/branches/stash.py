@@ -201,7 +201,11 @@ class Stash:
             return
         self.tables = Tables(self.connection)
         unsure = (
-            {(loss.table, loss.column) for loss in fate.lost if not loss.is_sure}
+            {
+                item
+                for loss in fate.lost
+                if not loss.is_sure and not fate.made.get(item := loss.item)
+            }
             if fate
             else set()
         )
@@ -276,9 +280,11 @@ class Stash:
         """``entry`` with what of it comes back with a switch, and how."""
         if entry.status is Status.LEFT:
             return entry.due({})
-        if made := _made(entry, fate):
+        made = _made(entry, fate)
+        made = {name: how for name, how in made.items() if _is_it(entry, name, fate, rows)}
+        if made:
             return entry.due(made)
-        lost = {(loss.table, loss.column) for loss in fate.lost}
+        lost = {loss.item for loss in fate.lost}
         is_lost = (entry.table, None) in lost or lost.issuperset(
             (entry.table, name) for name in entry.columns
         )
@@ -303,7 +309,28 @@ class Stash:
         return items <= set(unsure) and self._is_in_place(entry)
 
 
-def _made(entry: Entry, fate: Fate) -> Mapping[str, Return]:
+def _is_it(entry: Entry, name: str, fate: Fate, rows: Collection[Key]) -> bool:
+    """
+    Whether a column that is made or widened is the one that was kept.
+
+    Where one direction takes a thing away and makes another one in its place, what is in that is
+    up to the migrations: but for what they had made when they were unapplied. What going back
+    takes, and going forth makes, is the same again.
+    """
+    maker = entry.columns[name].migration
+    items = {(entry.table, None), (entry.table, name)}
+    lost = items & {loss.item for loss in fate.lost}
+    is_made_forth = fate.forth is not None and name in _made(entry, fate.forth)
+    is_replaced = is_made_forth and bool(lost - fate.gone)
+    is_midway = entry.is_midway(rows)
+    if entry.status is Status.COPIED or (is_midway and lost):
+        return is_made_forth and not is_replaced
+    if is_midway:
+        return is_made_forth is not (maker in map(".".join, rows))
+    return not is_replaced or maker in fate.applied
+
+
+def _made(entry: Entry, fate: Fate) -> dict[str, Return]:
     """The columns of an entry that a switch makes or widens, and how they come back then."""
     how = {True: Return.REPLACE, False: Return.MISSING}
     if entry.is_narrowed:

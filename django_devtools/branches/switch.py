@@ -72,6 +72,8 @@ class Switch:
         """What could not come back from the stash, and why."""
         self.kept: list[Kept] = []
         self.returned: list[Kept] = []
+        self.waiting: set[str] = set()
+        """The tables that nothing has come back to yet."""
         self.look()
 
     def look(self) -> None:
@@ -198,12 +200,12 @@ class Switch:
         if self.plan and self._returns_midway(self.plan):
             whole, self.plan = self.fate, self.plan.way_back()
             self.__dict__.pop("fate", None)
-            way_back = self.fate
+            way_back, self.waiting = self.fate, set()
             self._migrate(self.plan, progress, interactive, goes_on=True)
             self.stash.finish(way_back)
             self.look()
             self.check()
-            self.fate = self.fate.after(way_back, whole)
+            self.fate = self.fate.after(way_back, whole, self.waiting)
         # Also without anything to do: the receivers of post_migrate wait for what was interrupted.
         plan = self.plan if self.plan is not None else self._decide()
         self._migrate(plan, progress, interactive)
@@ -345,6 +347,7 @@ class Switch:
             filling.fill(entries)
             self.notes += filling.notes
             self.returned += filling.returned
+            self.waiting = filling.waiting
 
     def _branch(self, plan: Plan) -> str | None:
         """The branch that the database is on, as far as that is known."""

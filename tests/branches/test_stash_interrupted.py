@@ -10,13 +10,7 @@ from tests.project import Project
 FAILS = """
 from pathlib import Path
 
-class Fail(migrations.operations.base.Operation):
-    def state_forwards(self, app_label, state):
-        pass
-
-    def database_forwards(self, app_label, schema_editor, from_state, to_state):
-        pass
-
+class Fail(migrations.AlterModelOptions):
     def database_backwards(self, app_label, schema_editor, from_state, to_state):
         assert not Path("broken").exists(), "it is broken"
 """
@@ -41,7 +35,9 @@ def stuck(project: Project) -> Project:
     project.checkout("-b", "feature")
     project.models("shop", PRODUCT + WEIGHT + REVIEWS)
     project.manage("makemigrations", "shop", "--name=reviews")
-    project.migration("shop", "0004_fails", "Fail(),", [("shop", "0003_reviews")], before=FAILS)
+    project.migration(
+        "shop", "0004_fails", 'Fail("product", {}),', [("shop", "0003_reviews")], before=FAILS
+    )
     project.migration(
         "shop",
         "0005_fill",
