@@ -121,6 +121,7 @@ def test_a_table_takes_the_name_of_another(project: Project) -> None:
 
 
 def test_converted_before_its_type_changes(project: Project) -> None:
+    project.settings("DJANGO_DEVTOOLS = {}")
     make_products(project, PRODUCT + DECIMAL)
     fill(project, "Product.objects.update(price='1.50')")
     project.models("shop", PRODUCT + PRICE)
@@ -152,6 +153,7 @@ def test_converted_before_its_type_changes(project: Project) -> None:
 def test_made_to_fit_before_it_gets_narrower(
     project: Project, old: str, update: str, alter: str, new: str
 ) -> None:
+    project.settings("DJANGO_DEVTOOLS = {}")
     make_products(project, old + SIZE)
     add(project, "0004_update", "migrations.RunPython(update),", UPDATE.format(update))
     add(project, "0005_alter", f'migrations.AlterField("product", {alter}),')
