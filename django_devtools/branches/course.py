@@ -21,6 +21,7 @@ from .effect import (
     m2m_table,
     narrows,
     raw_operations,
+    sql_renames,
     table_of,
     writes_rows,
 )
@@ -127,6 +128,7 @@ class _Follower:
         """Whether what is made anew may be filled by code of a migration's own."""
 
     def follow(self, operation: Operation, key: Key) -> None:
+        renamed = {old: (new, self.course.tables.get(old)) for old, new in sql_renames(operation)}
         if isinstance(operation, operations.SeparateDatabaseAndState):
             self._follow_separated(operation, key)
         elif isinstance(operation, RAW):
@@ -134,6 +136,16 @@ class _Follower:
                 self._follow_one(inner, key, is_sure=False)
         else:
             self._follow_one(operation, key)
+        for old, (new, table) in renamed.items():
+            self._rename(old, new, table, key)
+
+    def _rename(self, old: str, new: str, was: Table | None, key: Key) -> None:
+        """Take for a rename by SQL what the state sees as a table that goes and one that comes."""
+        made = self.course.tables.get(new)
+        if made and made.start is None and old not in self.course.tables:
+            was = was or Table(made.model, old, key)
+            self.course.gone.pop(was.start or "", None)
+            self.course.tables[new] = replace(was, model=made.model, maker=key, is_sure=True)
 
     def _follow_separated(self, operation: operations.SeparateDatabaseAndState, key: Key) -> None:
         after = self.state.clone()

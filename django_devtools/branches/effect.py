@@ -3,6 +3,7 @@
 import enum
 import functools
 import math
+import re
 import types
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -48,6 +49,9 @@ _INTEGERS = {
 }
 _TEXTS = {"CharField", "SlugField", "FileField", "FilePathField", "TextField"}
 _SEEN_BY_STATE = (ModelOperation, IndexOperation, FieldOperation)
+_SQL_RENAME = re.compile(
+    r"""ALTER\s+TABLE\s+["`]?(\w+)["`]?\s+RENAME\s+TO\s+["`]?(\w+)["`]?""", re.IGNORECASE
+)
 _NO_EFFECT = (operations.AlterModelManagers, operations.AlterModelOptions)
 
 
@@ -75,6 +79,18 @@ def writes_rows(migration: Migration, backwards: bool = False) -> bool:
         for operation in _database_operations(migration.operations)
         if isinstance(operation, RAW) or not _is_known(operation)
     )
+
+
+def sql_renames(operation: Operation) -> list[tuple[str, str]]:
+    """The old and the new names of the tables that an operation renames by SQL."""
+    found: list[tuple[str, str]] = []
+    for inner in _database_operations([operation]):
+        if isinstance(inner, operations.RunSQL):
+            statements = [inner.sql] if isinstance(inner.sql, str) else inner.sql
+            for statement in statements:
+                text = statement if isinstance(statement, str) else statement[0]
+                found += _SQL_RENAME.findall(text)
+    return found
 
 
 def holds_raw(operation: Operation) -> bool:

@@ -8,6 +8,7 @@ import pytest
 from tests.branches.shop import ID, PRODUCT, columns, make_shop
 from tests.branches.stashing import dump, go, kept, make_branch, values
 from tests.branches.test_stash import WEIGHT, make_products
+from tests.branches.test_stash_owners import fill
 from tests.databases import Configuration
 from tests.project import Project
 
@@ -350,3 +351,62 @@ def test_a_table_that_is_rightly_not_there(sqlite_project: Project) -> None:
     for branch in ("sale", "feature", "main"):
         assert go(project, branch).stderr == ""
     assert not kept(project)
+
+
+TAGS = """
+class Tag(models.Model):
+    name = models.CharField(max_length=9)
+
+class Product(models.Model):
+    name = models.CharField(max_length=50)
+    tags = models.ManyToManyField(Tag{})
+"""
+LINK = """
+class Link(models.Model):
+    product = models.ForeignKey(Product, models.CASCADE)
+    tag = models.ForeignKey(Tag, models.CASCADE)
+    weight = models.IntegerField(default=0)
+"""
+
+
+def test_a_model_takes_over_the_table_of_a_many_to_many_field(project: Project) -> None:
+    """As Django's documentation has it ("Changing a ManyToManyField to use a through model")."""
+    make_products(project, TAGS.format(""))
+    fill(project, "[product.tags.create(name='t') for product in Product.objects.all()]")
+    project.checkout("-b", "feature")
+    project.models("shop", TAGS.format(", through='Link'") + LINK)
+    project.migration(
+        "shop",
+        "0004_link",
+        """
+        migrations.SeparateDatabaseAndState(
+            database_operations=[migrations.RunSQL(
+                sql="ALTER TABLE shop_product_tags RENAME TO shop_link",
+                reverse_sql="ALTER TABLE shop_link RENAME TO shop_product_tags",
+            )],
+            state_operations=[
+                migrations.CreateModel("Link", [
+                    ("id", models.BigAutoField(auto_created=True, primary_key=True)),
+                    ("product", models.ForeignKey("shop.Product", models.CASCADE)),
+                    ("tag", models.ForeignKey("shop.Tag", models.CASCADE)),
+                ]),
+                migrations.AlterField(
+                    "product", "tags", models.ManyToManyField("shop.Tag", through="shop.Link")
+                ),
+            ],
+        ),
+        migrations.AddField("link", "weight", models.IntegerField(default=0)),
+        """,
+        [("shop", "0003_more")],
+    )
+    project.commit("Link")
+    project.switch()
+    fill(project, "Link.objects.update(weight=7)")
+
+    go(project, "main")
+    assert kept(project) == {"shop_link.weight 3"}
+    fill(project, "Product.objects.get(pk=2).tags.clear(); Product.objects.get(pk=2).tags.add(3)")
+
+    go(project, "feature")
+    links = values(project, "product_id", "tag_id", "weight", model="Link")
+    assert links == "1 1 7; 3 3 7; 2 3 0"
