@@ -1,8 +1,9 @@
 """What nobody has to think of around each ``migrate``: snapshots, and data that goes and comes."""
 
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 from django.apps import AppConfig, apps
@@ -12,10 +13,11 @@ from django.core import mail
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import OutputWrapper
 from django.core.management.color import color_style
-from django.db import DatabaseError, connections
+from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations import Migration, operations
 from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.operations.base import Operation
 from django.db.migrations.operations.models import IndexOperation
 
 from django_devtools.conf import option, project_root
@@ -25,13 +27,13 @@ from .begun import write_down
 from .copies import is_here
 from .course import course
 from .effect import writes_rows
-from .fate import fate
+from .fate import Fate, fate
 from .filling import Filling
 from .git import GitError, Repository
 from .hook import Memory
 from .loader import code_on_disk
 from .progress import Progress
-from .registry import Entry, Return, step
+from .registry import Status, step
 from .snapshot import DETACHED, Store, database_id
 from .stash import Stash
 from .survey import read_rows, snapshot_of, survey
@@ -50,32 +52,49 @@ _KEEPING = (
 Steps = Sequence[tuple[Migration, bool]]
 """What ``migrate`` is about to do: migrations, and whether each is unapplied."""
 
-_awaited: dict[str, list[Entry]] = {}
-"""What the stash waits for in each database while ``migrate`` runs."""
 
-_kept: dict[str, list[Entry]] = {}
-"""What was kept of each database before ``migrate`` began."""
-
-
-def after_migrate(sender: AppConfig, using: str, verbosity: int = 1, **signal: Any) -> None:
+class _Mark(Operation):
     """
-    Refresh the snapshot of this branch. Receives ``post_migrate``.
+    Put into a migration that ``migrate`` is about to run: a faked one does not reach it.
+
+    In the transaction of the first that drops, what was copied counts as dropped: where that one
+    fails, nothing was.
+    """
+
+    def __init__(self, stash: Stash, fate: Fate, drops: bool) -> None:
+        self.stash, self.fate, self.drops = stash, fate, drops
+        self.is_reached = False
+
+    def state_forwards(self, *_: Any) -> None:
+        pass
+
+    def database_forwards(self, *_: Any) -> None:
+        self.is_reached = True
+        if self.drops:
+            self.stash.begin()
+
+    def database_backwards(self, *_: Any) -> None:
+        self.database_forwards()
+
+
+def after_migrate(
+    sender: AppConfig, using: str, plan: Steps = (), verbosity: int = 1, **signal: Any
+) -> None:
+    """
+    Bring back what the stash has, and refresh the snapshot of this branch.
+
+    Receives ``post_migrate``.
 
     ``migrate`` has done its work, so whatever goes wrong here is a warning.
     """
     if sender is not _last_sender() or signals.are_ours():
         return
-    try:
+    with _warning(f"What is in the stash did not come back to database '{using}'", verbosity):
+        bring_back(plan, signal.get("apps", apps), verbosity)
+    hint = "\n`manage.py migrations_snapshot` takes one."
+    with _warning(f"No snapshot was taken of database '{using}'", verbosity, hint):
         if is_on():
-            bring_back(connections[using], signal.get("apps", apps), verbosity)
-            _end_keeping(connections[using])
             refresh(connections[using])
-    except Exception as error:  # noqa: BLE001 - see above
-        if verbosity:
-            _warn(
-                f"No snapshot was taken of database '{using}': {error}\n"
-                "`manage.py migrations_snapshot` takes one."
-            )
 
 
 def before_migrate(
@@ -94,17 +113,11 @@ def before_migrate(
             _write_down(connections[using], plan)
     if not settings.DEBUG:
         return
-    # What is amiss with the database, `migrate` says itself, and with settings, the checks.
-    with suppress(DatabaseError, ImproperlyConfigured):
+    # What is amiss with settings, the checks say.
+    with suppress(ImproperlyConfigured):
         if is_on():
-            stash = Stash(connections[using])
-            awaited = stash.awaited()
-            _awaited[using] = [e for e in awaited[::-1] if stash.forget_changed(e, awaited)][::-1]
-            try:
-                _kept[using] = keep(stash, plan, verbosity)
-            except Exception as error:  # noqa: BLE001 - whatever it is, `migrate` was asked for
-                if verbosity:
-                    _warn(f"What is dropped from database '{using}' was not kept: {error}")
+            with _warning(f"What is dropped from database '{using}' was not kept", verbosity):
+                keep(Stash(connections[using]), plan, verbosity)
     # Where git refuses, or its directory can't be written, the hooks know nothing.
     with suppress(GitError, OSError):
         if repository := Repository.find(project_root()):
@@ -141,49 +154,66 @@ def refresh(connection: BaseDatabaseWrapper) -> None:
     store.update(database, [snapshot], rows=found.rows)
 
 
-def bring_back(connection: BaseDatabaseWrapper, models: Apps, verbosity: int) -> None:
-    """Fill what ``migrate`` has made anew, and what the stash has been waiting for."""
-    awaited = _awaited.pop(connection.alias, None)
-    if not awaited:
-        return
-    stash = Stash(connection)
-    back = [(entry, entry.coming.keys() & stash.in_place(entry)) for entry in awaited]
-    made = [entry.due(dict.fromkeys(names, Return.REPLACE)) for entry, names in back if names]
-    if not made:
-        return
-    repository = Repository.find(project_root())
-    progress = Progress(OutputWrapper(sys.stdout), color_style(), verbosity)
-    filling = Filling(stash, models, repository.branch() if repository else None, progress)
-    filling.fill(made)
-    stash.clean()
-    for note in filling.notes:
-        sys.stderr.write(f"{note}\n")
+def keep(stash: Stash, plan: Steps, verbosity: int) -> None:
+    """
+    Copy what ``migrate`` is about to drop, and write down what comes back with it.
 
-
-def keep(stash: Stash, plan: Steps, verbosity: int) -> list[Entry]:
-    """Copy what ``migrate`` is about to drop. Raises DatabaseError where it can't be copied."""
+    Raises DatabaseError where it can't be copied.
+    """
     connection, rows = stash.connection, read_rows(stash.connection)
-    if not rows or not any(_may_drop(*one) for one in plan):
-        return []
-    loader = MigrationLoader(connection)
+    may_come = any(entry.status is not Status.LEFT for entry in stash.entries())
+    may_drop = rows and any(_first_drop(*one) is not None for one in plan)
+    if not (may_come or may_drop):
+        return
+    found = _fate(stash, plan)
+    for migration, backwards in plan:
+        inside: Any = migration.operations
+        at = _first_drop(migration, backwards)
+        mark = _Mark(stash, found, drops=at is not None)
+        inside.insert(len(inside) if at is None else at, mark)
+    steps = [step((m.app_label, m.name), backwards) for m, backwards in plan]
+    repository = Repository.find(project_root())
+    fills = any(writes_rows(*one) for one in plan)
+    branch = repository.branch() if repository else None
+    lost = [loss for loss in found.lost if is_here(connection, loss)]
+    stash.clean()
+    # In this order, as nothing that this one way drops comes back at its end.
+    stash.open(found, rows, steps)
+    stash.keep(lost, rows, branch, steps, _progress(verbosity), fills)
+
+
+def bring_back(plan: Steps, models: Apps, verbosity: int) -> None:
+    """End what ``keep`` began: fill what ``migrate`` has made, unless it only pretended to."""
+    marks = [one for m, _ in plan for one in m.operations if isinstance(one, _Mark)]
+    if not marks:
+        return
+    stash = marks[0].stash
+    entries = stash.returning() if any(mark.is_reached for mark in marks) else []
+    if entries:
+        repository = Repository.find(project_root())
+        branch = repository.branch() if repository else None
+        filling = Filling(stash, models, branch, _progress(verbosity))
+        filling.fill(entries)
+        for note in filling.notes:
+            sys.stderr.write(f"{note}\n")
+    stash.finish(marks[0].fate)
+
+
+def _fate(stash: Stash, plan: Steps) -> Fate:
+    """What becomes of tables and columns. All of the plan goes one way."""
+    loader, most = MigrationLoader(stash.connection), stash.connection.ops.max_name_length()
     moved = {(migration.app_label, migration.name) for migration, _ in plan}
     remaining = loader.applied_migrations.keys() & loader.graph.nodes.keys() - moved
     base = loader.project_state(sorted(remaining))
-    most = connection.ops.max_name_length()
-    # All of it goes one way.
     back = [migration for migration, backwards in reversed(plan) if backwards]
     forth = [migration for migration, backwards in plan if not backwards]
     found = fate(course(base.clone(), back, most), course(base, forth, most))
-    lost = [loss for loss in found.lost if is_here(connection, loss)]
-    steps = [step((m.app_label, m.name), backwards) for m, backwards in plan]
-    repository = Repository.find(project_root())
-    progress = Progress(OutputWrapper(sys.stdout), color_style(), verbosity)
-    fills = any(writes_rows(*one) for one in plan)
-    branch = repository.branch() if repository else None
-    stash.clean()
-    kept = stash.keep(lost, rows, branch, steps, progress, fills)
-    stash.begin()
-    return kept
+    # What --fake-initial finds in its place is not made.
+    lost = {(loss.table, loss.column) for loss in found.lost}
+    made = {
+        i: sure for i, sure in found.made.items() if i in lost or not stash.tables.has_item(*i)
+    }
+    return replace(found, made=made)
 
 
 def _write_down(connection: BaseDatabaseWrapper, plan: Steps) -> None:
@@ -196,24 +226,26 @@ def _write_down(connection: BaseDatabaseWrapper, plan: Steps) -> None:
         write_down(connection, repository, Store.find(repository), past, sources)
 
 
-def _end_keeping(connection: BaseDatabaseWrapper) -> None:
-    """End what ``keep`` began; with ``--fake``, nothing was dropped."""
-    if kept := _kept.pop(connection.alias, None):
-        stash = Stash(connection)
-        for entry in kept:
-            if stash.in_place(entry) == entry.columns.keys():
-                stash.drop([entry])
-            else:
-                stash.close(entry)
-        stash.clean()
+def _progress(verbosity: int) -> Progress:
+    return Progress(OutputWrapper(sys.stdout), color_style(), verbosity)
 
 
-def _warn(text: str) -> None:
-    sys.stderr.write(color_style().WARNING(f"{text}\n"))
+@contextmanager
+def _warning(what: str, verbosity: int, hint: str = "") -> Iterator[None]:
+    """Whatever goes wrong is only said: it was ``migrate`` that was asked for."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - see above
+        if verbosity:
+            sys.stderr.write(color_style().WARNING(f"{what}: {error}{hint}\n"))
 
 
-def _may_drop(migration: Migration, backwards: bool) -> bool:
-    return backwards or not all(isinstance(one, _KEEPING) for one in migration.operations)
+def _first_drop(migration: Migration, backwards: bool) -> int | None:
+    """Before which operation nothing can have been dropped; None where none drops anything."""
+    if backwards:
+        return len(migration.operations)
+    drops = (not isinstance(one, _KEEPING) for one in migration.operations)
+    return next((at for at, does in enumerate(drops) if does), None)
 
 
 def _last_sender() -> AppConfig | None:

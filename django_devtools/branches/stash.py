@@ -126,21 +126,6 @@ class Stash:
         due = [self._due(entry, fate, rows) for entry in self.entries()]
         return [entry for entry in due if entry.coming]
 
-    def awaited(self) -> list[Entry]:
-        """The entries whose tables or columns are not there, or narrower; with just these."""
-        awaited = []
-        for entry in self.entries():
-            there = self._there(entry)
-            if entry.is_narrowed:
-                missing = entry.columns.keys() - self.in_place(entry)
-            elif entry.is_table:
-                missing = set() if there else {*entry.columns}
-            else:
-                missing = entry.columns.keys() - there.keys()
-            if missing and entry.status is not Status.LEFT:
-                awaited.append(entry.due(dict.fromkeys(missing, Return.REPLACE)))
-        return awaited
-
     def overdue(self) -> list[Entry]:
         """The entries that nothing hinders from coming back: it was not ours to bring them."""
         return [

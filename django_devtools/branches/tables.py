@@ -86,6 +86,10 @@ class Tables:
             cursor.execute(f"SELECT 1 FROM {self.quote(table)} WHERE {condition} LIMIT 1", [])
             return cursor.fetchone() is not None
 
+    def has_item(self, table: str, column: str | None) -> bool:
+        """Whether there is a table, or such a column of it."""
+        return table in self.names and (column is None or column in self.columns(table))
+
     def has(self, one: str, other: str, key: Iterable[str], columns: Iterable[str] = ()) -> str:
         """SQL for the rows of ``other`` that ``one`` has: with their keys, and their values."""
         q, one, other = self.quote, self.quote(one), self.quote(other)

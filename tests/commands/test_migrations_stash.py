@@ -94,7 +94,7 @@ def test_an_empty_stash(sqlite_project: Project) -> None:
         assert result.stderr == NO_ID.format(action)
         result = sqlite_project.manage("migrations_stash", action, "3", "1", status=1)
         assert result.stderr == UNKNOWN.format("1, 3")
-    sqlite_project.manage("migrations_stash", status=1)
+    sqlite_project.manage("migrations_stash", "3", status=1)
 
 
 def test_the_list(project: Project) -> None:
