@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from typing import Any
 
-from django.db import DataError, IntegrityError, transaction
+from django.db import DatabaseError, OperationalError, ProgrammingError, transaction
 
 from .registry import PREFIX, Entry, Return
 from .stash import Stash
@@ -14,6 +14,22 @@ from .tables import ColumnInfo, Parent, equal
 # Beyond this, more of the same says nothing new.
 MOST_REFUSED = 200
 THERE = "other rows are there with their keys"
+# Of the server, the disk, the connection or somebody's lock: codes, or what they begin with.
+_PASSING = {
+    # https://www.postgresql.org/docs/current/errcodes-appendix.html
+    "postgresql": ("08", "40", "53", "55P03", "57", "58"),
+    # https://mariadb.com/docs/server/reference/error-codes/mariadb-error-code-reference
+    "mysql": (
+        *("1021", "1026", "1030", "1037", "1038", "1040", "1041", "1053", "1114", "1158", "1159"),
+        *("1160", "1161", "1205", "1206", "1213", "1317", "1927", "1969", "2006", "2013", "2055"),
+        *("3024", "4031"),
+    ),
+    # https://www.sqlite.org/rescode.html
+    "sqlite": (
+        *("SQLITE_BUSY", "SQLITE_CANTOPEN", "SQLITE_FULL", "SQLITE_INTERRUPT", "SQLITE_IOERR"),
+        *("SQLITE_LOCKED", "SQLITE_NOMEM", "SQLITE_READONLY"),
+    ),
+}
 
 
 class Refill:
@@ -73,8 +89,10 @@ class Refill:
             if column in self.columns and self._has_orphans(self.copy, column, parent)
         }
         plain = [column for column in self.columns if column not in orphaned]
-        certain = [column for column in plain if self._goes_first(column)]
-        # Each by itself, as each is set only where there is no value.
+        certain = [
+            column for column in plain if self._goes_first(column) and self._is_same(column)
+        ]
+        # Each by itself, as each is set only where there is no value, or may not be converted.
         others = [[column] for column in plain if column not in certain]
         groups = [certain, *others] if certain else others
         for group in groups:
@@ -176,8 +194,11 @@ class Refill:
                         self.tables.execute(first)
                     self.returned = self.tables.execute(*statement("1 = 1"))
                 return
-            except (IntegrityError, DataError) as error:
-                if not self.entry.key:
+            except DatabaseError as error:
+                if is_passing(error, self.connection.vendor):
+                    raise
+                # It was not understood at all, or there is no telling rows apart.
+                if isinstance(error, ProgrammingError) or not self.entry.key:
                     self.refused[text_of(error)] += self.entry.rows
                     return
         self.returned = self._by_halves(statement)
@@ -223,7 +244,9 @@ class Refill:
             try:
                 with transaction.atomic(self.connection.alias):
                     done += self.tables.execute(*statement(part))
-            except (IntegrityError, DataError) as error:
+            except DatabaseError as error:
+                if is_passing(error, self.connection.vendor):
+                    raise
                 if low == high:
                     refused += 1
                     self.refused[text_of(error)] += 1
@@ -278,6 +301,9 @@ class Refill:
     def _goes_first(self, column: str) -> bool:
         return self.entry.columns[column].returns is Return.REPLACE
 
+    def _is_same(self, column: str) -> bool:
+        return self.there[column].type == self.entry.columns[column].info.type
+
     def _is_kept(self) -> str:
         """SQL for rows that the stash has, too."""
         return self.tables.has(self.entry.copy, self.entry.table, self.entry.key)
@@ -329,3 +355,17 @@ class Refill:
 
 def text_of(error: Exception) -> str:
     return " ".join(str(error).split())
+
+
+def is_passing(error: DatabaseError, vendor: str) -> bool:
+    """Whether an error says nothing of the data, so that a later run may bring it all back."""
+    cause = error.__cause__
+    if vendor == "postgresql":
+        code = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+        if code is None:  # as where the connection is lost
+            return isinstance(error, OperationalError)
+    elif vendor == "sqlite":
+        code = getattr(cause, "sqlite_errorname", "")
+    else:
+        code = error.args[0] if error.args else ""
+    return str(code).startswith(_PASSING[vendor])

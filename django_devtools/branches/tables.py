@@ -131,6 +131,26 @@ class Tables:
             )
             return list(cursor.fetchall())
 
+    def check_at_once(self, table: str) -> None:
+        """
+        Have what must be unique checked by each statement, also if it could wait.
+
+        Foreign keys may wait for the rows that they refer to. Only PostgreSQL has anything else
+        that waits.
+        """
+        if self.connection.vendor != "postgresql":
+            return
+        with self.connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT quote_ident(nspname) || '.' || quote_ident(conname) "
+                "FROM pg_catalog.pg_constraint "
+                "JOIN pg_catalog.pg_namespace n ON n.oid = connamespace "
+                "WHERE conrelid = %s::regclass AND contype <> 'f' AND condeferrable",
+                [self.connection.ops.quote_name(table)],
+            )
+            for (name,) in cursor.fetchall():
+                cursor.execute(f"SET CONSTRAINTS {name} IMMEDIATE", None)
+
     def count(self, table: str) -> int:
         """How many rows there are."""
         quote = self.connection.ops.quote_name

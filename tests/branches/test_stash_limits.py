@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.branches.shop import PRODUCT, columns
 from tests.branches.stashing import dump, go, kept, make_branch, values, vendor
 from tests.branches.test_stash import REVIEWS, WEIGHT, make_products
+from tests.branches.test_stash_owners import PART, fill, make
 from tests.databases import Configuration
 from tests.project import Project
 
@@ -30,8 +33,8 @@ def execute(project: Project, sql: str) -> None:
     project.python(f"from django.db import connection; connection.cursor().execute({sql!r})")
 
 
-def test_the_database_refuses_it_all(project: Project) -> None:
-    """Then nothing comes back, and all of it can be brought back later."""
+def test_the_database_refuses_one(project: Project) -> None:
+    """Then all the others come back, and that one can be brought back later."""
     make_products(project)
     make_branch(project, "feature", PRODUCT + WEIGHT + REVIEWS)
     file = project.path / "shop/migrations/0003_feature.py"
@@ -52,22 +55,64 @@ def test_the_database_refuses_it_all(project: Project) -> None:
     )
     before = dump(project)
     go(project, "main")
-    held = {"shop_product.weight 3", "shop_review.* 1"}
-    assert held <= kept(project)
 
     result = go(project, "feature")
 
-    assert "kept in the stash, as the database says: " in result.stderr
+    assert "3 of 3 rows of column shop_product.weight stay in the stash: " in result.stderr
     if vendor(project) != "sqlite":
         assert "no weights today" in result.stderr
-    assert held <= kept(project)
-    assert values(project, "id", model="Review") == ""
+    assert kept(project) == {"shop_product.weight 3"}
+    assert values(project, "text", model="Review") == "t"
     assert values(project, "weight") == "0; 0; 0"
     project.assert_in_step()
     assert "migrations_stash" in project.manage("migrations_status").stdout
 
     execute(project, drop)
-    assert project.manage("migrations_stash", "restore", *"1234").stderr == ""
+    assert project.manage("migrations_stash", "restore", "1").stderr == ""
+    assert dump(project) == before
+    assert not kept(project)
+
+
+def test_the_database_refuses_it_all(sqlite_project: Project) -> None:
+    """Then nothing comes back, and all of it can be brought back later."""
+    project = sqlite_project
+    make_products(project)
+    make_branch(project, "feature", PRODUCT + WEIGHT + PART)
+    project.migration(
+        "shop",
+        "0004_part",
+        """
+        migrations.RunPython(
+            lambda apps, editor: apps.get_model("shop", "Part").objects.create(name="by itself"),
+            migrations.RunPython.noop,
+        ),
+        migrations.RunSQL(
+            "CREATE TRIGGER no BEFORE DELETE ON shop_part "
+            "BEGIN SELECT RAISE(ABORT, 'no part goes'); END",
+            "DROP TRIGGER no",
+        ),
+        """,
+        [("shop", "0003_feature")],
+    )
+    project.commit("Part")
+    project.manage("migrate")
+    fill(project, "Product.objects.update(weight=5); Part.objects.update(name='mine')")
+    before = dump(project)
+    go(project, "main")
+    held = {"shop_part.* 1", "shop_product.weight 3"}
+    assert kept(project) == held
+
+    assert go(project, "feature").stderr == (
+        "table shop_part, column shop_product.weight: kept in the stash, as the database says: "
+        "no part goes\n"
+    )
+    assert kept(project) == held
+    assert values(project, "name", model="Part") == "by itself"
+    assert values(project, "weight") == "0; 0; 0"
+
+    execute(project, "DROP TRIGGER no")
+    fill(project, "Part.objects.all().delete()")
+    assert project.manage("migrations_stash", "restore", "1", "2").stderr == ""
     assert dump(project) == before
     assert not kept(project)
 
@@ -254,3 +299,67 @@ def test_what_a_migration_does_to_rows_itself(sqlite_project: Project) -> None:
     result = project.manage("migrations_switch", status=None)
     assert "Traceback" in result.stderr
     assert "IntegrityError: UNIQUE constraint failed: shop_product.id" in result.stderr
+
+
+def amend(project: Project, models: str) -> None:
+    """Have the commit of branch feature have other models, and the migration for them."""
+    project.checkout("feature")
+    project.models("shop", models)
+    project.remove("shop/migrations/0003_feature.py")
+    project.manage("makemigrations", "shop", "--name=feature")
+    project.git("add", "--all")
+    project.git("commit", "--quiet", "--amend", "--message=amended")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "value"),
+    [
+        ("CharField(max_length=30, null=True)", "DateField(null=True)", "'no date'"),
+        ("BooleanField(null=True)", "DateField(null=True)", "True"),
+        ("UUIDField(null=True)", "IntegerField(null=True)", "'0' * 31 + '1'"),
+    ],
+)
+def test_one_can_not_be_converted(project: Project, old: str, new: str, value: str) -> None:
+    """The migration was amended, and the others come back; a word in a name is no full disk."""
+    make_products(project)
+    field = "    full_name = models.{}\n"
+    make(
+        project,
+        "feature",
+        PRODUCT + field.format(old) + WEIGHT + PART,
+        f"Product.objects.update(full_name={value}, weight=3); Part.objects.create(name='a')",
+    )
+    go(project, "main")
+    amend(project, PRODUCT + field.format(new) + WEIGHT + PART)
+    project.switch()
+    assert values(project, "name", model="Part") == "a"
+    assert values(project, "weight") == "3; 3; 3"
+    if vendor(project) != "sqlite":
+        assert kept(project) == {"shop_product.full_name,weight 3"}
+    project.assert_in_step()
+
+
+def test_a_unique_constraint_that_waits(
+    make_project: Callable[..., Project], make_database: Callable[[str], Configuration]
+) -> None:
+    """It is told which rows it refuses all the same, so that the others come back."""
+    project = make_project(default=make_database("postgresql"))
+    place = """
+    place = models.IntegerField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["name", "place"], name="One!", deferrable=models.Deferrable.DEFERRED
+            )
+        ]
+"""
+    make_products(project)
+    rows = "Product.objects.update(place=1); Part.objects.create(name='a')"
+    make(project, "feature", PRODUCT + place + PART, rows)
+    go(project, "main")
+    fill(project, "Product.objects.filter(pk__lt=3).update(name='same')")
+    assert "1 of 3 rows of column shop_product.place stays" in go(project, "feature").stderr
+    assert values(project, "name", "place") == "same 1; same None; p3 1"
+    assert values(project, "name", model="Part") == "a"
+    assert kept(project) == {"shop_product.place 1"}
