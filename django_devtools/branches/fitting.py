@@ -18,7 +18,8 @@ from django.db.migrations import AlterField
 from django.db.migrations.state import ProjectState
 from django.db.models import Field
 
-from .effect import narrows
+from .effect import INTEGERS, TEXTS, narrows
+from .tables import Tables
 
 # What stands for nothing where NULL can't.
 _EMPTY = {
@@ -45,6 +46,34 @@ EXCEPTION WHEN data_exception THEN
     RETURN false;
 END $$
 """
+
+
+def fits(
+    tables: Tables,
+    table: str,
+    column: str,
+    old: "Field[Any, Any] | None",
+    new: "Field[Any, Any] | None",
+) -> bool:
+    """Whether all values of a column are sure to stay as they are when it gets narrower."""
+    if not (old and new):
+        return not tables.has_rows(table)
+    if (old.is_relation and new.is_relation) or not narrows(old, new, null=True):
+        return True
+    name, ops = tables.quote(column), tables.connection.ops
+    kind, kinds = new.get_internal_type(), {old.get_internal_type(), new.get_internal_type()}
+    if kinds <= TEXTS:
+        limits = [f"CHAR_LENGTH({name}) > {new.max_length}"]
+        if tables.connection.vendor == "sqlite":
+            limits = []  # It stores texts of any length.
+    elif kinds <= INTEGERS.keys():
+        low, high = ops.integer_field_range(kind)
+        limits = [f"{name} < {low}"] * (low is not None) + [f"{name} > {high}"] * (
+            high is not None
+        )
+    else:
+        limits = ["1 = 1"]
+    return not any(tables.has_rows(table, limit) for limit in limits)
 
 
 def run_fitted(

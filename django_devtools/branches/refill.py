@@ -107,12 +107,14 @@ class Refill:
 
     def take_out(self) -> int:
         """Delete what came back from the copy. How many rows are left."""
-        if self.entry.is_narrowed and not self.refused:
-            return 0  # Where a value was changed meanwhile, that one counts.
         if not self.entry.key:
             return self.entry.rows
         columns = () if self.goes_first and not self.refused else self.columns
-        left = f"NOT {self.tables.has(self.entry.table, self.entry.copy, self.entry.key, columns)}"
+        there = self.entry.table
+        if self.entry.is_narrowed and not columns and self._knows_narrowed():
+            # Its rows may have been deleted; what is missing here was lost with its key.
+            there = self.entry.narrowed_copy
+        left = f"NOT {self.tables.has(there, self.entry.copy, self.entry.key, columns)}"
         with self.connection.cursor() as cursor:
             cursor.execute(f"SELECT COUNT(*) FROM {self.copy} WHERE {left}", [])
             count = int(cursor.fetchone()[0])
@@ -262,7 +264,7 @@ class Refill:
 
     def _set(self, columns: list[str], condition: str) -> str:
         q = self.tables.quote
-        if self.entry.narrowed_copy in self.tables.names:
+        if self._knows_narrowed():
             narrowed = q(self.entry.narrowed_copy)
             same = " AND ".join(f"{narrowed}.{q(k)} = {self.copy}.{q(k)}" for k in self.entry.key)
             condition += f" AND EXISTS (SELECT 1 FROM {narrowed} WHERE {same})"
@@ -300,6 +302,9 @@ class Refill:
 
     def _goes_first(self, column: str) -> bool:
         return self.entry.columns[column].returns is Return.REPLACE
+
+    def _knows_narrowed(self) -> bool:
+        return self.entry.narrowed_copy in self.tables.names
 
     def _is_same(self, column: str) -> bool:
         return self.there[column].type == self.entry.columns[column].info.type

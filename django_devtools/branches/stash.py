@@ -168,8 +168,13 @@ class Stash:
             is_next = (newer.table, *newer.columns) == (table, column) and newer.is_narrowed
             if is_next and newer.coming and newer.id > entry.id:
                 narrow_again(self.tables, entry, newer)
-        is_there = self.tables.has(table, copy, entry.key, [column])
-        self.tables.execute(f"DELETE FROM {self.tables.quote(copy)} WHERE NOT {is_there}")
+        q, is_there = self.tables.quote, self.tables.has(table, copy, entry.key, [column])
+        same = " AND ".join(f"{q(copy)}.{q(k)} = {q(entry.copy)}.{q(k)}" for k in entry.key)
+        self.tables.execute(
+            f"DELETE FROM {q(entry.copy)} "
+            f"WHERE EXISTS (SELECT 1 FROM {q(copy)} WHERE {same} AND NOT {is_there})"
+        )
+        self.tables.execute(f"DELETE FROM {q(copy)} WHERE NOT {is_there}")
         return True
 
     def can_tell(self, entry: Entry) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.branches.shop import ID
-from tests.branches.stashing import go, make_branch
+from tests.branches.stashing import dump, go, make_branch, vendor
 from tests.databases import Configuration
 from tests.project import Project
 
@@ -272,3 +272,54 @@ def test_what_was_changed_beside_what_stayed_as_it_was(sqlite_project: Project) 
         "    print(thing.name, thing.price)"
     )
     assert found == "unchanged 1.125\nnew 1.125"
+
+
+CODES = """
+class Product(models.Model):
+    code = models.{}(primary_key=True{})
+
+class Review(models.Model):
+    product = models.ForeignKey(Product, models.CASCADE)
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "long", "short"),
+    [
+        (("CharField", ", max_length=5"), ("CharField", ", max_length=20"), "'x' * 15", "'xy'"),
+        (("SmallIntegerField", ""), ("BigIntegerField", ""), "2**40", "7"),
+        (("IntegerField", ""), ("CharField", ", max_length=9"), "'007'", None),
+    ],
+)
+def test_nothing_stands_for_a_key(
+    project: Project, old: tuple[str, str], new: tuple[str, str], long: str, short: str | None
+) -> None:
+    project.app("shop", CODES.format(*old))
+    project.manage("makemigrations", "shop")
+    project.commit()
+    make_branch(project, "feature", CODES.format(*new))
+    project.manage("migrate")
+    rows = "Review.objects.create(product=Product.objects.create(code={}))"
+    project.python(f"from shop.models import *; {rows.format(long)}")
+    before = dump(project)
+    if old[0] != "IntegerField" and vendor(project) == "sqlite":
+        go(project, "main")  # It keeps what does not fit.
+        go(project, "feature")
+        assert dump(project) == before
+        return
+    project.checkout("main")
+    result = project.manage("migrations_switch", "--no-input", status=1)
+    assert result.stderr == (
+        "CommandError: shop_product.code has values that are only sure to fit with "
+        "shop.0002_feature. It is part of the primary key, and nothing else can stand there: rows "
+        "are known by it. Give these rows other keys, or delete them.\n"
+    )
+    assert dump(project) == before
+    project.checkout("feature")
+    project.python("from shop.models import *; Product.objects.all().delete()")
+    if short:
+        project.python(f"from shop.models import *; {rows.format(short)}")
+    before = dump(project)
+    go(project, "main")
+    assert go(project, "feature").stderr == ""
+    assert dump(project) == before
