@@ -6,7 +6,7 @@ are tried, and halves of those, until only the rows that it refuses stay in the 
 one transaction: it ends with all constraints satisfied, or nothing has been changed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -15,6 +15,7 @@ from django.apps.registry import Apps
 from django.db import DatabaseError, models, transaction
 from django.db.migrations.recorder import MigrationRecorder
 
+from .course import Item
 from .executor import one_transaction
 from .progress import Progress, database_option
 from .refill import THERE, Refill, is_passing, text_of
@@ -42,6 +43,8 @@ class Filling:
     """Whether someone asked for it, so that columns need not be quite the same."""
     goes_on: bool = False
     """Whether more migrations follow, which may make what is missing."""
+    made: Collection[Item] = ()
+    """What was made anew, as far as that is known: a new key tells of no row which one it was."""
     notes: list[str] = field(default_factory=list)
     """What could not come back, and why."""
     returned: list[Entry] = field(default_factory=list)
@@ -99,7 +102,7 @@ class Filling:
         _prune(tables)
         for job in jobs:
             if not job.entry.is_table:
-                job.update()
+                job.update(self.made)
         for job in tables:
             job.set_sequences()
         filled = sorted({job.entry.table for job in jobs})

@@ -1,12 +1,13 @@
 """One entry of the stash on its way back."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property, partial
 from typing import Any
 
 from django.db import DatabaseError, OperationalError, ProgrammingError, transaction
 
+from .course import Item
 from .registry import PREFIX, Entry, Return
 from .stash import Stash
 from .tables import ColumnInfo, Parent, equal
@@ -14,6 +15,7 @@ from .tables import ColumnInfo, Parent, equal
 # Beyond this, more of the same says nothing new.
 MOST_REFUSED = 200
 THERE = "other rows are there with their keys"
+UNTOLD = "their rows can't be told apart any more"
 # Of the server, the disk, the connection or somebody's lock: codes, or what they begin with.
 _PASSING = {
     # https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -78,10 +80,14 @@ class Refill:
             is_free = f"NOT {self.tables.has(self.entry.table, self.entry.copy, self.entry.key)}"
         self._try(lambda part: (f"{head} WHERE {is_free} AND {part}", list(defaults.values())))
 
-    def update(self) -> None:
-        """Set the columns of rows that are still there."""
-        if not self.entry.key or not self.there.keys() >= set(self.entry.key):
-            self.refused["their rows can't be told apart any more"] += self.entry.rows
+    def update(self, made: Collection[Item]) -> None:
+        """Set the columns of rows that are still there; ``made`` is what was made anew."""
+        key = set(self.entry.key)
+        is_new = any((self.entry.table, column) in made for column in key)
+        if not self.entry.is_narrowed:
+            is_new |= bool(key & self.entry.columns.keys())
+        if not key or is_new or not self.there.keys() >= key:
+            self.refused[UNTOLD] += self.entry.rows
             return
         orphaned = {
             column: parent
@@ -107,7 +113,7 @@ class Refill:
 
     def take_out(self) -> int:
         """Delete what came back from the copy. How many rows are left."""
-        if not self.entry.key:
+        if not self.entry.key or UNTOLD in self.refused:
             return self.entry.rows
         columns = () if self.goes_first and not self.refused else self.columns
         there = self.entry.table

@@ -369,7 +369,14 @@ class Switch:
     ) -> None:
         """Bring back what the stash has for the models of ``state``, on ``branch``."""
         if entries := self.stash.returning():
-            filling = Filling(self.stash, state.apps, branch, progress, goes_on=goes_on)
+            filling = Filling(
+                self.stash,
+                state.apps,
+                branch,
+                progress,
+                goes_on=goes_on,
+                made=self.fate.made,
+            )
             filling.fill(entries)
             self.notes += filling.notes
             self.returned += filling.returned

@@ -363,3 +363,48 @@ def test_a_unique_constraint_that_waits(
     assert values(project, "name", "place") == "same 1; same None; p3 1"
     assert values(project, "name", model="Part") == "a"
     assert kept(project) == {"shop_product.place 1"}
+
+
+UUID = """
+import uuid
+
+
+def fill(apps, schema_editor):
+    for product in apps.get_model("shop", "Product").objects.all():
+        product.uuid = uuid.UUID(int=100 - product.pk)
+        product.save()
+"""
+UUID_OPERATIONS = """
+migrations.AddField("product", "uuid", models.UUIDField(null=True)),
+migrations.RunPython(fill, migrations.RunPython.noop),
+migrations.RemoveField("product", "id"),
+migrations.AlterField("product", "uuid", models.UUIDField(primary_key=True, serialize=False)),
+"""
+
+
+@pytest.mark.parametrize("stops", [True, False])
+def test_a_key_that_is_made_anew(sqlite_project: Project, stops: bool) -> None:
+    """Nobody knows which row had which number; what was dropped with it, or before, stays."""
+    project = sqlite_project
+    make_products(project, PRODUCT + WEIGHT)
+    fill(project, "[Product.objects.filter(pk=pk).update(weight=pk) for pk in (1, 2, 3)]")
+    make_branch(project, "light", PRODUCT)
+    project.checkout("-b", "uuid")
+    project.models("shop", PRODUCT + "    uuid = models.UUIDField(primary_key=True)\n")
+    dependency = [("shop", "0004_light")]
+    body = "atomic = False"
+    project.migration("shop", "0005_uuid", UUID_OPERATIONS, dependency, before=UUID, body=body)
+    project.commit("UUID")
+    if stops:
+        go(project, "light")
+    go(project, "uuid")
+    fill(project, "Product.objects.filter(name='p2').delete()")
+    held = {one for one in kept(project) if "weight" in one}
+
+    result = go(project, "main")
+
+    assert "stay in the stash: their rows can't be told apart any more. To" in result.stderr
+    assert values(project, "weight") == "0; 0"
+    assert held
+    assert held <= kept(project)
+    project.assert_in_step()
