@@ -56,7 +56,7 @@ def copies_of(tables: Tables, losses: Iterable[Loss]) -> list[Copy]:
 def copy_narrowed(tables: Tables, entry: Entry) -> None:
     """Remember what a narrowed column holds: what differs later, someone has changed."""
     table, column = entry.narrowed
-    if entry.narrowed_copy in tables.names or table not in tables.names:
+    if not entry.key or entry.narrowed_copy in tables.names or table not in tables.names:
         return
     key = tables.key(table)
     if len(key) == len(entry.key) and column in tables.columns(table):

@@ -161,8 +161,10 @@ class Stash:
         ``due`` are the entries that come back, too: a value that one of them has narrowed further
         was not changed. False if it can't be told what was changed.
         """
-        if not entry.is_narrowed or not self.can_tell(entry):
-            return not entry.is_narrowed
+        if not entry.is_narrowed or not entry.key:
+            return True  # Without a key it does not come back, and has that said.
+        if not self.can_tell(entry):
+            return False
         (table, column), copy = entry.narrowed, entry.narrowed_copy
         for newer in due:
             is_next = (newer.table, *newer.columns) == (table, column) and newer.is_narrowed

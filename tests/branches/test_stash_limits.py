@@ -408,3 +408,34 @@ def test_a_key_that_is_made_anew(sqlite_project: Project, stops: bool) -> None:
     assert held
     assert held <= kept(project)
     project.assert_in_step()
+
+
+NO_KEY = {
+    "mysql": "ALTER TABLE shop_product DROP PRIMARY KEY, MODIFY id bigint NOT NULL",
+    "postgresql": "ALTER TABLE shop_product DROP CONSTRAINT shop_product_pkey",
+}
+
+
+@pytest.mark.parametrize("engine", ["mariadb", "postgresql"])
+def test_a_narrower_column_without_a_key(
+    make_project: Callable[..., Project],
+    make_database: Callable[[str], Configuration],
+    engine: str,
+) -> None:
+    """It stays in the stash, and that is said."""
+    project = make_project(default=make_database(engine))
+    make_products(project)
+    operation = f"migrations.RunSQL({NO_KEY[vendor(project)]!r}, migrations.RunSQL.noop),"
+    project.migration("shop", "0003_no_key", operation, [("shop", "0002_longer_name")])
+    project.commit("No key")
+    wide = PRODUCT.replace("50", "80")
+    make(project, "feature", wide, "Product.objects.update(name='x' * 70)")
+    assert go(project, "main").stderr == ""
+    project.assert_in_step()
+    assert go(project, "feature").stderr == (
+        "3 of 3 rows of column shop_product.name before it got narrower stay in the stash: their "
+        "rows can't be told apart any more. To look at them: manage.py migrations_stash show 1\n"
+    )
+    assert values(project, "name") == "; ".join(["x" * 50] * 3)
+    assert kept(project) == {"shop_product.name 3"}
+    project.assert_in_step()
