@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
-from .copies import copies_of, copy_narrowed, narrow_again, renewed
+from .copies import copies_of, copy_narrowed, key_of, narrow_again, renewed
 from .course import Item
 from .fate import Fate, Loss
 from .progress import Progress
@@ -170,7 +170,8 @@ class Stash:
             is_next = (newer.table, *newer.columns) == (table, column) and newer.is_narrowed
             if is_next and newer.coming and newer.id > entry.id:
                 narrow_again(self.tables, entry, newer)
-        q, is_there = self.tables.quote, self.tables.has(table, copy, entry.key, [column])
+        q, key = self.tables.quote, key_of(self.tables, entry)
+        is_there = self.tables.has(table, copy, key, [column])
         same = " AND ".join(f"{q(copy)}.{q(k)} = {q(entry.copy)}.{q(k)}" for k in entry.key)
         self.tables.execute(
             f"DELETE FROM {q(entry.copy)} "
@@ -186,7 +187,7 @@ class Stash:
             entry.narrowed_copy in self.tables.names
             and table in self.tables.names
             and column in self.tables.columns(table)
-            and self.tables.key(table) == entry.key
+            and bool(key_of(self.tables, entry))
         )
 
     def begin(self) -> None:

@@ -86,10 +86,21 @@ class Tables:
             cursor.execute(f"SELECT 1 FROM {self.quote(table)} WHERE {condition} LIMIT 1", [])
             return cursor.fetchone() is not None
 
-    def has(self, one: str, other: str, key: Iterable[str], columns: Iterable[str] = ()) -> str:
-        """SQL for the rows of ``other`` that ``one`` has: with their keys, and their values."""
+    def has(
+        self,
+        one: str,
+        other: str,
+        key: Iterable[str] | Mapping[str, str],
+        columns: Iterable[str] = (),
+    ) -> str:
+        """
+        SQL for the rows of ``other`` that ``one`` has: with their keys, and their values.
+
+        Where the key has other names there, ``key`` has these by those of ``one``.
+        """
         q, one, other = self.quote, self.quote(one), self.quote(other)
-        same = [f"{one}.{q(name)} = {other}.{q(name)}" for name in key]
+        names = key if isinstance(key, Mapping) else {name: name for name in key}
+        same = [f"{one}.{q(name)} = {other}.{q(also)}" for name, also in names.items()]
         same += [equal(self.connection, f"{one}.{q(c)}", f"{other}.{q(c)}") for c in columns]
         return f"EXISTS (SELECT 1 FROM {one} WHERE {' AND '.join(same)})"
 

@@ -439,3 +439,33 @@ def test_a_narrower_column_without_a_key(
     assert values(project, "name") == "; ".join(["x" * 50] * 3)
     assert kept(project) == {"shop_product.name 3"}
     project.assert_in_step()
+
+
+RENAMED = """
+class Thing(models.Model):
+    {} = models.CharField(max_length=9, primary_key=True)
+    text = models.CharField(max_length={})
+"""
+
+
+def test_a_narrower_column_beside_a_renamed_key(project: Project) -> None:
+    """Rows are known by it, by whichever name; and so is what was changed or deleted."""
+    project.app("shop", RENAMED.format("code", 5))
+    project.manage("makemigrations", "shop")
+    project.commit()
+    project.checkout("-b", "feature")
+    project.models("shop", RENAMED.format("sku", 20))
+    operations = """
+    migrations.RenameField("thing", "code", "sku"),
+    migrations.AlterField("thing", "text", models.CharField(max_length=20)),
+    """
+    project.migration("shop", "0002_sku", operations, [("shop", "0001_initial")])
+    project.commit("Renamed")
+    project.switch()
+    fill(project, "[Thing.objects.create(sku=sku, text='long ' * 3) for sku in 'abc']")
+    go(project, "main")
+    fill(project, "Thing.objects.filter(pk='b').update(text='new')")
+    fill(project, "Thing.objects.filter(pk='c').delete()")
+    assert go(project, "feature").stderr == ""
+    assert values(project, "sku", "text", model="Thing") == "a long long long ; b new"
+    assert not kept(project)
