@@ -147,8 +147,14 @@ def _empty(editor: BaseDatabaseSchemaEditor, field: "Field[Any, Any]") -> Any:
     default: Any = editor.effective_default(field)
     if default is not None:
         return default
-    kind = field.get_internal_type()
-    value = _EMPTY.get(kind, 0 if any(number in kind for number in _NUMBERS) else "")
+    kind, column = field.get_internal_type(), str(field.db_parameters(editor.connection)["type"])
+    # Told by their columns: django.contrib.postgres can't be imported without its driver.
+    if column.endswith("]"):
+        value: Any = []
+    elif column.endswith("range"):
+        value = "empty"
+    else:
+        value = _EMPTY.get(kind, 0 if any(number in kind for number in _NUMBERS) else "")
     return field.get_db_prep_save(value, editor.connection)
 
 

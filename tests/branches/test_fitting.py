@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.branches.shop import ID
-from tests.branches.stashing import dump, go, make_branch, vendor
+from tests.branches.stashing import dump, go, make_branch, values, vendor
 from tests.databases import Configuration
 from tests.project import Project
 
@@ -272,6 +272,44 @@ def test_what_was_changed_beside_what_stayed_as_it_was(sqlite_project: Project) 
         "    print(thing.name, thing.price)"
     )
     assert found == "unchanged 1.125\nnew 1.125"
+
+
+@pytest.mark.parametrize(
+    ("field", "expected"),
+    [
+        ("ArrayField(models.IntegerField(){})", "[]"),
+        ("IntegerRangeField({})", "empty"),
+        ("DateTimeRangeField({})", "empty"),
+        ("HStoreField({})", "{}"),
+    ],
+)
+def test_null_of_types_of_postgresql(
+    make_project: Callable[..., Project],
+    make_database: Callable[[str], Configuration],
+    field: str,
+    expected: str,
+) -> None:
+    project = make_project(default=make_database("postgresql"))
+    project.settings('INSTALLED_APPS += ["django.contrib.postgres"]')
+    models = "from django.contrib.postgres.fields import *\n" + MODEL
+    project.app("shop", models.format(field.format("")))
+    project.migration(
+        "shop",
+        "0001_extension",
+        "HStoreExtension(),",
+        before="from django.contrib.postgres.operations import HStoreExtension",
+    )
+    project.manage("makemigrations", "shop")
+    project.commit()
+    null = ", null=True" if "()" in field else "null=True"
+    make_branch(project, "feature", models.format(field.format(null)))
+    project.manage("migrate")
+    project.python("from shop.models import *; Thing.objects.create(value=None)")
+    before = dump(project)
+    go(project, "main")
+    assert values(project, "value", model="Thing") == expected
+    assert go(project, "feature").stderr == ""
+    assert dump(project) == before
 
 
 CODES = """
