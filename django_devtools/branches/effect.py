@@ -155,7 +155,8 @@ def field_of(
     """The field that a column of a table is of."""
     for model in state.models.values():
         if has_table(model) and table_of(model, max_name_length) == table:
-            for name, field in model.fields.items():
+            found: Mapping[str, Field[Any, Any]] = model.fields
+            for name, field in found.items():
                 if not field.many_to_many and column_of(field, name) == column:
                     return field
     return None

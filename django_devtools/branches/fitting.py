@@ -5,16 +5,19 @@ A switch keeps what the column held in the stash first. So where the database wo
 change for some values, those are cut, or give way to the default of the narrower column.
 """
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
+from functools import partial
+from typing import Any, cast
 from uuid import UUID
 
 from django.db import DataError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
-from django.db.migrations import AlterField
+from django.db.migrations import AlterField, SeparateDatabaseAndState
+from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 from django.db.models import Field
 
@@ -76,7 +79,31 @@ def fits(
     return not any(tables.has_rows(table, limit) for limit in limits)
 
 
-def run_fitted(
+def fitted(operation: Operation) -> Operation:
+    """``operation`` so that it makes all values fit when it is undone, also where it is nested."""
+    if isinstance(operation, AlterField):
+        return cast(Operation, _Fitted(operation))
+    if isinstance(operation, SeparateDatabaseAndState):
+        operation = copy.copy(operation)
+        operation.database_operations = [fitted(one) for one in operation.database_operations]
+    return operation
+
+
+class _Fitted:
+    """An AlterField that makes all values fit when it is undone."""
+
+    def __init__(self, operation: AlterField) -> None:
+        self._operation = operation
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._operation, name)
+
+    def database_backwards(self, *arguments: Any) -> None:
+        run = partial(self._operation.database_backwards, *arguments)
+        _run_fitted(run, self._operation, *arguments)
+
+
+def _run_fitted(
     run: Callable[[], None],
     operation: AlterField,
     app: str,
@@ -84,7 +111,6 @@ def run_fitted(
     state: ProjectState,
     before: ProjectState,
 ) -> None:
-    """Call ``run``, which undoes ``operation``, and see to it that all values fit."""
     connection = editor.connection
     model = state.apps.get_model(app, operation.model_name)
     old: Any = model._meta.get_field(operation.name)

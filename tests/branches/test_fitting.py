@@ -116,6 +116,28 @@ def test_there_and_back(project: Project, case: str) -> None:
     assert project.python(ROWS) == before
 
 
+@pytest.mark.parametrize("case", ["shorter text", "null", "no number"])
+def test_an_operation_inside_another(project: Project, case: str) -> None:
+    old, new, rows, _ = CASES[case]
+    make(project, old, new, [])
+    alter = f'migrations.AlterField("thing", "value", {new})'
+    project.migration(
+        "shop",
+        "0002_wider",
+        f"migrations.SeparateDatabaseAndState([{alter}], [{alter}]),",
+        [("shop", "0001_initial")],
+    )
+    project.commit("Separated")
+    project.python(
+        f"from shop.models import *; [Thing.objects.create(value=one) for one in {rows!r}]"
+    )
+    before = project.python(ROWS)
+    go(project, "main")
+    project.assert_in_step()
+    go(project, "feature")
+    assert project.python(ROWS) == before
+
+
 ARRAYS = """
 from django.contrib.postgres.fields import ArrayField
 class Thing(models.Model):
