@@ -192,7 +192,8 @@ def bring_back(plan: Steps, models: Apps, verbosity: int) -> None:
     if entries:
         repository = Repository.find(project_root())
         branch = repository.branch() if repository else None
-        filling = Filling(stash, models, branch, _progress(verbosity))
+        made = marks[0].fate.made
+        filling = Filling(stash, models, branch, _progress(verbosity), made=made)
         filling.fill(entries)
         for note in filling.notes:
             sys.stderr.write(f"{note}\n")

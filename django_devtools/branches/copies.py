@@ -1,7 +1,7 @@
 """What is copied of a table into the stash, and the SQL that does it."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from django.db import router, transaction
@@ -23,6 +23,8 @@ class Copy:
     names: list[str]
     """All columns of the copy: with those of the key."""
     condition: str = "1 = 1"
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """The columns that have other names in the copy."""
 
     def into(self, tables: Tables, name: str) -> int:
         """Copy it into a table of its own. How many rows there were."""
@@ -31,9 +33,10 @@ class Copy:
         # Its way back is a look-up for each row, where there is no hash join.
         vendor = tables.connection.vendor
         primary = f" (PRIMARY KEY ({keys}))" if keys and vendor == "mysql" else ""
+        columns = ", ".join(f"{q(one)} AS {q(self.renamed.get(one, one))}" for one in self.names)
         count = tables.execute(
             f"CREATE TABLE {q(name)}{primary} AS "
-            f"SELECT {', '.join(map(q, self.names))} FROM {q(self.table)} WHERE {self.condition}"
+            f"SELECT {columns} FROM {q(self.table)} WHERE {self.condition}"
         )
         if keys and vendor == "sqlite":
             tables.execute(f"CREATE UNIQUE INDEX {q(f'{name}_key')} ON {q(name)} ({keys})")
@@ -56,25 +59,37 @@ def copies_of(tables: Tables, losses: Iterable[Loss]) -> list[Copy]:
 def copy_narrowed(tables: Tables, entry: Entry) -> None:
     """Remember what a narrowed column holds: what differs later, someone has changed."""
     table, column = entry.narrowed
-    if entry.narrowed_copy in tables.names or table not in tables.names:
+    if not entry.key or entry.narrowed_copy in tables.names or table not in tables.names:
         return
-    key = tables.key(table)
-    if len(key) == len(entry.key) and column in tables.columns(table):
-        live, kept = tables.quote(table), tables.quote(entry.copy)
-        same = " AND ".join(
-            f"{live}.{tables.quote(one)} = {kept}.{tables.quote(other)}"
-            for one, other in zip(key, entry.key, strict=True)
-        )
-        known = f"EXISTS (SELECT 1 FROM {kept} WHERE {same})"
-        names = list(dict.fromkeys([*key, column]))
-        Copy(table, False, {}, key, names, known).into(tables, entry.narrowed_copy)
+    key, live, there = key_of(tables, entry), tables.key(table), tables.columns(table)
+    if key and column in there and (live == entry.key or column not in {*live, *entry.key}):
+        known = tables.has(entry.copy, table, {kept: now for now, kept in key.items()})
+        names = list(dict.fromkeys([*live, column]))
+        copy = Copy(table, False, {}, entry.key, names, known, renamed=key)
+        copy.into(tables, entry.narrowed_copy)
+
+
+def key_of(tables: Tables, entry: Entry) -> dict[str, str]:
+    """The key of a narrowed column's table: its names of now, and those that the entry has."""
+    table, _ = entry.narrowed
+    live, kept = tables.key(table), entry.key
+    if live != kept and tables.connection.vendor != "sqlite":
+        # Renamed, if it is of the same types; else another one. SQLite's copies have no types.
+        there, copied = tables.columns(table), tables.columns(entry.copy)
+        if [there[name].type for name in live] != [copied[name].type for name in kept]:
+            return {}
+    return dict(zip(live, kept, strict=True)) if len(live) == len(kept) else {}
 
 
 def narrow_again(tables: Tables, entry: Entry, newer: Entry) -> None:
     """Let a narrowed copy say what ``newer``, which narrowed it further, has left of it."""
     (table, column), narrowed = entry.narrowed, entry.narrowed_copy
-    q, key = tables.quote, entry.key
-    same = " AND ".join(f"{q(table)}.{q(k)} = {q(narrowed)}.{q(k)}" for k in key)
+    q, names, key = (
+        tables.quote,
+        key_of(tables, entry),
+        dict(zip(newer.key, entry.key, strict=True)),
+    )
+    same = " AND ".join(f"{q(table)}.{q(k)} = {q(narrowed)}.{q(n)}" for k, n in names.items())
     tables.execute(
         f"UPDATE {q(narrowed)} SET {q(column)} = "
         f"(SELECT {q(table)}.{q(column)} FROM {q(table)} WHERE {same}) "

@@ -36,7 +36,7 @@ _MODEL_OPTIONS = (
     "swappable",
     "unique_together",
 )
-_INTEGERS = {
+INTEGERS = {
     "SmallAutoField": (1, True),
     "SmallIntegerField": (1, True),
     "PositiveSmallIntegerField": (1, False),
@@ -47,7 +47,7 @@ _INTEGERS = {
     "BigIntegerField": (3, True),
     "PositiveBigIntegerField": (3, False),
 }
-_TEXTS = {"CharField", "SlugField", "FileField", "FilePathField", "TextField"}
+TEXTS = {"CharField", "SlugField", "FileField", "FilePathField", "TextField"}
 _SEEN_BY_STATE = (ModelOperation, IndexOperation, FieldOperation)
 _SQL_RENAME = re.compile(
     r"""ALTER\s+TABLE\s+["`]?(\w+)["`]?\s+RENAME\s+TO\s+["`]?(\w+)["`]?""", re.IGNORECASE
@@ -166,6 +166,19 @@ def column_of(field: "Field[Any, Any]", name: str) -> str | None:
     return field.column if field.concrete else None
 
 
+def field_of(
+    state: ProjectState, table: str, column: str, max_name_length: int | None = None
+) -> "Field[Any, Any] | None":
+    """The field that a column of a table is of."""
+    for model in state.models.values():
+        if has_table(model) and table_of(model, max_name_length) == table:
+            found: Mapping[str, Field[Any, Any]] = model.fields
+            for name, field in found.items():
+                if not field.many_to_many and column_of(field, name) == column:
+                    return field
+    return None
+
+
 def has_through(field: Any) -> Any:
     """The model that a many-to-many field names for its table, if any."""
     return field.remote_field.through
@@ -190,10 +203,10 @@ def narrows(old: "Field[Any, Any]", new: "Field[Any, Any]", null: bool = False) 
     if old.is_relation and new.is_relation:
         return _target(old) != _target(new)
     old_type, new_type = old.get_internal_type(), new.get_internal_type()
-    if old_type in _INTEGERS and new_type in _INTEGERS:
-        (old_rank, old_signed), (new_rank, new_signed) = _INTEGERS[old_type], _INTEGERS[new_type]
+    if old_type in INTEGERS and new_type in INTEGERS:
+        (old_rank, old_signed), (new_rank, new_signed) = INTEGERS[old_type], INTEGERS[new_type]
         return new_rank < old_rank or (old_signed and not new_signed)
-    if old_type in _TEXTS and new_type in _TEXTS:
+    if old_type in TEXTS and new_type in TEXTS:
         return _length(new) < _length(old)
     if old_type != new_type or old.is_relation or new.is_relation:
         return True

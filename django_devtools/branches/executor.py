@@ -4,7 +4,6 @@ import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, cast
 
 from django.db import DataError, IntegrityError, migrations, router, transaction
@@ -19,7 +18,7 @@ from django.db.migrations.utils import resolve_relation
 from django.db.models import Field, ForeignKey
 
 from .effect import raw_operations
-from .fitting import run_fitted
+from .fitting import fitted
 from .journal import Entry, Journal, Journaled, tolerant
 from .loader import Graph, Source, variant
 from .snapshot import Key
@@ -115,7 +114,8 @@ class Executor(MigrationExecutor):
                 edge.first()
                 with self.connection.schema_editor(atomic=True) as editor:
                     for operation in reversed(migration.operations):
-                        state = _undo(operation, migration, state, ahead, editor, fits=self.fits)
+                        undone = self._fitted(operation)
+                        state = _undo(operation, undone, migration, state, ahead, editor)
                 self._record(key, applied=False)
                 self._progress("unapply_success", migration)
                 edge.last(state)
@@ -186,10 +186,8 @@ class Executor(MigrationExecutor):
             with self.connection.schema_editor(atomic=migration.atomic) as editor:
                 if entry.backwards and ahead:
                     for position, operation in enumerate(reversed(migration.operations)):
-                        journaled = self._journaled(operation, position, entry)
-                        state = _undo(
-                            operation, migration, state, ahead, editor, journaled, self.fits
-                        )
+                        undone = self._journaled(self._fitted(operation), position, entry)
+                        state = _undo(operation, undone, migration, state, ahead, editor)
                 else:
                     operations = [
                         self._journaled(operation, position, entry)
@@ -204,6 +202,9 @@ class Executor(MigrationExecutor):
             self._progress(f"{action}_success", migration)
             last(state)
         return state
+
+    def _fitted(self, operation: Operation) -> Operation:
+        return fitted(operation) if self.fits else operation
 
     def _journaled(self, operation: Operation, position: int, entry: Entry) -> Operation:
         return cast(Operation, Journaled(operation, position, entry, self.journal))
@@ -311,14 +312,13 @@ def restore_foreign_keys(connection: BaseDatabaseWrapper, state: ProjectState, a
 
 def _undo(
     operation: Operation,
+    undone: Operation,
     migration: Migration,
     state: ProjectState,
     ahead: Ahead,
     editor: BaseDatabaseSchemaEditor,
-    journaled: Operation | None = None,
-    fits: bool = False,
 ) -> ProjectState:
-    """Run an operation backwards. The state after that."""
+    """Run an operation backwards, as ``undone`` does it. The state after that."""
     before = ahead.before(operation, state)
     # As Migration.unapply does, which would render every state a second time.
     atomic = operation.atomic or (migration.atomic and operation.atomic is not False)
@@ -327,14 +327,7 @@ def _undo(
         if atomic and not editor.atomic_migration
         else nullcontext()
     ):
-        app = migration.app_label
-        undo = (journaled or operation).database_backwards
-        if fits and isinstance(operation, migrations.AlterField):
-            run_fitted(
-                partial(undo, app, editor, state, before), operation, app, editor, state, before
-            )
-        else:
-            undo(app, editor, state, before)
+        undone.database_backwards(migration.app_label, editor, state, before)
     return before
 
 

@@ -6,29 +6,22 @@ are tried, and halves of those, until only the rows that it refuses stay in the 
 one transaction: it ends with all constraints satisfied, or nothing has been changed.
 """
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from django.apps.registry import Apps
-from django.db import (
-    DatabaseError,
-    OperationalError,
-    models,
-    transaction,
-)
+from django.db import DatabaseError, models, transaction
 from django.db.migrations.recorder import MigrationRecorder
 
+from .course import Item
 from .executor import one_transaction
 from .progress import Progress, database_option
-from .refill import THERE, Refill, text_of
+from .refill import THERE, Refill, is_passing, text_of
 from .registry import Entry, Return
 from .stash import Stash
 from .tables import Tables
-
-_PASSING = re.compile(r"connection|full|gone away|lock|disk", re.IGNORECASE)
 
 GONE = "the rows they belong to are gone"
 OTHERS = "other values are there now"
@@ -50,6 +43,8 @@ class Filling:
     """Whether someone asked for it, so that columns need not be quite the same."""
     goes_on: bool = False
     """Whether more migrations follow, which may make what is missing."""
+    made: Collection[Item] = ()
+    """What was made anew, as far as that is known: a new key tells of no row which one it was."""
     notes: list[str] = field(default_factory=list)
     """What could not come back, and why."""
     returned: list[Entry] = field(default_factory=list)
@@ -79,7 +74,7 @@ class Filling:
             with self._transaction():
                 self._fill(jobs)
         except DatabaseError as error:
-            if self._is_passing(error):
+            if is_passing(error, self._connection.vendor):
                 raise
             what = ", ".join(str(job.entry) for job in jobs)
             self.notes.append(f"{what}: kept in the stash, as the database says: {text_of(error)}")
@@ -103,13 +98,15 @@ class Filling:
         for job in tables + [job for job in jobs if not job.entry.is_table]:
             self.progress.line(f"  Restoring {job.entry}...")
         keys = self._drop_foreign_keys(tables)
+        for table in {job.entry.table for job in jobs}:
+            self.stash.tables.check_at_once(table)
         self._make_room([job for job in tables if job.goes_first])
         for job in tables:
             job.insert(self._defaults(job))
         _prune(tables)
         for job in jobs:
             if not job.entry.is_table:
-                job.update()
+                job.update(self.made)
         for job in tables:
             job.set_sequences()
         filled = sorted({job.entry.table for job in jobs})
@@ -183,14 +180,6 @@ class Filling:
         if self._connection.in_atomic_block and self._connection.vendor != "mysql":
             return transaction.atomic(self._connection.alias)
         return one_transaction(self._connection)
-
-    def _is_passing(self, error: DatabaseError) -> bool:
-        """Whether it says nothing of the data, so that a later run may bring it all back."""
-        # SQLite and MySQL say many other things by this class, too.
-        is_postgresql = self._connection.vendor == "postgresql"
-        return isinstance(error, OperationalError) and (
-            is_postgresql or bool(_PASSING.search(str(error)))
-        )
 
     def _fits(self, entry: Entry) -> bool:
         """Whether what is there now is what an entry was copied from."""

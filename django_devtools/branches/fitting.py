@@ -5,20 +5,24 @@ A switch keeps what the column held in the stash first. So where the database wo
 change for some values, those are cut, or give way to the default of the narrower column.
 """
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
+from functools import partial
+from typing import Any, cast
 from uuid import UUID
 
 from django.db import DataError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
-from django.db.migrations import AlterField
+from django.db.migrations import AlterField, SeparateDatabaseAndState
+from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 from django.db.models import Field
 
-from .effect import narrows
+from .effect import INTEGERS, TEXTS, narrows
+from .tables import Tables
 
 # What stands for nothing where NULL can't.
 _EMPTY = {
@@ -47,7 +51,59 @@ END $$
 """
 
 
-def run_fitted(
+def fits(
+    tables: Tables,
+    table: str,
+    column: str,
+    old: "Field[Any, Any] | None",
+    new: "Field[Any, Any] | None",
+) -> bool:
+    """Whether all values of a column are sure to stay as they are when it gets narrower."""
+    if not (old and new):
+        return not tables.has_rows(table)
+    if (old.is_relation and new.is_relation) or not narrows(old, new, null=True):
+        return True
+    name, ops = tables.quote(column), tables.connection.ops
+    kind, kinds = new.get_internal_type(), {old.get_internal_type(), new.get_internal_type()}
+    if kinds <= TEXTS:
+        limits = [f"CHAR_LENGTH({name}) > {new.max_length}"]
+        if tables.connection.vendor == "sqlite":
+            limits = []  # It stores texts of any length.
+    elif kinds <= INTEGERS.keys():
+        low, high = ops.integer_field_range(kind)
+        limits = [f"{name} < {low}"] * (low is not None) + [f"{name} > {high}"] * (
+            high is not None
+        )
+    else:
+        limits = ["1 = 1"]
+    return not any(tables.has_rows(table, limit) for limit in limits)
+
+
+def fitted(operation: Operation) -> Operation:
+    """``operation`` so that it makes all values fit when it is undone, also where it is nested."""
+    if isinstance(operation, AlterField):
+        return cast(Operation, _Fitted(operation))
+    if isinstance(operation, SeparateDatabaseAndState):
+        operation = copy.copy(operation)
+        operation.database_operations = [fitted(one) for one in operation.database_operations]
+    return operation
+
+
+class _Fitted:
+    """An AlterField that makes all values fit when it is undone."""
+
+    def __init__(self, operation: AlterField) -> None:
+        self._operation = operation
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._operation, name)
+
+    def database_backwards(self, *arguments: Any) -> None:
+        run = partial(self._operation.database_backwards, *arguments)
+        _run_fitted(run, self._operation, *arguments)
+
+
+def _run_fitted(
     run: Callable[[], None],
     operation: AlterField,
     app: str,
@@ -55,7 +111,6 @@ def run_fitted(
     state: ProjectState,
     before: ProjectState,
 ) -> None:
-    """Call ``run``, which undoes ``operation``, and see to it that all values fit."""
     connection = editor.connection
     model = state.apps.get_model(app, operation.model_name)
     old: Any = model._meta.get_field(operation.name)
@@ -118,8 +173,14 @@ def _empty(editor: BaseDatabaseSchemaEditor, field: "Field[Any, Any]") -> Any:
     default: Any = editor.effective_default(field)
     if default is not None:
         return default
-    kind = field.get_internal_type()
-    value = _EMPTY.get(kind, 0 if any(number in kind for number in _NUMBERS) else "")
+    kind, column = field.get_internal_type(), str(field.db_parameters(editor.connection)["type"])
+    # Told by their columns: django.contrib.postgres can't be imported without its driver.
+    if column.endswith("]"):
+        value: Any = []
+    elif column.endswith("range"):
+        value = "empty"
+    else:
+        value = _EMPTY.get(kind, 0 if any(number in kind for number in _NUMBERS) else "")
     return field.get_db_prep_save(value, editor.connection)
 
 

@@ -2,12 +2,13 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property, partial
 from typing import Any
 
-from django.db import DataError, IntegrityError, transaction
+from django.db import DatabaseError, OperationalError, ProgrammingError, transaction
 
+from .course import Item
 from .registry import PREFIX, Entry, Return
 from .stash import Stash
 from .tables import ColumnInfo, Parent, equal
@@ -16,6 +17,23 @@ from .tables import ColumnInfo, Parent, equal
 MOST_REFUSED = 200
 THERE = "other rows are there with their keys"
 _LENGTH = re.compile(r"\(\d+(,\d+)?\)")
+UNTOLD = "their rows can't be told apart any more"
+# Of the server, the disk, the connection or somebody's lock: codes, or what they begin with.
+_PASSING = {
+    # https://www.postgresql.org/docs/current/errcodes-appendix.html
+    "postgresql": ("08", "40", "53", "55P03", "57", "58"),
+    # https://mariadb.com/docs/server/reference/error-codes/mariadb-error-code-reference
+    "mysql": (
+        *("1021", "1026", "1030", "1037", "1038", "1040", "1041", "1053", "1114", "1158", "1159"),
+        *("1160", "1161", "1205", "1206", "1213", "1317", "1927", "1969", "2006", "2013", "2055"),
+        *("3024", "4031"),
+    ),
+    # https://www.sqlite.org/rescode.html
+    "sqlite": (
+        *("SQLITE_BUSY", "SQLITE_CANTOPEN", "SQLITE_FULL", "SQLITE_INTERRUPT", "SQLITE_IOERR"),
+        *("SQLITE_LOCKED", "SQLITE_NOMEM", "SQLITE_READONLY"),
+    ),
+}
 
 
 class Refill:
@@ -64,10 +82,14 @@ class Refill:
             is_free = f"NOT {self.tables.has(self.entry.table, self.entry.copy, self.entry.key)}"
         self._try(lambda part: (f"{head} WHERE {is_free} AND {part}", list(defaults.values())))
 
-    def update(self) -> None:
-        """Set the columns of rows that are still there."""
-        if not self.entry.key or not self.there.keys() >= set(self.entry.key):
-            self.refused["their rows can't be told apart any more"] += self.entry.rows
+    def update(self, made: Collection[Item]) -> None:
+        """Set the columns of rows that are still there; ``made`` is what was made anew."""
+        key = set(self.entry.key)
+        is_new = any((self.entry.table, column) in made for column in key)
+        if not self.entry.is_narrowed:
+            is_new |= bool(key & self.entry.columns.keys())
+        if not key or is_new or not self.there.keys() >= key:
+            self.refused[UNTOLD] += self.entry.rows
             return
         orphaned = {
             column: parent
@@ -75,8 +97,10 @@ class Refill:
             if column in self.columns and self._has_orphans(self.copy, column, parent)
         }
         plain = [column for column in self.columns if column not in orphaned]
-        certain = [column for column in plain if self._goes_first(column)]
-        # Each by itself, as each is set only where there is no value.
+        certain = [
+            column for column in plain if self._goes_first(column) and self._is_same(column)
+        ]
+        # Each by itself, as each is set only where there is no value, or may not be converted.
         others = [[column] for column in plain if column not in certain]
         groups = [certain, *others] if certain else others
         for group in groups:
@@ -91,12 +115,14 @@ class Refill:
 
     def take_out(self) -> int:
         """Delete what came back from the copy. How many rows are left."""
-        if self.entry.is_narrowed and not self.refused:
-            return 0  # Where a value was changed meanwhile, that one counts.
-        if not self.entry.key:
+        if not self.entry.key or UNTOLD in self.refused:
             return self.entry.rows
         columns = () if self.goes_first and not self.refused else self.columns
-        left = f"NOT {self.tables.has(self.entry.table, self.entry.copy, self.entry.key, columns)}"
+        there = self.entry.table
+        if self.entry.is_narrowed and not columns and self._knows_narrowed():
+            # Its rows may have been deleted; what is missing here was lost with its key.
+            there = self.entry.narrowed_copy
+        left = f"NOT {self.tables.has(there, self.entry.copy, self.entry.key, columns)}"
         with self.connection.cursor() as cursor:
             cursor.execute(f"SELECT COUNT(*) FROM {self.copy} WHERE {left}", [])
             count = int(cursor.fetchone()[0])
@@ -178,8 +204,11 @@ class Refill:
                         self.tables.execute(first)
                     self.returned = self.tables.execute(*statement("1 = 1"))
                 return
-            except (IntegrityError, DataError) as error:
-                if not self.entry.key:
+            except DatabaseError as error:
+                if is_passing(error, self.connection.vendor):
+                    raise
+                # It was not understood at all, or there is no telling rows apart.
+                if isinstance(error, ProgrammingError) or not self.entry.key:
                     self.refused[text_of(error)] += self.entry.rows
                     return
         self.returned = self._by_halves(statement)
@@ -225,7 +254,9 @@ class Refill:
             try:
                 with transaction.atomic(self.connection.alias):
                     done += self.tables.execute(*statement(part))
-            except (IntegrityError, DataError) as error:
+            except DatabaseError as error:
+                if is_passing(error, self.connection.vendor):
+                    raise
                 if low == high:
                     refused += 1
                     self.refused[text_of(error)] += 1
@@ -241,7 +272,7 @@ class Refill:
 
     def _set(self, columns: list[str], condition: str) -> str:
         q = self.tables.quote
-        if self.entry.narrowed_copy in self.tables.names:
+        if self._knows_narrowed():
             narrowed = q(self.entry.narrowed_copy)
             same = " AND ".join(f"{narrowed}.{q(k)} = {self.copy}.{q(k)}" for k in self.entry.key)
             condition += f" AND EXISTS (SELECT 1 FROM {narrowed} WHERE {same})"
@@ -280,6 +311,12 @@ class Refill:
 
     def _goes_first(self, column: str) -> bool:
         return self.entry.columns[column].returns is Return.REPLACE
+
+    def _knows_narrowed(self) -> bool:
+        return self.entry.narrowed_copy in self.tables.names
+
+    def _is_same(self, column: str) -> bool:
+        return self.there[column].type == self.entry.columns[column].info.type
 
     def _is_kept(self) -> str:
         """SQL for rows that the stash has, too."""
@@ -332,3 +369,17 @@ class Refill:
 
 def text_of(error: Exception) -> str:
     return " ".join(str(error).split())
+
+
+def is_passing(error: DatabaseError, vendor: str) -> bool:
+    """Whether an error says nothing of the data, so that a later run may bring it all back."""
+    cause = error.__cause__
+    if vendor == "postgresql":
+        code = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+        if code is None:  # as where the connection is lost
+            return isinstance(error, OperationalError)
+    elif vendor == "sqlite":
+        code = getattr(cause, "sqlite_errorname", "")
+    else:
+        code = error.args[0] if error.args else ""
+    return str(code).startswith(_PASSING[vendor])

@@ -55,6 +55,18 @@ def without_parents(rows: Mapping[Loss, int]) -> str:
     )
 
 
+def unfit_keys(losses: Collection[Loss]) -> str:
+    what = ", ".join(
+        f"{loss.table}.{loss.column} has values that are only sure to fit with "
+        f"{'.'.join(loss.migration)}"
+        for loss in losses
+    )
+    return (
+        f"{what}. It is part of the primary key, and nothing else can stand there: rows are known "
+        "by it. Give these rows other keys, or delete them."
+    )
+
+
 def unseen(losses: Collection[Loss]) -> str:
     what = ", ".join(f"{loss} (by {'.'.join(loss.migration)})" for loss in losses)
     return (

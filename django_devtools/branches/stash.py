@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
-from .copies import copies_of, copy_narrowed, narrow_again, renewed
+from .copies import copies_of, copy_narrowed, key_of, narrow_again, renewed
 from .course import Item
 from .fate import Fate, Loss
 from .progress import Progress
@@ -146,15 +146,23 @@ class Stash:
         ``due`` are the entries that come back, too: a value that one of them has narrowed further
         was not changed. False if it can't be told what was changed.
         """
-        if not entry.is_narrowed or not self.can_tell(entry):
-            return not entry.is_narrowed
+        if not entry.is_narrowed or not entry.key:
+            return True  # Without a key it does not come back, and has that said.
+        if not self.can_tell(entry):
+            return False
         (table, column), copy = entry.narrowed, entry.narrowed_copy
         for newer in due:
             is_next = (newer.table, *newer.columns) == (table, column) and newer.is_narrowed
             if is_next and newer.coming and newer.id > entry.id:
                 narrow_again(self.tables, entry, newer)
-        is_there = self.tables.has(table, copy, entry.key, [column])
-        self.tables.execute(f"DELETE FROM {self.tables.quote(copy)} WHERE NOT {is_there}")
+        q, key = self.tables.quote, key_of(self.tables, entry)
+        is_there = self.tables.has(table, copy, key, [column])
+        same = " AND ".join(f"{q(copy)}.{q(k)} = {q(entry.copy)}.{q(k)}" for k in entry.key)
+        self.tables.execute(
+            f"DELETE FROM {q(entry.copy)} "
+            f"WHERE EXISTS (SELECT 1 FROM {q(copy)} WHERE {same} AND NOT {is_there})"
+        )
+        self.tables.execute(f"DELETE FROM {q(copy)} WHERE NOT {is_there}")
         return True
 
     def can_tell(self, entry: Entry) -> bool:
@@ -164,7 +172,7 @@ class Stash:
             entry.narrowed_copy in self.tables.names
             and table in self.tables.names
             and column in self.tables.columns(table)
-            and self.tables.key(table) == entry.key
+            and bool(key_of(self.tables, entry))
         )
 
     def begin(self) -> None:

@@ -15,10 +15,11 @@ from . import refusals, signals
 from .begun import strike_out, write_down
 from .child import Findings
 from .copies import is_here
-from .effect import raw_operations, writes_rows
+from .effect import field_of, raw_operations, writes_rows
 from .executor import Edges, Executor, with_empty_reverses
 from .fate import Fate, Loss, losses
 from .filling import Filling
+from .fitting import fits
 from .git import Repository
 from .history import Past
 from .hook import Memory
@@ -116,6 +117,8 @@ class Switch:
         needed = {loss: self._nulls(loss) for loss in self.losses() if loss.needs_parent}
         if any(needed.values()):
             raise SwitchError(refusals.without_parents(needed))
+        if self.options.stash and (unfit := self._unfit_keys(self.plan)):
+            raise SwitchError(refusals.unfit_keys(unfit))
         if self.options.stash and (unseen := self._unseen(self.plan)):
             raise SwitchError(refusals.unseen(unseen))
         if not (self.options.roll_back_shared or self.options.stash):
@@ -153,6 +156,31 @@ class Switch:
         """How many rows have no value in what is lost."""
         whole = Loss(loss.migration, loss.model, loss.table)
         return self.rows(whole) - self.rows(loss)
+
+    def _unfit_keys(self, plan: Plan) -> list[Loss]:
+        """The columns of primary keys that get too narrow for what is in them."""
+        tables, size = self.stash.tables, plan.max_name_length
+        narrowed = [
+            (loss, loss.table, loss.column, loss.becomes)
+            for loss in self.losses()
+            if loss.becomes
+            and loss.table in tables.names
+            and loss.column in tables.key(loss.table)
+        ]
+        if not narrowed:
+            return []
+        held, wanted, rows = plan.held, plan.wanted, self.survey.rows
+        now = held.state(held.ordered(held.applied_nodes(), rows))
+        midway = held.state(plan.remaining)
+        then = wanted.state(wanted.ordered(wanted.applied_nodes(), rows))
+        unfit = []
+        for loss, table, column, (new_table, new_column) in narrowed:
+            old = field_of(now, table, column, size)
+            end = field_of(then, new_table, str(new_column), size)
+            between = field_of(midway, new_table, str(new_column), size) or end
+            if not all(fits(tables, table, column, old, new) for new in (between, end)):
+                unfit.append(loss)
+        return unfit
 
     def _unseen(self, plan: Plan) -> list[Loss]:
         """What would be lost of tables that should be there, and can't be found to be copied."""
@@ -343,7 +371,8 @@ class Switch:
     ) -> None:
         """Bring back what the stash has for the models of ``state``, on ``branch``."""
         if entries := self.stash.returning():
-            filling = Filling(self.stash, state.apps, branch, progress, goes_on=goes_on)
+            made = self.fate.made
+            filling = Filling(self.stash, state.apps, branch, progress, goes_on=goes_on, made=made)
             filling.fill(entries)
             self.notes += filling.notes
             self.returned += filling.returned

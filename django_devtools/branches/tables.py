@@ -90,10 +90,21 @@ class Tables:
         """Whether there is a table, or such a column of it."""
         return table in self.names and (column is None or column in self.columns(table))
 
-    def has(self, one: str, other: str, key: Iterable[str], columns: Iterable[str] = ()) -> str:
-        """SQL for the rows of ``other`` that ``one`` has: with their keys, and their values."""
+    def has(
+        self,
+        one: str,
+        other: str,
+        key: Iterable[str] | Mapping[str, str],
+        columns: Iterable[str] = (),
+    ) -> str:
+        """
+        SQL for the rows of ``other`` that ``one`` has: with their keys, and their values.
+
+        Where the key has other names there, ``key`` has these by those of ``one``.
+        """
         q, one, other = self.quote, self.quote(one), self.quote(other)
-        same = [f"{one}.{q(name)} = {other}.{q(name)}" for name in key]
+        names = key if isinstance(key, Mapping) else {name: name for name in key}
+        same = [f"{one}.{q(name)} = {other}.{q(also)}" for name, also in names.items()]
         same += [equal(self.connection, f"{one}.{q(c)}", f"{other}.{q(c)}") for c in columns]
         return f"EXISTS (SELECT 1 FROM {one} WHERE {' AND '.join(same)})"
 
@@ -134,6 +145,26 @@ class Tables:
                 [self.connection.ops.quote_name(table)] * 2,
             )
             return list(cursor.fetchall())
+
+    def check_at_once(self, table: str) -> None:
+        """
+        Have what must be unique checked by each statement, also if it could wait.
+
+        Foreign keys may wait for the rows that they refer to. Only PostgreSQL has anything else
+        that waits.
+        """
+        if self.connection.vendor != "postgresql":
+            return
+        with self.connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT quote_ident(nspname) || '.' || quote_ident(conname) "
+                "FROM pg_catalog.pg_constraint "
+                "JOIN pg_catalog.pg_namespace n ON n.oid = connamespace "
+                "WHERE conrelid = %s::regclass AND contype <> 'f' AND condeferrable",
+                [self.connection.ops.quote_name(table)],
+            )
+            for (name,) in cursor.fetchall():
+                cursor.execute(f"SET CONSTRAINTS {name} IMMEDIATE", None)
 
     def count(self, table: str) -> int:
         """How many rows there are."""

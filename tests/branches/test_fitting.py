@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.branches.shop import ID
-from tests.branches.stashing import go, make_branch
+from tests.branches.stashing import dump, go, make_branch, values, vendor
 from tests.databases import Configuration
 from tests.project import Project
 
@@ -113,6 +113,28 @@ def test_there_and_back(project: Project, case: str) -> None:
     )
     project.checkout("feature")
     project.switch()
+    assert project.python(ROWS) == before
+
+
+@pytest.mark.parametrize("case", ["shorter text", "null", "no number"])
+def test_an_operation_inside_another(project: Project, case: str) -> None:
+    old, new, rows, _ = CASES[case]
+    make(project, old, new, [])
+    alter = f'migrations.AlterField("thing", "value", {new})'
+    project.migration(
+        "shop",
+        "0002_wider",
+        f"migrations.SeparateDatabaseAndState([{alter}], [{alter}]),",
+        [("shop", "0001_initial")],
+    )
+    project.commit("Separated")
+    project.python(
+        f"from shop.models import *; [Thing.objects.create(value=one) for one in {rows!r}]"
+    )
+    before = project.python(ROWS)
+    go(project, "main")
+    project.assert_in_step()
+    go(project, "feature")
     assert project.python(ROWS) == before
 
 
@@ -272,3 +294,92 @@ def test_what_was_changed_beside_what_stayed_as_it_was(sqlite_project: Project) 
         "    print(thing.name, thing.price)"
     )
     assert found == "unchanged 1.125\nnew 1.125"
+
+
+@pytest.mark.parametrize(
+    ("field", "expected"),
+    [
+        ("ArrayField(models.IntegerField(){})", "[]"),
+        ("IntegerRangeField({})", "empty"),
+        ("DateTimeRangeField({})", "empty"),
+        ("HStoreField({})", "{}"),
+    ],
+)
+def test_null_of_types_of_postgresql(
+    make_project: Callable[..., Project],
+    make_database: Callable[[str], Configuration],
+    field: str,
+    expected: str,
+) -> None:
+    project = make_project(default=make_database("postgresql"))
+    project.settings('INSTALLED_APPS += ["django.contrib.postgres"]')
+    models = "from django.contrib.postgres.fields import *\n" + MODEL
+    project.app("shop", models.format(field.format("")))
+    project.migration(
+        "shop",
+        "0001_extension",
+        "HStoreExtension(),",
+        before="from django.contrib.postgres.operations import HStoreExtension",
+    )
+    project.manage("makemigrations", "shop")
+    project.commit()
+    null = ", null=True" if "()" in field else "null=True"
+    make_branch(project, "feature", models.format(field.format(null)))
+    project.manage("migrate")
+    project.python("from shop.models import *; Thing.objects.create(value=None)")
+    before = dump(project)
+    go(project, "main")
+    assert values(project, "value", model="Thing") == expected
+    assert go(project, "feature").stderr == ""
+    assert dump(project) == before
+
+
+CODES = """
+class Product(models.Model):
+    code = models.{}(primary_key=True{})
+
+class Review(models.Model):
+    product = models.ForeignKey(Product, models.CASCADE)
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "long", "short"),
+    [
+        (("CharField", ", max_length=5"), ("CharField", ", max_length=20"), "'x' * 15", "'xy'"),
+        (("SmallIntegerField", ""), ("BigIntegerField", ""), "2**40", "7"),
+        (("IntegerField", ""), ("CharField", ", max_length=9"), "'007'", None),
+    ],
+)
+def test_nothing_stands_for_a_key(
+    project: Project, old: tuple[str, str], new: tuple[str, str], long: str, short: str | None
+) -> None:
+    project.app("shop", CODES.format(*old))
+    project.manage("makemigrations", "shop")
+    project.commit()
+    make_branch(project, "feature", CODES.format(*new))
+    project.manage("migrate")
+    rows = "Review.objects.create(product=Product.objects.create(code={}))"
+    project.python(f"from shop.models import *; {rows.format(long)}")
+    before = dump(project)
+    if old[0] != "IntegerField" and vendor(project) == "sqlite":
+        go(project, "main")  # It keeps what does not fit.
+        go(project, "feature")
+        assert dump(project) == before
+        return
+    project.checkout("main")
+    result = project.manage("migrations_switch", "--no-input", status=1)
+    assert result.stderr == (
+        "CommandError: shop_product.code has values that are only sure to fit with "
+        "shop.0002_feature. It is part of the primary key, and nothing else can stand there: rows "
+        "are known by it. Give these rows other keys, or delete them.\n"
+    )
+    assert dump(project) == before
+    project.checkout("feature")
+    project.python("from shop.models import *; Product.objects.all().delete()")
+    if short:
+        project.python(f"from shop.models import *; {rows.format(short)}")
+    before = dump(project)
+    go(project, "main")
+    assert go(project, "feature").stderr == ""
+    assert dump(project) == before

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.branches.shop import PRODUCT, columns
 from tests.branches.stashing import dump, go, kept, make_branch, values, vendor
 from tests.branches.test_stash import REVIEWS, WEIGHT, make_products
+from tests.branches.test_stash_owners import PART, fill, make
 from tests.databases import Configuration
 from tests.project import Project
 
@@ -30,8 +33,8 @@ def execute(project: Project, sql: str) -> None:
     project.python(f"from django.db import connection; connection.cursor().execute({sql!r})")
 
 
-def test_the_database_refuses_it_all(project: Project) -> None:
-    """Then nothing comes back, and all of it can be brought back later."""
+def test_the_database_refuses_one(project: Project) -> None:
+    """Then all the others come back, and that one can be brought back later."""
     make_products(project)
     make_branch(project, "feature", PRODUCT + WEIGHT + REVIEWS)
     file = project.path / "shop/migrations/0003_feature.py"
@@ -52,22 +55,64 @@ def test_the_database_refuses_it_all(project: Project) -> None:
     )
     before = dump(project)
     go(project, "main")
-    held = {"shop_product.weight 3", "shop_review.* 1"}
-    assert held <= kept(project)
 
     result = go(project, "feature")
 
-    assert "kept in the stash, as the database says: " in result.stderr
+    assert "3 of 3 rows of column shop_product.weight stay in the stash: " in result.stderr
     if vendor(project) != "sqlite":
         assert "no weights today" in result.stderr
-    assert held <= kept(project)
-    assert values(project, "id", model="Review") == ""
+    assert kept(project) == {"shop_product.weight 3"}
+    assert values(project, "text", model="Review") == "t"
     assert values(project, "weight") == "0; 0; 0"
     project.assert_in_step()
     assert "migrations_stash" in project.manage("migrations_status").stdout
 
     execute(project, drop)
-    assert project.manage("migrations_stash", "restore", *"1234").stderr == ""
+    assert project.manage("migrations_stash", "restore", "1").stderr == ""
+    assert dump(project) == before
+    assert not kept(project)
+
+
+def test_the_database_refuses_it_all(sqlite_project: Project) -> None:
+    """Then nothing comes back, and all of it can be brought back later."""
+    project = sqlite_project
+    make_products(project)
+    make_branch(project, "feature", PRODUCT + WEIGHT + PART)
+    project.migration(
+        "shop",
+        "0004_part",
+        """
+        migrations.RunPython(
+            lambda apps, editor: apps.get_model("shop", "Part").objects.create(name="by itself"),
+            migrations.RunPython.noop,
+        ),
+        migrations.RunSQL(
+            "CREATE TRIGGER no BEFORE DELETE ON shop_part "
+            "BEGIN SELECT RAISE(ABORT, 'no part goes'); END",
+            "DROP TRIGGER no",
+        ),
+        """,
+        [("shop", "0003_feature")],
+    )
+    project.commit("Part")
+    project.manage("migrate")
+    fill(project, "Product.objects.update(weight=5); Part.objects.update(name='mine')")
+    before = dump(project)
+    go(project, "main")
+    held = {"shop_part.* 1", "shop_product.weight 3"}
+    assert kept(project) == held
+
+    assert go(project, "feature").stderr == (
+        "table shop_part, column shop_product.weight: kept in the stash, as the database says: "
+        "no part goes\n"
+    )
+    assert kept(project) == held
+    assert values(project, "name", model="Part") == "by itself"
+    assert values(project, "weight") == "0; 0; 0"
+
+    execute(project, "DROP TRIGGER no")
+    fill(project, "Part.objects.all().delete()")
+    assert project.manage("migrations_stash", "restore", "1", "2").stderr == ""
     assert dump(project) == before
     assert not kept(project)
 
@@ -254,3 +299,173 @@ def test_what_a_migration_does_to_rows_itself(sqlite_project: Project) -> None:
     result = project.manage("migrations_switch", status=None)
     assert "Traceback" in result.stderr
     assert "IntegrityError: UNIQUE constraint failed: shop_product.id" in result.stderr
+
+
+def amend(project: Project, models: str) -> None:
+    """Have the commit of branch feature have other models, and the migration for them."""
+    project.checkout("feature")
+    project.models("shop", models)
+    project.remove("shop/migrations/0003_feature.py")
+    project.manage("makemigrations", "shop", "--name=feature")
+    project.git("add", "--all")
+    project.git("commit", "--quiet", "--amend", "--message=amended")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "value"),
+    [
+        ("CharField(max_length=30, null=True)", "DateField(null=True)", "'no date'"),
+        ("BooleanField(null=True)", "DateField(null=True)", "True"),
+        ("UUIDField(null=True)", "IntegerField(null=True)", "'0' * 31 + '1'"),
+    ],
+)
+def test_one_can_not_be_converted(project: Project, old: str, new: str, value: str) -> None:
+    """The migration was amended, and the others come back; a word in a name is no full disk."""
+    make_products(project)
+    field = "    full_name = models.{}\n"
+    make(
+        project,
+        "feature",
+        PRODUCT + field.format(old) + WEIGHT + PART,
+        f"Product.objects.update(full_name={value}, weight=3); Part.objects.create(name='a')",
+    )
+    go(project, "main")
+    amend(project, PRODUCT + field.format(new) + WEIGHT + PART)
+    project.switch()
+    assert values(project, "name", model="Part") == "a"
+    assert values(project, "weight") == "3; 3; 3"
+    if vendor(project) != "sqlite":
+        assert kept(project) == {"shop_product.full_name,weight 3"}
+    project.assert_in_step()
+
+
+def test_a_unique_constraint_that_waits(
+    make_project: Callable[..., Project], make_database: Callable[[str], Configuration]
+) -> None:
+    """It is told which rows it refuses all the same, so that the others come back."""
+    project = make_project(default=make_database("postgresql"))
+    place = """
+    place = models.IntegerField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["name", "place"], name="One!", deferrable=models.Deferrable.DEFERRED
+            )
+        ]
+"""
+    make_products(project)
+    rows = "Product.objects.update(place=1); Part.objects.create(name='a')"
+    make(project, "feature", PRODUCT + place + PART, rows)
+    go(project, "main")
+    fill(project, "Product.objects.filter(pk__lt=3).update(name='same')")
+    assert "1 of 3 rows of column shop_product.place stays" in go(project, "feature").stderr
+    assert values(project, "name", "place") == "same 1; same None; p3 1"
+    assert values(project, "name", model="Part") == "a"
+    assert kept(project) == {"shop_product.place 1"}
+
+
+UUID = """
+import uuid
+
+
+def fill(apps, schema_editor):
+    for product in apps.get_model("shop", "Product").objects.all():
+        product.uuid = uuid.UUID(int=100 - product.pk)
+        product.save()
+"""
+UUID_OPERATIONS = """
+migrations.AddField("product", "uuid", models.UUIDField(null=True)),
+migrations.RunPython(fill, migrations.RunPython.noop),
+migrations.RemoveField("product", "id"),
+migrations.AlterField("product", "uuid", models.UUIDField(primary_key=True, serialize=False)),
+"""
+
+
+@pytest.mark.parametrize("stops", [True, False])
+def test_a_key_that_is_made_anew(sqlite_project: Project, stops: bool) -> None:
+    """Nobody knows which row had which number; what was dropped with it, or before, stays."""
+    project = sqlite_project
+    make_products(project, PRODUCT + WEIGHT)
+    fill(project, "[Product.objects.filter(pk=pk).update(weight=pk) for pk in (1, 2, 3)]")
+    make_branch(project, "light", PRODUCT)
+    project.checkout("-b", "uuid")
+    project.models("shop", PRODUCT + "    uuid = models.UUIDField(primary_key=True)\n")
+    dependency = [("shop", "0004_light")]
+    body = "atomic = False"
+    project.migration("shop", "0005_uuid", UUID_OPERATIONS, dependency, before=UUID, body=body)
+    project.commit("UUID")
+    if stops:
+        go(project, "light")
+    go(project, "uuid")
+    fill(project, "Product.objects.filter(name='p2').delete()")
+    held = {one for one in kept(project) if "weight" in one}
+
+    result = go(project, "main")
+
+    assert "stay in the stash: their rows can't be told apart any more. To" in result.stderr
+    assert values(project, "weight") == "0; 0"
+    assert held
+    assert held <= kept(project)
+    project.assert_in_step()
+
+
+NO_KEY = {
+    "mysql": "ALTER TABLE shop_product DROP PRIMARY KEY, MODIFY id bigint NOT NULL",
+    "postgresql": "ALTER TABLE shop_product DROP CONSTRAINT shop_product_pkey",
+}
+
+
+@pytest.mark.parametrize("engine", ["mariadb", "postgresql"])
+def test_a_narrower_column_without_a_key(
+    make_project: Callable[..., Project],
+    make_database: Callable[[str], Configuration],
+    engine: str,
+) -> None:
+    """It stays in the stash, and that is said."""
+    project = make_project(default=make_database(engine))
+    make_products(project)
+    operation = f"migrations.RunSQL({NO_KEY[vendor(project)]!r}, migrations.RunSQL.noop),"
+    project.migration("shop", "0003_no_key", operation, [("shop", "0002_longer_name")])
+    project.commit("No key")
+    wide = PRODUCT.replace("50", "80")
+    make(project, "feature", wide, "Product.objects.update(name='x' * 70)")
+    assert go(project, "main").stderr == ""
+    project.assert_in_step()
+    assert go(project, "feature").stderr == (
+        "3 of 3 rows of column shop_product.name before it got narrower stay in the stash: their "
+        "rows can't be told apart any more. To look at them: manage.py migrations_stash show 1\n"
+    )
+    assert values(project, "name") == "; ".join(["x" * 50] * 3)
+    assert kept(project) == {"shop_product.name 3"}
+    project.assert_in_step()
+
+
+RENAMED = """
+class Thing(models.Model):
+    {} = models.CharField(max_length=9, primary_key=True)
+    text = models.CharField(max_length={})
+"""
+
+
+def test_a_narrower_column_beside_a_renamed_key(project: Project) -> None:
+    """Rows are known by it, by whichever name; and so is what was changed or deleted."""
+    project.app("shop", RENAMED.format("code", 5))
+    project.manage("makemigrations", "shop")
+    project.commit()
+    project.checkout("-b", "feature")
+    project.models("shop", RENAMED.format("sku", 20))
+    operations = """
+    migrations.RenameField("thing", "code", "sku"),
+    migrations.AlterField("thing", "text", models.CharField(max_length=20)),
+    """
+    project.migration("shop", "0002_sku", operations, [("shop", "0001_initial")])
+    project.commit("Renamed")
+    project.switch()
+    fill(project, "[Thing.objects.create(sku=sku, text='long ' * 3) for sku in 'abc']")
+    go(project, "main")
+    fill(project, "Thing.objects.filter(pk='b').update(text='new')")
+    fill(project, "Thing.objects.filter(pk='c').delete()")
+    assert go(project, "feature").stderr == ""
+    assert values(project, "sku", "text", model="Thing") == "a long long long ; b new"
+    assert not kept(project)
