@@ -1,7 +1,7 @@
 """What becomes of tables and columns on the way back and forth again."""
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from .course import Column, Course, Item, Table
 from .snapshot import Key
@@ -56,6 +56,13 @@ class Fate:
     """What becomes of things when going forth alone."""
     applied: frozenset[str] = frozenset()
     """The migrations that going forth applies."""
+    renamed: Mapping[Item, Item] = field(default_factory=dict)
+    """What has another name afterwards, by the names before."""
+
+    def name_of(self, item: Item) -> Item:
+        """What a table or column is called afterwards."""
+        table, column = item
+        return self.renamed.get(item, (self.renamed.get((table, None), (table, None))[0], column))
 
     def after(self, way_back: "Fate", whole: "Fate", waiting: Collection[str]) -> "Fate":
         """
@@ -108,7 +115,8 @@ def fate(back: Course, forth: Course) -> Fate:
     nothing = Course()
     alone = Fate([], _made(nothing, forth), _altered(nothing, forth))
     made, altered, applied = _made(back, forth), _altered(back, forth), map(".".join, forth.keys)
-    return Fate(lost, made, altered, frozenset(gone), alone, frozenset(applied))
+    renamed = dict(_renamed(back, forth))
+    return Fate(lost, made, altered, frozenset(gone), alone, frozenset(applied), renamed)
 
 
 def _now(back: Course, forth: Course) -> dict[str, Table]:
@@ -120,6 +128,21 @@ def _now(back: Course, forth: Course) -> dict[str, Table]:
         if start not in known:
             tables[start] = Table(table.model, start, table.maker)
     return tables
+
+
+def _renamed(back: Course, forth: Course) -> Iterator[tuple[Item, Item]]:
+    targets = forth.from_start()
+    for now, table in _now(back, forth).items():
+        if table.start is None or table.start in forth.gone:
+            continue
+        end, target = targets.get(
+            table.start, (table.start, Table(table.model, None, table.maker))
+        )
+        yield (now, None), (end, None)
+        ends = {column.start: name for name, column in target.columns.items() if column.start}
+        starts = {column.start: name for name, column in table.columns.items() if column.start}
+        for start in (ends.keys() | starts.keys()) - target.gone.keys() - table.gone.keys():
+            yield (now, starts.get(start, start)), (end, ends.get(start, start))
 
 
 def _lost_columns(now: str, table: Table, end: str, target: Table) -> Iterator[Loss]:

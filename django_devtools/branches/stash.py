@@ -202,7 +202,10 @@ class Stash:
             if fate
             else set()
         )
-        for entry in self.entries():
+        entries = self.entries()
+        if fate:
+            entries = [self._follow(entry, fate) for entry in entries]
+        for entry in entries:
             if entry.status is Status.OPEN:
                 self.close(entry)
                 if unsure and self._is_still_there(entry, unsure):
@@ -291,6 +294,22 @@ class Stash:
     def _expect(self, entry: Entry, **values: Any) -> None:
         """Write down how an entry comes back."""
         self._update(entry, rows=entry.rows, columns=to_json(entry.columns), **values)
+
+    def _follow(self, entry: Entry, fate: Fate) -> Entry:
+        """An entry that knows what its column, if it was narrowed, is called after a switch."""
+        if not entry.is_narrowed or entry.narrowed_copy not in self.tables.names:
+            return entry
+        becomes = fate.name_of(entry.narrowed)
+        if becomes == entry.narrowed:
+            return entry
+        old, new = self.tables.quote(entry.narrowed[1]), self.tables.quote(str(becomes[1]))
+        if old != new:
+            copy = self.tables.quote(entry.narrowed_copy)
+            self.tables.execute(f"ALTER TABLE {copy} RENAME COLUMN {old} TO {new}")
+        columns = {name: replace(kept, becomes=becomes) for name, kept in entry.columns.items()}
+        entry = replace(entry, columns=columns)
+        self._expect(entry)
+        return entry
 
     def _is_still_there(self, entry: Entry, unsure: Collection[Item]) -> bool:
         if entry.table not in self.tables.names:

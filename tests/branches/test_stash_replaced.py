@@ -284,3 +284,32 @@ def test_made_by_sql_and_by_an_operation_on_another_branch(project: Project) -> 
     assert values(project, "size") == "1; 1; 1"
     go(project, "feature")
     assert values(project, "size") == "2; 2; 2"
+
+
+GOODS = "\n    class Meta:\n        db_table = 'goods'\n"
+
+
+@pytest.mark.parametrize("renamed", ["table", "column"])
+def test_what_is_wider_where_another_branch_renames_it(project: Project, renamed: str) -> None:
+    """It is followed where the way back ends first, as there is a note to bring then."""
+    make_products(project, PRODUCT + NOTE.format(9))
+    make(project, "feature", WIDE + NOTE.format(9), "Product.objects.update(name='x' * 70)")
+    project.checkout("-b", "other", "main")
+    if renamed == "table":
+        project.models("shop", PRODUCT + GOODS)
+        add(project, "0004_goods", 'migrations.AlterModelTable("product", "goods"),')
+    else:
+        project.models("shop", PRODUCT.replace("name =", "title ="))
+        add(project, "0004_title", 'migrations.RenameField("product", "name", "title"),')
+    add(project, "0005_note", 'migrations.RemoveField("product", "note"),')
+    project.checkout("feature")
+    before = dump(project)
+    go(project, "other")
+    assert go(project, "feature").stderr == ""
+    assert dump(project) == before
+    go(project, "other")
+    field = "name" if renamed == "table" else "title"
+    fill(project, f"Product.objects.filter(pk=1).update({field}='edited')")
+    go(project, "feature")
+    assert values(project, "name") == f"edited; {'x' * 70}; {'x' * 70}"
+    assert not kept(project)
