@@ -52,6 +52,8 @@ class Fate:
     """The columns, by their names afterwards, whose types were changed on the way."""
     gone: frozenset[Item] = frozenset()
     """What going back drops or narrows, of what is lost."""
+    undone: frozenset[Item] = frozenset()
+    """The columns, by their names afterwards, whose types going back changed."""
     forth: "Fate | None" = None
     """What becomes of things when going forth alone."""
     applied: frozenset[str] = frozenset()
@@ -76,7 +78,12 @@ class Fate:
 
         made = {item: is_sure for item, is_sure in whole.made.items() if comes_later(item)}
         altered = {item for item in whole.altered if comes_later(item)}
-        return replace(self, made=made | dict(self.made), altered=altered | self.altered)
+        return replace(
+            self,
+            made=made | dict(self.made),
+            altered=altered | self.altered,
+            undone=self.undone | whole.undone,
+        )
 
 
 def losses(course: Course) -> Iterator[Loss]:
@@ -112,11 +119,17 @@ def fate(back: Course, forth: Course) -> Fate:
         for name, column in table.columns.items()
         if column.narrows_back
     }
-    nothing = Course()
-    alone = Fate([], _made(nothing, forth), _altered(nothing, forth))
-    made, altered, applied = _made(back, forth), _altered(back, forth), map(".".join, forth.keys)
-    renamed = dict(_renamed(back, forth))
-    return Fate(lost, made, altered, frozenset(gone), alone, frozenset(applied), renamed)
+    altered, undone = _altered(forth), _undone(back, forth)
+    return Fate(
+        lost,
+        _made(back, forth),
+        altered | undone,
+        gone=frozenset(gone),
+        undone=frozenset(undone),
+        forth=Fate([], _made(Course(), forth), altered),
+        applied=frozenset(map(".".join, forth.keys)),
+        renamed=dict(_renamed(back, forth)),
+    )
 
 
 def _now(back: Course, forth: Course) -> dict[str, Table]:
@@ -218,14 +231,17 @@ def _made(back: Course, forth: Course) -> dict[Item, bool]:
     return made
 
 
-def _altered(back: Course, forth: Course) -> set[Item]:
-    targets = forth.from_start()
-    altered: set[Item] = {
+def _altered(forth: Course) -> set[Item]:
+    return {
         (end, name)
         for end, table in forth.tables.items()
         for name, column in table.columns.items()
         if column.altered
     }
+
+
+def _undone(back: Course, forth: Course) -> set[Item]:
+    targets, altered = forth.from_start(), set[Item]()
     for table in back.tables.values():
         if table.start is None or table.start in forth.gone:
             continue

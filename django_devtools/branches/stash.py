@@ -326,20 +326,21 @@ def _is_it(entry: Entry, name: str, fate: Fate, rows: Collection[Key]) -> bool:
     Whether a column that is made or widened is the one that was kept.
 
     Where one direction takes a thing away and makes another one in its place, what is in that is
-    up to the migrations: but for what they had made when they were unapplied. What going back
-    takes, and going forth makes, is the same again.
+    up to the migrations: but for what they had made when they were unapplied, or what going back
+    changed. What going back takes, and going forth makes, is the same again.
     """
     maker = entry.columns[name].migration
     items = {(entry.table, None), (entry.table, name)}
     lost = items & {loss.item for loss in fate.lost}
     is_made_forth = fate.forth is not None and name in _made(entry, fate.forth)
     is_replaced = is_made_forth and bool(lost - fate.gone)
+    is_its_own = maker in fate.applied or not items.isdisjoint(fate.undone)
     is_midway = entry.is_midway(rows)
     if entry.status is Status.COPIED or (is_midway and lost):
         return is_made_forth and not is_replaced
     if is_midway:
         return is_made_forth is not (maker in map(".".join, rows))
-    return not is_replaced or maker in fate.applied
+    return not is_replaced or is_its_own
 
 
 def _made(entry: Entry, fate: Fate) -> dict[str, Return]:

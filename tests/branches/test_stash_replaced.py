@@ -313,3 +313,18 @@ def test_what_is_wider_where_another_branch_renames_it(project: Project, renamed
     go(project, "feature")
     assert values(project, "name") == f"edited; {'x' * 70}; {'x' * 70}"
     assert not kept(project)
+
+
+def test_narrower_on_both_branches_in_ways_of_their_own(project: Project) -> None:
+    make_products(project, PRODUCT + "    note = models.CharField(max_length=40, null=True)\n")
+    short = PRODUCT + "    note = models.CharField(max_length=20, null=True)\n"
+    make_branch(project, "full", PRODUCT + NOTE.format(40), "main")
+    make_branch(project, "short", short, "main")
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+    fill(project, "Product.objects.filter(pk=1).update(note='mine')")
+    before = dump(project)
+    go(project, "full")
+    assert values(project, "note") == "mine; none; none"
+    assert go(project, "short").stderr == ""
+    assert dump(project) == before
