@@ -165,7 +165,7 @@ def keep(stash: Stash, plan: Steps, verbosity: int) -> None:
     may_drop = rows and any(_first_drop(*one) is not None for one in plan)
     if not (may_come or may_drop):
         return
-    found = _fate(stash, plan)
+    found, fills = _fate(stash, plan), any(writes_rows(*one) for one in plan)
     for migration, backwards in plan:
         inside: Any = migration.operations
         at = _first_drop(migration, backwards)
@@ -173,12 +173,11 @@ def keep(stash: Stash, plan: Steps, verbosity: int) -> None:
         inside.insert(len(inside) if at is None else at, mark)
     steps = [step((m.app_label, m.name), backwards) for m, backwards in plan]
     repository = Repository.find(project_root())
-    fills = any(writes_rows(*one) for one in plan)
     branch = repository.branch() if repository else None
     lost = [loss for loss in found.lost if is_here(connection, loss)]
     stash.clean()
     # In this order, as nothing that this one way drops comes back at its end.
-    stash.open(found, rows, steps)
+    stash.open(found, rows, steps, is_all=False)
     stash.keep(lost, rows, branch, steps, _progress(verbosity), fills)
 
 
@@ -197,7 +196,7 @@ def bring_back(plan: Steps, models: Apps, verbosity: int) -> None:
         filling.fill(entries)
         for note in filling.notes:
             sys.stderr.write(f"{note}\n")
-    stash.finish(marks[0].fate)
+    stash.finish(marks[0].fate, read_rows(stash.connection))
 
 
 def _fate(stash: Stash, plan: Steps) -> Fate:
@@ -210,9 +209,11 @@ def _fate(stash: Stash, plan: Steps) -> Fate:
     forth = [migration for migration, backwards in plan if not backwards]
     found = fate(course(base.clone(), back, most), course(base, forth, most))
     # What --fake-initial finds in its place is not made.
-    lost = {(loss.table, loss.column) for loss in found.lost}
+    gives_way = {loss.item for loss in found.lost} | found.renamed.keys()
     made = {
-        i: sure for i, sure in found.made.items() if i in lost or not stash.tables.has_item(*i)
+        item: is_sure
+        for item, is_sure in found.made.items()
+        if item in gives_way or not stash.tables.has_item(*item)
     }
     return replace(found, made=made)
 

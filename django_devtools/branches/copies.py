@@ -146,13 +146,17 @@ def _copy_of(tables: Tables, group: list[Loss]) -> Copy | None:
     if loss.column is None:
         newest = _newest(tables, loss.table, there)
         kept = {
-            name: KeptColumn(info, migrations[None], newest=newest.get(name))
+            name: KeptColumn(
+                info, migrations[None], newest=newest.get(name), goes_back=loss.goes_back
+            )
             for name, info in there.items()
         }
         names, condition = list(kept), ""
     else:
         kept = {
-            one.column: KeptColumn(there[one.column], migrations[one.column], one.becomes)
+            one.column: KeptColumn(
+                there[one.column], migrations[one.column], one.becomes, goes_back=one.goes_back
+            )
             for one in group
             if one.column and one.column in there
         }

@@ -22,6 +22,7 @@ from .effect import (
     narrows,
     raw_operations,
     sql_renames,
+    structure,
     table_of,
     writes_rows,
 )
@@ -128,7 +129,12 @@ class _Follower:
         """Whether what is made anew may be filled by code of a migration's own."""
 
     def follow(self, operation: Operation, key: Key) -> None:
-        renamed = {old: (new, self.course.tables.get(old)) for old, new in sql_renames(operation)}
+        known = {table for table, _ in structure(self.state, self.max_name_length)}
+        renamed = {
+            old: (new, self.course.tables.get(old))
+            for old, new in sql_renames(operation)
+            if old in known
+        }
         if isinstance(operation, operations.SeparateDatabaseAndState):
             self._follow_separated(operation, key)
         elif isinstance(operation, RAW):

@@ -27,6 +27,8 @@ class Loss:
     """Whether only NULL is lost when a column gets narrower."""
     needs_parent: bool = False
     """Whether a foreign key can't be NULL any more, for which nothing else can stand."""
+    goes_back: bool = False
+    """Whether it is lost by going back, and not by going forth."""
 
     @property
     def item(self) -> Item:
@@ -121,14 +123,14 @@ def fate(back: Course, forth: Course) -> Fate:
     }
     altered, undone = _altered(forth), _undone(back, forth)
     return Fate(
-        lost,
+        [replace(loss, goes_back=loss.item in gone) for loss in lost],
         _made(back, forth),
         altered | undone,
         gone=frozenset(gone),
         undone=frozenset(undone),
         forth=Fate([], _made(Course(), forth), altered),
         applied=frozenset(map(".".join, forth.keys)),
-        renamed=dict(_renamed(back, forth)),
+        renamed={old: new for old, new in _renamed(back, forth) if old != new},
     )
 
 

@@ -17,6 +17,7 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from .course import Item
 from .executor import one_transaction
+from .fate import Fate
 from .progress import Progress, database_option
 from .refill import THERE, Refill, is_passing, text_of
 from .registry import Entry, Return
@@ -41,8 +42,8 @@ class Filling:
     progress: Progress
     is_forced: bool = False
     """Whether someone asked for it, so that columns need not be quite the same."""
-    goes_on: bool = False
-    """Whether more migrations follow, which may make what is missing."""
+    goes_on: Fate | None = None
+    """What the migrations do that follow, if any do."""
     made: Collection[Item] = ()
     """What was made anew, as far as that is known: a new key tells of no row which one it was."""
     notes: list[str] = field(default_factory=list)
@@ -66,7 +67,7 @@ class Filling:
                 f"{e}: kept in the stash, as {NO_PLACE}" for e in entries if e not in fitting
             ]
         if self.goes_on:
-            self._let_wait(fitting)
+            self._let_wait(fitting, self.goes_on)
         jobs = self._jobs([entry for entry in fitting if entry.table not in self.waiting])
         if not jobs:
             return
@@ -194,11 +195,19 @@ class Filling:
             return is_part or kept.items() <= there.items()
         return bool(self._columns(entry))
 
-    def _let_wait(self, entries: list[Entry]) -> None:
-        """What this branch will only have later as it was waits, and so does what refers to it."""
+    def _let_wait(self, entries: list[Entry], later: Fate) -> None:
+        """
+        What is not yet as this branch had it waits, and so does what refers to it.
+
+        But not for a column that is only made later: what makes it may need the rows.
+        """
         tables = self.stash.tables
         for entry in filter(self._is_expected, entries):
-            if not entry.infos.items() <= tables.columns(entry.table).items():
+            there = tables.columns(entry.table)
+            if any(
+                there[name] != info if name in there else (entry.table, name) not in later.made
+                for name, info in entry.infos.items()
+            ):
                 self.waiting.add(entry.table)
         parents = {e.table: {p.table for p in tables.parents(e.table).values()} for e in entries}
         while more := {t for t, found in parents.items() if found & self.waiting} - self.waiting:

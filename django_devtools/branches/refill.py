@@ -17,6 +17,7 @@ from .tables import ColumnInfo, Parent, equal
 MOST_REFUSED = 200
 THERE = "other rows are there with their keys"
 _LENGTH = re.compile(r"\(\d+(,\d+)?\)")
+_FIXED = re.compile(r"^(character|bit)(?= ?\()")
 UNTOLD = "their rows can't be told apart any more"
 # Of the server, the disk, the connection or somebody's lock: codes, or what they begin with.
 _PASSING = {
@@ -301,8 +302,10 @@ class Refill:
         value = f"{self.copy}.{self.tables.quote(column)}"
         now = self.there[column].type
         if self.connection.vendor == "postgresql" and now != self.entry.columns[column].info.type:
-            # Without the length: to that, a cast cuts what an assignment refuses.
-            return f"CAST({value} AS {_LENGTH.sub('', now)})"
+            # Without the length: to that, a cast cuts what an assignment refuses. And without any,
+            # character and bit are of one.
+            kind = _LENGTH.sub("", _FIXED.sub(r"\1 varying", now))
+            return f"CAST({value} AS {kind})"
         return value
 
     def _same_key(self) -> str:

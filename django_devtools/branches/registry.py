@@ -58,6 +58,8 @@ class KeptColumn:
     """The highest key that there was in the table that it refers to, where keys are numbers."""
     returns: Return = Return.NOT
     """How it comes back at the end of the switch that is under way."""
+    goes_back: bool = False
+    """Whether it was dropped when a migration was unapplied, and not when one was applied."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,11 @@ class Entry:
             and not _has_happened(self.last, rows)
         )
 
+    def is_ended_by(self, steps: Collection[str]) -> bool:
+        """Whether ``steps`` end the switch that has to do with it, or undo it."""
+        undone = ("-" if self.first[0] == "+" else "+") + self.first[1:]
+        return self.last in steps or undone in steps
+
 
 def step(key: Key, backwards: bool) -> str:
     """A migration that is unapplied or applied, as entries note it."""
@@ -163,6 +170,7 @@ def to_json(columns: Mapping[str, KeptColumn]) -> str:
                 kept.becomes,
                 kept.newest,
                 kept.returns,
+                kept.goes_back,
             ]
             for name, kept in columns.items()
         }
@@ -179,8 +187,9 @@ def to_entry(row: Any) -> Entry:
             (becomes[0], becomes[1]) if becomes else None,
             newest,
             Return(returns),
+            back,
         )
-        for name, (kind, required, migration, becomes, newest, returns) in found.items()
+        for name, (kind, required, migration, becomes, newest, returns, back) in found.items()
     }
     return Entry(
         id=row.pk,

@@ -99,19 +99,27 @@ class Stash:
                 self._update(entry, status=Status.COPIED, rows=count)
         return self._complete(Status.COPIED)
 
-    def open(self, fate: Fate, rows: Collection[Key], steps: list[str]) -> None:
+    def open(
+        self, fate: Fate, rows: Collection[Key], steps: list[str], is_all: bool = True
+    ) -> None:
         """
         Write down what comes back with a switch that is about to begin.
 
-        A second run needs to know it when the first is interrupted.
+        A second run needs to know it when the first is interrupted. Where ``steps`` are not all
+        that is out of step, they may have nothing to do with the one that was.
         """
         entries = self.entries()
         due = [self._due(entry, fate, rows) for entry in entries]
         # Newest first: what was narrowed twice got narrower in that order.
         for known, entry in reversed(list(zip(entries, due, strict=True))):
             if entry.is_midway(rows):
+                if not (is_all or entry.is_ended_by(steps)):
+                    continue
                 is_held = entry.key and not known.coming and self._is_in_place(entry)
                 self._expect(renewed(self.tables, entry) if is_held else entry)
+                continue
+            if entry.status is Status.OPEN and not known.coming and self._is_unharmed(entry):
+                self.drop([entry])  # What should have dropped it failed before that.
                 continue
             if entry.status is Status.OPEN:
                 self.close(entry)
@@ -184,11 +192,12 @@ class Stash:
         """What is to come back at the end of the switch that is under way."""
         return [e for e in self.entries() if e.status is Status.OPEN and e.coming]
 
-    def finish(self, fate: Fate | None = None) -> None:
+    def finish(self, fate: Fate | None = None, rows: Collection[Key] | None = None) -> None:
         """
         End a switch: what was kept is kept, what came back is forgotten.
 
-        So is what only SQL may have dropped, and is still there.
+        So is what only SQL may have dropped, and is still there. With ``rows``, those that there
+        are now, what another switch has left midway stays so.
         """
         if not self.exists():
             return
@@ -206,7 +215,8 @@ class Stash:
         if fate:
             entries = [self._follow(entry, fate) for entry in entries]
         for entry in entries:
-            if entry.status is Status.OPEN:
+            is_midway = rows is not None and entry.is_midway(rows)
+            if entry.status is Status.OPEN and not is_midway:
                 self.close(entry)
                 if unsure and self._is_still_there(entry, unsure):
                     self.drop([entry])
@@ -267,6 +277,13 @@ class Stash:
 
     def _is_in_place(self, entry: Entry) -> bool:
         return self.in_place(entry) == entry.columns.keys()
+
+    def _is_unharmed(self, entry: Entry) -> bool:
+        """Whether all that an entry keeps is where it was copied from."""
+        if not entry.key or not self._is_in_place(entry):
+            return False
+        is_there = self.tables.has(entry.table, entry.copy, entry.key, entry.columns)
+        return not self.tables.has_rows(entry.copy, f"NOT {is_there}")
 
     def _there(self, entry: Entry) -> Mapping[str, ColumnInfo]:
         """The columns of an entry's table; none where there is no such table."""
@@ -329,18 +346,18 @@ def _is_it(entry: Entry, name: str, fate: Fate, rows: Collection[Key]) -> bool:
     up to the migrations: but for what they had made when they were unapplied, or what going back
     changed. What going back takes, and going forth makes, is the same again.
     """
-    maker = entry.columns[name].migration
+    kept = entry.columns[name]
     items = {(entry.table, None), (entry.table, name)}
     lost = items & {loss.item for loss in fate.lost}
     is_made_forth = fate.forth is not None and name in _made(entry, fate.forth)
     is_replaced = is_made_forth and bool(lost - fate.gone)
-    is_its_own = maker in fate.applied or not items.isdisjoint(fate.undone)
+    is_its_own = kept.migration in fate.applied if entry.is_narrowed else kept.goes_back
     is_midway = entry.is_midway(rows)
     if entry.status is Status.COPIED or (is_midway and lost):
         return is_made_forth and not is_replaced
     if is_midway:
-        return is_made_forth is not (maker in map(".".join, rows))
-    return not is_replaced or is_its_own
+        return is_made_forth is kept.goes_back
+    return not is_replaced or is_its_own or not items.isdisjoint(fate.undone)
 
 
 def _made(entry: Entry, fate: Fate) -> dict[str, Return]:

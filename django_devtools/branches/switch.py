@@ -75,6 +75,8 @@ class Switch:
         self.returned: list[Kept] = []
         self.waiting: set[str] = set()
         """The tables that nothing has come back to yet."""
+        self._way_back: list[str] = []
+        """The steps of it, where rows came back at its end."""
         self.look()
 
     def look(self) -> None:
@@ -229,11 +231,12 @@ class Switch:
             whole, self.plan = self.fate, self.plan.way_back()
             self.__dict__.pop("fate", None)
             way_back, self.waiting = self.fate, set()
-            self._migrate(self.plan, progress, interactive, goes_on=True)
+            steps = [step(key, True) for key in self.plan.unapply]
+            self._migrate(self.plan, progress, interactive, goes_on=whole.forth)
             self.stash.finish(way_back)
             self.look()
             self.check()
-            self.fate = self.fate.after(way_back, whole, self.waiting)
+            self.fate, self._way_back = self.fate.after(way_back, whole, self.waiting), steps
         # Also without anything to do: the receivers of post_migrate wait for what was interrupted.
         plan = self.plan if self.plan is not None else self._decide()
         self._migrate(plan, progress, interactive)
@@ -314,7 +317,7 @@ class Switch:
         return make_plan(facts, policy, leave=leave, known_stuck=stuck) if leave else plan
 
     def _migrate(
-        self, plan: Plan, progress: Progress, interactive: bool, goes_on: bool = False
+        self, plan: Plan, progress: Progress, interactive: bool, goes_on: Fate | None = None
     ) -> None:
         executor = self._executor(plan.held, self.survey.held_source, progress)
         executor.recorder.ensure_schema()
@@ -359,7 +362,8 @@ class Switch:
             self.kept += self.stash.keep(
                 self.losses(), self.survey.rows, branch, steps, progress, fills
             )
-        self.stash.open(self.fate, self.survey.rows, steps)
+        # What comes back now belongs to both ways.
+        self.stash.open(self.fate, self.survey.rows, [*self._way_back, *steps])
 
     def _write_down(self, past: Past, sources: dict[Key, Source | None]) -> None:
         repository, store = self.place.repository, self.place.store
@@ -367,7 +371,11 @@ class Switch:
             write_down(self.connection, repository, store, past, sources)
 
     def _fill(
-        self, state: ProjectState, progress: Progress, branch: str | None, goes_on: bool = False
+        self,
+        state: ProjectState,
+        progress: Progress,
+        branch: str | None,
+        goes_on: Fate | None = None,
     ) -> None:
         """Bring back what the stash has for the models of ``state``, on ``branch``."""
         if entries := self.stash.returning():

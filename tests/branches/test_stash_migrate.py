@@ -270,3 +270,65 @@ def test_what_is_found_in_its_place_stays(sqlite_project: Project) -> None:
     assert "FAKED" in project.manage("migrate", "--fake-initial").stdout
 
     assert project.python("from parts.models import *; print(Part.objects.get().name)") == "made"
+
+
+@pytest.mark.parametrize("edit", ["Part.objects.update(name='b')", "Part.objects.all().delete()"])
+def test_of_another_app_after_one_that_failed(sqlite_project: Project, edit: str) -> None:
+    """What is midway has nothing to do with it."""
+    project = sqlite_project
+    make_plain(project, PRODUCT + WEIGHT + PART)
+    fill(project, "Part.objects.create(name='a')")
+    project.models("shop", PRODUCT)
+    remove = 'migrations.RemoveField("product", "weight"),'
+    add_migration(project, "0004_weight", remove, "0003_more")
+    add_migration(project, "0005_fail", "migrations.RunPython(fail, fail),", "0004_weight")
+    add_migration(project, "0006_part", 'migrations.DeleteModel("Part"),', "0005_fail")
+    fail(project)
+    project.models("shop", PRODUCT + PART)
+    fill(project, edit)
+    rows = values(project, "name", model="Part")
+    project.app("other", "class Thing(models.Model):\n    pass\n")
+    project.manage("makemigrations", "other")
+    project.manage("migrate", "other")
+    assert values(project, "name", model="Part") == rows
+
+
+def test_of_a_column_whose_name_was_free(sqlite_project: Project) -> None:
+    project = sqlite_project
+    make_plain(project, PRODUCT + WEIGHT)
+    project.checkout("-b", "feature")
+    project.models("shop", PRODUCT + WEIGHT + WEIGHT.replace("weight", "old"))
+    operations = (
+        'migrations.RenameField("product", "weight", "old"),'
+        'migrations.AddField("product", "weight", models.IntegerField(default=0)),'
+    )
+    add_migration(project, "0004_other", operations, "0003_more")
+    project.manage("migrate")
+    fill(project, "Product.objects.update(weight=77)")
+    before = dump(project)
+    go(project, "main")
+    project.checkout("feature")
+    project.manage("migrate")
+    assert dump(project) == before
+
+
+def test_that_failed_before_it_dropped(sqlite_project: Project) -> None:
+    """Without a transaction: the copy is not needed any more, nor is a second one."""
+    project = sqlite_project
+    make_plain(project, PRODUCT + PART)
+    fill(project, "Part.objects.create(name='a')")
+    before = dump(project)
+    project.models("shop", PRODUCT)
+    operations = (
+        'migrations.AlterField("product", "name", models.CharField(max_length=60)),'
+        'migrations.RunPython(fail, fail), migrations.DeleteModel("Part"),'
+    )
+    project.migration(
+        "shop", "0004_less", operations, [("shop", "0003_more")], CODE, "atomic = False"
+    )
+    project.commit("Less")
+    fail(project)
+    project.manage("migrate")
+    project.manage("migrate", "shop", "0003")
+    assert dump(project) == before
+    assert kept(project) == {"shop_product.name 3"}  # as it is narrower now

@@ -328,3 +328,121 @@ def test_narrower_on_both_branches_in_ways_of_their_own(project: Project) -> Non
     assert values(project, "note") == "mine; none; none"
     assert go(project, "short").stderr == ""
     assert dump(project) == before
+
+
+def test_renumbered_since(sqlite_project: Project) -> None:
+    """What was dropped by unapplying a migration is its own, whatever it is called now."""
+    project = sqlite_project
+    make_other_price(project)
+    project.switch()
+    fill(project, "Product.objects.filter(pk=1).update(price=333)")
+    before = dump(project)
+    go(project, "main")
+    project.checkout("feature")
+    project.git("mv", "shop/migrations/0004_cents.py", "shop/migrations/0004_in_cents.py")
+    project.commit("Renumbered")
+    project.switch()
+    assert dump(project) == before
+
+
+def test_what_was_replaced_does_not_come_back_forth(sqlite_project: Project) -> None:
+    project = sqlite_project
+    make_other_price(project)
+    project.switch()
+    project.manage("migrate", "shop", "0003")
+    fill(project, "Product.objects.update(price=5)")
+    project.switch()
+    assert values(project, "price") == "500; 500; 500"
+
+
+NEED = """
+def need(apps, schema_editor):
+    apps.get_model("shop", "Part").objects.get(name="a")
+"""
+
+
+def test_rows_that_a_migration_needs_wait_for_no_new_column(sqlite_project: Project) -> None:
+    project = sqlite_project
+    make_products(project, PRODUCT + PART)
+    fill(project, "Part.objects.create(name='a')")
+    make_branch(project, "drops", PRODUCT, "main")
+    make_branch(project, "feature", PRODUCT + PART + SIZE, "main")
+    add(project, "0005_need", "migrations.RunPython(need, migrations.RunPython.noop),", NEED)
+    project.switch()
+    before = dump(project)
+    go(project, "drops")
+    go(project, "feature")
+    assert dump(project) == before
+
+
+FAIL = """
+from pathlib import Path
+
+def fail(apps, schema_editor):
+    assert not Path("broken").exists()
+"""
+
+
+def test_what_waits_is_not_forgotten_when_it_fails(project: Project) -> None:
+    """Between the way back and the way forth, there is nothing yet in the tables that wait."""
+    make_products(project, PRODUCT + PART)
+    make_branch(project, "drops", PRODUCT, "main")
+    project.checkout("-b", "feature", "main")
+    add(project, "0004_fail", "migrations.RunPython(fail, fail),", FAIL)
+    project.models("shop", PRODUCT + PART.replace("=9", "=90"))
+    alter = 'migrations.AlterField("part", "name", models.CharField(max_length=90)),'
+    add(project, "0005_wide", alter)
+    project.switch()
+    fill(project, "Part.objects.create(name='x' * 80)")
+    before = dump(project)
+    go(project, "drops")
+    project.checkout("feature")
+    project.write("broken", "")
+    assert project.manage("migrations_switch", "--no-input", status=None).status
+    project.remove("broken")
+    project.switch()
+    assert dump(project) == before
+    assert not kept(project)
+
+
+def test_sql_that_builds_a_table_anew_renames_none(sqlite_project: Project) -> None:
+    project = sqlite_project
+    make_products(project)
+    make_branch(project, "feature", PRODUCT + PART)
+    statements = [
+        "CREATE TABLE scratch (id integer PRIMARY KEY AUTOINCREMENT, name varchar(9) NOT NULL)",
+        "INSERT INTO scratch SELECT id, name FROM shop_part",
+        "DROP TABLE shop_part",
+        "ALTER TABLE scratch RENAME TO shop_part",
+    ]
+    add(project, "0004_anew", f"migrations.RunSQL({statements}, migrations.RunSQL.noop),")
+    project.switch()
+    fill(project, "Part.objects.create(name='a')")
+    go(project, "main")
+    assert kept(project) == {"shop_part.* 1"}
+    go(project, "feature")
+    assert values(project, "name", model="Part") == "a"
+
+
+FIXED = """
+class Fixed(models.CharField):
+    def db_type(self, connection):
+        return f"char({{self.max_length}})"
+
+class Product(models.Model):
+    name = models.CharField(max_length=50)
+    code = Fixed(max_length={}, default="")
+"""
+
+
+def test_amended_text_of_a_fixed_length(project: Project) -> None:
+    make_products(project)
+    make(project, "feature", FIXED.format(2), "Product.objects.update(code='ab')")
+    go(project, "main")
+    project.checkout("feature")
+    project.models("shop", FIXED.format(3))
+    migration = project.path / "shop/migrations/0003_feature.py"
+    migration.write_text(migration.read_text().replace("max_length=2", "max_length=3"))
+    project.commit("Amended")
+    project.switch()
+    assert values(project, "code").replace(" ", "") == "ab;ab;ab"
