@@ -16,10 +16,10 @@ from uuid import UUID
 from django.db import DataError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
-from django.db.migrations import AlterField, SeparateDatabaseAndState
+from django.db.migrations import AlterField, RemoveField, SeparateDatabaseAndState
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
-from django.db.models import Field
+from django.db.models import NOT_PROVIDED, Field
 
 from .effect import INTEGERS, TEXTS, narrows
 from .tables import Tables
@@ -83,24 +83,56 @@ def fitted(operation: Operation) -> Operation:
     """``operation`` so that it makes all values fit when it is undone, also where it is nested."""
     if isinstance(operation, AlterField):
         return cast(Operation, _Fitted(operation))
+    if isinstance(operation, RemoveField):
+        return cast(Operation, _Filled(operation))
     if isinstance(operation, SeparateDatabaseAndState):
         operation = copy.copy(operation)
         operation.database_operations = [fitted(one) for one in operation.database_operations]
     return operation
 
 
-class _Fitted:
-    """An AlterField that makes all values fit when it is undone."""
+class _Undone:
+    """An operation that is undone in another way."""
 
-    def __init__(self, operation: AlterField) -> None:
+    def __init__(self, operation: Any) -> None:
         self._operation = operation
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._operation, name)
 
+
+class _Fitted(_Undone):
+    """An AlterField that makes all values fit when it is undone."""
+
     def database_backwards(self, *arguments: Any) -> None:
         run = partial(self._operation.database_backwards, *arguments)
         _run_fitted(run, self._operation, *arguments)
+
+
+class _Filled(_Undone):
+    """A RemoveField that makes its column again also where rows need a value and none is given."""
+
+    def database_backwards(
+        self, app: str, editor: BaseDatabaseSchemaEditor, state: ProjectState, before: ProjectState
+    ) -> None:
+        model = before.apps.get_model(app, self._operation.model_name)
+        field: Any = model._meta.get_field(self._operation.name)
+        is_plain = field.concrete and not (field.null or field.is_relation or field.unique)
+        if not is_plain or field.generated or _has_default(editor, field):
+            self._operation.database_backwards(app, editor, state, before)
+            return
+        # For this time only, as AddField does it with preserve_default=False.
+        field.default = _nothing(editor, field)
+        try:
+            self._operation.database_backwards(app, editor, state, before)
+        finally:
+            field.default = NOT_PROVIDED
+            field.__dict__.pop("_get_default", None)
+
+
+def _has_default(editor: BaseDatabaseSchemaEditor, field: Any) -> bool:
+    db_default = getattr(field, "db_default", NOT_PROVIDED)
+    return db_default is not NOT_PROVIDED or editor.effective_default(field) is not None
 
 
 def _run_fitted(
@@ -173,15 +205,17 @@ def _empty(editor: BaseDatabaseSchemaEditor, field: "Field[Any, Any]") -> Any:
     default: Any = editor.effective_default(field)
     if default is not None:
         return default
+    return field.get_db_prep_save(_nothing(editor, field), editor.connection)
+
+
+def _nothing(editor: BaseDatabaseSchemaEditor, field: "Field[Any, Any]") -> Any:
     kind, column = field.get_internal_type(), str(field.db_parameters(editor.connection)["type"])
     # Told by their columns: django.contrib.postgres can't be imported without its driver.
     if column.endswith("]"):
-        value: Any = []
-    elif column.endswith("range"):
-        value = "empty"
-    else:
-        value = _EMPTY.get(kind, 0 if any(number in kind for number in _NUMBERS) else "")
-    return field.get_db_prep_save(value, editor.connection)
+        return []
+    if column.endswith("range"):
+        return "empty"
+    return _EMPTY.get(kind, 0 if any(number in kind for number in _NUMBERS) else "")
 
 
 @contextmanager

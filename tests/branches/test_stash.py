@@ -1,5 +1,7 @@
 """What a switch drops comes back with the next one."""
 
+import pytest
+
 from tests.branches.shop import PRODUCT, columns, make_shop
 from tests.branches.stashing import dump, go, kept, make_branch, values
 from tests.project import Project
@@ -452,3 +454,43 @@ def test_unapplied_in_a_work_tree(project: Project) -> None:
     assert go(project, "feature").stderr == ""
     assert dump(project) == before
     assert not kept(project)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "models.DecimalField(max_digits=8, decimal_places=2)",
+        "models.CharField(max_length=9)",
+        "models.IntegerField()",
+        "models.DateField()",
+        "models.BinaryField()",
+    ],
+)
+def test_a_column_without_a_default_that_a_branch_removes(project: Project, field: str) -> None:
+    """Django itself can't make it again where there are rows; here their values are known."""
+    make_shop(project)
+    project.models("shop", PRODUCT + f"    value = {field}\n")
+    project.remove("shop/migrations/0002_longer_name.py")
+    project.remove("shop/migrations/0001_initial.py")
+    project.manage("makemigrations", "shop")
+    project.commit("Value")
+    project.manage("migrate")
+    project.python(
+        """
+        from datetime import date
+        from decimal import Decimal
+        from shop.models import Product
+        values = {"Decimal": Decimal("1.5"), "Date": date(2026, 2, 28), "Binary": b"7"}
+        kind = Product._meta.get_field("value").get_internal_type().removesuffix("Field")
+        Product.objects.create(name="p", value=values.get(kind, 7))
+        """
+    )
+    before = dump(project)
+    make_branch(project, "feature", PRODUCT)
+    project.switch()
+    assert go(project, "main").stderr == ""
+    assert dump(project) == before
+    project.assert_in_step()
+    go(project, "feature")
+    project.python("from shop.models import Product; Product.objects.create(name='new')")
+    assert go(project, "main").stderr == ""
