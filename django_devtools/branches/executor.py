@@ -18,7 +18,7 @@ from django.db.migrations.utils import resolve_relation
 from django.db.models import Field, ForeignKey
 
 from .effect import raw_operations
-from .fitting import fitted
+from .fitting import Fill, fitted
 from .journal import Entry, Journal, Journaled, tolerant
 from .loader import Graph, Source, variant
 from .snapshot import Key
@@ -68,15 +68,20 @@ class Executor(MigrationExecutor):
         source: Callable[[Key], Source | None],
         progress: Callable[..., None] | None = None,
         fits: bool = False,
+        fill: Fill | None = None,
     ) -> None:
-        """``fits`` has values made fit that a column which gets narrower would not take."""
+        """
+        ``fits`` has values made fit that a column which gets narrower would not take.
+
+        ``fill`` gives columns their values that can't be made again without.
+        """
         # MigrationExecutor.__init__ would load the graph of the code on disk.
         self.connection = connection
         self.loader = self.graph = graph
         self.recorder = MigrationRecorder(connection)
         self.progress_callback = progress
         self.source = source
-        self.fits = fits
+        self.fits, self.fill = fits, fill
         self.journal = Journal(connection)
 
     def ahead(self, remaining: Iterable[Key], unapply: Iterable[Key]) -> "Ahead":
@@ -204,7 +209,7 @@ class Executor(MigrationExecutor):
         return state
 
     def _fitted(self, operation: Operation) -> Operation:
-        return fitted(operation) if self.fits else operation
+        return fitted(operation, self.fill) if self.fits else operation
 
     def _journaled(self, operation: Operation, position: int, entry: Entry) -> Operation:
         return cast(Operation, Journaled(operation, position, entry, self.journal))

@@ -79,15 +79,21 @@ def fits(
     return not any(tables.has_rows(table, limit) for limit in limits)
 
 
-def fitted(operation: Operation) -> Operation:
+Fill = Callable[[str, str], None]
+"""Puts what the stash has into a column, by table and name, that was just made again."""
+
+
+def fitted(operation: Operation, fill: Fill | None = None) -> Operation:
     """``operation`` so that it makes all values fit when it is undone, also where it is nested."""
     if isinstance(operation, AlterField):
         return cast(Operation, _Fitted(operation))
     if isinstance(operation, RemoveField):
-        return cast(Operation, _Filled(operation))
+        return cast(Operation, _Filled(operation, fill))
     if isinstance(operation, SeparateDatabaseAndState):
         operation = copy.copy(operation)
-        operation.database_operations = [fitted(one) for one in operation.database_operations]
+        operation.database_operations = [
+            fitted(one, fill) for one in operation.database_operations
+        ]
     return operation
 
 
@@ -112,14 +118,27 @@ class _Fitted(_Undone):
 class _Filled(_Undone):
     """A RemoveField that makes its column again also where rows need a value and none is given."""
 
+    def __init__(self, operation: RemoveField, fill: Fill | None) -> None:
+        super().__init__(operation)
+        self._fill = fill
+
     def database_backwards(
         self, app: str, editor: BaseDatabaseSchemaEditor, state: ProjectState, before: ProjectState
     ) -> None:
         model = before.apps.get_model(app, self._operation.model_name)
         field: Any = model._meta.get_field(self._operation.name)
-        is_plain = field.concrete and not (field.null or field.is_relation or field.unique)
-        if not is_plain or field.generated or _has_default(editor, field):
+        needs_value = field.concrete and not (
+            field.null or field.generated or _has_default(editor, field)
+        )
+        if not needs_value or not self._operation.allow_migrate_model(
+            editor.connection.alias, model
+        ):
             self._operation.database_backwards(app, editor, state, before)
+            return
+        if field.is_relation or field.unique:
+            self._make_and_fill(
+                model, field, state.apps.get_model(app, model._meta.model_name), editor
+            )
             return
         # For this time only, as AddField does it with preserve_default=False.
         field.default = _nothing(editor, field)
@@ -128,6 +147,17 @@ class _Filled(_Undone):
         finally:
             field.default = NOT_PROVIDED
             field.__dict__.pop("_get_default", None)
+
+    def _make_and_fill(
+        self, model: Any, field: Any, now: Any, editor: BaseDatabaseSchemaEditor
+    ) -> None:
+        """Nothing else can stand there until its values are back: they come at once."""
+        nullable = copy.copy(field)
+        nullable.null = True
+        editor.add_field(now, nullable)
+        if self._fill:
+            self._fill(model._meta.db_table, field.column)
+        editor.alter_field(model, nullable, field)
 
 
 def _has_default(editor: BaseDatabaseSchemaEditor, field: Any) -> bool:

@@ -29,6 +29,7 @@ from .judge import State
 from .loader import Code, Graph, Source, load
 from .plan import Irreversible, Plan, make_plan, shared_tables
 from .progress import Progress
+from .refill import Refill
 from .refusals import SwitchError
 from .registry import Entry as Kept
 from .registry import step
@@ -386,6 +387,12 @@ class Switch:
             self.returned += filling.returned
             self.waiting = filling.waiting
 
+    def _fill_column(self, table: str, column: str) -> None:
+        """Put what is coming back into a column that was just made again; the newest at last."""
+        for entry in self.stash.returning():
+            if entry.table == table and column in entry.coming and not entry.is_narrowed:
+                Refill(self.stash, entry, [column]).update(())
+
     def _branch(self, plan: Plan) -> str | None:
         """The branch that the database is on, as far as that is known."""
         snapshots = self.survey.history.snapshots
@@ -421,7 +428,8 @@ class Switch:
         if self.options.irreversible is Irreversible.NOOP:
             for key, migration in graph.graph.nodes.items():
                 graph.graph.nodes[key] = with_empty_reverses(migration)
-        return Executor(self.connection, graph, source, progress, self.options.stash)
+        stash = self.options.stash
+        return Executor(self.connection, graph, source, progress, stash, self._fill_column)
 
     def _is_settled(self, entry: Entry) -> bool:
         """Whether someone has finished by hand what was interrupted, or says so."""
@@ -464,7 +472,9 @@ class Switch:
         graph = Graph(held, list(rows), self.place.disk.unmigrated_apps)
         before = graph.ordered(graph.applied_nodes() - graph.descendants([entry.key]), rows)
         stash = self.options.stash
-        executor = Executor(self.connection, graph, lambda key: source, progress, stash)
+        executor = Executor(
+            self.connection, graph, lambda key: source, progress, stash, self._fill_column
+        )
         ahead = executor.ahead(before, [entry.key] if entry.backwards else [])
         # As then: receivers may put operations of their own into the migration.
         steps = [(graph.graph.nodes[entry.key], entry.backwards)]

@@ -494,3 +494,47 @@ def test_a_column_without_a_default_that_a_branch_removes(project: Project, fiel
     go(project, "feature")
     project.python("from shop.models import Product; Product.objects.create(name='new')")
     assert go(project, "main").stderr == ""
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "models.ForeignKey(Category, models.CASCADE)",
+        "models.OneToOneField(Category, models.CASCADE)",
+        "models.CharField(max_length=9, unique=True)",
+    ],
+)
+def test_one_that_nothing_else_can_stand_in(project: Project, field: str) -> None:
+    category = "class Category(models.Model):\n    pass\n\n"
+    value = "c" if "Foreign" in field or "One" in field else "f'c{c.pk}'"
+    project.app("shop", category + PRODUCT + f"    value = {field}\n")
+    project.manage("makemigrations", "shop")
+    project.commit("Value")
+    project.manage("migrate")
+    project.python(
+        f"""
+        from shop.models import *
+        for c in [Category.objects.create(), Category.objects.create()]:
+            Product.objects.create(name="p", value={value})
+        """
+    )
+    before = dump(project)
+    make_branch(project, "feature", category + PRODUCT)
+    project.switch()
+    assert go(project, "main").stderr == ""
+    assert dump(project) == before
+    project.assert_in_step()
+
+    go(project, "feature")
+    project.python("from shop.models import Product; Product.objects.create(name='new')")
+    project.checkout("main")
+    result = project.manage("migrations_switch", "--no-input", status=1)
+    assert "shop.0002_feature can't be unapplied" in result.stderr
+    project.python(
+        """
+        from django.db import connection
+        connection.cursor().execute("DELETE FROM shop_product WHERE name = 'new'")
+        """
+    )
+    project.switch()
+    assert dump(project) == before
