@@ -127,18 +127,18 @@ class _Filled(_Undone):
     ) -> None:
         model = before.apps.get_model(app, self._operation.model_name)
         field: Any = model._meta.get_field(self._operation.name)
-        needs_value = field.concrete and not (
-            field.null or field.generated or _has_default(editor, field)
+        alias = editor.connection.alias
+        needs_value = (
+            field.concrete
+            and not (field.null or field.generated or field.primary_key)
+            and not _has_default(editor, field)
         )
-        if not needs_value or not self._operation.allow_migrate_model(
-            editor.connection.alias, model
-        ):
+        if not needs_value or not self._operation.allow_migrate_model(alias, model):
             self._operation.database_backwards(app, editor, state, before)
             return
         if field.is_relation or field.unique:
-            self._make_and_fill(
-                model, field, state.apps.get_model(app, model._meta.model_name), editor
-            )
+            now = state.apps.get_model(app, self._operation.model_name)
+            self._make_and_fill(model, field, now, editor)
             return
         # For this time only, as AddField does it with preserve_default=False.
         field.default = _nothing(editor, field)
