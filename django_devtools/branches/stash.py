@@ -303,7 +303,7 @@ class Stash:
         )
         if not entry.is_midway(rows) or is_lost:
             return entry.due({})
-        if not entry.coming and self._is_in_place(entry):
+        if not entry.coming and self._is_in_place(entry) and not _is_narrower(entry, rows):
             # Data migrations may write over it when they run again.
             return entry.due(dict.fromkeys(entry.columns, Return.REPLACE))
         return entry
@@ -336,6 +336,14 @@ class Stash:
         # Another column may have its name by now.
         items = {(entry.table, column) for column in entry.columns}
         return items <= set(unsure) and self._is_in_place(entry)
+
+
+def _is_narrower(entry: Entry, rows: Collection[Key]) -> bool:
+    """Whether the migration that narrows its column has done so: SQLite's types don't tell."""
+    applied = set(map(".".join, rows))
+    return entry.is_narrowed and all(
+        (kept.migration in applied) is not kept.goes_back for kept in entry.columns.values()
+    )
 
 
 def _is_it(entry: Entry, name: str, fate: Fate, rows: Collection[Key]) -> bool:
