@@ -142,11 +142,11 @@ class Entry:
 
     def is_midway(self, rows: Collection[Key]) -> bool:
         """Whether the switch that has to do with it was interrupted, and not finished since."""
-        return (
-            self.status is Status.OPEN
-            and _has_happened(self.first, rows)
-            and not _has_happened(self.last, rows)
-        )
+        return self.has_begun(rows) and not _has_happened(self.last, rows)
+
+    def has_begun(self, rows: Collection[Key]) -> bool:
+        """Whether a switch that has to do with it has made its first step, and was not ended."""
+        return self.status is Status.OPEN and _has_happened(self.first, rows)
 
     def is_ended_by(self, steps: Collection[str]) -> bool:
         """Whether ``steps`` end the switch that has to do with it, or undo it."""

@@ -118,10 +118,10 @@ class Stash:
                 is_held = entry.key and not known.coming and self._is_in_place(entry)
                 self._expect(renewed(self.tables, entry) if is_held else entry)
                 continue
-            if entry.status is Status.OPEN and not known.coming and self._is_unharmed(entry):
-                self.drop([entry])  # What should have dropped it failed before that.
-                continue
             if entry.status is Status.OPEN:
+                if not (entry.has_begun(rows) or known.coming) and self._is_unharmed(entry):
+                    self.drop([entry])  # What should have dropped it failed before that.
+                    continue
                 self.close(entry)
             if entry.coming and self.forget_changed(entry, due):
                 self._expect(entry, status=Status.OPEN, first=steps[0], last=steps[-1])
