@@ -301,9 +301,9 @@ class Stash:
         is_lost = (entry.table, None) in lost or lost.issuperset(
             (entry.table, name) for name in entry.columns
         )
-        if not entry.is_midway(rows) or is_lost:
+        if not entry.is_midway(rows) or is_lost or _is_narrower(entry, rows):
             return entry.due({})
-        if not entry.coming and self._is_in_place(entry) and not _is_narrower(entry, rows):
+        if not entry.coming and self._is_in_place(entry):
             # Data migrations may write over it when they run again.
             return entry.due(dict.fromkeys(entry.columns, Return.REPLACE))
         return entry
@@ -339,7 +339,7 @@ class Stash:
 
 
 def _is_narrower(entry: Entry, rows: Collection[Key]) -> bool:
-    """Whether the migration that narrows its column has done so: SQLite's types don't tell."""
+    """Whether its column is narrower, by the migration that does it: SQLite's types don't tell."""
     applied = set(map(".".join, rows))
     return entry.is_narrowed and all(
         (kept.migration in applied) is not kept.goes_back for kept in entry.columns.values()
