@@ -172,13 +172,11 @@ def keep(stash: Stash, plan: Steps, verbosity: int) -> None:
         mark = _Mark(stash, found, drops=at is not None)
         inside.insert(len(inside) if at is None else at, mark)
     steps = [step((m.app_label, m.name), backwards) for m, backwards in plan]
-    repository = Repository.find(project_root())
-    branch = repository.branch() if repository else None
     lost = [loss for loss in found.lost if is_here(connection, loss)]
     stash.clean()
     # In this order, as nothing that this one way drops comes back at its end.
     stash.open(found, rows, steps, is_all=False)
-    stash.keep(lost, rows, branch, steps, _progress(verbosity), fills)
+    stash.keep(lost, rows, _branch(), steps, _progress(verbosity), fills)
 
 
 def bring_back(plan: Steps, models: Apps, verbosity: int) -> None:
@@ -189,10 +187,8 @@ def bring_back(plan: Steps, models: Apps, verbosity: int) -> None:
     stash = marks[0].stash
     entries = stash.returning() if any(mark.is_reached for mark in marks) else []
     if entries:
-        repository = Repository.find(project_root())
-        branch = repository.branch() if repository else None
         made = marks[0].fate.made
-        filling = Filling(stash, models, branch, _progress(verbosity), made=made)
+        filling = Filling(stash, models, _branch(), _progress(verbosity), made=made)
         filling.fill(entries)
         for note in filling.notes:
             sys.stderr.write(f"{note}\n")
@@ -226,6 +222,11 @@ def _write_down(connection: BaseDatabaseWrapper, plan: Steps) -> None:
         sources = {key: code.source(key) for key in keys & code.migrations.keys()}
         past = checkout(repository, code).past
         write_down(connection, repository, Store.find(repository), past, sources)
+
+
+def _branch() -> str | None:
+    repository = Repository.find(project_root())
+    return repository.branch() if repository else None
 
 
 def _progress(verbosity: int) -> Progress:

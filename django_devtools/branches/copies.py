@@ -84,11 +84,8 @@ def key_of(tables: Tables, entry: Entry) -> dict[str, str]:
 def narrow_again(tables: Tables, entry: Entry, newer: Entry) -> None:
     """Let a narrowed copy say what ``newer``, which narrowed it further, has left of it."""
     (table, column), narrowed = entry.narrowed, entry.narrowed_copy
-    q, names, key = (
-        tables.quote,
-        key_of(tables, entry),
-        dict(zip(newer.key, entry.key, strict=True)),
-    )
+    q, names = tables.quote, key_of(tables, entry)
+    key = dict(zip(newer.key, entry.key, strict=True))
     same = " AND ".join(f"{q(table)}.{q(k)} = {q(narrowed)}.{q(n)}" for k, n in names.items())
     tables.execute(
         f"UPDATE {q(narrowed)} SET {q(column)} = "

@@ -129,12 +129,12 @@ class _Follower:
         """Whether what is made anew may be filled by code of a migration's own."""
 
     def follow(self, operation: Operation, key: Key) -> None:
-        known = {table for table, _ in structure(self.state, self.max_name_length)}
-        renamed = {
-            old: (new, self.course.tables.get(old))
-            for old, new in sql_renames(operation)
-            if old in known
-        }
+        renamed: dict[str, tuple[str, Table | None]] = {}
+        if by_sql := sql_renames(operation):
+            known = {table for table, _ in structure(self.state, self.max_name_length)}
+            renamed = {
+                old: (new, self.course.tables.get(old)) for old, new in by_sql if old in known
+            }
         if isinstance(operation, operations.SeparateDatabaseAndState):
             self._follow_separated(operation, key)
         elif isinstance(operation, RAW):

@@ -217,7 +217,7 @@ class Switch:
             Memory(self.place.repository).changed()
         try:
             self._run(progress, interactive)
-        except BaseException:
+        except BaseException:  # Ctrl-C, too
             # It may be the connection that was lost.
             with suppress(Exception):
                 strike_out(self.connection, self.place.store)

@@ -53,6 +53,14 @@ def make_products(project: Project, models: str = PRODUCT) -> None:
     project.python(THREE)
 
 
+def make_shop_of(project: Project, models: str) -> None:
+    """Applied on main: an app with just these models."""
+    project.app("shop", models)
+    project.manage("makemigrations", "shop")
+    project.commit("Shop")
+    project.manage("migrate")
+
+
 def test_there_and_back(project: Project) -> None:
     make_shop_with_reviews(project)
     before = dump(project)
@@ -468,13 +476,7 @@ def test_unapplied_in_a_work_tree(project: Project) -> None:
 )
 def test_a_column_without_a_default_that_a_branch_removes(project: Project, field: str) -> None:
     """Django itself can't make it again where there are rows; here their values are known."""
-    make_shop(project)
-    project.models("shop", PRODUCT + f"    value = {field}\n")
-    project.remove("shop/migrations/0002_longer_name.py")
-    project.remove("shop/migrations/0001_initial.py")
-    project.manage("makemigrations", "shop")
-    project.commit("Value")
-    project.manage("migrate")
+    make_shop_of(project, PRODUCT + f"    value = {field}\n")
     project.python(
         """
         from datetime import date
@@ -507,10 +509,7 @@ def test_a_column_without_a_default_that_a_branch_removes(project: Project, fiel
 def test_one_that_nothing_else_can_stand_in(project: Project, field: str) -> None:
     category = "class Category(models.Model):\n    pass\n\n"
     value = "c" if "Foreign" in field or "One" in field else "f'c{c.pk}'"
-    project.app("shop", category + PRODUCT + f"    value = {field}\n")
-    project.manage("makemigrations", "shop")
-    project.commit("Value")
-    project.manage("migrate")
+    make_shop_of(project, category + PRODUCT + f"    value = {field}\n")
     project.python(
         f"""
         from shop.models import *
