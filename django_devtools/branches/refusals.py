@@ -42,12 +42,11 @@ def broken(losses: Collection[Loss]) -> str:
     )
 
 
-def without_parents(rows: Mapping[Loss, int]) -> str:
+def parentless(rows: Mapping[Loss, int]) -> str:
     what = ", ".join(
         f"{loss.table}.{loss.column} is NULL in {count} row{'s' * (count != 1)}, which only "
         f"{'.'.join(loss.migration)} allows"
         for loss, count in rows.items()
-        if count
     )
     return (
         f"{what}. It refers to another table, and nothing else can stand there. Let these rows "

@@ -4,22 +4,18 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.migrations import RunSQL
-from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
-from . import refusals, signals
+from . import obstacles, refusals, signals
 from .begun import strike_out, write_down
 from .child import Findings
 from .copies import is_here
-from .effect import field_of, raw_operations, writes_rows
+from .effect import writes_rows
 from .executor import Edges, Executor, with_empty_reverses
 from .fate import Fate, Loss, losses
 from .filling import Filling
-from .fitting import fits
 from .git import Repository
 from .history import Past
 from .hook import Memory
@@ -117,14 +113,17 @@ class Switch:
         dropped = [loss for loss in losses(back) if is_here(self.connection, loss)]
         if broken := self.plan.broken_by(dropped):
             raise SwitchError(refusals.broken(broken))
-        needed = {loss: self._nulls(loss) for loss in self.losses() if loss.needs_parent}
-        if any(needed.values()):
-            raise SwitchError(refusals.without_parents(needed))
-        if self.options.stash and (unfit := self._unfit_keys(self.plan)):
-            raise SwitchError(refusals.unfit_keys(unfit))
-        if self.options.stash and (unseen := self._unseen(self.plan)):
-            raise SwitchError(refusals.unseen(unseen))
-        if not (self.options.roll_back_shared or self.options.stash):
+        tables, lost = self.stash.tables, self.losses()
+        if parentless := obstacles.parentless(tables, lost):
+            raise SwitchError(refusals.parentless(parentless))
+        if self.options.stash:
+            if unfit := obstacles.unfit_keys(tables, lost, self.plan):
+                raise SwitchError(refusals.unfit_keys(unfit))
+            # What was interrupted may have dropped it; nor is it known of an outline.
+            is_told = not (self.interrupted or findings)
+            if is_told and (unseen := obstacles.unseen(tables, lost, self.plan)):
+                raise SwitchError(refusals.unseen(unseen))
+        elif not self.options.roll_back_shared:
             shared = [loss for loss in self.plan.shared_by(dropped) if self.rows(loss)]
             if shared:
                 raise SwitchError(refusals.shared(shared))
@@ -142,69 +141,8 @@ class Switch:
         return [loss for loss in self.fate.lost if is_here(self.connection, loss)]
 
     def rows(self, loss: Loss) -> int:
-        """How many rows have a value in what is lost. 0 where the table is not there."""
-        quote = self.connection.ops.quote_name
-        counted = quote(loss.column) if loss.column else "*"
-        if loss.table not in Tables(self.connection).names:
-            return 0
-        with self.connection.cursor() as cursor:
-            if loss.column:  # else not asked for: on SQLite, Django parses SQL for it
-                columns = self.connection.introspection.get_table_description(cursor, loss.table)
-                if loss.column not in {column.name for column in columns}:
-                    return 0
-            cursor.execute(f"SELECT COUNT({counted}) FROM {quote(loss.table)}")  # noqa: S608
-            return int(cursor.fetchone()[0])
-
-    def _nulls(self, loss: Loss) -> int:
-        """How many rows have no value in what is lost."""
-        whole = Loss(loss.migration, loss.model, loss.table)
-        return self.rows(whole) - self.rows(loss)
-
-    def _unfit_keys(self, plan: Plan) -> list[Loss]:
-        """The columns of primary keys that get too narrow for what is in them."""
-        tables, size = self.stash.tables, plan.max_name_length
-        narrowed = [
-            (loss, loss.table, loss.column, loss.becomes)
-            for loss in self.losses()
-            if loss.becomes
-            and loss.table in tables.names
-            and loss.column in tables.key(loss.table)
-        ]
-        if not narrowed:
-            return []
-        held, wanted, rows = plan.held, plan.wanted, self.survey.rows
-        now = held.state(held.ordered(held.applied_nodes(), rows))
-        midway = held.state(plan.remaining)
-        then = wanted.state(wanted.ordered(wanted.applied_nodes(), rows))
-        unfit = []
-        for loss, table, column, (new_table, new_column) in narrowed:
-            old = field_of(now, table, column, size)
-            end = field_of(then, new_table, str(new_column), size)
-            between = field_of(midway, new_table, str(new_column), size) or end
-            if not all(fits(tables, table, column, old, new) for new in (between, end)):
-                unfit.append(loss)
-        return unfit
-
-    def _unseen(self, plan: Plan) -> list[Loss]:
-        """What would be lost of tables that should be there, and can't be found to be copied."""
-        names = self.stash.tables.names
-        unseen = [loss for loss in self.losses() if loss.is_sure and loss.table not in names]
-        # What was interrupted, or SQL, may have dropped it already; nor is it known of an outline.
-        migrations = [plan.held.graph.nodes[key] for key in plan.unapply]
-        has_sql = any(isinstance(o, RunSQL) for one in migrations for o in raw_operations(one))
-        if not unseen or self.interrupted or has_sql or self._findings:
-            return []
-        state = plan.held.state(plan.held.ordered(plan.held.applied_nodes(), self.survey.rows))
-        models: list[Any] = state.apps.get_models(include_auto_created=True)
-        there = {
-            model._meta.db_table
-            for model in models
-            if Operation().allow_migrate_model(
-                self.connection.alias, model._meta.auto_created or model
-            )
-        }
-        there -= set(self.connection.introspection.table_names(include_views=True))
-        return [loss for loss in unseen if loss.table in there]
+        """How many rows have a value in what is lost. 0 where it is not there."""
+        return obstacles.rows(Tables(self.connection), loss)
 
     def run(self, progress: Progress, interactive: bool) -> None:
         """

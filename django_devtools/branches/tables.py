@@ -166,11 +166,11 @@ class Tables:
             for (name,) in cursor.fetchall():
                 cursor.execute(f"SET CONSTRAINTS {name} IMMEDIATE", None)
 
-    def count(self, table: str) -> int:
-        """How many rows there are."""
-        quote = self.connection.ops.quote_name
+    def count(self, table: str, column: str | None = None) -> int:
+        """How many rows there are, or those that have a value in a column."""
+        counted = "*" if column is None else self.quote(column)
         with self.connection.cursor() as cursor:
-            cursor.execute(f"SELECT COUNT(*) FROM {quote(table)}")
+            cursor.execute(f"SELECT COUNT({counted}) FROM {self.quote(table)}", [])
             return int(cursor.fetchone()[0])
 
     def size(self, table: str) -> int | None:
