@@ -93,8 +93,9 @@ class Entry:
 
     @property
     def summary(self) -> str:
-        """What it is, and how many rows."""
-        return f"{self} ({self.rows} row{'s' * (self.rows != 1)})"
+        """What it is, how many rows, and whether it has tried to come back in vain."""
+        stayed = ", did not come back" if self.reason else ""
+        return f"{self} ({self.rows} row{'s' * (self.rows != 1)}{stayed})"
 
     @property
     def copy(self) -> str:

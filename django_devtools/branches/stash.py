@@ -248,9 +248,11 @@ class Stash:
 
     def rows(self, entry: Entry, most: int) -> tuple[list[str], list[tuple[Any, ...]]]:
         """The names of an entry's columns, and some of its rows."""
+        q, names = self.tables.quote, list(dict.fromkeys([*entry.key, *entry.columns]))
+        columns = ", ".join(map(q, names))
         with self.connection.cursor() as cursor:
-            cursor.execute(f"SELECT * FROM {self.tables.quote(entry.copy)} LIMIT {int(most)}", [])
-            return [column[0] for column in cursor.description or ()], list(cursor.fetchall())
+            cursor.execute(f"SELECT {columns} FROM {q(entry.copy)} LIMIT {int(most)}", [])
+            return names, list(cursor.fetchall())
 
     def done(self, entry: Entry) -> None:
         """Write down that all of an entry came back."""

@@ -239,6 +239,9 @@ def test_branches_on_top_of_each_other(shop: Project) -> None:
     go(shop, "main")
     assert go(shop, "feature").stderr == ""
     assert values(shop, "id", "name", model="Part") == "1 a; 2 b"
+    assert kept(shop) == {"shop_part.size 2"}
+    number = shop.manage("migrations_stash", "list").stdout.splitlines()[1].split()[0]
+    assert "id  size\n1   10\n" in shop.manage("migrations_stash", "show", number).stdout
     shop.python("from shop.models import *; Part.objects.filter(pk=2).update(name='edited')")
     assert go(shop, "second").stderr == ""
     assert values(shop, "name", "size", model="Part") == "a 10; edited 1"

@@ -202,6 +202,10 @@ def test_what_could_not_come_back(project: Project) -> None:
     )
     assert "xxx" in output
     assert "NULL" not in output
+    assert (
+        "column shop_product.note (1 row, did not come back), "
+        "table shop_spare (1 row, did not come back). "
+    ) in project.manage("migrations_status").stdout
 
     project.python(
         "from shop.models import *; Product.objects.create(pk=1, name='again'); "
