@@ -35,12 +35,18 @@ def make_another(project: Project, models: str, by: str) -> None:
     project.manage(by)
 
 
+@pytest.fixture
+def automatic(sqlite_project: Project) -> Project:
+    """A project with products, where plain ``migrate`` keeps and brings back."""
+    sqlite_project.settings("DJANGO_DEVTOOLS = {}")
+    make_products(sqlite_project)
+    return sqlite_project
+
+
 @pytest.mark.parametrize("by", ["migrate", "migrations_switch"])
-def test_a_column_beside_one_of_its_own(sqlite_project: Project, by: str) -> None:
+def test_a_column_beside_one_of_its_own(automatic: Project, by: str) -> None:
     """Of what another branch left, only what is new comes."""
-    project = sqlite_project
-    project.settings("DJANGO_DEVTOOLS = {}")
-    make_products(project)
+    project = automatic
     make(project, "one", PRODUCT + WEIGHT + SIZE, "Product.objects.update(weight=1, size=11)")
     go(project, "main")
     make_branch(project, "two", PRODUCT + WEIGHT, "main")
@@ -52,11 +58,9 @@ def test_a_column_beside_one_of_its_own(sqlite_project: Project, by: str) -> Non
 
 
 @pytest.mark.parametrize("by", ["migrate", "migrations_switch"])
-def test_a_column_for_a_table_of_its_own(sqlite_project: Project, by: str) -> None:
+def test_a_column_for_a_table_of_its_own(automatic: Project, by: str) -> None:
     """That makes it no table of another branch."""
-    project = sqlite_project
-    project.settings("DJANGO_DEVTOOLS = {}")
-    make_products(project)
+    project = automatic
     make(project, "one", PRODUCT + PART + SIZE, "Part.objects.create(name='one', size=3)")
     go(project, "main")
     make_branch(project, "two", PRODUCT + PART, "main")
