@@ -70,6 +70,11 @@ class Survey:
             return dict.fromkeys(self.rows, State.APPLIED) | obsolete
         return make_plan(self.facts()).states
 
+    def not_rerun(self) -> list[Key]:
+        """Those whose RunPython or RunSQL reads differently, and that count as applied."""
+        states = self.states() if self.raw_changed else {}
+        return sorted(key for key in self.raw_changed if states[key] is not State.CHANGED)
+
     def held_source(self, key: Key) -> Source | None:
         """The text that an applied migration was applied from."""
         if key in self.traces:
@@ -241,15 +246,14 @@ def _compare(found: Survey, key: Key, old: Source) -> None:
     after = found.target.code.migrations[key]
     if not same_schema(before, after):
         found.changed.add(key)
-    elif key[0] in found.history.own_apps and (
+    if key[0] in found.history.own_apps and (
         not same_raw_operations(before, after)
         or (raw_operations(after) and not new.functions_read_like(old))
     ):
         found.raw_changed.add(key)
-    else:
-        return
-    found.held[key] = before
-    found.old_sources[key] = old
+    if key in found.changed | found.raw_changed:
+        found.held[key] = before
+        found.old_sources[key] = old
 
 
 def _trace_foreign(found: Survey) -> None:

@@ -178,6 +178,34 @@ def test_run_python_that_reads_differently_is_only_run_again_on_request(project:
     assert project.manage("migrations_switch").stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("field", "is_said"),
+    [
+        pytest.param("models.CharField(max_length=50, help_text='x')", True, id="no effect"),
+        pytest.param("models.CharField(max_length=60)", False, id="rolled back anyway"),
+    ],
+)
+def test_run_python_that_reads_differently_beside_other_changes(
+    sqlite_project: Project, field: str, is_said: bool
+) -> None:
+    project = sqlite_project
+    make_data_migration(project)
+    edit(
+        project,
+        "0003_data",
+        "migrations.RunPython(",
+        f'migrations.AlterField("product", "name", {field}), migrations.RunPython(',
+    )
+    edit(project, "0003_data", "'old'", "'new'")
+
+    status = project.manage("migrations_status").stdout
+    assert ("reads differently" in status) is is_said
+    assert ("changed" in status) is not is_said
+    result = project.manage("migrations_switch", "--no-input", "--rerun")
+    assert result.stderr == ""
+    assert names(project) == "new"
+
+
 def test_run_sql_that_reads_differently(sqlite_project: Project) -> None:
     project = sqlite_project
     make_shop(project)

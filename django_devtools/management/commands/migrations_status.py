@@ -84,7 +84,7 @@ class Command(BranchesCommand):
             )
 
     def _show_notes(self, found: Survey) -> None:
-        for app, name in sorted(found.raw_changed):
+        for app, name in found.not_rerun():
             self.stdout.write(
                 self.style.NOTICE(
                     f"{app}.{name}: its RunPython or RunSQL reads differently from what was run. "

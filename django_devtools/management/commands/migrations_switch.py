@@ -200,7 +200,7 @@ class Command(BranchesCommand):
                 f"{_name(key)} reads differently from what was applied, and was left as it is: "
                 f"{error}. If the database is right as it is: migrations_snapshot --accept."
             )
-        for key in sorted(switch.survey.raw_changed if not switch.options.rerun else ()):
+        for key in () if switch.options.rerun else switch.survey.not_rerun():
             self._notice(
                 f"{_name(key)}: its RunPython or RunSQL reads differently from what was run. To "
                 "run it again: migrations_switch --rerun. If not: migrations_snapshot --accept."
