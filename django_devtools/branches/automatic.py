@@ -1,7 +1,7 @@
 """What nobody has to think of around each ``migrate``: snapshots, and data that goes and comes."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
@@ -34,7 +34,7 @@ from .hook import Memory
 from .loader import code_on_disk
 from .progress import Progress
 from .registry import Status, step
-from .snapshot import DETACHED, Store, database_id
+from .snapshot import DETACHED, Key, Snapshot, SnapshotError, Store, branch_of, database_id
 from .stash import Stash
 from .survey import read_rows, snapshot_of, survey
 from .target import checkout
@@ -176,7 +176,7 @@ def keep(stash: Stash, plan: Steps, verbosity: int) -> None:
     stash.clean()
     # In this order, as nothing that this one way drops comes back at its end.
     stash.open(found, rows, steps, is_all=False)
-    stash.keep(lost, rows, _branch(), steps, _progress(verbosity), fills)
+    stash.keep(lost, rows, _held_branch(connection, rows), steps, _progress(verbosity), fills)
 
 
 def bring_back(plan: Steps, models: Apps, verbosity: int) -> None:
@@ -227,6 +227,17 @@ def _write_down(connection: BaseDatabaseWrapper, plan: Steps) -> None:
 def _branch() -> str | None:
     repository = Repository.find(project_root())
     return repository.branch() if repository else None
+
+
+def _held_branch(connection: BaseDatabaseWrapper, rows: Mapping[Key, str]) -> str | None:
+    """The branch that the database is on, as far as a snapshot tells."""
+    repository = Repository.find(project_root())
+    if repository is None:
+        return None
+    here, snapshots = repository.branch(), dict[str, Snapshot]()
+    with suppress(SnapshotError, OSError):  # What is dropped has to be kept all the same.
+        snapshots = Store.find(repository).read_all()[0].get(database_id(connection), {})
+    return branch_of(snapshots, rows, here) or here
 
 
 def _progress(verbosity: int) -> Progress:

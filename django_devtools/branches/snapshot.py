@@ -71,6 +71,16 @@ class Snapshot:
         return {key: record.at for key, record in self.records().items()} == rows
 
 
+def branch_of(
+    snapshots: Mapping[str, Snapshot], rows: Mapping[Key, str], here: str | None
+) -> str | None:
+    """The branch whose snapshot is of exactly ``rows``; ``here``, if that is one of them."""
+    for branch in sorted(snapshots, key=lambda name: name != here):
+        if branch != DETACHED and snapshots[branch].says(rows):
+            return branch
+    return None
+
+
 Snapshots = dict[str, dict[str, Snapshot]]
 """By what database they are of, then by branch."""
 

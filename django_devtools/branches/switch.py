@@ -29,7 +29,7 @@ from .refill import Refill
 from .refusals import SwitchError
 from .registry import Entry as Kept
 from .registry import step
-from .snapshot import DETACHED, Key, NotOurs, Snapshot, Store, database_id
+from .snapshot import DETACHED, Key, NotOurs, Snapshot, Store, branch_of, database_id
 from .stash import Stash
 from .survey import Survey, read_rows, snapshot_of, survey, survey_managestate
 from .tables import Tables
@@ -333,13 +333,11 @@ class Switch:
 
     def _branch(self, plan: Plan) -> str | None:
         """The branch that the database is on, as far as that is known."""
-        snapshots = self.survey.history.snapshots
-        here = self.survey.target.past.branch
-        for branch in sorted(snapshots, key=lambda name: name != here):
-            if branch != DETACHED and snapshots[branch].says(self.survey.rows):
-                return branch
+        snapshots, here = self.survey.history.snapshots, self.survey.target.past.branch
         sources = [self.survey.held_source(key) for key in plan.unapply]
-        return next((source.branch for source in sources if source and source.branch), None)
+        return branch_of(snapshots, self.survey.rows, here) or next(
+            (source.branch for source in sources if source and source.branch), None
+        )
 
     def _apply(
         self, plan: Plan, base: ProjectState, progress: Progress, edges: Edges

@@ -1,5 +1,7 @@
 """What plain ``migrate`` drops is kept, too."""
 
+import json
+
 import pytest
 
 from tests.branches.shop import PRODUCT
@@ -55,6 +57,12 @@ def shop(project: Project) -> Project:
     return project
 
 
+def branches(project: Project) -> set[str]:
+    """Which branches what is kept belongs to."""
+    found = json.loads(project.manage("migrations_stash", "list", "--json").stdout)
+    return {entry["branch"] for entry in found}
+
+
 def test_forwards(shop: Project) -> None:
     before = dump(shop)
     make_branch(shop, "less", PRODUCT)
@@ -63,9 +71,21 @@ def test_forwards(shop: Project) -> None:
 
     assert "  Keeping table shop_review... OK\n" in output
     assert "  Keeping column shop_product.note... OK\n" in output
+    assert branches(shop) == {"main"}
     assert go(shop, "main").stderr == ""
     assert dump(shop) == before
     assert not kept(shop)
+
+
+def test_without_a_snapshot_that_can_be_read(shop: Project) -> None:
+    before = dump(shop)
+    make_branch(shop, "less", PRODUCT)
+    (shop.path / ".git/django-devtools/snapshots.json").write_text("{")
+    shop.manage("migrate")
+    assert branches(shop) == {"less"}
+    (shop.path / ".git/django-devtools/snapshots.json").unlink()
+    go(shop, "main")
+    assert dump(shop) == before
 
 
 def test_backwards_and_forwards_again(shop: Project) -> None:
