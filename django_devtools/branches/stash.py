@@ -69,7 +69,7 @@ class Stash:
         ``rows`` are those of django_migrations; ``steps`` are what the switch runs, and ``fills``
         says whether any of these writes rows itself.
         """
-        held = [entry for entry in self.entries() if entry.is_midway(rows)]
+        held = [entry for entry in self.entries() if _is_under_way(entry, rows)]
         copies = copies_of(self.tables, (loss for loss in losses if not _holds(held, loss)))
         if not copies:
             return []
@@ -112,9 +112,9 @@ class Stash:
         due = [self._due(entry, fate, rows) for entry in entries]
         # Newest first: what was narrowed twice got narrower in that order.
         for known, entry in reversed(list(zip(entries, due, strict=True))):
-            if entry.is_midway(rows):
-                if not (is_all or entry.is_ended_by(steps)):
-                    continue
+            if entry.is_midway(rows) and not (is_all or entry.is_ended_by(steps)):
+                continue
+            if _is_under_way(known, rows):
                 is_held = entry.key and not known.coming and self._is_in_place(entry)
                 self._expect(renewed(self.tables, entry) if is_held else entry)
                 continue
@@ -340,6 +340,15 @@ class Stash:
         return items <= set(unsure) and self._is_in_place(entry)
 
 
+def _is_under_way(entry: Entry, rows: Collection[Key]) -> bool:
+    """
+    Whether the switch that has to do with it was interrupted, and began with what it keeps.
+
+    Of a narrowed column that was to come back, and is as narrow as it was, it has changed nothing.
+    """
+    return entry.is_midway(rows) and not (entry.coming and _is_narrower(entry, rows))
+
+
 def _is_narrower(entry: Entry, rows: Collection[Key]) -> bool:
     """Whether its column is narrower, by the migration that does it: SQLite's types don't tell."""
     applied = set(map(".".join, rows))
@@ -362,7 +371,7 @@ def _is_it(entry: Entry, name: str, fate: Fate, rows: Collection[Key]) -> bool:
     is_made_forth = fate.forth is not None and name in _made(entry, fate.forth)
     is_replaced = is_made_forth and bool(lost - fate.gone)
     is_its_own = kept.migration in fate.applied if entry.is_narrowed else kept.goes_back
-    is_midway = entry.is_midway(rows)
+    is_midway = _is_under_way(entry, rows)
     if entry.status is Status.COPIED or (is_midway and lost):
         return is_made_forth and not is_replaced
     if is_midway:

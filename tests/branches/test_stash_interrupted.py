@@ -96,3 +96,59 @@ def test_edited_and_gone_on(stuck: Project) -> None:
     assert go(stuck, "feature").stderr == ""
     assert dump(stuck) == before
     assert not kept(stuck)
+
+
+WIDE = "models.DecimalField(max_digits=9, decimal_places=3, default=0)"
+OTHER = 'migrations.CreateModel("Other", [("id", models.AutoField(primary_key=True))]),'
+FAIL = 'Fail("product", {}),'
+ALTER = f'migrations.AlterField("product", "weight", {WIDE}),'
+
+
+def test_amended_where_a_narrowed_column_waits(project: Project) -> None:
+    """What main had in it was to come back with the switch that failed, and still does."""
+    break_off(project)
+    amend(project)
+    assert values(project, "weight") == "0.000; 1.000; 3.000"
+    go(project, "main")
+    assert values(project, "weight") == "None; 1; 3"
+    go(project, "wide")
+    assert values(project, "weight") == "0.000; 1.000; 3.000"
+
+
+def test_edited_and_amended_where_a_narrowed_column_waits(sqlite_project: Project) -> None:
+    project = sqlite_project
+    break_off(project)
+    project.checkout("wide")
+    project.python("from shop.models import *; Product.objects.filter(pk=2).update(weight=9)")
+    amend(project)
+    assert values(project, "weight") == "0.000; 9.000; 3.000"
+    go(project, "main")
+    assert values(project, "weight") == "None; 9; 3"
+
+
+def break_off(project: Project) -> None:
+    """A switch from wide to main that fails, where main's NULL waits in the stash."""
+    make_products(project, PRODUCT + "    weight = models.IntegerField(null=True)\n")
+    project.python("from shop.models import *; Product.objects.filter(pk__gt=1).update(weight=1)")
+    project.checkout("-b", "wide")
+    project.models("shop", f"{PRODUCT}    weight = {WIDE}\n")
+    before = [("shop", "0003_more")]
+    project.migration("shop", "0004_wide", FAIL + ALTER, before, before=FAILS)
+    project.migration("shop", "0005_other", OTHER, [("shop", "0004_wide")])
+    project.commit("Wide")
+    project.manage("migrations_switch")
+    project.python("from shop.models import *; Product.objects.filter(pk=3).update(weight=3)")
+    project.write("broken", "")
+    project.checkout("main")
+    assert project.manage("migrations_switch", "--no-input", status=None).status
+    project.remove("broken")
+
+
+def amend(project: Project) -> None:
+    """Another migration of wide alters the column now, and the database follows."""
+    project.checkout("wide")
+    project.migration("shop", "0004_wide", FAIL, [("shop", "0003_more")], before=FAILS)
+    project.migration("shop", "0006_weight", ALTER, [("shop", "0005_other")])
+    project.git("add", "--all")
+    project.git("commit", "--quiet", "--amend", "--message=Amended")
+    assert project.manage("migrations_switch", "--no-input").stderr == ""
