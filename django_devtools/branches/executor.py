@@ -18,7 +18,7 @@ from django.db.migrations.utils import resolve_relation
 from django.db.models import Field, ForeignKey
 
 from .effect import raw_operations
-from .fitting import Fill, fitted
+from .fitting import Fill, filled_before, fitted
 from .journal import Entry, Journal, Journaled, tolerant
 from .loader import Graph, Source, variant
 from .snapshot import Key
@@ -73,7 +73,7 @@ class Executor(MigrationExecutor):
         """
         ``fits`` has values made fit that a column which gets narrower would not take.
 
-        ``fill`` gives columns their values that can't be made again without.
+        ``fill`` gives columns their values that can't be made again, or constrained, without.
         """
         # MigrationExecutor.__init__ would load the graph of the code on disk.
         self.connection = connection
@@ -140,7 +140,8 @@ class Executor(MigrationExecutor):
                 continue
             with _naming(migration, "applied"), one_transaction(self.connection):
                 edge.first()
-                state = self.apply_migration(state, migration)
+                operations = [filled_before(one, self.fill) for one in migration.operations]
+                state = self.apply_migration(state, variant(migration, operations=operations))
                 edge.last(state)
         return state
 
@@ -195,7 +196,7 @@ class Executor(MigrationExecutor):
                         state = _undo(operation, undone, migration, state, ahead, editor)
                 else:
                     operations = [
-                        self._journaled(operation, position, entry)
+                        self._journaled(filled_before(operation, self.fill), position, entry)
                         for position, operation in enumerate(migration.operations)
                     ]
                     state = variant(migration, operations=operations).apply(state, editor)

@@ -16,7 +16,14 @@ from uuid import UUID
 from django.db import DataError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
-from django.db.migrations import AlterField, RemoveField, SeparateDatabaseAndState
+from django.db.migrations import (
+    AddConstraint,
+    AlterField,
+    AlterUniqueTogether,
+    RemoveConstraint,
+    RemoveField,
+    SeparateDatabaseAndState,
+)
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 from django.db.models import NOT_PROVIDED, Field
@@ -37,6 +44,7 @@ _EMPTY = {
     "UUIDField": UUID(int=0),
 }
 _NUMBERS = ("Integer", "Decimal", "Float")
+_CONSTRAINING = (AddConstraint, AlterUniqueTogether, RemoveConstraint)
 
 # A cast that fails is an exception, and only a function can catch one.
 _FITS = """
@@ -79,8 +87,8 @@ def fits(
     return not any(tables.has_rows(table, limit) for limit in limits)
 
 
-Fill = Callable[[str, str], None]
-"""Puts what the stash has into a column, by table and name, that was just made again."""
+Fill = Callable[[str, str | None], None]
+"""Puts what the stash has into a column, by table and name, or into all that come back to one."""
 
 
 def fitted(operation: Operation, fill: Fill | None = None) -> Operation:
@@ -89,16 +97,27 @@ def fitted(operation: Operation, fill: Fill | None = None) -> Operation:
         return cast(Operation, _Fitted(operation))
     if isinstance(operation, RemoveField):
         return cast(Operation, _Filled(operation, fill))
+    return filled_before(operation, fill, fitted)
+
+
+def filled_before(
+    operation: Operation,
+    fill: Fill | None = None,
+    inner: "Callable[[Operation, Fill | None], Operation] | None" = None,
+) -> Operation:
+    """``operation`` so that what comes back is there before a constraint is made over it."""
+    if isinstance(operation, _CONSTRAINING) and fill:
+        return cast(Operation, _Constraining(operation, fill))
     if isinstance(operation, SeparateDatabaseAndState):
         operation = copy.copy(operation)
         operation.database_operations = [
-            fitted(one, fill) for one in operation.database_operations
+            (inner or filled_before)(one, fill) for one in operation.database_operations
         ]
     return operation
 
 
-class _Undone:
-    """An operation that is undone in another way."""
+class _Other:
+    """An operation that is run in another way."""
 
     def __init__(self, operation: Any) -> None:
         self._operation = operation
@@ -107,7 +126,7 @@ class _Undone:
         return getattr(self._operation, name)
 
 
-class _Fitted(_Undone):
+class _Fitted(_Other):
     """An AlterField that makes all values fit when it is undone."""
 
     def database_backwards(self, *arguments: Any) -> None:
@@ -115,7 +134,39 @@ class _Fitted(_Undone):
         _run_fitted(run, self._operation, *arguments)
 
 
-class _Filled(_Undone):
+class _Constraining(_Other):
+    """An operation that makes a constraint, either way: the values of before satisfy it."""
+
+    def __init__(self, operation: Any, fill: Fill) -> None:
+        super().__init__(operation)
+        self._fill = fill
+
+    def database_forwards(
+        self, app: str, editor: BaseDatabaseSchemaEditor, state: ProjectState, after: ProjectState
+    ) -> None:
+        self._run(self._operation.database_forwards, app, editor, state, after)
+
+    def database_backwards(
+        self, app: str, editor: BaseDatabaseSchemaEditor, state: ProjectState, before: ProjectState
+    ) -> None:
+        self._run(self._operation.database_backwards, app, editor, state, before)
+
+    def _run(
+        self,
+        run: Callable[..., None],
+        app: str,
+        editor: BaseDatabaseSchemaEditor,
+        state: ProjectState,
+        end: ProjectState,
+    ) -> None:
+        name = getattr(self._operation, "model_name", None) or self._operation.name
+        model = state.apps.get_model(app, name)
+        if self._operation.allow_migrate_model(editor.connection.alias, model):
+            self._fill(model._meta.db_table, None)
+        run(app, editor, state, end)
+
+
+class _Filled(_Other):
     """A RemoveField that makes its column again also where rows need a value and none is given."""
 
     def __init__(self, operation: RemoveField, fill: Fill | None) -> None:
@@ -189,7 +240,7 @@ def _run_fitted(
     column = editor.quote_name(old.column).replace("%", "%%")
     if old.null and not new.null:
         sql = f"UPDATE {table} SET {column} = %s WHERE {column} IS NULL"
-        _execute(connection, sql, _empty(editor, new))
+        _update(connection, sql, _empty(editor, new))
     if connection.vendor == "mysql":
         with _lenient(connection):
             run()
@@ -214,14 +265,14 @@ def _make_fit(
     if kind.startswith("varchar"):
         # This cast does not fail: it cuts, and each text of an array, too.
         cut = f"{column}::{kind}"
-        _execute(connection, f"UPDATE {table} SET {column} = {cut} WHERE {column} <> {cut}")
+        _update(connection, f"UPDATE {table} SET {column} = {cut} WHERE {column} <> {cut}")
         return
     placeholder = None if new.null else _empty(editor, new)
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT pg_typeof({column})::text FROM {table} LIMIT 1", [])
         (now,) = cursor.fetchone()
         cursor.execute(_FITS)
-    _execute(
+    _update(
         connection,
         f"UPDATE {table} SET {column} = (%s::{kind})::text::{now} WHERE {column} IS NOT NULL "
         f"AND NOT pg_temp.django_devtools_fits({column}::text, %s)",
@@ -259,6 +310,14 @@ def _lenient(connection: BaseDatabaseWrapper) -> Iterator[None]:
         yield
     finally:
         _execute(connection, "SET SESSION sql_mode = %s", mode)
+
+
+def _update(connection: BaseDatabaseWrapper, sql: str, *params: Any) -> None:
+    _execute(connection, sql, *params)
+    if connection.vendor == "postgresql":
+        # Else a foreign key of a row that was written waits to be looked at, and until then the
+        # table can't be altered.
+        connection.check_constraints()
 
 
 def _execute(connection: BaseDatabaseWrapper, sql: str, *params: Any) -> None:

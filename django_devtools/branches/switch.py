@@ -325,11 +325,25 @@ class Switch:
             self.returned += filling.returned
             self.waiting = filling.waiting
 
-    def _fill_column(self, table: str, column: str) -> None:
-        """Put what is coming back into a column that was just made again; the newest at last."""
+    def _fill_now(self, table: str, column: str | None) -> None:
+        """Put what is coming back into columns that are there again; the newest at last."""
         for entry in self.stash.returning():
-            if entry.table == table and column in entry.coming and not entry.is_narrowed:
-                Refill(self.stash, entry, [column]).update(())
+            if entry.table != table or entry.is_table or entry.is_narrowed:
+                continue
+            there = self.stash.tables.columns(table)
+            columns = [
+                name
+                for name in entry.coming
+                if column in (None, name)
+                and name in there
+                and there[name].type == entry.columns[name].info.type
+            ]
+            if columns:
+                Refill(self.stash, entry, columns).update(())
+                if self.connection.vendor == "postgresql":
+                    # What is written waits for its foreign keys to be looked at, and no table is
+                    # altered before that.
+                    self.connection.check_constraints()
 
     def _branch(self, plan: Plan) -> str | None:
         """The branch that the database is on, as far as that is known."""
@@ -365,7 +379,7 @@ class Switch:
             for key, migration in graph.graph.nodes.items():
                 graph.graph.nodes[key] = with_empty_reverses(migration)
         stash = self.options.stash
-        return Executor(self.connection, graph, source, progress, stash, self._fill_column)
+        return Executor(self.connection, graph, source, progress, stash, self._fill_now)
 
     def _is_settled(self, entry: Entry) -> bool:
         """Whether someone has finished by hand what was interrupted, or says so."""
@@ -409,7 +423,7 @@ class Switch:
         before = graph.ordered(graph.applied_nodes() - graph.descendants([entry.key]), rows)
         stash = self.options.stash
         executor = Executor(
-            self.connection, graph, lambda key: source, progress, stash, self._fill_column
+            self.connection, graph, lambda key: source, progress, stash, self._fill_now
         )
         ahead = executor.ahead(before, [entry.key] if entry.backwards else [])
         # As then: receivers may put operations of their own into the migration.
