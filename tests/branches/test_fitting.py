@@ -383,3 +383,36 @@ def test_nothing_stands_for_a_key(
     go(project, "main")
     assert go(project, "feature").stderr == ""
     assert dump(project) == before
+
+
+PARCEL = """
+class Order(models.Model):
+    pass
+
+class Parcel(models.Model):
+    order = models.ForeignKey(Order, models.CASCADE)
+    code = models.{}
+    weight = models.{}
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "value"),
+    [("CharField(max_length=60)", "'x' * 55"), ("CharField(max_length=30, null=True)", "None")],
+)
+def test_two_of_a_table_with_a_foreign_key(project: Project, code: str, value: str) -> None:
+    """PostgreSQL looks at foreign keys of what was written last, and alters no table before."""
+    project.app("shop", PARCEL.format("CharField(max_length=30)", "IntegerField()"))
+    project.manage("makemigrations", "shop")
+    project.commit()
+    weight = "DecimalField(max_digits=9, decimal_places=3)"
+    make_branch(project, "feature", PARCEL.format(code, weight))
+    project.manage("migrate")
+    project.python(
+        "from shop.models import *; "
+        f"Parcel.objects.create(order=Order.objects.create(), code={value}, weight='1.5')"
+    )
+    before = dump(project)
+    go(project, "main")
+    assert go(project, "feature").stderr == ""
+    assert dump(project) == before
