@@ -1,7 +1,7 @@
 """What nobody has to think of around each ``migrate``: snapshots, and data that goes and comes."""
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
@@ -16,6 +16,7 @@ from django.core.management.color import color_style
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations import Migration, operations
+from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.operations.models import IndexOperation
@@ -25,7 +26,7 @@ from django_devtools.conf import option, project_root
 from . import signals
 from .begun import write_down
 from .copies import is_here
-from .course import course
+from .course import Course, Item, course
 from .effect import writes_rows
 from .fate import Fate, fate
 from .filling import Filling
@@ -187,8 +188,8 @@ def bring_back(plan: Steps, models: Apps, verbosity: int) -> None:
     stash = marks[0].stash
     entries = stash.returning() if any(mark.is_reached for mark in marks) else []
     if entries:
-        made = marks[0].fate.made
-        filling = Filling(stash, models, _branch(), _progress(verbosity), made=made)
+        made, later = marks[0].fate.made, _made_later(stash.connection)
+        filling = Filling(stash, models, _branch(), _progress(verbosity), later=later, made=made)
         filling.fill(entries)
         for note in filling.notes:
             sys.stderr.write(f"{note}\n")
@@ -212,6 +213,16 @@ def _fate(stash: Stash, plan: Steps) -> Fate:
         if item in gives_way or not stash.tables.has_item(*item)
     }
     return replace(found, made=made)
+
+
+def _made_later(connection: BaseDatabaseWrapper) -> Collection[Item]:
+    """What the migrations make that are not applied yet."""
+    executor = MigrationExecutor(connection)
+    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    applied = executor.loader.applied_migrations.keys() & executor.loader.graph.nodes.keys()
+    base = executor.loader.project_state(sorted(applied))
+    most = connection.ops.max_name_length()
+    return fate(Course(), course(base, [migration for migration, _ in plan], most)).made
 
 
 def _write_down(connection: BaseDatabaseWrapper, plan: Steps) -> None:

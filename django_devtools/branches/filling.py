@@ -44,6 +44,8 @@ class Filling:
     """Whether someone asked for it, so that columns need not be quite the same."""
     goes_on: Fate | None = None
     """What the migrations do that follow, if any do."""
+    later: Collection[Item] = ()
+    """What only migrations make that are there, and not applied yet."""
     made: Collection[Item] = ()
     """What was made anew, as far as that is known: a new key tells of no row which one it was."""
     notes: list[str] = field(default_factory=list)
@@ -146,7 +148,9 @@ class Filling:
         entry = job.entry
         missing = [column for column in entry.columns if column not in job.columns]
         is_last = self._is_expected(entry) and not self.goes_on
-        gone = [c for c in missing if c in entry.coming.keys() - job.there.keys() and is_last]
+        absent = entry.coming.keys() - job.there.keys()
+        gone = [c for c in missing if c in absent and (entry.table, c) not in self.later]
+        gone = gone if is_last else []
         is_whole = job.returned == entry.rows or not entry.is_table
         if missing and is_whole and not (gone or job.refused):
             # They will come with another migration, or to another branch.

@@ -6,8 +6,7 @@ change for some values, those are cut, or give way to the default of the narrowe
 """
 
 import copy
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from typing import Any, cast
@@ -29,7 +28,7 @@ from django.db.migrations.state import ProjectState
 from django.db.models import NOT_PROVIDED, Field
 
 from .effect import INTEGERS, TEXTS, narrows
-from .tables import Tables
+from .tables import Tables, sql_mode
 
 # What stands for nothing where NULL can't.
 _EMPTY = {
@@ -242,7 +241,8 @@ def _run_fitted(
         sql = f"UPDATE {table} SET {column} = %s WHERE {column} IS NULL"
         _update(connection, sql, _empty(editor, new))
     if connection.vendor == "mysql":
-        with _lenient(connection):
+        # It cuts what does not fit, unless it is told to be strict.
+        with sql_mode(connection, lambda mode: ""):
             run()
         return
     deferred = list(editor.deferred_sql)
@@ -297,19 +297,6 @@ def _nothing(editor: BaseDatabaseSchemaEditor, field: "Field[Any, Any]") -> Any:
     if column.endswith("range"):
         return "empty"
     return _EMPTY.get(kind, 0 if any(number in kind for number in _NUMBERS) else "")
-
-
-@contextmanager
-def _lenient(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    """Let MySQL cut what does not fit, as it does unless it is told to be strict."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT @@SESSION.sql_mode")
-        (mode,) = cursor.fetchone()
-        cursor.execute("SET SESSION sql_mode = ''")
-    try:
-        yield
-    finally:
-        _execute(connection, "SET SESSION sql_mode = %s", mode)
 
 
 def _update(connection: BaseDatabaseWrapper, sql: str, *params: Any) -> None:

@@ -11,7 +11,7 @@ from django.db import DatabaseError, OperationalError, ProgrammingError, transac
 from .course import Item
 from .registry import PREFIX, Entry, Return
 from .stash import Stash
-from .tables import ColumnInfo, Parent, equal
+from .tables import ColumnInfo, Parent, equal, sql_mode
 
 # Beyond this, more of the same says nothing new.
 MOST_REFUSED = 200
@@ -81,7 +81,9 @@ class Refill:
                 self.refused[THERE] += self.entry.rows
                 return
             is_free = f"NOT {self.tables.has(self.entry.table, self.entry.copy, self.entry.key)}"
-        self._try(lambda part: (f"{head} WHERE {is_free} AND {part}", list(defaults.values())))
+        # Else a key of 0 asks for a new one.
+        with sql_mode(self.connection, "{},NO_AUTO_VALUE_ON_ZERO".format):
+            self._try(lambda part: (f"{head} WHERE {is_free} AND {part}", list(defaults.values())))
 
     def update(self, made: Collection[Item]) -> None:
         """Set the columns of rows that are still there; ``made`` is what was made anew."""
@@ -258,7 +260,7 @@ class Refill:
             except DatabaseError as error:
                 if is_passing(error, self.connection.vendor):
                     raise
-                if low == high:
+                if low >= high:
                     refused += 1
                     self.refused[text_of(error)] += 1
                 else:

@@ -1,6 +1,7 @@
 """What a database says of its tables."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -200,11 +201,29 @@ class Tables:
         return found
 
 
+@contextmanager
+def sql_mode(connection: BaseDatabaseWrapper, change: Callable[[str], str]) -> Iterator[None]:
+    """Let MySQL work in another mode: ``change`` makes it of that of now. Others have none."""
+    if connection.vendor != "mysql":
+        yield
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT @@SESSION.sql_mode")
+        (mode,) = cursor.fetchone()
+        cursor.execute("SET SESSION sql_mode = %s", [change(mode)])
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("SET SESSION sql_mode = %s", [mode])
+
+
 def equal(connection: BaseDatabaseWrapper, one: str, other: str) -> str:
     """SQL that compares two values of one type exactly; NULL equals NULL."""
     if connection.vendor == "postgresql":
         # Some types (json, xml) can't be compared by themselves.
-        return f"{one}::text IS NOT DISTINCT FROM {other}::text"
+        one, other = (f'{value}::text COLLATE "C"' for value in (one, other))
+        return f"{one} IS NOT DISTINCT FROM {other}"
     if connection.vendor == "mysql":
         return f"CAST({one} AS BINARY) <=> CAST({other} AS BINARY)"
-    return f"{one} IS {other}"
+    return f"{one} COLLATE BINARY IS {other}"

@@ -1,11 +1,14 @@
 """Constraints over a column that is made again, which only the values of before satisfy."""
 
+from collections.abc import Callable
+
 import pytest
 
-from tests.branches.shop import PRODUCT
+from tests.branches.shop import PRODUCT, make_shop
 from tests.branches.stashing import dump, go, kept, make_branch
 from tests.branches.test_stash import make_shop_of
 from tests.branches.test_stash_owners import fill
+from tests.databases import Configuration
 from tests.project import Project
 
 NUMBER = PRODUCT + "    number = models.IntegerField({})\n    class Meta:\n        {}\n"
@@ -70,4 +73,38 @@ def test_in_a_table_with_foreign_keys(project: Project) -> None:
     project.switch()
     fill(project, "assert Product.objects.count() == 2")
     assert go(project, "main").stderr == ""
+    assert dump(project) == before
+
+
+REFUSE = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN PERFORM 1/0; RETURN NULL; END $$;
+CREATE TRIGGER refuse BEFORE INSERT ON shop_thing FOR EACH STATEMENT EXECUTE FUNCTION refuse()
+"""
+THING = """
+def add(apps, schema_editor):
+    apps.get_model("shop", "Thing").objects.create()
+"""
+
+
+def test_an_empty_table_that_is_refused(
+    make_project: Callable[..., Project], make_database: Callable[[str], Configuration]
+) -> None:
+    """There are no halves of nothing."""
+    project = make_project(default=make_database("postgresql"))
+    make_shop(project)
+    project.checkout("-b", "feature")
+    project.models("shop", PRODUCT + PLACE.replace("Place", "Thing"))
+    project.manage("makemigrations", "shop", "--name=thing")
+    operations = (
+        "migrations.RunPython(add, migrations.RunPython.noop), "
+        f"migrations.RunSQL({REFUSE!r}, 'DROP FUNCTION refuse CASCADE'),"
+    )
+    project.migration("shop", "0004_add", operations, [("shop", "0003_thing")], before=THING)
+    project.commit("Thing")
+    project.switch()
+    fill(project, "Thing.objects.all().delete()")
+    before = dump(project)
+    go(project, "main")
+    assert go(project, "feature").stderr == ""
     assert dump(project) == before

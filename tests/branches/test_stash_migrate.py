@@ -352,3 +352,20 @@ def test_that_failed_before_it_dropped(sqlite_project: Project) -> None:
     project.manage("migrate", "shop", "0003")
     assert dump(project) == before
     assert kept(project) == {"shop_product.name 3"}  # as it is narrower now
+
+
+@pytest.mark.parametrize("last", ["migrate", "migrations_switch"])
+def test_in_parts(project: Project, last: str) -> None:
+    """A column that is only made by the next one waits for it."""
+    project.settings("DJANGO_DEVTOOLS = {}")
+    make_products(project)
+    make(project, "feature", PRODUCT + WEIGHT, "Product.objects.update(weight=3)")
+    before = dump(project)
+    project.manage("migrate", "shop", "zero")
+    result = project.manage("migrate", "shop", "0002")
+    assert "stay" not in result.stderr
+    assert values(project, "name") == "p1; p2; p3"
+    assert kept(project) == {"shop_product.weight 3"}
+    project.manage(last)
+    assert dump(project) == before
+    assert not kept(project)

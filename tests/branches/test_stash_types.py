@@ -1,9 +1,13 @@
 """Every type of column and of key, there and back."""
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.branches.shop import PRODUCT, make_shop
 from tests.branches.stashing import dump, go, kept, make_branch, values, vendor
+from tests.branches.test_stash import make_shop_of
+from tests.databases import Configuration
 from tests.project import Project
 
 BEFORE = """
@@ -262,3 +266,65 @@ def test_a_foreign_key_that_refers_to_something_else(project: Project, target: s
     """
     go_there_and_back(project, PRODUCT + TARGETS.format(target), fill)
     assert values(project, "place_id", model="Sale") == "01; None"
+
+
+COLLATE = """
+migrations.RunSQL(
+    "CREATE COLLATION loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false)",
+    "SELECT 1",
+),
+"""
+
+
+def test_equal_to_the_default_but_not_the_same(
+    make_project: Callable[..., Project], make_database: Callable[[str], Configuration]
+) -> None:
+    """A collation of the column tells some texts not apart."""
+    project = make_project(default=make_database("postgresql"))
+    make_shop(project)
+    project.migration("shop", "0003_loose", COLLATE, [("shop", "0002_longer_name")])
+    project.commit("Loose")
+    column = "    colour = models.CharField(max_length=9, default='red', db_collation='loose')\n"
+    make_branch(project, "feature", PRODUCT + column)
+    project.switch()
+    project.python(
+        "from shop.models import *; [Product.objects.create(colour=c) for c in ('RED', 'Red')]"
+    )
+    before = dump(project)
+    go(project, "main")
+    assert go(project, "feature").stderr == ""
+    assert dump(project) == before
+
+
+def test_edited_to_what_is_equal(sqlite_project: Project) -> None:
+    project = sqlite_project
+    name = "class Product(models.Model):\n    name = models.CharField({}, db_collation='NOCASE')\n"
+    make_shop_of(project, name.format("max_length=9"))
+    make_branch(project, "feature", name.format("max_length=50"))
+    project.switch()
+    project.python("from shop.models import *; Product.objects.create(name='abc')")
+    go(project, "main")
+    project.python("from shop.models import *; Product.objects.update(name='ABC')")
+    go(project, "feature")
+    assert values(project, "name") == "ABC"
+
+
+ZERO = """
+from django.db import connection
+with connection.cursor() as cursor:
+    if connection.vendor == "mysql":
+        cursor.execute("SET sql_mode = 'NO_AUTO_VALUE_ON_ZERO'")
+    cursor.execute("INSERT INTO shop_thing (id, name) VALUES (0, 'zero')")
+"""
+
+
+def test_a_key_of_zero(project: Project) -> None:
+    make_shop(project)
+    thing = "\nclass Thing(models.Model):\n    name = models.CharField(max_length=9)\n"
+    make_branch(project, "feature", PRODUCT + thing)
+    project.switch()
+    project.python(ZERO)
+    before = dump(project)
+    go(project, "main")
+    assert go(project, "feature").stderr == ""
+    assert dump(project) == before
