@@ -68,15 +68,16 @@ class Fate:
         table, column = item
         return self.renamed.get(item, (self.renamed.get((table, None), (table, None))[0], column))
 
-    def after(self, way_back: "Fate", whole: "Fate", waiting: Collection[str]) -> "Fate":
+    def after(self, way_back: "Fate", whole: "Fate", waiting: Collection[Item]) -> "Fate":
         """
         The same, with what of ``way_back`` did not come back at its end.
 
-        That is what has another name in the end, and the tables ``waiting`` for their columns.
+        That is what has another name in the end, and what is ``waiting`` for its columns.
         """
 
         def comes_later(item: Item) -> bool:
-            return item[0] in waiting or item not in {*way_back.made, *way_back.altered}
+            waits = not {item, (item[0], None)}.isdisjoint(waiting)
+            return waits or item not in {*way_back.made, *way_back.altered}
 
         made = {item: is_sure for item, is_sure in whole.made.items() if comes_later(item)}
         altered = {item for item in whole.altered if comes_later(item)}

@@ -52,8 +52,8 @@ class Filling:
     """What could not come back, and why."""
     returned: list[Entry] = field(default_factory=list)
     """What came back, and of how many rows."""
-    waiting: set[str] = field(default_factory=set)
-    """The tables that nothing came back to yet, as more migrations follow."""
+    waiting: set[Item] = field(default_factory=set)
+    """The tables and columns that nothing came back to yet, as more migrations follow."""
 
     def fill(self, entries: Iterable[Entry]) -> None:
         """
@@ -70,7 +70,7 @@ class Filling:
             ]
         if self.goes_on:
             self._let_wait(fitting, self.goes_on)
-        jobs = self._jobs([entry for entry in fitting if entry.table not in self.waiting])
+        jobs = self._jobs([entry for entry in fitting if not self._waits(entry)])
         if not jobs:
             return
         try:
@@ -212,10 +212,18 @@ class Filling:
                 there[name] != info if name in there else (entry.table, name) not in later.made
                 for name, info in entry.infos.items()
             ):
-                self.waiting.add(entry.table)
-        parents = {e.table: {p.table for p in tables.parents(e.table).values()} for e in entries}
-        while more := {t for t, found in parents.items() if found & self.waiting} - self.waiting:
+                self.waiting |= _items(entry)
+        parents = {
+            e.table: {(p.table, None) for p in tables.parents(e.table).values()} for e in entries
+        }
+        while (
+            more := {(t, None) for t, found in parents.items() if found & self.waiting}
+            - self.waiting
+        ):
             self.waiting |= more
+
+    def _waits(self, entry: Entry) -> bool:
+        return not self.waiting.isdisjoint({(entry.table, None), *_items(entry)})
 
     def _is_expected(self, entry: Entry) -> bool:
         """Whether an entry is known to belong here, so that columns need not be quite the same."""
@@ -300,6 +308,13 @@ def _prune(jobs: list[Refill]) -> None:
     """Take back rows whose parents are gone, and those that refer to them in turn."""
     while sum(job.delete_orphans() for job in jobs):
         pass
+
+
+def _items(entry: Entry) -> set[Item]:
+    """What an entry is: a table, or columns of one."""
+    if entry.is_table:
+        return {(entry.table, None)}
+    return {(entry.table, name) for name in entry.columns}
 
 
 def _thing(entry: Entry, column: str) -> tuple[str, bool, str]:

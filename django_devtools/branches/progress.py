@@ -16,19 +16,22 @@ class Progress:
         self.stdout = stdout
         self.style = style
         self.verbosity = verbosity
+        self.current = ""
+        """What has begun and not ended."""
         self._start = 0.0
 
     def __call__(self, action: str, migration: Any = None, fake: bool = False) -> None:
+        labels = {
+            "apply_start": f"Applying {migration}",
+            "unapply_start": f"Unapplying {migration}",
+            "render_start": "Rendering model states",
+        }
+        self.current = labels.get(action, "")
         if self.verbosity < 1:
             return
-        labels = {
-            "apply_start": f"  Applying {migration}...",
-            "unapply_start": f"  Unapplying {migration}...",
-            "render_start": "  Rendering model states...",
-        }
-        if action in labels:
+        if self.current:
             self._start = time.monotonic()
-            self.stdout.write(labels[action], ending="")
+            self.stdout.write(f"  {self.current}...", ending="")
             self.stdout.flush()
         else:
             elapsed = f" ({time.monotonic() - self._start:.3f}s)" if self.verbosity > 1 else ""

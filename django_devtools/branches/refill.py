@@ -347,8 +347,8 @@ class Refill:
         """SQL for rows that others refer to."""
         q = self.tables.quote
         conditions = [
-            f"EXISTS (SELECT 1 FROM {q(child)} AS child_ "
-            f"WHERE child_.{q(column)} = {self.table}.{q(target)})"
+            f"EXISTS (SELECT 1 FROM {q(child)} "
+            f"WHERE {q(child)}.{q(column)} = {self.table}.{q(target)})"
             for child, column, target in children
             if child != self.entry.table
         ]
@@ -362,13 +362,18 @@ class Refill:
 
     def _has_parent(self, table: str, column: str, parent: Parent) -> str:
         q = self.tables.quote
-        rows = q(parent.table)
-        if rows == table and self.connection.vendor == "mysql":
-            # MySQL does not delete from what it reads from; it does from a result.
-            rows = f"(SELECT DISTINCT {q(parent.column)} FROM {rows})"
+        rows = name = q(parent.table)
+        # Not in general: a table that MariaDB opened by another name can't have columns renamed
+        # that are in a CHECK. It is kept open.
+        if rows == table:
+            name = "parent_"
+            if self.connection.vendor == "mysql":
+                # MySQL does not delete from what it reads from; it does from a result.
+                rows = f"(SELECT DISTINCT {q(parent.column)} FROM {rows})"
+            rows = f"{rows} AS {name}"
         return (
-            f"({table}.{q(column)} IS NULL OR EXISTS (SELECT 1 FROM {rows} AS parent_ "
-            f"WHERE parent_.{q(parent.column)} = {table}.{q(column)}))"
+            f"({table}.{q(column)} IS NULL OR EXISTS (SELECT 1 FROM {rows} "
+            f"WHERE {name}.{q(parent.column)} = {table}.{q(column)}))"
         )
 
 

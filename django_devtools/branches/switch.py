@@ -12,6 +12,7 @@ from . import obstacles, refusals, signals
 from .begun import strike_out, write_down
 from .child import Findings
 from .copies import is_here
+from .course import Item
 from .effect import writes_rows
 from .executor import Edges, Executor, with_empty_reverses
 from .fate import Fate, Loss, losses
@@ -70,8 +71,8 @@ class Switch:
         """What could not come back from the stash, and why."""
         self.kept: list[Kept] = []
         self.returned: list[Kept] = []
-        self.waiting: set[str] = set()
-        """The tables that nothing has come back to yet."""
+        self.waiting: set[Item] = set()
+        """What nothing has come back to yet."""
         self._way_back: list[str] = []
         """The steps of it, where rows came back at its end."""
         self.look()

@@ -175,6 +175,28 @@ def test_dropped_by_one_and_renamed_by_another(sqlite_project: Project) -> None:
     assert not kept(project)
 
 
+def test_dropped_by_one_and_renamed_beside_a_column_that_waits(project: Project) -> None:
+    """What comes back only at the end, as it does not fit before, keeps nothing else waiting."""
+    size = "    size = models.{}\n"
+    make_products(project, PRODUCT + NOTE.format(50) + size.format("FloatField(null=True)"))
+    make_branch(project, "drops", PRODUCT + size.format("FloatField(default=7)"), "main")
+    project.checkout("-b", "renames", "main")
+    renamed = PRODUCT + NOTE.format(50).replace("note", "remark")
+    project.models("shop", renamed + size.format("IntegerField(null=True)"))
+    rename = 'migrations.RenameField("product", "note", "remark"),'
+    project.migration("shop", "0004_remark", rename, [("shop", "0003_more")])
+    project.manage("makemigrations", "shop", "--name=size")
+    project.commit("Remark")
+    for branch in ("drops", "renames"):
+        go(project, branch)
+        fill(project, "Product.objects.update(size=5)")
+    fill(project, "Product.objects.update(remark='mine')")
+    before = dump(project)
+    go(project, "drops")
+    assert go(project, "renames").stderr == ""
+    assert dump(project) == before
+
+
 SQL_SIZE = """
 migrations.RunSQL(
     "ALTER TABLE shop_product ADD COLUMN size integer NULL",

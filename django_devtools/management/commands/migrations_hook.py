@@ -68,6 +68,7 @@ class Command(BranchesCommand):
     def _run(self, repository: Repository, options: dict[str, Any]) -> None:
         """Bring the databases in step where nothing is lost; else say what to type."""
         memory = Memory(repository)
+        progress = Progress(self.stdout, self.style, 0)
         headline = "The databases were left alone."
         try:
             if not settings.DEBUG:
@@ -77,15 +78,14 @@ class Command(BranchesCommand):
                 commit, place = repository.commit(), self.place(options)
                 switches = self._checked(place, options)
                 headline = "The databases are not in step."
-                self._bring_in_step(switches)
+                self._bring_in_step(switches, progress)
                 memory.in_step(commit, pathspecs(repository, place.disk))
         except Exception as error:  # noqa: BLE001
             # Whatever it is, the checkout is done, and the next one is a new chance.
-            why = (
-                str(error)
-                if isinstance(error, (*MESSAGES, CommandError))
-                else f"{type(error).__name__}: {error}"
-            )
+            why = str(error)
+            if not isinstance(error, (*MESSAGES, CommandError)):
+                step = f"{progress.current}: " if progress.current else ""
+                why = f"{step}{type(error).__name__}: {error}"
             why = f"{headline} {why}\nTo go on: manage.py migrations_switch"
             with suppress(GitError, OSError):
                 memory.failed(why)
@@ -98,11 +98,11 @@ class Command(BranchesCommand):
             switch.check()
         return switches
 
-    def _bring_in_step(self, switches: list[Switch]) -> None:
+    def _bring_in_step(self, switches: list[Switch], progress: Progress) -> None:
         began = time.monotonic()
         for switch in filter(None, switches):
             summary = _summary(switch)
-            switch.run(Progress(self.stdout, self.style, 0), interactive=False)
+            switch.run(progress, interactive=False)
             self._write(
                 f"Database '{switch.connection.alias}' is in step with "
                 f"{switch.survey.target.title}: {summary}, in {time.monotonic() - began:.1f} s"
