@@ -25,6 +25,8 @@ TABLE = "django_devtools_journal"
 # What the servers say when a statement finds its work done already.
 # https://mariadb.com/docs/server/reference/error-codes, PostgreSQL's Appendix A, SQLite's texts.
 _DONE_MYSQL = {1022, 1050, 1051, 1054, 1060, 1061, 1091, 1146, 1826}
+# MariaDB looks for the old name in what it remembers of a table that was opened under another one.
+_STALE_MYSQL = re.compile(r"Unknown column .* in '(CHECK|GENERATED ALWAYS AS|DEFAULT)'")
 _DONE_POSTGRESQL = {"42701", "42703", "42704", "42710", "42P01", "42P07"}
 _READ = re.compile(r"\s*(SELECT|SHOW|PRAGMA\s+\w+\()", re.IGNORECASE)
 _CHANGE = re.compile(r"\s*(ALTER|CREATE|DROP|RENAME)\b", re.IGNORECASE)
@@ -190,6 +192,8 @@ def _read_only(run: Any, sql: str, params: Any, many: bool, context: Any) -> Any
 def _says_done(connection: BaseDatabaseWrapper, error: DatabaseError) -> bool:
     cause = error.__cause__
     if connection.vendor == "mysql":
+        if _STALE_MYSQL.search(str(error)):
+            return False
         # A foreign key of that name is there already: 1005 with the system's error 121.
         return error.args[0] in _DONE_MYSQL or (
             error.args[0] == 1005 and "errno: 121" in str(error)

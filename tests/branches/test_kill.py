@@ -402,3 +402,27 @@ def there_and_back(scene: Scene, directory: Path, every: int) -> Iterator[tuple[
                 yield branch, found[number]
             else:
                 scene.go(branch)
+
+
+STALE = """
+from django.db import DatabaseError, connection
+from django_devtools.branches.journal import tolerant
+with connection.cursor() as cursor:
+    cursor.execute("CREATE TABLE t (j longtext NULL CHECK (json_valid(j)))")
+    cursor.execute("SELECT 1 FROM t AS other")
+    try:
+        with tolerant(connection):
+            cursor.execute("ALTER TABLE t RENAME COLUMN j TO k")
+    except DatabaseError as error:
+        print(error.args[1])
+    cursor.execute("ALTER TABLE t RENAME COLUMN j TO k")
+    with tolerant(connection):
+        cursor.execute("ALTER TABLE t RENAME COLUMN j TO k")
+"""
+
+
+def test_what_mariadb_refuses_is_not_taken_for_done(
+    make_project: Callable[..., Project], make_database: Callable[[str], Configuration]
+) -> None:
+    project = make_project(default=make_database("mariadb"))
+    assert project.python(STALE) == "Unknown column 'j' in 'CHECK'"
