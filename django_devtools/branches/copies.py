@@ -175,7 +175,7 @@ def _newest(tables: Tables, table: str, there: Mapping[str, ColumnInfo]) -> dict
     found = {}
     with tables.connection.cursor() as cursor:
         for column, parent in tables.parents(table).items():
-            is_number = column in there and "int" in there[column].type.lower()
+            is_number = column in there and there[column].is_integer
             if is_number and parent.table in tables.names:
                 key, rows = tables.quote(parent.column), tables.quote(parent.table)
                 cursor.execute(f"SELECT MAX({key}) FROM {rows}", [])

@@ -152,7 +152,7 @@ class Refill:
         if len(self.entry.key) != 1 or not (newcomers := self._newcomers()):
             return
         column = self.entry.key[0]
-        if "int" not in self.there[column].type.lower() or column in self.parents:
+        if not self.there[column].is_integer or column in self.parents:
             return
         key = self.tables.quote(column)
         with self.connection.cursor() as cursor:

@@ -1,5 +1,6 @@
 """What a database says of its tables."""
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,10 @@ _SIZES = {
     # https://www.sqlite.org/dbstat.html, which not every SQLite has
     "sqlite": "SELECT SUM(pgsize) FROM dbstat WHERE name = %s",
 }
+# As each of the databases calls them: not point, int4range or interval.
+_INTEGER = re.compile(
+    r"(tiny|small|medium|big)?int(eger)?(\(\d+\))?( unsigned)?( zerofill)?", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,10 @@ class ColumnInfo:
     type: str
     is_required: bool
     """Whether it is NOT NULL."""
+
+    @property
+    def is_integer(self) -> bool:
+        return bool(_INTEGER.fullmatch(self.type))
 
 
 @dataclass(frozen=True)

@@ -328,3 +328,52 @@ def test_a_key_of_zero(project: Project) -> None:
     go(project, "main")
     assert go(project, "feature").stderr == ""
     assert dump(project) == before
+
+
+SPANS = """
+class Span(models.Model):
+    id = models.DurationField(primary_key=True)
+    product = models.ForeignKey(Product, models.CASCADE, null=True)
+
+class Part(models.Model):
+    span = models.ForeignKey(Span, models.CASCADE)
+"""
+
+
+def test_keys_that_are_durations(project: Project) -> None:
+    """PostgreSQL calls them intervals, which are no integers."""
+    make_shop(project)
+    make_branch(project, "feature", PRODUCT + SPANS)
+    project.migration(
+        "shop",
+        "0004_fill",
+        "migrations.RunPython(fill, migrations.RunPython.noop),",
+        [("shop", "0003_feature")],
+        before="""
+import datetime
+def fill(apps, schema_editor):
+    for product in apps.get_model("shop", "Product").objects.all():
+        days = datetime.timedelta(product.pk)
+        apps.get_model("shop", "Span").objects.create(id=days, product=product)
+""",
+    )
+    project.commit("Fill")
+    project.manage("migrate", "shop", "0003")
+    project.python("from shop.models import *; Product.objects.create(name='old')")
+    project.manage("migrate")
+    project.python(
+        """
+        import datetime
+        from shop.models import *
+        Part.objects.create(span=Span.objects.get())
+        Part.objects.create(span=Span.objects.create(id=datetime.timedelta(3)))
+        """
+    )
+    before = dump(project)
+    go(project, "main")
+    assert go(project, "feature").stderr == ""
+    assert dump(project) == before
+    go(project, "main")
+    project.python("from shop.models import *; Product.objects.create(name='new')")
+    assert go(project, "feature").stderr == ""
+    assert values(project, "product__name", model="Span") == "old; new; None"
