@@ -106,9 +106,20 @@ def _call(worktree: Path, top: Path, task: Pass, *arguments: str) -> Any:
         check=False,
     )
     if process.returncode:
-        lines = process.stderr.decode(errors="replace").strip().splitlines() or ["it was killed"]
-        raise ChildError(lines[-1])
+        raise ChildError(_error_in(process.stderr.decode(errors="replace")))
     return pickle.loads(answer.read_bytes())  # noqa: S301 - written by our own child
+
+
+def _error_in(output: str) -> str:
+    """
+    What a process that failed says of it.
+
+    Of an exception the first line: databases add hints that are about a single statement, such as
+    to drop with CASCADE.
+    """
+    _, traceback, rest = output.rpartition("Traceback (most recent call last):")
+    lines = [line for line in rest.splitlines() if line and not line[0].isspace()]
+    return lines[0 if traceback else -1] if lines else "it was killed"
 
 
 def _moved(entry: Path, top: Path, worktree: Path) -> str:

@@ -33,7 +33,15 @@ class Copy:
         # Its way back is a look-up for each row, where there is no hash join.
         vendor = tables.connection.vendor
         primary = f" (PRIMARY KEY ({keys}))" if keys and vendor == "mysql" else ""
-        columns = ", ".join(f"{q(one)} AS {q(self.renamed.get(one, one))}" for one in self.names)
+        # What a migration brought, it can't drop while a copy depends on it.
+        lasting = {
+            name: f'{"::text" if kind else ""} COLLATE "default"'
+            for name, kind in tables.brought(self.table).items()
+        }
+        columns = ", ".join(
+            f"{q(one)}{lasting.get(one, '')} AS {q(self.renamed.get(one, one))}"
+            for one in self.names
+        )
         count = tables.execute(
             f"CREATE TABLE {q(name)}{primary} AS "
             f"SELECT {columns} FROM {q(self.table)} WHERE {self.condition}"
@@ -76,7 +84,9 @@ def key_of(tables: Tables, entry: Entry) -> dict[str, str]:
     if live != kept and tables.connection.vendor != "sqlite":
         # Renamed, if it is of the same types; else another one. SQLite's copies have no types.
         there, copied = tables.columns(table), tables.columns(entry.copy)
-        if [there[name].type for name in live] != [copied[name].type for name in kept]:
+        brought = tables.brought(table)
+        types = ["text" if brought.get(name) else there[name].type for name in live]
+        if types != [copied[name].type for name in kept]:
             return {}
     return dict(zip(live, kept, strict=True)) if len(live) == len(kept) else {}
 
@@ -84,9 +94,8 @@ def key_of(tables: Tables, entry: Entry) -> dict[str, str]:
 def narrow_again(tables: Tables, entry: Entry, newer: Entry) -> None:
     """Let a narrowed copy say what ``newer``, which narrowed it further, has left of it."""
     (table, column), narrowed = entry.narrowed, entry.narrowed_copy
-    q, names = tables.quote, key_of(tables, entry)
-    key = dict(zip(newer.key, entry.key, strict=True))
-    same = " AND ".join(f"{q(table)}.{q(k)} = {q(narrowed)}.{q(n)}" for k, n in names.items())
+    q, key = tables.quote, dict(zip(newer.key, entry.key, strict=True))
+    same = tables.same(table, narrowed, key_of(tables, entry))
     tables.execute(
         f"UPDATE {q(narrowed)} SET {q(column)} = "
         f"(SELECT {q(table)}.{q(column)} FROM {q(table)} WHERE {same}) "
@@ -175,7 +184,7 @@ def _newest(tables: Tables, table: str, there: Mapping[str, ColumnInfo]) -> dict
     found = {}
     with tables.connection.cursor() as cursor:
         for column, parent in tables.parents(table).items():
-            is_number = column in there and "int" in there[column].type.lower()
+            is_number = column in there and there[column].is_integer
             if is_number and parent.table in tables.names:
                 key, rows = tables.quote(parent.column), tables.quote(parent.table)
                 cursor.execute(f"SELECT MAX({key}) FROM {rows}", [])

@@ -56,6 +56,11 @@ class Refill:
         return self.tables.columns(self.entry.table)
 
     @cached_property
+    def copied(self) -> Mapping[str, ColumnInfo]:
+        """The columns of the copy: some are texts there."""
+        return self.tables.columns(self.entry.copy)
+
+    @cached_property
     def parents(self) -> Mapping[str, Parent]:
         """What the foreign keys of the table refer to."""
         return self.tables.parents(self.entry.table)
@@ -97,7 +102,7 @@ class Refill:
         orphaned = {
             column: parent
             for column, parent in self.parents.items()
-            if column in self.columns and self._has_orphans(self.copy, column, parent)
+            if column in self.columns and self._has_orphans(self.entry.copy, column, parent)
         }
         plain = [column for column in self.columns if column not in orphaned]
         certain = [
@@ -111,7 +116,7 @@ class Refill:
         if len(groups) > 1:
             self.returned = -1  # to be counted
         for column, parent in orphaned.items():
-            there = self._has_parent(self.copy, column, parent)
+            there = self._has_parent(self.entry.copy, column, parent)
             self._try(partial(self._set_if, [column], there))
             self.refused[f"what they refer to in {parent.table} is gone"] += 1
             self.returned = -1  # to be counted
@@ -152,7 +157,7 @@ class Refill:
         if len(self.entry.key) != 1 or not (newcomers := self._newcomers()):
             return
         column = self.entry.key[0]
-        if "int" not in self.there[column].type.lower() or column in self.parents:
+        if not self.there[column].is_integer or column in self.parents:
             return
         key = self.tables.quote(column)
         with self.connection.cursor() as cursor:
@@ -183,12 +188,12 @@ class Refill:
         """Delete the rows that came back and refer to what is gone. How many."""
         count = 0
         for column, parent in self.parents.items():
-            if not self.entry.key or not self._has_orphans(self.table, column, parent):
+            if not self.entry.key or not self._has_orphans(self.entry.table, column, parent):
                 continue
             ours = self._is_kept()
             found = self.tables.execute(
                 f"DELETE FROM {self.table} "
-                f"WHERE NOT {self._has_parent(self.table, column, parent)}"
+                f"WHERE NOT {self._has_parent(self.entry.table, column, parent)}"
                 f" AND {ours}"
             )
             if found:
@@ -284,7 +289,7 @@ class Refill:
         elif self.connection.vendor == "postgresql":
             # It writes a row anew also where nothing changes.
             condition += f" AND NOT ({' AND '.join(map(self._equal, columns))})"
-        same = self._same_key()
+        same = self._same_key
         if self.connection.vendor == "mysql":
             pairs = ", ".join(f"{self.table}.{q(c)} = {self._value(c)}" for c in columns)
             return f"UPDATE {self.table} JOIN {self.copy} ON {same} SET {pairs} WHERE {condition}"
@@ -303,16 +308,17 @@ class Refill:
     def _value(self, column: str) -> str:
         value = f"{self.copy}.{self.tables.quote(column)}"
         now = self.there[column].type
-        if self.connection.vendor == "postgresql" and now != self.entry.columns[column].info.type:
+        if self.connection.vendor == "postgresql" and now != self.copied[column].type:
             # Without the length: to that, a cast cuts what an assignment refuses. And without any,
             # character and bit are of one.
-            kind = _LENGTH.sub("", _FIXED.sub(r"\1 varying", now))
+            kind = _LENGTH.sub("", _FIXED.sub(r"\1 varying", now)).replace("%", "%%")
             return f"CAST({value} AS {kind})"
         return value
 
+    @cached_property
     def _same_key(self) -> str:
-        q = self.tables.quote
-        return " AND ".join(f"{self.table}.{q(k)} = {self.copy}.{q(k)}" for k in self.entry.key)
+        key = {name: name for name in self.entry.key}
+        return self.tables.same(self.entry.table, self.entry.copy, key)
 
     def _goes_first(self, column: str) -> bool:
         return self.entry.columns[column].returns is Return.REPLACE
@@ -337,8 +343,8 @@ class Refill:
         return " OR ".join(
             f"({self.table}.{q(c)} IS NOT NULL AND {self.table}.{q(c)} > {newest})"
             if (newest := self.entry.columns[c].newest) is not None
-            else f"({self.table}.{q(c)} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {self.copy} "
-            f"WHERE {self.copy}.{q(c)} = {self.table}.{q(c)}))"
+            else f"({self.table}.{q(c)} IS NOT NULL "
+            f"AND NOT {self.tables.has(self.entry.copy, self.entry.table, [c])})"
             for c in self.parents
             if c in self.columns
         )
@@ -357,24 +363,24 @@ class Refill:
     def _has_orphans(self, table: str, column: str, parent: Parent) -> bool:
         with self.connection.cursor() as cursor:
             there = self._has_parent(table, column, parent)
-            cursor.execute(f"SELECT 1 FROM {table} WHERE NOT {there} LIMIT 1", [])
+            cursor.execute(
+                f"SELECT 1 FROM {self.tables.quote(table)} WHERE NOT {there} LIMIT 1", []
+            )
             return cursor.fetchone() is not None
 
     def _has_parent(self, table: str, column: str, parent: Parent) -> str:
         q = self.tables.quote
-        rows = name = q(parent.table)
+        rows, alias = q(parent.table), ""
         # Not in general: a table that MariaDB opened by another name can't have columns renamed
         # that are in a CHECK. It is kept open.
-        if rows == table:
-            name = "parent_"
+        if parent.table == table:
+            alias = "parent_"
             if self.connection.vendor == "mysql":
                 # MySQL does not delete from what it reads from; it does from a result.
                 rows = f"(SELECT DISTINCT {q(parent.column)} FROM {rows})"
-            rows = f"{rows} AS {name}"
-        return (
-            f"({table}.{q(column)} IS NULL OR EXISTS (SELECT 1 FROM {rows} "
-            f"WHERE {name}.{q(parent.column)} = {table}.{q(column)}))"
-        )
+            rows = f"{rows} AS {alias}"
+        same = self.tables.same(parent.table, table, {parent.column: column}, alias)
+        return f"({q(table)}.{q(column)} IS NULL OR EXISTS (SELECT 1 FROM {rows} WHERE {same}))"
 
 
 def text_of(error: Exception) -> str:

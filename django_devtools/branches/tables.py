@@ -1,5 +1,6 @@
 """What a database says of its tables."""
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,14 @@ SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attgener
 FROM pg_catalog.pg_attribute a
 WHERE a.attrelid = %s::regclass AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
 """
+_BROUGHT = """
+SELECT a.attname,
+CASE WHEN t.typnamespace <> 'pg_catalog'::regnamespace THEN format_type(t.oid, NULL) ELSE '' END
+FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+LEFT JOIN pg_catalog.pg_collation c ON c.oid = a.attcollation
+WHERE a.attrelid = %s::regclass AND a.attnum > 0 AND NOT a.attisdropped
+AND 'pg_catalog'::regnamespace <> ANY (ARRAY[t.typnamespace, c.collnamespace])
+"""
 # https://mariadb.com/docs/server/reference/system-tables/information-schema/information-schema-tables/information-schema-columns-table
 _MYSQL = """
 SELECT column_name, column_type, is_nullable = 'NO', extra LIKE '%%GENERATED%%'
@@ -30,6 +39,10 @@ _SIZES = {
     # https://www.sqlite.org/dbstat.html, which not every SQLite has
     "sqlite": "SELECT SUM(pgsize) FROM dbstat WHERE name = %s",
 }
+# As each of the databases calls them: not point, int4range or interval.
+_INTEGER = re.compile(
+    r"(tiny|small|medium|big)?int(eger)?(\(\d+\))?( unsigned)?( zerofill)?", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +52,10 @@ class ColumnInfo:
     type: str
     is_required: bool
     """Whether it is NOT NULL."""
+
+    @property
+    def is_integer(self) -> bool:
+        return bool(_INTEGER.fullmatch(self.type))
 
 
 @dataclass(frozen=True)
@@ -103,11 +120,41 @@ class Tables:
 
         Where the key has other names there, ``key`` has these by those of ``one``.
         """
-        q, one, other = self.quote, self.quote(one), self.quote(other)
-        names = key if isinstance(key, Mapping) else {name: name for name in key}
-        same = [f"{one}.{q(name)} = {other}.{q(also)}" for name, also in names.items()]
-        same += [equal(self.connection, f"{one}.{q(c)}", f"{other}.{q(c)}") for c in columns]
-        return f"EXISTS (SELECT 1 FROM {one} WHERE {' AND '.join(same)})"
+        q, names = self.quote, key if isinstance(key, Mapping) else {name: name for name in key}
+        same = [self.same(one, other, names)]
+        same += [equal(self.connection, f"{q(one)}.{q(c)}", f"{q(other)}.{q(c)}") for c in columns]
+        return f"EXISTS (SELECT 1 FROM {q(one)} WHERE {' AND '.join(same)})"
+
+    def same(self, one: str, other: str, columns: Mapping[str, str], alias: str = "") -> str:
+        """
+        SQL for rows of two tables that are the same in some columns.
+
+        ``columns`` are those of ``other`` by those of ``one``, which may go by an ``alias``.
+        """
+        q, (ours, theirs) = self.quote, (self.brought(one), self.brought(other))
+        pairs = []
+        for name, also in columns.items():
+            pair = [f"{q(alias or one)}.{q(name)}", f"{q(other)}.{q(also)}"]
+            kind, copied = sorted([ours.get(name, ""), theirs.get(also, "")], reverse=True)
+            if kind and not copied:
+                # Only texts of citext are the same in more than one way.
+                is_citext = kind.rpartition(".")[2] == "citext"
+                kind = kind.replace("%", "%%") if is_citext else "text"
+                pair = [f"CAST({side} AS {kind})" for side in pair]
+            pairs.append(" = ".join(pair))
+        return " AND ".join(pairs)
+
+    def brought(self, table: str) -> dict[str, str]:
+        """
+        The columns that need a type or collation that PostgreSQL did not come with.
+
+        By their types, which are empty where it is the collation alone.
+        """
+        if self.connection.vendor != "postgresql":
+            return {}
+        with self.connection.cursor() as cursor:
+            cursor.execute(_BROUGHT, [self.connection.ops.quote_name(table)])
+            return dict(cursor.fetchall())
 
     def columns(self, table: str) -> Mapping[str, ColumnInfo]:
         """The columns that can be written to: not those which the database computes."""

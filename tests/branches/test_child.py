@@ -1,9 +1,12 @@
 """Migrations whose helper modules are gone with the branch they came from."""
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.branches.shop import add_colour, columns, make_shop
 from tests.branches.test_changed import edit
+from tests.databases import Configuration
 from tests.project import Project
 
 HELPERS = """
@@ -24,12 +27,12 @@ def unpaint(apps, schema_editor):
 """
 
 
-def make_feature(project: Project, where: str = "top") -> None:
+def make_feature(project: Project, where: str = "top", helpers: str = HELPERS) -> None:
     make_shop(project)
     project.manage("migrate")
     project.python('from shop.models import Product; Product.objects.create(name="Chair")')
     project.checkout("-b", "feature")
-    project.write("shop/helpers.py", HELPERS)
+    project.write("shop/helpers.py", helpers)
     add_colour(project)
     edit(project, "0003_colour", "models.CharField(", "ColourField(")
     edit(project, "0003_colour", "\n\nclass", "\nfrom shop.helpers import ColourField\n\nclass")
@@ -158,3 +161,26 @@ def test_helpers_that_were_never_committed(sqlite_project: Project) -> None:
     assert "check out the branch it came from" in result.stderr
     assert project.git("worktree", "list").count("\n") == 1
     assert "colour" in columns(project)
+
+
+MOODS = """
+def paint(apps, schema_editor):
+    schema_editor.execute("CREATE TYPE mood AS ENUM ('ok')")
+    schema_editor.execute("CREATE TABLE moods (mood mood)")
+
+def unpaint(apps, schema_editor):
+    schema_editor.execute("DROP TYPE mood")
+"""
+
+
+def test_what_the_database_refuses_in_the_work_tree(
+    make_project: Callable[..., Project], make_database: Callable[[str], Configuration]
+) -> None:
+    """It is shown in its first line: PostgreSQL's last one says how to drop still more."""
+    project = make_project(default=make_database("postgresql"))
+    make_feature(project, helpers=HELPERS.partition("def paint")[0] + MOODS)
+    project.manage("migrations_snapshot")
+    project.checkout("main")
+    result = project.manage("migrations_switch", "--no-input", status=1)
+    assert "cannot drop type mood because other objects depend on it. Install" in result.stderr
+    assert "CASCADE" not in result.stderr

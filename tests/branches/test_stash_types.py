@@ -328,3 +328,224 @@ def test_a_key_of_zero(project: Project) -> None:
     go(project, "main")
     assert go(project, "feature").stderr == ""
     assert dump(project) == before
+
+
+# A field of whatever type the database has.
+OF_TYPE = """
+from django.db import models
+
+class OfType(models.Field):
+    def __init__(self, *args, kind, **options):
+        super().__init__(*args, **options)
+        self.kind = kind
+
+    def deconstruct(self):
+        name, path, args, options = super().deconstruct()
+        return name, path, args, {**options, "kind": self.kind}
+
+    def db_type(self, connection):
+        return self.kind
+"""
+IMPORTS = """
+from django.contrib.postgres.fields import *
+from shop.fields import OfType
+"""
+MOOD = "migrations.RunSQL(\"CREATE TYPE mood AS ENUM ('sad', 'ok')\", 'DROP TYPE mood')"
+FLOATS = """migrations.RunSQL(
+    'CREATE TYPE floats AS RANGE (SUBTYPE = float8); CREATE DOMAIN "some %" AS floats',
+    'DROP DOMAIN "some %"; DROP TYPE floats'
+)"""
+ANY_CASE = "CreateCollation('any', provider='icu', locale='und-u-ks-level2', deterministic=False)"
+BROUGHT = {
+    "hstore": ("HStoreExtension()", "HStoreField({})", "{'a': '1', 'b': None}"),
+    "citext": ("CITextExtension()", "OfType({}, kind='citext')", "'aB'"),
+    "collation": (ANY_CASE, "models.CharField({}, max_length=9, db_collation='any')", "'aB'"),
+    "enum": (MOOD, "OfType({}, kind='mood')", "'ok'"),
+    "enums": (MOOD, "ArrayField(OfType(kind='mood'), {})", "['ok', 'sad', None]"),
+    "range": (
+        FLOATS,
+        "OfType({}, kind='\"some %\"')",
+        "'[0.1,0.30000000000000004)'",
+    ),
+}
+
+
+@pytest.fixture
+def postgresql(
+    make_project: Callable[..., Project], make_database: Callable[[str], Configuration]
+) -> Project:
+    """An app on PostgreSQL with a field of any type, and no migration yet."""
+    project = make_project(default=make_database("postgresql"))
+    project.settings('INSTALLED_APPS += ["django.contrib.postgres"]')
+    project.app("shop")
+    project.write("shop/fields.py", OF_TYPE)
+    return project
+
+
+def begin_with(project: Project, migration: str, operation: str) -> None:
+    """Let a migration run ``operation`` before its own, and commit it."""
+    file = project.path / f"shop/migrations/{migration}.py"
+    text = file.read_text().replace("operations = [", f"operations = [\n{operation},", 1)
+    file.write_text("from django.contrib.postgres.operations import *\n" + text)
+    project.commit(operation)
+
+
+def make_branch_that_brings(project: Project, what: str) -> None:
+    """Applied on branch feature: a column and a table of a type of its own, with a row each."""
+    operation, field, value = BROUGHT[what]
+    field = f"    value = {field.format('null=True')}\n"
+    project.models("shop", PRODUCT)
+    project.manage("makemigrations", "shop")
+    project.commit("Shop")
+    make_branch(
+        project, "feature", IMPORTS + PRODUCT + field + "\nclass Thing(models.Model):\n" + field
+    )
+    begin_with(project, "0002_feature", operation)
+    project.manage("migrate")
+    project.python(
+        f"""
+        from shop.models import *
+        for value in ({value}, None):
+            Product.objects.create(value=value)
+            Thing.objects.create(value=value)
+        """
+    )
+
+
+@pytest.mark.parametrize("what", BROUGHT)
+def test_types_that_the_branch_brings(postgresql: Project, what: str) -> None:
+    project = postgresql
+    make_branch_that_brings(project, what)
+    before = dump(project)
+    go(project, "main")
+    assert len(kept(project)) == 2
+    project.assert_in_step()
+    assert go(project, "feature").stderr == ""
+    assert dump(project) == before
+    assert not kept(project)
+
+
+def test_plain_migrate_drops_a_type(postgresql: Project) -> None:
+    project = postgresql
+    project.settings("DJANGO_DEVTOOLS = {}")
+    make_branch_that_brings(project, "hstore")
+    before = dump(project)
+    project.manage("migrate", "shop", "0001")
+    assert kept(project) == {"shop_product.value 1", "shop_thing.* 2"}
+    project.manage("migrate")
+    assert dump(project) == before
+
+
+COUNTRY = """
+class Country(models.Model):
+    code = {}
+    name = models.CharField(max_length={})
+"""
+SALE = """
+class Sale(models.Model):
+    country = models.ForeignKey(Country, models.CASCADE)
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "code", "also"),
+    [
+        ("citext", "de", "DE"),
+        ("collation", "de", "DE"),
+        ("enum", "ok", "ok"),
+    ],
+)
+def test_keys_of_types_that_migrations_brought(
+    postgresql: Project, what: str, code: str, also: str
+) -> None:
+    """Where the database takes them for the same, rows are known by them in any case."""
+    project = postgresql
+    operation, field, _ = BROUGHT[what]
+    key = field.format("primary_key=True")
+    project.models("shop", IMPORTS + PRODUCT + COUNTRY.format(key, 9))
+    project.manage("makemigrations", "shop")
+    begin_with(project, "0001_initial", operation)
+    project.manage("migrate")
+    note = "    note = models.TextField(default='')\n"
+    seat = "    seat = models.ForeignKey('Country', models.CASCADE, null=True)\n"
+    make_branch(
+        project, "feature", IMPORTS + PRODUCT + seat + COUNTRY.format(key, 50) + note + SALE
+    )
+    project.manage("migrate")
+    project.python(
+        f"""
+        from shop.models import *
+        Country.objects.create(code={code!r}, name="a long name", note="note")
+        Product.objects.create(seat_id={also!r})
+        Sale.objects.create(country_id={also!r})
+        """
+    )
+    go(project, "main")
+    assert kept(project) == {
+        "shop_country.name 1",
+        "shop_country.note 1",
+        "shop_product.seat_id 1",
+        "shop_sale.* 1",
+    }
+    project.python(
+        f"""
+        from shop.models import *
+        Country.objects.update(code={also!r})
+        Country.objects.create(code="sad", name="new")
+        """
+    )
+    assert go(project, "feature").stderr == ""
+    assert not kept(project)
+    countries = values(project, "code", "name", "note", model="Country").split("; ")
+    assert sorted(countries) == sorted([f"{also} a long name note", "sad new "])
+    assert values(project, "seat_id") == also
+    assert values(project, "country_id", model="Sale") == also
+
+
+SPANS = """
+class Span(models.Model):
+    id = models.DurationField(primary_key=True)
+    product = models.ForeignKey(Product, models.CASCADE, null=True)
+
+class Part(models.Model):
+    span = models.ForeignKey(Span, models.CASCADE)
+"""
+
+
+def test_keys_that_are_durations(project: Project) -> None:
+    """PostgreSQL calls them intervals, which are no integers."""
+    make_shop(project)
+    make_branch(project, "feature", PRODUCT + SPANS)
+    project.migration(
+        "shop",
+        "0004_fill",
+        "migrations.RunPython(fill, migrations.RunPython.noop),",
+        [("shop", "0003_feature")],
+        before="""
+import datetime
+def fill(apps, schema_editor):
+    for product in apps.get_model("shop", "Product").objects.all():
+        days = datetime.timedelta(product.pk)
+        apps.get_model("shop", "Span").objects.create(id=days, product=product)
+""",
+    )
+    project.commit("Fill")
+    project.manage("migrate", "shop", "0003")
+    project.python("from shop.models import *; Product.objects.create(name='old')")
+    project.manage("migrate")
+    project.python(
+        """
+        import datetime
+        from shop.models import *
+        Part.objects.create(span=Span.objects.get())
+        Part.objects.create(span=Span.objects.create(id=datetime.timedelta(3)))
+        """
+    )
+    before = dump(project)
+    go(project, "main")
+    assert go(project, "feature").stderr == ""
+    assert dump(project) == before
+    go(project, "main")
+    project.python("from shop.models import *; Product.objects.create(name='new')")
+    assert go(project, "feature").stderr == ""
+    assert values(project, "product__name", model="Span") == "old; new; None"

@@ -1,5 +1,8 @@
 """What a database says of its tables, on each vendor."""
 
+import pytest
+
+from django_devtools.branches.tables import ColumnInfo
 from tests.branches.shop import ID, PRODUCT, make_shop
 from tests.branches.stashing import vendor
 from tests.project import Project
@@ -69,3 +72,23 @@ def test_tables(project: Project) -> None:
         "{} 1 0",
         "True None",
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_integer"),
+    [
+        ("bigint", True),
+        ("INTEGER", True),
+        ("integer unsigned", True),
+        ("int(11) unsigned", True),
+        ("tinyint(1)", True),
+        ("mediumint(9)", True),
+        ("smallint", True),
+        ("interval", False),
+        ("int4range", False),
+        ("point", False),
+        ("integer[]", False),
+    ],
+)
+def test_integers(kind: str, is_integer: bool) -> None:
+    assert ColumnInfo(kind, True).is_integer is is_integer
