@@ -18,6 +18,7 @@ MOST_REFUSED = 200
 THERE = "other rows are there with their keys"
 _LENGTH = re.compile(r"\(\d+(,\d+)?\)")
 _FIXED = re.compile(r"^(character|bit)(?= ?\()")
+_INTEGER = re.compile(r"(tiny|small|medium|big)?int(eger)?(\(\d+\))?( unsigned)?", re.IGNORECASE)
 UNTOLD = "their rows can't be told apart any more"
 # Of the server, the disk, the connection or somebody's lock: codes, or what they begin with.
 _PASSING = {
@@ -218,12 +219,31 @@ class Refill:
 
     def _clearing(self, columns: list[str]) -> str | None:
         """SQL that empties columns first: else unique values could not change their places."""
-        optional = [column for column in columns if not self.there[column].is_required]
-        if not optional or self.entry.is_narrowed or not self._goes_first(columns[0]):
+        if self.entry.is_narrowed or not self._goes_first(columns[0]):
             return None
-        pairs = ", ".join(f"{self.tables.quote(column)} = NULL" for column in optional)
-        known = self._is_kept()
-        return f"UPDATE {self.table} SET {pairs} WHERE {known}"
+        q = self.tables.quote
+        cleared = {
+            q(column): "NULL" if not self.there[column].is_required else self._beyond(column)
+            for column in columns
+            if not self.there[column].is_required or self._is_number(column)
+        }
+        if not cleared:
+            return None
+        pairs = ", ".join(f"{column} = {value}" for column, value in cleared.items())
+        return f"UPDATE {self.table} SET {pairs} WHERE {self._is_kept()}"
+
+    def _is_number(self, column: str) -> bool:
+        """Whether values of a column are integers, and not keys of other rows."""
+        kinds = (self.there[column].type, self.entry.columns[column].info.type)
+        return column not in self.parents and all(map(_INTEGER.fullmatch, kinds))
+
+    def _beyond(self, column: str) -> str:
+        """SQL for the value of a column, moved beyond all that there are and that come back."""
+        name = self.tables.quote(column)
+        return (
+            f"{name} + (SELECT MAX({name}) - MIN({name}) + 1 FROM (SELECT {name} FROM {self.copy} "
+            f"UNION ALL SELECT {name} FROM {self.table}) both_)"
+        )
 
     def _by_halves(self, statement: Callable[[str], tuple[str, list[Any]]]) -> int:
         """Do what can be done of a statement that was refused. How many rows that was."""
