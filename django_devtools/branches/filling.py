@@ -6,7 +6,7 @@ are tried, and halves of those, until only the rows that it refuses stay in the 
 one transaction: it ends with all constraints satisfied, or nothing has been changed.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from django.apps.registry import Apps
 from django.db import DatabaseError, models, transaction
 from django.db.migrations.recorder import MigrationRecorder
+from django.db.models import NOT_PROVIDED
 
 from .course import Item
 from .executor import one_transaction
@@ -100,16 +101,18 @@ class Filling:
         tables = [job for job in jobs if job.entry.is_table]
         for job in tables + [job for job in jobs if not job.entry.is_table]:
             self.progress.line(f"  Restoring {job.entry}...")
-        keys = self._drop_foreign_keys(tables)
+        others = {job.entry.id: self._others(job, jobs) for job in jobs}
+        keys = self._drop_foreign_keys(jobs)
         for table in {job.entry.table for job in jobs}:
             self.stash.tables.check_at_once(table)
         self._make_room([job for job in tables if job.goes_first])
         for job in tables:
-            job.insert(self._defaults(job))
+            more = others[job.entry.id]
+            job.insert(self._defaults(job, more), more)
         _prune(tables)
         for job in jobs:
             if not job.entry.is_table:
-                job.update(self.made)
+                job.update(self.made, others[job.entry.id])
         for job in tables:
             job.set_sequences()
         filled = sorted({job.entry.table for job in jobs})
@@ -129,14 +132,16 @@ class Filling:
         PostgreSQL then looks at all rows at once, which takes a tenth of the time that it takes
         to look at one after the other. And it can't delete what refers to a row that gives place.
         """
-        if self._connection.vendor != "postgresql" or not jobs:
+        tables = [job.entry.table for job in jobs if job.entry.is_table]
+        if self._connection.vendor != "postgresql" or not tables:
             return []
         # What migrations have written has to be looked at before a table can be altered.
         self._connection.check_constraints()
-        keys: dict[tuple[str, str, str], None] = {}
         for job in jobs:
             _ = job.parents  # remembered, as they can't be asked for any more
-            for key in self.stash.tables.foreign_keys(job.entry.table):
+        keys: dict[tuple[str, str, str], None] = {}
+        for filled in tables:
+            for key in self.stash.tables.foreign_keys(filled):
                 table, name, definition = (part.replace("%", "%%") for part in key)
                 keys[table, name, definition] = None
         for table, name, _ in keys:
@@ -255,20 +260,41 @@ class Filling:
                 jobs.append(Refill(self.stash, entry, columns))
         return jobs
 
-    def _defaults(self, job: Refill) -> dict[str, Any]:
-        """Values for columns that the stash does not have and that have to have one."""
-        there = self.stash.tables.columns(job.entry.table)
+    def _others(self, job: Refill, jobs: Iterable[Refill]) -> list[Refill]:
+        """Those that bring more columns of a job's rows: a constraint may be over both."""
+        return [
+            other
+            for other in jobs
+            if other is not job
+            and not (other.entry.is_table or other.entry.is_narrowed or job.entry.is_narrowed)
+            and (other.entry.table, other.entry.key) == (job.entry.table, job.entry.key)
+            and other.goes_first
+            and other.is_told(self.made)
+        ]
+
+    def _defaults(
+        self, job: Refill, others: Iterable[Refill]
+    ) -> dict[str, tuple[str, Sequence[Any]]]:
+        """
+        SQL and parameters for columns that the stash does not have and that have to have a value.
+
+        And for those that ``others`` have, but maybe not for all rows.
+        """
+        there = job.there
         wanted = {name for name, info in there.items() if info.is_required} - set(job.columns)
-        if not wanted:
+        known = {column for other in others for column in other.columns} - set(job.columns)
+        if not wanted | known:
             return {}
         model = self._models().get(job.entry.table)
-        found = {}
+        found: dict[str, tuple[str, Sequence[Any]]] = {}
         with self._connection.schema_editor(collect_sql=True) as editor:
             for one in model._meta.local_concrete_fields if model else ():
-                if one.column in wanted and not one.primary_key:
+                if one.column in known and one.db_default is not NOT_PROVIDED:
+                    found[one.column] = editor.db_default_sql(one)
+                elif one.column in wanted and not one.primary_key:
                     default = editor.effective_default(one)
                     if default is not None:
-                        found[one.column] = default
+                        found[one.column] = "%s", [default]
         return found
 
     def _models(self) -> Mapping[str, type[models.Model]]:

@@ -7,12 +7,13 @@ change for some values, those are cut, or give way to the default of the narrowe
 
 import copy
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
-from django.db import DataError, transaction
+from django.db import DataError, IntegrityError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations import (
@@ -104,7 +105,7 @@ def filled_before(
     fill: Fill | None = None,
     inner: "Callable[[Operation, Fill | None], Operation] | None" = None,
 ) -> Operation:
-    """``operation`` so that what comes back is there before a constraint is made over it."""
+    """``operation`` so that what comes back is there where a constraint can't be made without."""
     if isinstance(operation, _CONSTRAINING) and fill:
         return cast(Operation, _Constraining(operation, fill))
     if isinstance(operation, SeparateDatabaseAndState):
@@ -134,7 +135,7 @@ class _Fitted(_Other):
 
 
 class _Constraining(_Other):
-    """An operation that makes a constraint, either way: the values of before satisfy it."""
+    """An operation that makes a constraint, either way: if none else, the values of before fit."""
 
     def __init__(self, operation: Any, fill: Fill) -> None:
         super().__init__(operation)
@@ -158,11 +159,16 @@ class _Constraining(_Other):
         state: ProjectState,
         end: ProjectState,
     ) -> None:
-        name = getattr(self._operation, "model_name", None) or self._operation.name
-        model = state.apps.get_model(app, name)
-        if self._operation.allow_migrate_model(editor.connection.alias, model):
-            self._fill(model._meta.db_table, None)
-        run(app, editor, state, end)
+        connection, deferred = editor.connection, list(editor.deferred_sql)
+        is_undone = connection.features.can_rollback_ddl
+        try:
+            with transaction.atomic(connection.alias) if is_undone else nullcontext():
+                run(app, editor, state, end)
+        except IntegrityError:
+            editor.deferred_sql[:] = deferred
+            name = getattr(self._operation, "model_name", None) or self._operation.name
+            self._fill(state.apps.get_model(app, name)._meta.db_table, None)
+            run(app, editor, state, end)
 
 
 class _Filled(_Other):

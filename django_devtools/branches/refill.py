@@ -2,8 +2,9 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property, partial
+from itertools import product
 from typing import Any
 
 from django.db import DatabaseError, OperationalError, ProgrammingError, transaction
@@ -18,6 +19,7 @@ MOST_REFUSED = 200
 THERE = "other rows are there with their keys"
 _LENGTH = re.compile(r"\(\d+(,\d+)?\)")
 _FIXED = re.compile(r"^(character|bit)(?= ?\()")
+_INTEGER = re.compile(r"(tiny|small|medium|big)?int(eger)?(\(\d+\))?( unsigned)?", re.IGNORECASE)
 UNTOLD = "their rows can't be told apart any more"
 # Of the server, the disk, the connection or somebody's lock: codes, or what they begin with.
 _PASSING = {
@@ -35,6 +37,9 @@ _PASSING = {
         *("SQLITE_LOCKED", "SQLITE_NOMEM", "SQLITE_READONLY"),
     ),
 }
+
+Statement = Callable[["Sequence[Refill]", str], tuple[str, list[Any]]]
+"""SQL and its parameters: with what others have of the rows, and for which rows of the copy."""
 
 
 class Refill:
@@ -73,30 +78,59 @@ class Refill:
     def is_empty(self) -> bool:
         return not self.tables.has_rows(self.entry.table)
 
-    def insert(self, defaults: Mapping[str, Any]) -> None:
-        """Insert the rows into the table."""
-        q = self.tables.quote
-        names = ", ".join(map(q, [*self.columns, *defaults]))
-        values = ", ".join([*map(self._value, self.columns), *["%s"] * len(defaults)])
-        override = "OVERRIDING SYSTEM VALUE " if self.connection.vendor == "postgresql" else ""
-        head = f"INSERT INTO {self.table} ({names}) {override}SELECT {values} FROM {self.copy}"
+    def is_told(self, made: Collection[Item]) -> bool:
+        """Whether its rows can be told apart; ``made`` is what was made anew."""
+        key = set(self.entry.key)
+        is_new = any((self.entry.table, column) in made for column in key)
+        if not self.entry.is_narrowed:
+            is_new |= bool(key & self.entry.columns.keys())
+        return bool(key) and not is_new and self.there.keys() >= key
+
+    def insert(
+        self,
+        defaults: Mapping[str, tuple[str, Sequence[Any]]],
+        others: "Sequence[Refill]" = (),
+    ) -> None:
+        """
+        Insert the rows into the table.
+
+        ``defaults`` are SQL and parameters for what the copy does not have. ``others`` have more
+        columns of these rows: where rows are refused without, they take these along.
+        """
         is_free = "1 = 1"
         if not self.is_empty():
             if not self.entry.key:
                 self.refused[THERE] += self.entry.rows
                 return
             is_free = f"NOT {self.tables.has(self.entry.table, self.entry.copy, self.entry.key)}"
+        is_postgresql = self.connection.vendor == "postgresql"
+        override = "OVERRIDING SYSTEM VALUE " if is_postgresql else ""
+        # Else a CASE would have PostgreSQL guess.
+        default = "CAST({} AS {})" if is_postgresql else "{}"
+        values = {column: self._value(column) for column in self.columns}
+        for column, (sql, _) in defaults.items():
+            values[column] = default.format(sql, self.there[column].type)
+        params = [param for _, found in defaults.values() for param in found]
+
+        def statement(others: Sequence[Refill], part: str) -> tuple[str, list[Any]]:
+            found = self._beside(others, values)
+            names = ", ".join(map(self.tables.quote, found))
+            return (
+                f"INSERT INTO {self.table} ({names}) {override}SELECT {', '.join(found.values())} "
+                f"FROM {self._joined(others)} WHERE {is_free} AND {part}"
+            ), params
+
         # Else a key of 0 asks for a new one.
         with sql_mode(self.connection, "{},NO_AUTO_VALUE_ON_ZERO".format):
-            self._try(lambda part: (f"{head} WHERE {is_free} AND {part}", list(defaults.values())))
+            self._try(statement, others)
 
-    def update(self, made: Collection[Item]) -> None:
-        """Set the columns of rows that are still there; ``made`` is what was made anew."""
-        key = set(self.entry.key)
-        is_new = any((self.entry.table, column) in made for column in key)
-        if not self.entry.is_narrowed:
-            is_new |= bool(key & self.entry.columns.keys())
-        if not key or is_new or not self.there.keys() >= key:
+    def update(self, made: Collection[Item], others: "Sequence[Refill]" = ()) -> None:
+        """
+        Set the columns of rows that are still there; ``made`` is what was made anew.
+
+        ``others`` have more columns of these rows, and are taken along as by ``insert``.
+        """
+        if not self.is_told(made):
             self.refused[UNTOLD] += self.entry.rows
             return
         orphaned = {
@@ -109,10 +143,11 @@ class Refill:
             column for column in plain if self._goes_first(column) and self._is_same(column)
         ]
         # Each by itself, as each is set only where there is no value, or may not be converted.
-        others = [[column] for column in plain if column not in certain]
-        groups = [certain, *others] if certain else others
+        single = [[column] for column in plain if column not in certain]
+        groups = [certain, *single] if certain else single
         for group in groups:
-            self._try(partial(self._set_if, group, "1 = 1"), self._clearing(group))
+            along = others if group is certain else ()
+            self._try(partial(self._set_if, group, "1 = 1"), along, self._clearing(group))
         if len(groups) > 1:
             self.returned = -1  # to be counted
         for column, parent in orphaned.items():
@@ -203,14 +238,19 @@ class Refill:
         return count
 
     def _try(
-        self, statement: Callable[[str], tuple[str, list[Any]]], clearing: str | None = None
+        self,
+        statement: Statement,
+        others: "Sequence[Refill]" = (),
+        clearing: str | None = None,
     ) -> None:
-        for first in (None, clearing) if clearing else (None,):
+        """Run a statement: if need be after ``clearing``, or with ``others``, or by halves."""
+        along = ((), others) if others else ((),)
+        for some, first in product(along, (None, clearing) if clearing else (None,)):
             try:
                 with transaction.atomic(self.connection.alias):
                     if first:
                         self.tables.execute(first)
-                    self.returned = self.tables.execute(*statement("1 = 1"))
+                    self.returned = self.tables.execute(*statement(some, "1 = 1"))
                 return
             except DatabaseError as error:
                 if is_passing(error, self.connection.vendor):
@@ -219,18 +259,37 @@ class Refill:
                 if isinstance(error, ProgrammingError) or not self.entry.key:
                     self.refused[text_of(error)] += self.entry.rows
                     return
-        self.returned = self._by_halves(statement)
+        self.returned = self._by_halves(statement, others)
 
     def _clearing(self, columns: list[str]) -> str | None:
         """SQL that empties columns first: else unique values could not change their places."""
-        optional = [column for column in columns if not self.there[column].is_required]
-        if not optional or self.entry.is_narrowed or not self._goes_first(columns[0]):
+        if self.entry.is_narrowed or not self._goes_first(columns[0]):
             return None
-        pairs = ", ".join(f"{self.tables.quote(column)} = NULL" for column in optional)
-        known = self._is_kept()
-        return f"UPDATE {self.table} SET {pairs} WHERE {known}"
+        q = self.tables.quote
+        cleared = {
+            q(column): "NULL" if not self.there[column].is_required else self._beyond(column)
+            for column in columns
+            if not self.there[column].is_required or self._is_number(column)
+        }
+        if not cleared:
+            return None
+        pairs = ", ".join(f"{column} = {value}" for column, value in cleared.items())
+        return f"UPDATE {self.table} SET {pairs} WHERE {self._is_kept()}"
 
-    def _by_halves(self, statement: Callable[[str], tuple[str, list[Any]]]) -> int:
+    def _is_number(self, column: str) -> bool:
+        """Whether values of a column are integers, and not keys of other rows."""
+        kinds = (self.there[column].type, self.entry.columns[column].info.type)
+        return column not in self.parents and all(map(_INTEGER.fullmatch, kinds))
+
+    def _beyond(self, column: str) -> str:
+        """SQL for the value of a column, moved beyond all that there are and that come back."""
+        name = self.tables.quote(column)
+        return (
+            f"{name} + (SELECT MAX({name}) - MIN({name}) + 1 FROM (SELECT {name} FROM {self.copy} "
+            f"UNION ALL SELECT {name} FROM {self.table}) both_)"
+        )
+
+    def _by_halves(self, statement: Statement, others: "Sequence[Refill]") -> int:
         """Do what can be done of a statement that was refused. How many rows that was."""
         q = self.tables.quote
         keys = ", ".join(map(q, self.entry.key))
@@ -246,11 +305,13 @@ class Refill:
         if self.connection.vendor == "sqlite":
             self.tables.execute(f"CREATE INDEX temp.{number} ON {numbers} (number_)")
         elif self.connection.vendor == "postgresql":
-            # Where the copy is larger than what is looked for, it is read by its key.
+            # Where a copy is larger than what is looked for, it is read by its key.
             self.tables.execute(f"CREATE INDEX {number} ON {numbers} (number_)")
-            key = q(f"{self.entry.copy}_key")
-            self.tables.execute(f"CREATE INDEX IF NOT EXISTS {key} ON {self.copy} ({keys})")
-            self.tables.execute(f"ANALYZE {numbers}, {self.copy}")
+            for one in (self, *others):
+                key = q(f"{one.entry.copy}_key")
+                self.tables.execute(f"CREATE INDEX IF NOT EXISTS {key} ON {one.copy} ({keys})")
+                self.tables.execute(f"ANALYZE {one.copy}")
+            self.tables.execute(f"ANALYZE {numbers}")
         done, refused = 0, 0
         parts = [(1, self.tables.count(self.entry.copy))]
         while parts and refused < MOST_REFUSED:
@@ -261,7 +322,7 @@ class Refill:
             )
             try:
                 with transaction.atomic(self.connection.alias):
-                    done += self.tables.execute(*statement(part))
+                    done += self.tables.execute(*statement(others, part))
             except DatabaseError as error:
                 if is_passing(error, self.connection.vendor):
                     raise
@@ -275,10 +336,12 @@ class Refill:
         self.tables.execute(f"DROP {temporary}TABLE {numbers}")
         return done
 
-    def _set_if(self, columns: list[str], condition: str, part: str) -> tuple[str, list[Any]]:
-        return self._set(columns, f"{condition} AND {part}"), []
+    def _set_if(
+        self, columns: list[str], condition: str, others: "Sequence[Refill]", part: str
+    ) -> tuple[str, list[Any]]:
+        return self._set(columns, f"{condition} AND {part}", others), []
 
-    def _set(self, columns: list[str], condition: str) -> str:
+    def _set(self, columns: list[str], condition: str, others: "Sequence[Refill]") -> str:
         q = self.tables.quote
         if self._knows_narrowed():
             narrowed = q(self.entry.narrowed_copy)
@@ -289,21 +352,43 @@ class Refill:
         elif self.connection.vendor == "postgresql":
             # It writes a row anew also where nothing changes.
             condition += f" AND NOT ({' AND '.join(map(self._equal, columns))})"
-        same = self._same_key
+        same, copies = self._same_key, self._joined(others)
+        now = {c: f"{self.table}.{q(c)}" for other in others for c in other.columns}
+        found = self._beside(others, now) | {c: self._value(c) for c in columns}
         if self.connection.vendor == "mysql":
-            pairs = ", ".join(f"{self.table}.{q(c)} = {self._value(c)}" for c in columns)
-            return f"UPDATE {self.table} JOIN {self.copy} ON {same} SET {pairs} WHERE {condition}"
+            pairs = ", ".join(f"{self.table}.{q(c)} = {value}" for c, value in found.items())
+            return f"UPDATE {self.table} JOIN ({copies}) ON {same} SET {pairs} WHERE {condition}"
         if self.connection.vendor == "postgresql":
-            pairs = ", ".join(f"{q(c)} = {self._value(c)}" for c in columns)
-            return f"UPDATE {self.table} SET {pairs} FROM {self.copy} WHERE {same} AND {condition}"
+            pairs = ", ".join(f"{q(c)} = {value}" for c, value in found.items())
+            return f"UPDATE {self.table} SET {pairs} FROM {copies} WHERE {same} AND {condition}"
         # UPDATE FROM is new in SQLite 3.33; Django 5.2 supports 3.31.
-        names = ", ".join(map(q, columns))
-        values = ", ".join(map(self._value, columns))
-        found = f"FROM {self.copy} WHERE {same} AND {condition}"
+        names, values = ", ".join(map(q, found)), ", ".join(found.values())
+        rows = f"FROM {copies} WHERE {same} AND {condition}"
         return (
-            f"UPDATE {self.table} SET ({names}) = (SELECT {values} {found}) "
-            f"WHERE EXISTS (SELECT 1 {found})"
+            f"UPDATE {self.table} SET ({names}) = (SELECT {values} {rows}) "
+            f"WHERE EXISTS (SELECT 1 {rows})"
         )
+
+    def _joined(self, others: "Sequence[Refill]") -> str:
+        """SQL for the copy, beside it what ``others`` have of its rows."""
+        return self.copy + "".join(
+            f" LEFT JOIN {other.copy} ON {self._key_of(other.entry.copy)}" for other in others
+        )
+
+    def _beside(self, others: "Sequence[Refill]", values: Mapping[str, str]) -> dict[str, str]:
+        """``values`` by columns, with those of ``others`` for the rows that these have."""
+        found = dict(values)
+        for other in others:
+            has_row = f"{other.copy}.{self.tables.quote(self.entry.key[0])} IS NOT NULL"
+            for column in other.columns:
+                takes, without = has_row, found.get(column)
+                # Where nothing else can stand, the row goes with its parent.
+                if column in other.parents and (without or not self.there[column].is_required):
+                    parent = other.parents[column]
+                    takes += f" AND {self._has_parent(other.entry.copy, column, parent)}"
+                value = other._value(column)
+                found[column] = f"CASE WHEN {takes} THEN {value} ELSE {without or 'NULL'} END"
+        return found
 
     def _value(self, column: str) -> str:
         value = f"{self.copy}.{self.tables.quote(column)}"
@@ -317,8 +402,11 @@ class Refill:
 
     @cached_property
     def _same_key(self) -> str:
-        key = {name: name for name in self.entry.key}
-        return self.tables.same(self.entry.table, self.entry.copy, key)
+        return self._key_of(self.entry.table)
+
+    def _key_of(self, table: str) -> str:
+        """SQL for the rows of ``table`` that have the keys of the copy's."""
+        return self.tables.same(table, self.entry.copy, {name: name for name in self.entry.key})
 
     def _goes_first(self, column: str) -> bool:
         return self.entry.columns[column].returns is Return.REPLACE

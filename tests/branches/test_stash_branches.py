@@ -10,6 +10,7 @@ from tests.branches.shop import ID, PRODUCT, columns, make_shop
 from tests.branches.stashing import dump, go, kept, make_branch, values
 from tests.branches.test_several_databases import ROUTER
 from tests.branches.test_stash import NOTE, REVIEWS, THREE, WEIGHT, make_products
+from tests.branches.test_stash_owners import fill
 from tests.databases import Configuration
 from tests.project import Project
 
@@ -246,6 +247,117 @@ def test_branches_on_top_of_each_other(shop: Project) -> None:
     assert go(shop, "second").stderr == ""
     assert values(shop, "name", "size", model="Part") == "a 10; edited 1"
     shop.assert_in_step()
+
+
+BOX = """
+class Box(models.Model):
+    x = models.IntegerField()
+"""
+PRODUCT_WITH_X = PRODUCT + "    x = models.IntegerField(default=0)\n"
+UNIQUE = "models.UniqueConstraint(fields=['x', 'y'], name='both')"
+CHECK = "models.CheckConstraint(condition=models.Q(x=models.F('y')), name='both')"
+NUMBER = "models.IntegerField(default=0)"
+BOXES = "[Box.objects.create(x=1, y=y) for y in (1, 2, 3)]"
+
+
+def make_stack(
+    project: Project, models: str, constraint: str, field: str = NUMBER, options: str = ""
+) -> None:
+    """Branch two on top of one: with a column more, and a constraint over both."""
+    make_products(project)
+    make_branch(project, "one", models)
+    meta = f"    class Meta:\n        constraints = [{constraint}]\n"
+    name = models.rpartition("class ")[2].split("(")[0].lower()
+    project.checkout("-b", "two")
+    project.models("shop", f"{models}    y = {field}\n{meta}")
+    project.migration(
+        "shop",
+        "0004_two",
+        f"""
+        migrations.AddField("{name}", "y", {field}{options}),
+        migrations.AddConstraint("{name}", {constraint}),
+        """,
+        [("shop", "0003_one")],
+    )
+    project.commit("two")
+    project.switch()
+
+
+@pytest.mark.parametrize("default", ["default=0", "db_default=0", "null=True"])
+def test_a_constraint_over_a_table_and_a_column_of_two(project: Project, default: str) -> None:
+    """The rows come with the column, where it would refuse them without."""
+    make_stack(project, PRODUCT + BOX, UNIQUE, f"models.IntegerField({default})")
+    fill(project, BOXES)
+    go(project, "one")
+    fill(project, "Box.objects.create(x=1)")
+    go(project, "main")
+    assert go(project, "two").stderr == ""
+    new = "None" if default == "null=True" else "0"
+    assert values(project, "x", "y", model="Box") == f"1 1; 1 2; 1 3; 1 {new}"
+    assert not kept(project)
+
+
+def test_one_of_such_rows_is_refused(project: Project) -> None:
+    make_stack(project, PRODUCT + BOX, UNIQUE)
+    fill(project, BOXES)
+    go(project, "one")
+    fill(project, "[Box.objects.create(x=1) for _ in 'ab']")
+    go(project, "main")
+    stderr = go(project, "two").stderr
+    assert stderr.startswith("1 of 5 rows of table shop_box stays in the stash: ")
+    assert stderr.count("\n") == 1
+    assert values(project, "x", "y", model="Box") == "1 1; 1 2; 1 3; 1 0"
+    assert kept(project) == {"shop_box.* 1"}
+
+
+def test_such_a_column_is_of_another_type_by_now(project: Project) -> None:
+    make_stack(project, PRODUCT + BOX, CHECK)
+    fill(project, "[Box.objects.create(x=x, y=x) for x in (1, 2, 3)]")
+    go(project, "one")
+    go(project, "main")
+    project.checkout("two")
+    for name in ("models.py", "migrations/0004_two.py"):
+        file = project.path / "shop" / name
+        file.write_text(file.read_text().replace(NUMBER, "models.BigIntegerField(default=0)"))
+    project.commit("Larger")
+    assert project.manage("migrations_switch").stderr == ""
+    assert values(project, "x", "y", model="Box") == "1 1; 2 2; 3 3"
+    assert not kept(project)
+
+
+@pytest.mark.parametrize(
+    ("default", "options", "there"),
+    [
+        ("default=1", ", preserve_default=False", "1 1; 1 3"),
+        ("null=True", "", "1 1; 1 None; 1 3"),
+    ],
+)
+def test_such_a_column_refers_to_what_is_gone(
+    project: Project, default: str, options: str, there: str
+) -> None:
+    """The row comes where it can be without."""
+    field = f"models.ForeignKey('shop.Product', models.CASCADE, {default})"
+    make_stack(project, PRODUCT + BOX, UNIQUE, field, options)
+    fill(project, "[Box.objects.create(x=1, y_id=y) for y in (1, 2, 3)]")
+    go(project, "one")
+    go(project, "main")
+    fill(project, "Product.objects.get(pk=2).delete()")
+    assert "what they refer to in shop_product is gone" in go(project, "two").stderr
+    assert values(project, "x", "y", model="Box") == there
+
+
+def test_a_constraint_over_columns_of_two(project: Project) -> None:
+    """Plain migrate brings nothing back before the constraint is there: then both at once."""
+    project.settings("DJANGO_DEVTOOLS = {}")
+    make_stack(project, PRODUCT_WITH_X, CHECK, "models.IntegerField(null=True)")
+    fill(project, "[Product.objects.filter(pk=pk).update(x=pk, y=pk) for pk in (1, 2)]")
+    before = dump(project)
+    go(project, "one")
+    go(project, "main")
+    project.checkout("two")
+    assert project.manage("migrate").stderr == ""
+    assert dump(project) == before
+    assert not kept(project)
 
 
 def test_a_database_each(

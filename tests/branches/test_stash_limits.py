@@ -237,6 +237,43 @@ def fill(apps, schema_editor):
     assert values(project, "name", "place") == "p1 2; p2 1; p3 3"
 
 
+def test_required_values_that_were_swapped(project: Project) -> None:
+    """These can't be emptied first; the one beside them can."""
+    make_products(project)
+    project.checkout("-b", "feature")
+    place = "    place = models.IntegerField(default=0, unique=True)\n"
+    shelf = "    shelf = models.IntegerField(null=True, unique=True)\n"
+    project.models("shop", PRODUCT + place + shelf)
+    project.migration(
+        "shop",
+        "0003_places",
+        """
+        migrations.AddField("product", "place", models.IntegerField(default=0)),
+        migrations.AddField("product", "shelf", models.IntegerField(null=True)),
+        migrations.RunPython(number, migrations.RunPython.noop),
+        migrations.AlterField("product", "place", models.IntegerField(default=0, unique=True)),
+        migrations.AlterField("product", "shelf", models.IntegerField(null=True, unique=True)),
+        """,
+        [("shop", "0002_longer_name")],
+        before="""
+        def number(apps, schema_editor):
+            for product in apps.get_model("shop", "Product").objects.all():
+                product.place = product.shelf = product.pk
+                product.save()
+        """,
+    )
+    project.commit("Places")
+    project.manage("migrate")
+    fill(project, "Product.objects.filter(pk=3).update(place=-3)")
+    for pk, number in ((1, 99), (2, 1), (1, 2)):
+        fill(project, f"Product.objects.filter(pk={pk}).update(place={number}, shelf={number})")
+    before = dump(project)
+    go(project, "main")
+    assert go(project, "feature").stderr == ""
+    assert dump(project) == before
+    assert not kept(project)
+
+
 THING = "class Thing(models.Model):\n    name = models.CharField({})\n"
 AGAIN = (
     "Change or delete them, and run `manage.py migrations_switch` again: it goes on from where "
