@@ -19,7 +19,6 @@ MOST_REFUSED = 200
 THERE = "other rows are there with their keys"
 _LENGTH = re.compile(r"\(\d+(,\d+)?\)")
 _FIXED = re.compile(r"^(character|bit)(?= ?\()")
-_INTEGER = re.compile(r"(tiny|small|medium|big)?int(eger)?(\(\d+\))?( unsigned)?", re.IGNORECASE)
 UNTOLD = "their rows can't be told apart any more"
 # Of the server, the disk, the connection or somebody's lock: codes, or what they begin with.
 _PASSING = {
@@ -278,8 +277,8 @@ class Refill:
 
     def _is_number(self, column: str) -> bool:
         """Whether values of a column are integers, and not keys of other rows."""
-        kinds = (self.there[column].type, self.entry.columns[column].info.type)
-        return column not in self.parents and all(map(_INTEGER.fullmatch, kinds))
+        infos = (self.there[column], self.entry.columns[column].info)
+        return column not in self.parents and all(info.is_integer for info in infos)
 
     def _beyond(self, column: str) -> str:
         """SQL for the value of a column, moved beyond all that there are and that come back."""
