@@ -154,8 +154,9 @@ class Filling:
         missing = [column for column in entry.columns if column not in job.columns]
         is_last = self._is_expected(entry) and not self.goes_on
         absent = entry.coming.keys() - job.there.keys()
-        gone = [c for c in missing if c in absent and (entry.table, c) not in self.later]
-        gone = gone if is_last else []
+        gone = [
+            c for c in missing if is_last and c in absent and (entry.table, c) not in self.later
+        ]
         is_whole = job.returned == entry.rows or not entry.is_table
         if missing and is_whole and not (gone or job.refused):
             # They will come with another migration, or to another branch.
