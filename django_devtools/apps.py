@@ -28,12 +28,12 @@ def _follow_settings(setting: str, **signal: Any) -> None:
 
 
 def _before_migrate(**signal: Any) -> None:
-    from django_devtools.branches.automatic import before_migrate
+    from django_devtools.branches.receivers import before_migrate
 
     before_migrate(**signal)
 
 
 def _after_migrate(**signal: Any) -> None:
-    from django_devtools.branches.automatic import after_migrate
+    from django_devtools.branches.receivers import after_migrate
 
     after_migrate(**signal)

@@ -58,7 +58,7 @@ def check_databases(
     """Whether the databases hold what is not of this checkout."""
     if not (settings.DEBUG and databases):
         return []
-    from django_devtools.branches.warnings import about_databases
+    from django_devtools.branches.checks import about_databases
 
     return about_databases(databases)
 
@@ -70,7 +70,7 @@ def check_branches(**options: Any) -> Iterable[CheckMessage]:
         return []
     from django.db import connections
 
-    from django_devtools.branches.warnings import about_databases, about_hooks
+    from django_devtools.branches.checks import about_databases, about_hooks
 
     return [*about_hooks(), *about_databases(connections if command == "runserver" else ())]
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Collection, Mapping
 
-from .fate import Loss
-from .git import Repository
-from .plan import Irreversible
-from .snapshot import Key
+from django_devtools.branches.planning.plan import Irreversible
+from django_devtools.branches.schema.changes import Loss
+from django_devtools.branches.sources.git import Repository
+from django_devtools.branches.sources.snapshots import Key
 
 
 class SwitchError(Exception):

@@ -8,33 +8,49 @@ from functools import cached_property, partial
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.state import ProjectState
 
-from . import obstacles, refusals, signals
-from .begun import strike_out, write_down
-from .child import Findings
-from .copies import is_here
-from .course import Item
-from .effect import writes_rows
-from .executor import Edges, Executor, with_empty_reverses
-from .fate import Fate, Loss, losses
-from .filling import Filling
-from .git import Repository
-from .history import Past
-from .hook import Memory
-from .journal import TABLE as JOURNAL
-from .journal import Entry, Journal
-from .judge import State
-from .loader import Code, Graph, Source, load
-from .plan import Irreversible, Plan, make_plan, shared_tables
+from django_devtools.branches.hooks.hook import Memory
+from django_devtools.branches.planning.classify import State
+from django_devtools.branches.planning.comparison import (
+    Survey,
+    read_rows,
+    snapshot_of,
+    survey,
+    survey_managestate,
+)
+from django_devtools.branches.planning.plan import Irreversible, Plan, make_plan, shared_tables
+from django_devtools.branches.running import signals
+from django_devtools.branches.running.begun import strike_out, write_down
+from django_devtools.branches.running.child import Findings
+from django_devtools.branches.running.executor import Edges, Executor, with_empty_reverses
+from django_devtools.branches.running.journal import TABLE as JOURNAL
+from django_devtools.branches.running.journal import Entry, Journal
+from django_devtools.branches.running.worktree import WorkTree
+from django_devtools.branches.schema.changes import Fate, Loss, losses
+from django_devtools.branches.schema.introspection import Tables
+from django_devtools.branches.schema.operations import writes_rows
+from django_devtools.branches.schema.tracker import Item
+from django_devtools.branches.sources.git import Repository
+from django_devtools.branches.sources.loader import Code, Graph, Source, load
+from django_devtools.branches.sources.provenance import Past
+from django_devtools.branches.sources.snapshots import (
+    DETACHED,
+    Key,
+    NotOurs,
+    Snapshot,
+    Store,
+    branch_of,
+    database_id,
+)
+from django_devtools.branches.stash.entries import Entry as Kept
+from django_devtools.branches.stash.entries import step
+from django_devtools.branches.stash.entry_restore import Refill
+from django_devtools.branches.stash.restore import Filling
+from django_devtools.branches.stash.save import is_here
+from django_devtools.branches.stash.stash import Stash
+
+from . import preconditions, refusals
 from .progress import Progress
-from .refill import Refill
 from .refusals import SwitchError
-from .registry import Entry as Kept
-from .registry import step
-from .snapshot import DETACHED, Key, NotOurs, Snapshot, Store, branch_of, database_id
-from .stash import Stash
-from .survey import Survey, read_rows, snapshot_of, survey, survey_managestate
-from .tables import Tables
-from .worktree import WorkTree
 
 
 @dataclass(frozen=True)
@@ -115,14 +131,14 @@ class Switch:
         if broken := self.plan.broken_by(dropped):
             raise SwitchError(refusals.broken(broken))
         tables, lost = self.stash.tables, self.losses()
-        if parentless := obstacles.parentless(tables, lost):
+        if parentless := preconditions.parentless(tables, lost):
             raise SwitchError(refusals.parentless(parentless))
         if self.options.stash:
-            if unfit := obstacles.unfit_keys(tables, lost, self.plan):
+            if unfit := preconditions.unfit_keys(tables, lost, self.plan):
                 raise SwitchError(refusals.unfit_keys(unfit))
             # What was interrupted may have dropped it; nor is it known of an outline.
             is_told = not (self.interrupted or findings)
-            if is_told and (unseen := obstacles.unseen(tables, lost, self.plan)):
+            if is_told and (unseen := preconditions.unseen(tables, lost, self.plan)):
                 raise SwitchError(refusals.unseen(unseen))
         elif not self.options.roll_back_shared:
             shared = [loss for loss in self.plan.shared_by(dropped) if self.rows(loss)]
@@ -143,7 +159,7 @@ class Switch:
 
     def rows(self, loss: Loss) -> int:
         """How many rows have a value in what is lost. 0 where it is not there."""
-        return obstacles.rows(Tables(self.connection), loss)
+        return preconditions.rows(Tables(self.connection), loss)
 
     def run(self, progress: Progress, interactive: bool) -> None:
         """

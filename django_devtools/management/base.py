@@ -25,14 +25,14 @@ from django.db.migrations.exceptions import (
 from django.db.migrations.recorder import MigrationRecorder
 from django_extensions.management.utils import signalcommand
 
-from django_devtools.branches.executor import UnfitRows
-from django_devtools.branches.git import GitError, Repository
-from django_devtools.branches.hook import HookError
-from django_devtools.branches.loader import code_on_disk
+from django_devtools.branches.hooks.hook import HookError
 from django_devtools.branches.refusals import SwitchError
-from django_devtools.branches.snapshot import SnapshotError, Store, database_id
+from django_devtools.branches.running.executor import UnfitRows
+from django_devtools.branches.sources.git import GitError, Repository
+from django_devtools.branches.sources.loader import code_on_disk
+from django_devtools.branches.sources.snapshots import SnapshotError, Store, database_id
+from django_devtools.branches.sources.target import TargetError
 from django_devtools.branches.switch import Place
-from django_devtools.branches.target import TargetError
 from django_devtools.conf import project_root
 
 MESSAGES = (

@@ -17,11 +17,11 @@ from django.core.management.color import no_style
 from django.db import connections, transaction
 from pytest_django import DjangoDbBlocker
 
-from django_devtools.branches.fate import Fate, Loss
-from django_devtools.branches.filling import Filling
 from django_devtools.branches.progress import Progress
-from django_devtools.branches.registry import Entry
-from django_devtools.branches.stash import Stash
+from django_devtools.branches.schema.changes import Fate, Loss
+from django_devtools.branches.stash.entries import Entry
+from django_devtools.branches.stash.restore import Filling
+from django_devtools.branches.stash.stash import Stash
 from tests.conftest import SERVICES_MUST_ANSWER
 
 from .measure import Call, Times, compare, interleave

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from django_devtools.branches.snapshot import Record, Snapshot, SnapshotError, Store
+from django_devtools.branches.sources.snapshots import Record, Snapshot, SnapshotError, Store
 from tests.branches.shop import make_shop, make_shop_with_feature
 from tests.project import Project
 

@@ -406,7 +406,7 @@ def there_and_back(scene: Scene, directory: Path, every: int) -> Iterator[tuple[
 
 STALE = """
 from django.db import DatabaseError, connection
-from django_devtools.branches.journal import tolerant
+from django_devtools.branches.running.journal import tolerant
 with connection.cursor() as cursor:
     cursor.execute("CREATE TABLE t (j longtext NULL CHECK (json_valid(j)))")
     cursor.execute("SELECT 1 FROM t AS other")

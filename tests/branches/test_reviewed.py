@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.branches.planning.test_changed import edit, names
+from tests.branches.planning.test_obsolete import SQUASHED, add_row, assert_row_is_there
 from tests.branches.shop import COLOUR, ID, PRODUCT, add_colour, columns, make_shop, tables
-from tests.branches.test_changed import edit, names
-from tests.branches.test_obsolete import SQUASHED, add_row, assert_row_is_there
 from tests.branches.test_switch import install_package
 from tests.project import Project
 

@@ -3,7 +3,7 @@
 import json
 
 from tests.branches.shop import make_shop_with_feature, tables
-from tests.branches.stashing import kept
+from tests.branches.stash.stashing import kept
 from tests.project import Project
 
 ADD = 'from shop.models import Product; Product.objects.create(name="Chair", colour="red")'

@@ -16,7 +16,7 @@ from functools import partial
 import pytest
 
 from tests.branches.shop import ID, PRODUCT, make_shop
-from tests.branches.stashing import dump, go, kept, make_branch, values
+from tests.branches.stash.stashing import dump, go, kept, make_branch, values
 from tests.databases import Configuration
 from tests.processes import started
 from tests.project import Project

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from contextlib import AbstractContextManager
 
+from tests.branches.planning.test_changed import make_changed_root
 from tests.branches.shop import columns, make_shop, make_shop_with_feature, tables
-from tests.branches.test_changed import make_changed_root
 from tests.processes import read_until, run, started
 from tests.project import Project
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.apps import apps
 
-from django_devtools.branches.registry import PREFIX
+from django_devtools.branches.stash.entries import PREFIX
 
 # GeoDjango has a command of its own.
 _PACKAGE = "contrib.gis" if apps.is_installed("django.contrib.gis") else "core"

@@ -8,11 +8,11 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError
 
-from django_devtools.branches.git import GitError, Repository
-from django_devtools.branches.hook import Caller, Condition, Hooks, Memory, pathspecs
+from django_devtools.branches.hooks.hook import Caller, Condition, Hooks, Memory, pathspecs
 from django_devtools.branches.progress import Progress
 from django_devtools.branches.refusals import SwitchError
-from django_devtools.branches.snapshot import Store
+from django_devtools.branches.sources.git import GitError, Repository
+from django_devtools.branches.sources.snapshots import Store
 from django_devtools.branches.switch import Options, Place, Switch
 from django_devtools.conf import project_root
 from django_devtools.management.base import MESSAGES, BranchesCommand

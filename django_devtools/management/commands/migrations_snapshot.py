@@ -5,9 +5,9 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from django_devtools.branches.judge import State
-from django_devtools.branches.snapshot import Snapshot, check_name, database_id
-from django_devtools.branches.survey import snapshot_of, survey
+from django_devtools.branches.planning.classify import State
+from django_devtools.branches.planning.comparison import snapshot_of, survey
+from django_devtools.branches.sources.snapshots import Snapshot, check_name, database_id
 from django_devtools.branches.switch import Place
 from django_devtools.management.base import BranchesCommand
 

@@ -12,10 +12,10 @@ from django.db import Error
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 
-from django_devtools.branches.filling import Filling
 from django_devtools.branches.progress import Progress
-from django_devtools.branches.registry import Entry
-from django_devtools.branches.stash import Stash
+from django_devtools.branches.stash.entries import Entry
+from django_devtools.branches.stash.restore import Filling
+from django_devtools.branches.stash.stash import Stash
 from django_devtools.management.base import BranchesCommand, ask, database_may_fail, table
 
 # Of an entry that is shown: enough to know it by, and no page full.

@@ -5,10 +5,10 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from django_devtools.branches.hook import Memory
-from django_devtools.branches.judge import State
-from django_devtools.branches.stash import Stash
-from django_devtools.branches.survey import Survey, survey
+from django_devtools.branches.hooks.hook import Memory
+from django_devtools.branches.planning.classify import State
+from django_devtools.branches.planning.comparison import Survey, survey
+from django_devtools.branches.stash.stash import Stash
 from django_devtools.management.base import BranchesCommand, table
 
 IN_STEP = (State.APPLIED, State.OBSOLETE)

@@ -6,15 +6,15 @@ from django.conf import settings
 from django.core.management.base import CommandError
 from django.core.management.commands.migrate import Command as Migrate
 
-from django_devtools.branches import automatic
-from django_devtools.branches.effect import holds_raw
-from django_devtools.branches.executor import UnfitRows
-from django_devtools.branches.fate import Loss
-from django_devtools.branches.hook import Memory
-from django_devtools.branches.plan import Irreversible, Plan
+from django_devtools.branches import receivers
+from django_devtools.branches.hooks.hook import Memory
+from django_devtools.branches.planning.plan import Irreversible, Plan
 from django_devtools.branches.progress import Progress, database_option
 from django_devtools.branches.refusals import SwitchError
-from django_devtools.branches.snapshot import Key
+from django_devtools.branches.running.executor import UnfitRows
+from django_devtools.branches.schema.changes import Loss
+from django_devtools.branches.schema.operations import holds_raw
+from django_devtools.branches.sources.snapshots import Key
 from django_devtools.branches.switch import Options, Place, Switch
 from django_devtools.management.base import (
     BranchesCommand,
@@ -169,7 +169,7 @@ class Command(BranchesCommand):
                 where = f"{name} is left as it is."
             self._write(f"Nothing to do: {where}")
             switch.stash.finish()
-            if automatic.is_on():
+            if receivers.is_on():
                 switch.settle()
             for entry in switch.stash.overdue():
                 self._notice(

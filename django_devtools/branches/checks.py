@@ -1,0 +1,90 @@
+"""What a developer should know about the databases and the hooks, as system checks say it."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+
+from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError, connections
+
+from django_devtools.branches.hooks.hook import Condition, Hooks, Memory
+from django_devtools.branches.planning.classify import State
+from django_devtools.branches.planning.comparison import Survey, survey
+from django_devtools.branches.sources.git import GitError, Repository
+from django_devtools.branches.sources.loader import code_on_disk
+from django_devtools.branches.sources.snapshots import Store
+from django_devtools.conf import project_root
+
+SWITCH = "To bring them in step: manage.py migrations_switch"
+INSTALL = "Run `manage.py migrations_hook install`."
+
+
+def about_databases(aliases: Iterable[str]) -> Iterator[checks.CheckMessage]:
+    """Those that hold what this checkout does not have, or has in another form."""
+    aliases = list(aliases)
+    if not aliases:
+        return
+    try:
+        repository = Repository.find(project_root())
+        store, disk = Store.find(repository), code_on_disk()
+        for alias in aliases:
+            with suppress(DatabaseError):  # Others say so.
+                found = survey(connections[alias], repository, store, disk)
+                if wrong := _out_of_step(found):
+                    yield checks.Warning(
+                        f"Database '{alias}' is out of step with {found.target.title}: "
+                        f"{', '.join(wrong)}.",
+                        hint=SWITCH,
+                        id="django_devtools.W001",
+                    )
+    except ImproperlyConfigured:
+        return  # Others say so.
+    except Exception as error:  # noqa: BLE001 - a check that fails keeps runserver from starting
+        yield checks.Warning(
+            f"The databases can't be compared with this checkout: {error}",
+            id="django_devtools.W005",
+        )
+
+
+def about_hooks() -> Iterator[checks.CheckMessage]:
+    """Hooks that would not work, or did not."""
+    # What git refuses, or nobody may read, is not for us to say.
+    with suppress(GitError, OSError, ValueError):
+        if repository := Repository.find(project_root()):
+            yield from _about_hooks_of(repository)
+
+
+def _about_hooks_of(repository: Repository) -> Iterator[checks.CheckMessage]:
+    hooks = Hooks(repository)
+    conditions = {*hooks.conditions().values()}
+    # Other tools write hooks, too, and may have written over ours.
+    ours = hooks.script.exists() or conditions != {Condition.MISSING}
+    if ours and conditions != {Condition.INSTALLED}:
+        yield checks.Warning(
+            f"The git hooks in {hooks.path('')} are not those of this version.",
+            hint=INSTALL,
+            id="django_devtools.W002",
+        )
+    if (python := hooks.python()) and not python.exists():
+        yield checks.Warning(
+            f"The git hooks call {python}, which is gone.",
+            hint=f"{INSTALL[:-1]}, or `git config django-devtools.manage 'COMMAND'`.",
+            id="django_devtools.W003",
+        )
+    if failure := Memory(repository).failure():
+        what, _, next_command = failure.rpartition("\n")
+        yield checks.Warning(what, hint=next_command, id="django_devtools.W004")
+
+
+def _out_of_step(found: Survey) -> list[str]:
+    return [
+        _described(found, key, state)
+        for key, state in sorted(found.states().items())
+        if state in (State.PHANTOM, State.CHANGED)
+    ]
+
+
+def _described(found: Survey, key: tuple[str, str], state: State) -> str:
+    source = found.held_source(key)
+    origin = f" from {source.branch}" if source and source.branch else ""
+    return f"{key[0]}.{key[1]} ({state.value}{origin})"

@@ -1,0 +1,1 @@
+"""What a switch has to do. No database is touched here."""

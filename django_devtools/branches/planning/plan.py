@@ -1,0 +1,226 @@
+"""What to do about what is out of step. Pure: no database, no git, no clock."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import cached_property
+
+from django.db.migrations import Migration
+
+from django_devtools.branches.schema.changes import Fate, Loss, fate, losses
+from django_devtools.branches.schema.operations import (
+    irreversible_operations,
+    raw_operations,
+    structure,
+    tables,
+)
+from django_devtools.branches.schema.tracker import Course, course
+from django_devtools.branches.sources.loader import Graph
+from django_devtools.branches.sources.snapshots import Key
+
+from .classify import Facts, Judge, State
+
+
+class Irreversible(StrEnum):
+    """What to do about migrations that can't be unapplied."""
+
+    FAIL = "fail"
+    KEEP = "keep"
+    NOOP = "noop"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The way from what the database holds to what it should: two passes and some bookkeeping."""
+
+    states: Mapping[Key, State]
+    held: Graph
+    wanted: Graph
+    rows: Collection[Key]
+    unapply: list[Key] = field(default_factory=list)
+    """Children first, in the graph of what is held."""
+    apply: list[Key] = field(default_factory=list)
+    """Parents first, in the graph of what is wanted."""
+    forget: list[Key] = field(default_factory=list)
+    """Rows to delete: what they did is there under other names."""
+    record: list[Key] = field(default_factory=list)
+    """Rows to write: what they do is there already."""
+    kept: list[Key] = field(default_factory=list)
+    """Irreversible, or needed by one that is: left applied."""
+    left: Mapping[Key, list[Key]] = field(default_factory=dict)
+    """
+    Left as they are, with the migrations both sides share that would go along (none: rows would).
+
+    They were changed, or deleted on the target and made anew there.
+    """
+    questionable: list[Key] = field(default_factory=list)
+    """Changed or remade ones that are unapplied: they must not empty a table by themselves."""
+    irreversible: list[Key] = field(default_factory=list)
+    lost: list[Key] = field(default_factory=list)
+    """Phantoms whose source was not found."""
+    max_name_length: int | None = None
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.unapply or self.apply or self.forget or self.record)
+
+    def way_back(self) -> "Plan":
+        """The first pass alone."""
+        return replace(self, apply=[], forget=[], record=[])
+
+    @cached_property
+    def remaining(self) -> list[Key]:
+        """What stays applied while the plan unapplies, in order."""
+        keys = self.held.applied_nodes() - set(self.unapply)
+        return self.held.ordered(keys, self.rows)
+
+    def broken_by(self, losses: Iterable[Loss]) -> list[Loss]:
+        """What would be dropped and, as its migration counts as applied, not come back."""
+        return self._in_target(losses, self.wanted.applied_nodes())
+
+    def shared_by(self, losses: Iterable[Loss]) -> list[Loss]:
+        """What phantoms drop although the target has it, too."""
+        phantoms = [loss for loss in losses if self.states[loss.migration] is State.PHANTOM]
+        return self._in_target(phantoms, self.wanted.graph.nodes)
+
+    def _in_target(self, losses: Iterable[Loss], keys: Collection[Key]) -> list[Loss]:
+        losses = list(losses)
+        if not losses:
+            return []
+        target = self.wanted.state(self.wanted.ordered(keys, self.rows))
+        there = set(structure(target, self.max_name_length))
+        # What is made anew by unapplying its removal is no concern.
+        there -= set(structure(self.held.state(self.remaining), self.max_name_length))
+        return [loss for loss in losses if (loss.table, loss.column) in there]
+
+    @cached_property
+    def back(self) -> Course:
+        """What the migrations to be unapplied have done to tables and columns."""
+        return self._course(self.unapply)
+
+    def losses_of(self, unapply: Sequence[Key]) -> list[Loss]:
+        """The tables and columns that unapplying ``unapply``, children first, would drop."""
+        return list(losses(self._course(unapply)))
+
+    @cached_property
+    def forth(self) -> Course:
+        """What the migrations to be applied will do to tables and columns."""
+        if not self.apply:
+            return Course()
+        keys = self.wanted.applied_nodes() - set(self.apply)
+        migrations = [self.wanted.graph.nodes[key] for key in self.apply]
+        base = self.wanted.state(self.wanted.ordered(keys, self.rows))
+        return course(base, migrations, self.max_name_length)
+
+    def fate(self, back: Course | None = None, forth: Course | None = None) -> Fate:
+        """
+        What becomes of tables and columns.
+
+        ``back`` and ``forth`` are what a work tree says of its side.
+        """
+        return fate(back or self.back, forth or self.forth)
+
+    def _course(self, unapply: Sequence[Key]) -> Course:
+        if not unapply:
+            return Course()
+        keys = self.held.applied_nodes() - set(unapply)
+        base = self.held.state(self.held.ordered(keys, self.rows))
+        migrations = [self.held.graph.nodes[key] for key in reversed(unapply)]
+        return course(base, migrations, self.max_name_length)
+
+
+def make_plan(
+    facts: Facts,
+    policy: Irreversible = Irreversible.FAIL,
+    roll_back_shared: bool = False,
+    leave: Collection[Key] = (),
+    known_stuck: Collection[Key] = (),
+) -> Plan:
+    """
+    Compare and decide.
+
+    ``roll_back_shared`` lets changed migrations take along what both sides share; ``leave``
+    names changed ones that must not be touched, and ``known_stuck`` irreversible ones whose
+    operations don't show it.
+    """
+    judge = Judge(facts)
+    held, applied = judge.held, judge.held.applied_nodes()
+    lost = {key for key in judge.phantoms if key not in facts.held}
+    seeds, left = _seeds(judge, lost, roll_back_shared, leave)
+    unapply = held.descendants(seeds) & applied
+    stuck = {
+        key for key in unapply if key in known_stuck or is_stuck(held.graph.nodes[key], policy)
+    }
+    kept: set[Key] = set()
+    if policy is Irreversible.KEEP:
+        older = {key for key in seeds for one in lost if key[0] == one[0]}
+        kept = (held.ancestors(stuck | older) & unapply) | stuck | lost
+        unapply -= kept
+        stuck, lost = set(), set()
+    unapplied = _with_replaced(unapply, held)
+    gone = unapplied | judge.forget
+    wanted = judge.wanted_graph([k for k in [*facts.rows, *judge.record] if k not in gone])
+    return Plan(
+        states=judge.states(),
+        held=held,
+        wanted=wanted,
+        rows=facts.rows,
+        unapply=[key for key in reversed(held.ordered(applied, facts.rows)) if key in unapply],
+        apply=wanted.ordered(set(wanted.graph.nodes) - wanted.applied_nodes()),
+        forget=sorted(judge.forget - unapplied),
+        record=sorted(judge.record - unapplied),
+        kept=sorted(kept),
+        left=left,
+        questionable=sorted((judge.changed | judge.remade) & unapply),
+        irreversible=sorted(stuck),
+        lost=sorted(lost),
+        max_name_length=facts.max_name_length,
+    )
+
+
+def _seeds(
+    judge: Judge, lost: set[Key], roll_back_shared: bool, leave: Collection[Key]
+) -> tuple[set[Key], dict[Key, list[Key]]]:
+    """What is to be unapplied for its own sake, and what is left for the sake of others."""
+    seeds = judge.phantoms - lost - judge.remade
+    left = {}
+    for key in sorted(judge.changed | (judge.remade & judge.phantoms) - lost):
+        along = judge.held.descendants([key]) & judge.held.applied_nodes()
+        shared = {k for k in along if k in judge.facts.wanted and k not in judge.changed}
+        if key in leave or (shared and not roll_back_shared):
+            left[key] = sorted(shared)
+        else:
+            seeds.add(key)
+    return seeds, left
+
+
+def is_stuck(migration: Migration, policy: Irreversible) -> bool:
+    """Whether a migration can't be unapplied."""
+    found = irreversible_operations(migration)
+    if policy is Irreversible.NOOP:
+        raw = raw_operations(migration)
+        found = [operation for operation in found if operation not in raw]
+    return bool(found)
+
+
+def shared_tables(plan: Plan) -> dict[Key, set[str]]:
+    """The tables that the target has too and that unapplying each questionable one drops."""
+    applied = plan.held.applied_nodes()
+    state = plan.wanted.state(plan.wanted.ordered(plan.wanted.graph.nodes))
+    wanted = tables(state, plan.max_name_length)
+    found = {}
+    for key in plan.questionable:
+        along = plan.held.descendants([key]) & applied
+        unapply = [k for k in plan.unapply if k in along]
+        dropped = {loss.table for loss in plan.losses_of(unapply) if not loss.column}
+        if dropped & wanted:
+            found[key] = dropped & wanted
+    return found
+
+
+def _with_replaced(keys: Iterable[Key], graph: Graph) -> set[Key]:
+    """``keys``, and the rows of what the squashed ones among them replace."""
+    found = set(keys)
+    for key in list(found):
+        found.update((app, name) for app, name in graph.graph.nodes[key].replaces)
+    return found

@@ -1,0 +1,1 @@
+"""Runs migrations so that they can be interrupted anywhere."""

@@ -1,0 +1,207 @@
+"""
+Runs one pass of a switch in a work tree of the commit whose code it needs.
+
+A migration may import helpers that this checkout does not have. Then the commit that it was
+applied at is checked out into a temporary directory, and a process there does what can't be done
+here, against the very same databases: it is given the resolved DATABASES, as the settings of the
+work tree may well point at a file inside of it.
+"""
+
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import django
+from django.conf import settings
+from django.core.management.base import OutputWrapper
+from django.core.management.color import color_style, no_style
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from django_devtools.branches.planning.plan import Irreversible, Plan, is_stuck
+from django_devtools.branches.progress import Progress
+from django_devtools.branches.schema.tracker import Course
+from django_devtools.branches.sources.loader import (
+    Graph,
+    Source,
+    UnusableSource,
+    code_on_disk,
+    load,
+)
+from django_devtools.branches.sources.snapshots import Key
+from django_devtools.conf import project_root
+
+from .executor import Executor, with_empty_reverses
+
+
+class ChildError(Exception):
+    """The process in the work tree could not do it; the text is its own."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What a child has to know to run one pass."""
+
+    settings_module: str
+    databases: Mapping[str, Any]
+    alias: str
+    backwards: bool
+    keys: list[Key]
+    """The migrations to run, in the order to run them."""
+    nodes: Collection[Key]
+    """All migrations of the graph, and the rows that are applied."""
+    rows: Collection[Key]
+    sources: Mapping[Key, Source]
+    """Texts of those that the work tree may not have, or not so."""
+    noop: bool
+    """Whether a RunPython or RunSQL without a reverse counts as one with an empty reverse."""
+    fits: bool
+    """Whether values are made fit for columns that get narrower."""
+
+    @classmethod
+    def of(cls, connection: BaseDatabaseWrapper, **facts: Any) -> "Pass":
+        """A pass on the database of ``connection``, wherever the child's settings point."""
+        databases = {
+            alias: {**configured, "NAME": _absolute(configured)}
+            for alias, configured in settings.DATABASES.items()
+        }
+        databases[connection.alias]["NAME"] = _absolute(connection.settings_dict)
+        return cls(settings.SETTINGS_MODULE, databases, connection.alias, **facts)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a child sees before it runs a pass."""
+
+    irreversible: list[Key]
+    back: Course
+    forth: Course
+
+
+def inspect(worktree: Path, top: Path, task: Pass) -> Findings:
+    """What ``task`` would do. Raises ChildError when the work tree can't run it either."""
+    return cast(Findings, _call(worktree, top, task, "inspect"))
+
+
+def run(worktree: Path, top: Path, task: Pass, progress: Progress) -> None:
+    """Run ``task``. Raises ChildError when it fails."""
+    color = "color" if progress.style.SUCCESS("") else "no-color"
+    _call(worktree, top, task, "run", str(progress.verbosity), color)
+
+
+def _call(worktree: Path, top: Path, task: Pass, *arguments: str) -> Any:
+    directory = worktree / project_root().relative_to(top)
+    ours = str(Path(__file__).parents[3])
+    path = [_moved(Path(entry), top, worktree) for entry in sys.path if entry]
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(directory), *path, ours]),
+        "DJANGO_SETTINGS_MODULE": task.settings_module,
+    }
+    answer = worktree.parent / "answer"
+    process = subprocess.run(
+        [sys.executable, "-m", __name__, str(answer), *arguments],
+        cwd=directory,
+        env=environment,
+        input=pickle.dumps(task),
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    if process.returncode:
+        raise ChildError(_error_in(process.stderr.decode(errors="replace")))
+    return pickle.loads(answer.read_bytes())  # noqa: S301 - written by our own child
+
+
+def _error_in(output: str) -> str:
+    """
+    What a process that failed says of it.
+
+    Of an exception the first line: databases add hints that are about a single statement, such as
+    to drop with CASCADE.
+    """
+    _, traceback, rest = output.rpartition("Traceback (most recent call last):")
+    lines = [line for line in rest.splitlines() if line and not line[0].isspace()]
+    return lines[0 if traceback else -1] if lines else "it was killed"
+
+
+def _moved(entry: Path, top: Path, worktree: Path) -> str:
+    if entry.is_relative_to(top) and "site-packages" not in entry.parts:
+        moved = worktree / entry.relative_to(top)
+        if moved.exists():
+            return str(moved)
+    return str(entry)
+
+
+def _absolute(configured: Mapping[str, Any]) -> Any:
+    name = str(configured["NAME"])
+    if not configured["ENGINE"].endswith(("sqlite3", "spatialite")) or ":memory:" in name:
+        return configured["NAME"]
+    if name.startswith("file:"):
+        path, mark, query = name.removeprefix("file:").partition("?")
+        return name if path.startswith("/") else f"file:{Path(path).absolute()}{mark}{query}"
+    return str(Path(name).absolute())
+
+
+def main(answer: str, action: str, verbosity: str = "0", color: str = "") -> None:
+    """The child's side."""
+    task = pickle.load(sys.stdin.buffer)  # noqa: S301 - written by our own parent
+    settings.DATABASES = task.databases
+    django.setup()
+    graph = _graph(task)
+    if action == "inspect":
+        result: Any = _inspect(task, graph)
+    else:
+        style = color_style(force_color=True) if color == "color" else no_style()
+        result = _run(task, graph, Progress(OutputWrapper(sys.stdout), style, int(verbosity)))
+    Path(answer).write_bytes(pickle.dumps(result))
+
+
+def _graph(task: Pass) -> Graph:
+    disk = code_on_disk()
+    migrations = {}
+    for key in task.nodes:
+        source = task.sources.get(key)
+        on_disk = disk.source(key) if key in disk.migrations else None
+        if source is None or (on_disk and on_disk.content == source.content):
+            if key in disk.migrations:
+                migrations[key] = disk.migrations[key]
+        else:
+            migrations[key] = load(key, source)
+    return Graph(migrations, task.rows, disk.unmigrated_apps)
+
+
+def _inspect(task: Pass, graph: Graph) -> Findings:
+    back, forth = (task.keys, []) if task.backwards else ([], task.keys)
+    longest = connections[task.alias].ops.max_name_length()
+    plan = Plan({}, graph, graph, task.rows, back, forth, max_name_length=longest)
+    policy = Irreversible.NOOP if task.noop else Irreversible.FAIL
+    stuck = [key for key in plan.unapply if is_stuck(graph.graph.nodes[key], policy)]
+    return Findings(stuck, plan.back, plan.forth)
+
+
+def _run(task: Pass, graph: Graph, progress: Progress) -> bool:
+    connection = connections[task.alias]
+    executor = Executor(connection, graph, task.sources.get, progress, task.fits)
+    if task.noop:
+        for key in task.keys:
+            graph.graph.nodes[key] = with_empty_reverses(graph.graph.nodes[key])
+    remaining = graph.ordered(graph.applied_nodes() - set(task.keys), task.rows)
+    if task.backwards:
+        executor.unapply(executor.ahead(remaining, reversed(task.keys)), task.keys)
+    else:
+        executor.apply(graph.state(remaining), task.keys)
+    return True
+
+
+if __name__ == "__main__":
+    # Under its own name, so that what it pickles can be found by the parent.
+    from django_devtools.branches.running import child  # noqa: PLW0406
+
+    try:
+        child.main(*sys.argv[1:])
+    except UnusableSource as error:
+        sys.exit(str(error))

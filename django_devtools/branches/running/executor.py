@@ -1,0 +1,400 @@
+"""Runs migrations so that they can be interrupted anywhere and run again."""
+
+import copy
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any, cast
+
+from django.db import DataError, IntegrityError, migrations, router, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.migrations import Migration
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.operations.base import Operation
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.migrations.state import ModelState, ProjectState
+from django.db.migrations.utils import resolve_relation
+from django.db.models import Field, ForeignKey
+
+from django_devtools.branches.schema.operations import raw_operations
+from django_devtools.branches.sources.loader import Graph, Source, variant
+from django_devtools.branches.sources.snapshots import Key
+
+from .journal import Entry, Journal, Journaled, tolerant
+from .narrowing import Fill, filled_before, fitted
+
+
+class UnfitRows(Exception):
+    """There are rows that the database does not take along through a migration."""
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """The state of all that is applied, and those that operations led to it from."""
+
+    state: ProjectState
+    steps: list[tuple[Operation, ProjectState]]
+    """The operations to be undone, and the state before each; their models are not rendered."""
+
+    def before(self, operation: Operation, now: ProjectState) -> ProjectState:
+        """The state that undoing ``operation`` leads to from ``now``, with models rendered."""
+        for step, before in self.steps:
+            if step is operation:
+                return rewind(now, before)
+        # Put in by a receiver of pre_migrate, as contenttypes does: it changes no model.
+        return now.clone()
+
+
+@dataclass(frozen=True)
+class Edges:
+    """What is one transaction with the first step of a pass, and with the last."""
+
+    first: Callable[[], None] = lambda: None
+    last: Callable[[ProjectState], None] = lambda state: None
+
+
+class Executor(MigrationExecutor):
+    """
+    Django's executor over a graph that is given.
+
+    Django records a migration after the transaction that (un)applies it; here both are one
+    transaction, or, where there is none, one journal.
+    """
+
+    def __init__(
+        self,
+        connection: BaseDatabaseWrapper,
+        graph: Graph,
+        source: Callable[[Key], Source | None],
+        progress: Callable[..., None] | None = None,
+        fits: bool = False,
+        fill: Fill | None = None,
+    ) -> None:
+        """
+        ``fits`` has values made fit that a column which gets narrower would not take.
+
+        ``fill`` gives columns their values that can't be made again, or constrained, without.
+        """
+        # MigrationExecutor.__init__ would load the graph of the code on disk.
+        self.connection = connection
+        self.loader = self.graph = graph
+        self.recorder = MigrationRecorder(connection)
+        self.progress_callback = progress
+        self.source = source
+        self.fits, self.fill = fits, fill
+        self.journal = Journal(connection)
+
+    def ahead(self, remaining: Iterable[Key], unapply: Iterable[Key]) -> "Ahead":
+        """
+        All that is applied: ``remaining``, and what is to be unapplied, both parents first.
+
+        Models are rendered once, at the end; from there the way back only renders again what
+        each operation changes.
+        """
+        state = self.graph.state(remaining)
+        steps = []
+        for key in unapply:
+            migration = self.graph.graph.nodes[key]
+            for operation in migration.operations:
+                steps.append((operation, state))
+                state = state.clone()
+                operation.state_forwards(migration.app_label, state)
+        self._rendered(state)
+        return Ahead(state, steps)
+
+    def unapply(
+        self, ahead: Ahead, unapply: Sequence[Key], edges: Edges = Edges()
+    ) -> ProjectState:
+        """Unapply the migrations, children first. The state after that."""
+        state = ahead.state
+        for key, edge in _with_edges(unapply, edges):
+            migration = self.graph.graph.nodes[key]
+            if not self._has_transaction(migration):
+                entry = self._begin(migration, True, edge.first)
+                with _naming(migration, "unapplied"):
+                    state = self._run_journaled(migration, entry, state, ahead, edge.last)
+                continue
+            self._progress("unapply_start", migration)
+            with _naming(migration, "unapplied"), one_transaction(self.connection):
+                edge.first()
+                with self.connection.schema_editor(atomic=True) as editor:
+                    for operation in reversed(migration.operations):
+                        undone = self._fitted(operation)
+                        state = _undo(operation, undone, migration, state, ahead, editor)
+                self._record(key, applied=False)
+                self._progress("unapply_success", migration)
+                edge.last(state)
+        return state
+
+    def apply(
+        self, state: ProjectState, apply: Sequence[Key], edges: Edges = Edges()
+    ) -> ProjectState:
+        """Apply the migrations, parents first. ``state`` is the one before them."""
+        for key, edge in _with_edges(apply, edges):
+            self._rendered(state)
+            migration = self.graph.graph.nodes[key]
+            if not self._has_transaction(migration):
+                entry = self._begin(migration, False, edge.first)
+                with _naming(migration, "applied"):
+                    state = self._run_journaled(migration, entry, state, last=edge.last)
+                continue
+            with _naming(migration, "applied"), one_transaction(self.connection):
+                edge.first()
+                operations = [filled_before(one, self.fill) for one in migration.operations]
+                state = self.apply_migration(state, variant(migration, operations=operations))
+                edge.last(state)
+        return state
+
+    def resume(
+        self, entry: Entry, ahead: Ahead, last: Callable[[ProjectState], None]
+    ) -> ProjectState:
+        """
+        Finish a migration that was interrupted. The state after that.
+
+        ``ahead`` is where it began: with its steps when it goes back, without when forwards.
+        """
+        migration = self.graph.graph.nodes[entry.key]
+        return self._run_journaled(migration, entry, ahead.state, ahead, last)
+
+    def rewrite_rows(self, forget: Iterable[Key], record: Iterable[Key]) -> None:
+        """Delete and write rows without running anything."""
+        with transaction.atomic(self.connection.alias):
+            for key in forget:
+                self.recorder.record_unapplied(*key)
+            for key in record:
+                self.recorder.record_applied(*key)
+
+    def _has_transaction(self, migration: Migration) -> bool:
+        return migration.atomic and self.connection.features.can_rollback_ddl
+
+    def _begin(self, migration: Migration, backwards: bool, first: Callable[[], None]) -> Entry:
+        key = (migration.app_label, migration.name)
+        source = self.source(key)
+        text = source.content.decode(errors="replace") if source else ""
+        entry = Entry(key, backwards, None, source.module if source else "", text)
+        self.journal.begin(entry, first)
+        return entry
+
+    def _run_journaled(
+        self,
+        migration: Migration,
+        entry: Entry,
+        state: ProjectState,
+        ahead: Ahead | None = None,
+        last: Callable[[ProjectState], None] = Edges.last,
+    ) -> ProjectState:
+        action = "unapply" if entry.backwards else "apply"
+        self._progress(f"{action}_start", migration)
+        with ExitStack() as stack:
+            if entry.position == len(migration.operations):
+                # Only what was deferred to the end may be done already.
+                stack.enter_context(tolerant(self.connection))
+            with self.connection.schema_editor(atomic=migration.atomic) as editor:
+                if entry.backwards and ahead:
+                    for position, operation in enumerate(reversed(migration.operations)):
+                        undone = self._journaled(self._fitted(operation), position, entry)
+                        state = _undo(operation, undone, migration, state, ahead, editor)
+                else:
+                    operations = [
+                        self._journaled(filled_before(operation, self.fill), position, entry)
+                        for position, operation in enumerate(migration.operations)
+                    ]
+                    state = variant(migration, operations=operations).apply(state, editor)
+        if entry.position is not None:
+            restore_foreign_keys(self.connection, state, migration.app_label)
+        with transaction.atomic(self.connection.alias):
+            self._record(entry.key, applied=not entry.backwards)
+            self.journal.end()
+            self._progress(f"{action}_success", migration)
+            last(state)
+        return state
+
+    def _fitted(self, operation: Operation) -> Operation:
+        return fitted(operation, self.fill) if self.fits else operation
+
+    def _journaled(self, operation: Operation, position: int, entry: Entry) -> Operation:
+        return cast(Operation, Journaled(operation, position, entry, self.journal))
+
+    def _record(self, key: Key, applied: bool) -> None:
+        # Django's record_migration differs from version to version.
+        migration = self.graph.disk_migrations.get(key)
+        for replaced in migration.replaces if migration else ():
+            self._record((replaced[0], replaced[1]), applied)
+        record = self.recorder.record_applied if applied else self.recorder.record_unapplied
+        record(*key)
+
+    def _progress(self, action: str, migration: Migration) -> None:
+        if self.progress_callback:
+            self.progress_callback(action, migration, False)
+
+    def _rendered(self, state: ProjectState) -> None:
+        if "apps" not in state.__dict__:
+            if self.progress_callback:
+                self.progress_callback("render_start")
+            state.apps  # noqa: B018 - a cached property, costly the first time only
+            if self.progress_callback:
+                self.progress_callback("render_success")
+
+
+def _with_edges(keys: Sequence[Key], edges: Edges) -> Iterator[tuple[Key, Edges]]:
+    for position, key in enumerate(keys):
+        nothing = Edges()
+        first = edges.first if position == 0 else nothing.first
+        yield key, Edges(first, edges.last if position == len(keys) - 1 else nothing.last)
+
+
+@contextmanager
+def _naming(migration: Migration, becomes: str) -> Iterator[None]:
+    """Say which migration it was that rows don't fit, unless it writes rows of its own."""
+    try:
+        yield
+    except (DataError, IntegrityError) as error:
+        if raw_operations(migration):
+            raise
+        raise UnfitRows(
+            f"{migration.app_label}.{migration.name} can't be {becomes}, as there are rows that "
+            f"don't fit. The database says: {' '.join(str(error).split())}"
+        ) from error
+
+
+def with_empty_reverses(migration: Migration) -> Migration:
+    """A copy whose RunPython and RunSQL that have no reverse get an empty one."""
+    operations = [_with_empty_reverse(operation) for operation in migration.operations]
+    return variant(migration, operations=operations)
+
+
+def _with_empty_reverse(operation: Operation) -> Operation:
+    operation = copy.copy(operation)
+    if isinstance(operation, migrations.RunPython) and not operation.reversible:
+        operation.reverse_code = migrations.RunPython.noop
+    elif isinstance(operation, migrations.RunSQL) and not operation.reversible:
+        operation.reverse_sql = migrations.RunSQL.noop
+    elif isinstance(operation, migrations.SeparateDatabaseAndState):
+        operation.database_operations = [
+            _with_empty_reverse(inner) for inner in operation.database_operations
+        ]
+    return operation
+
+
+@contextmanager
+def one_transaction(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    """A transaction that a schema editor can be used in, on SQLite too."""
+    # SQLite's schema editor wants foreign keys off, and they can't be switched off inside.
+    with connection.constraint_checks_disabled(), transaction.atomic(connection.alias):
+        yield
+
+
+def restore_foreign_keys(connection: BaseDatabaseWrapper, state: ProjectState, app: str) -> None:
+    """
+    Add the foreign keys from and to ``app`` that an interrupted operation left out.
+
+    To alter a column, MySQL and PostgreSQL want its foreign keys dropped and added again after
+    that; who comes later can't see any more that there were some.
+    """
+    if connection.vendor == "sqlite":
+        return
+    for model in state.apps.get_models(include_auto_created=True):
+        fields = [
+            field
+            for field in model._meta.local_concrete_fields
+            if isinstance(field, ForeignKey)
+            and getattr(field, "db_constraint", True)
+            and app in (model._meta.app_label, field.related_model._meta.app_label)
+        ]
+        if not fields or not model._meta.can_migrate(connection):
+            continue
+        if not router.allow_migrate_model(connection.alias, model):
+            continue
+        with connection.cursor() as cursor:
+            found = connection.introspection.get_constraints(cursor, model._meta.db_table)
+        there = {c["columns"][0] for c in found.values() if c["foreign_key"]}
+        for field in fields:
+            if field.column not in there:
+                without: Any = copy.copy(field)
+                without.db_constraint = False
+                with connection.schema_editor() as editor:
+                    editor.alter_field(model, without, field)
+
+
+def _undo(
+    operation: Operation,
+    undone: Operation,
+    migration: Migration,
+    state: ProjectState,
+    ahead: Ahead,
+    editor: BaseDatabaseSchemaEditor,
+) -> ProjectState:
+    """Run an operation backwards, as ``undone`` does it. The state after that."""
+    before = ahead.before(operation, state)
+    # As Migration.unapply does, which would render every state a second time.
+    atomic = operation.atomic or (migration.atomic and operation.atomic is not False)
+    with (
+        transaction.atomic(editor.connection.alias)
+        if atomic and not editor.atomic_migration
+        else nullcontext()
+    ):
+        undone.database_backwards(migration.app_label, editor, state, before)
+    return before
+
+
+def rewind(state: ProjectState, before: ProjectState) -> ProjectState:
+    """
+    A copy of ``state`` that has the models of ``before``, and only what differs rendered anew.
+
+    As when Django goes forwards, relations of relations may be out of date after that; then the
+    state is marked as delayed, and operations that want all models render it again.
+    """
+    result = state.clone()
+    around = set()
+    for key in state.models.keys() - before.models.keys():
+        around |= _relations(state.models[key])
+        for name, field in state.models[key].fields.items():
+            if field.many_to_many:
+                result.apps.unregister_model(key[0], f"{key[1]}_{name}")
+        result.remove_model(*key)
+    far: set[tuple[str, str]] = set()
+    for key, model in before.models.items():
+        old = result.models.get(key)
+        if old is None:
+            result.add_model(model.clone())
+        elif changed := _changed_fields(old, model):
+            around |= _relations(old)
+            result.models[key] = model.clone()
+            (far if any(map(_is_referable, changed)) else around).add(key)
+        elif not _same_options(old, model):
+            result.models[key] = model.clone()
+            around.add(key)
+    if far:
+        result.reload_models(list(far), delay=False)
+    if around:
+        result.reload_models(list(around & result.models.keys()), delay=True)
+    return result
+
+
+def _changed_fields(one: ModelState, other: ModelState) -> "list[Field[Any, Any]]":
+    # States share the fields that no operation touched.
+    left = {(name, id(field)): field for name, field in one.fields.items()}
+    right = {(name, id(field)): field for name, field in other.fields.items()}
+    return [field for key, field in (left | right).items() if (key in left) != (key in right)]
+
+
+def _same_options(one: ModelState, other: ModelState) -> bool:
+    return (
+        one.bases == other.bases
+        and list(one.fields) == list(other.fields)
+        and one.options.keys() == other.options.keys()
+        and all(one.options[name] is other.options[name] for name in one.options)
+    )
+
+
+def _is_referable(field: "Field[Any, Any]") -> bool:
+    return bool(field.is_relation or field.primary_key or field.unique)
+
+
+def _relations(model: ModelState) -> set[tuple[str, str]]:
+    return {
+        resolve_relation(field.remote_field.model, model.app_label, model.name_lower)
+        for field in model.fields.values()
+        if field.is_relation and field.remote_field
+    }

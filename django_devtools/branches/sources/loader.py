@@ -1,0 +1,331 @@
+"""Migrations from the code on disk or from recorded text, and Django's graph over them."""
+
+import ast
+import copy
+import heapq
+import sys
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+from django.db.migrations import Migration
+from django.db.migrations.exceptions import NodeNotFoundError
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.state import ProjectState
+
+from .snapshots import Key
+
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+class UnusableSource(Exception):
+    """The text of a migration can't be executed here, as a rule because a helper is gone."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The text that a migration was, or will be, applied from, and where it was found."""
+
+    module: str
+    """Dotted name that the text is imported as."""
+    content: bytes
+    origin: str
+    """``file``, ``snapshot`` or ``history``."""
+    branch: str | None = None
+    commit: str | None = None
+
+    def __str__(self) -> str:
+        where = {"file": "file", "snapshot": "snapshot", "history": "git history"}[self.origin]
+        return f"{where}, {self.commit[:10]}" if self.commit else where
+
+    @property
+    def package(self) -> str:
+        return self.module.rpartition(".")[0]
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        """The parsed text, without docstrings. Raises UnusableSource when it is no Python."""
+        try:
+            tree = ast.parse(self.content)
+        except (SyntaxError, ValueError) as error:
+            raise UnusableSource(f"{self.module} is no valid Python ({error})") from error
+        for node in ast.walk(tree):
+            if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+                del node.body[0]
+        return tree
+
+    def reads_like(self, other: "Source") -> bool:
+        """Whether the texts differ in nothing but comments, formatting and docstrings."""
+        return self.content == other.content or ast.dump(self.tree) == ast.dump(other.tree)
+
+    def functions_read_like(self, other: "Source") -> bool:
+        """The same of what stands outside the Migration class: what RunPython calls."""
+        return _outside_migration(self.tree) == _outside_migration(other.tree)
+
+
+def _outside_migration(tree: ast.Module) -> list[str]:
+    return [
+        ast.dump(node)
+        for node in tree.body
+        if not (isinstance(node, ast.ClassDef) and node.name == "Migration")
+    ]
+
+
+def load(key: Key, source: Source) -> Migration:
+    """
+    The migration that ``source`` defines; its module is not left in ``sys.modules``.
+
+    Everything that it imports, inside functions too, is imported now rather than half-way
+    through. Raises UnusableSource when that fails.
+    """
+    module = ModuleType(source.module)
+    module.__package__ = source.package
+    module.__file__ = f"<{source.origin}>/{source.module.replace('.', '/')}.py"
+    before = sys.modules.get(source.module)
+    sys.modules[source.module] = module
+    try:
+        _import_inner(source)
+        exec(compile(source.content, module.__file__, "exec"), module.__dict__)  # noqa: S102
+        migration: Migration = module.Migration(key[1], key[0])
+    except Exception as error:
+        raise UnusableSource(
+            f"{key[0]}.{key[1]} can't be imported: {type(error).__name__}: {error}"
+        ) from error
+    finally:
+        if before is None:
+            del sys.modules[source.module]
+        else:
+            sys.modules[source.module] = before
+    return migration
+
+
+def load_or_outline(key: Key, source: Source) -> tuple[Migration, UnusableSource | None]:
+    """The migration; or, where it can't be executed here, its outline and the reason."""
+    try:
+        return load(key, source), None
+    except UnusableSource as error:
+        return outline(key, source), error
+
+
+def variant(migration: Migration, **attributes: object) -> Migration:
+    """A copy of ``migration`` with other ``attributes``."""
+    copied = copy.copy(migration)
+    vars(copied).update(attributes)
+    return copied
+
+
+def _import_inner(source: Source) -> None:
+    optional = {
+        node
+        for block in ast.walk(source.tree)
+        if isinstance(block, ast.Try)
+        for node in ast.walk(block)
+    }
+    inner = (
+        node
+        for function in ast.walk(source.tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for node in ast.walk(function)
+        if node not in optional
+    )
+    for node in inner:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                import_module(alias.name)
+        elif isinstance(node, ast.ImportFrom):
+            name = "." * node.level + (node.module or "")
+            module = import_module(name, source.package if node.level else None)
+            for alias in node.names:
+                if not hasattr(module, alias.name):
+                    import_module(f"{module.__name__}.{alias.name}")
+
+
+def outline(key: Key, source: Source) -> Migration:
+    """
+    A migration that has the dependencies of ``source`` and no operations.
+
+    It stands in the graph for a text that can't be executed here.
+    """
+    migration = Migration(key[1], key[0])
+    try:
+        tree = source.tree
+    except UnusableSource:
+        return migration
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            attribute = node.targets[0].id
+            if attribute in ("dependencies", "run_before", "replaces"):
+                setattr(migration, attribute, _pairs(node.value))
+    return migration
+
+
+def _pairs(node: ast.expr) -> list[Key]:
+    found = []
+    for item in getattr(node, "elts", ()):
+        parts = [e.value for e in getattr(item, "elts", ()) if isinstance(e, ast.Constant)]
+        if len(parts) == 2:
+            found.append((str(parts[0]), str(parts[1])))
+    return found
+
+
+@dataclass
+class Code:
+    """The migrations of one state of the code."""
+
+    migrations: dict[Key, Migration]
+    packages: dict[str, str]
+    """The migrations package of each app label."""
+    unmigrated_apps: set[str] = field(default_factory=set)
+    sources: dict[Key, Source] = field(default_factory=dict)
+    """Those whose text is already known; ``source`` reads the others from their files."""
+
+    def source(self, key: Key) -> Source | None:
+        """The text of a migration, None where there is only byte code."""
+        if key not in self.sources:
+            module = f"{self.packages[key[0]]}.{key[1]}"
+            file = getattr(sys.modules.get(module), "__file__", None) or ""
+            if not file.endswith(".py"):
+                return None
+            try:
+                self.sources[key] = Source(module, Path(file).read_bytes(), "file")
+            except OSError:
+                return None
+        return self.sources[key]
+
+    def directories(self) -> dict[str, Path]:
+        """The directory of the migrations of each app label."""
+        found = {}
+        for app, package in self.packages.items():
+            for directory in getattr(sys.modules.get(package), "__path__", ()):
+                found[app] = Path(directory).resolve()
+        return found
+
+
+def code_on_disk() -> Code:
+    """The migrations of all installed apps, as Django finds them."""
+    loader = MigrationLoader(None, load=False)
+    loader.load_disk()
+    packages = {app: str(loader.migrations_module(app)[0]) for app in loader.migrated_apps}
+    return Code(dict(loader.disk_migrations), packages, set(loader.unmigrated_apps))
+
+
+class Graph(MigrationLoader):
+    """
+    Django's graph over migrations and applied rows that are given, not found.
+
+    Unless the migrations are ``complete``, dependencies on what is not given are dropped: a row
+    whose text is lost must not keep the others from being loaded. Raises NodeNotFoundError when
+    they should be complete and are not, and CircularDependencyError.
+    """
+
+    def __init__(
+        self,
+        migrations: Mapping[Key, Migration],
+        applied: Collection[Key],
+        unmigrated_apps: Iterable[str] = (),
+        complete: bool = False,
+    ) -> None:
+        self._complete = complete
+        self._migrations = migrations
+        # The values are of no use to anyone; Django's own are rows of the table.
+        self._applied = {key: migrations.get(key, Migration(key[1], key[0])) for key in applied}
+        self._unmigrated_apps = set(unmigrated_apps) - {app for app, _ in migrations}
+        super().__init__(connection=None)
+
+    def load_disk(self) -> None:
+        self.migrated_apps = {app for app, _ in self._migrations}
+        self.unmigrated_apps = self._unmigrated_apps
+        known = set(self._migrations)
+        for migration in self._migrations.values():
+            known.update(migration.replaces)
+        self.disk_migrations = dict(self._migrations)
+        if not self._complete:
+            self.disk_migrations = {
+                key: self._within(migration, known) for key, migration in self._migrations.items()
+            }
+
+    def _within(self, migration: Migration, known: set[Key]) -> Migration:
+        def usable(dependency: Key) -> bool:
+            app, name = dependency
+            if name in ("__first__", "__latest__"):
+                return app in self.migrated_apps or app in self.unmigrated_apps
+            return dependency in known
+
+        dependencies = [d for d in migration.dependencies if usable(d)]
+        run_before = [d for d in migration.run_before if usable(d)]
+        if (dependencies, run_before) == (migration.dependencies, migration.run_before):
+            return migration
+        return variant(migration, dependencies=dependencies, run_before=run_before)
+
+    def check_key(self, key: Key, current_app: str) -> Key | None:
+        try:
+            return super().check_key(key, current_app)
+        except ValueError as error:
+            raise NodeNotFoundError(f"{error}, of {current_app}", key) from error
+
+    # Django's build_graph reads the applied rows from the connection; ours stay what was given.
+    @property
+    def applied_migrations(self) -> dict[Key, Migration]:
+        return self._applied
+
+    @applied_migrations.setter
+    def applied_migrations(self, value: object) -> None:
+        pass
+
+    def applied_nodes(self) -> set[Key]:
+        """The applied migrations that are in the graph, squashed ones instead of replaced."""
+        return {key for key in self._applied if key in self.graph.nodes}
+
+    def ordered(self, keys: Collection[Key], rows: Iterable[Key] = ()) -> list[Key]:
+        """
+        ``keys`` with parents first; where the graph leaves it open, in the order of ``rows``.
+
+        The rows lie in the order they were applied, which is the best there is for migrations
+        that the graph doesn't connect any more. (Kahn's algorithm with a heap.)
+        """
+        rank = {key: index for index, key in enumerate(rows)}
+        keys = set(keys)
+        waiting = {key: len({p.key for p in self._node(key).parents} & keys) for key in keys}
+        ready = [(rank.get(key, len(rank)), key) for key, count in waiting.items() if not count]
+        heapq.heapify(ready)
+        result = []
+        while ready:
+            _, key = heapq.heappop(ready)
+            result.append(key)
+            for child in self._node(key).children:
+                if child.key in keys:
+                    waiting[child.key] -= 1
+                    if not waiting[child.key]:
+                        heapq.heappush(ready, (rank.get(child.key, len(rank)), child.key))
+        return result
+
+    def descendants(self, keys: Iterable[Key]) -> set[Key]:
+        """``keys`` and all that depends on them."""
+        return self._reach(keys, "children")
+
+    def ancestors(self, keys: Iterable[Key]) -> set[Key]:
+        """``keys`` and all that they depend on."""
+        return self._reach(keys, "parents")
+
+    def _reach(self, keys: Iterable[Key], direction: str) -> set[Key]:
+        found: set[Key] = set()
+        waiting = [key for key in keys if key in self.graph.nodes]
+        while waiting:
+            key = waiting.pop()
+            if key not in found:
+                found.add(key)
+                waiting.extend(node.key for node in getattr(self._node(key), direction))
+        return found
+
+    def _node(self, key: Key):  # type: ignore[no-untyped-def]
+        return self.graph.node_map[key]
+
+    def state(self, keys: Iterable[Key]) -> ProjectState:
+        """The project state after ``keys``, which are in order."""
+        state = ProjectState(real_apps=self.unmigrated_apps)
+        for key in keys:
+            self.graph.nodes[key].mutate_state(state, preserve=False)
+        return state

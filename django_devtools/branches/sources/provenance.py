@@ -1,0 +1,347 @@
+"""Where the migrations come from that a database has and the target has not."""
+
+import ast
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+from pathlib import PurePosixPath
+
+from django_devtools.conf import project_root, settings_file
+
+from .git import GitError, Repository, Version
+from .loader import Code, Source, UnusableSource
+from .snapshots import Begun, Key, Record, Snapshot, Snapshots
+
+
+class Origin(Enum):
+    """What is known of an applied migration that the target does not have."""
+
+    OWN = "the target had it once"
+    OTHER = "another branch has it"
+    LOST = "one of the project's own apps, and found nowhere"
+    UNKNOWN = "of a package or an app that left no trace"
+
+
+@dataclass(frozen=True)
+class Trace:
+    """An applied migration's origin, and the text it was applied from, if that was found."""
+
+    origin: Origin
+    source: Source | None = None
+
+
+@dataclass(frozen=True)
+class Past:
+    """The branch and commit of a target: what counts as its own past."""
+
+    branch: str | None
+    commit: str | None
+
+
+class History:
+    """What the snapshots, the files on disk and git know about the rows of one database."""
+
+    def __init__(
+        self,
+        repository: Repository | None,
+        snapshots: Snapshots,
+        database: str,
+        disk: Code,
+        begun: Begun,
+    ) -> None:
+        self.repository = repository
+        self.disk = disk
+        self.ambiguous: dict[Key, list[str]] = {}
+        """Migrations of which several branches have different texts, and none is recorded."""
+        self.snapshots = snapshots.get(database, {})
+        self.begun = begun.get(database, [])
+        """What was begun in this database and did not end, the oldest first."""
+        others = [found for name, found in snapshots.items() if name != database]
+        self._all = [
+            snapshot
+            for branches in (self.snapshots, *others)
+            for snapshot in sorted(branches.values(), key=_count)
+        ]
+        """Of this database first; in each, the branch with the fewest migrations first: what two
+        branches have came from the smaller one."""
+
+    @cached_property
+    def _applications(self) -> dict[tuple[Key, str], tuple[Record, Snapshot]]:
+        """Records by what can't be the same by chance: the migration and when it was applied."""
+        return {
+            (key, record.at): (record, snapshot)
+            for snapshot in reversed(self._all)
+            for key, record in snapshot.records().items()
+        }
+
+    @cached_property
+    def own_apps(self) -> set[str]:
+        """The installed apps whose migrations are part of the repository."""
+        if self.repository is None:
+            return set()
+        directories = self.disk.directories()
+        own = self.repository.own(list(set(directories.values())))
+        return {app for app, directory in directories.items() if directory in own}
+
+    @property
+    def _git(self) -> Repository:
+        if self.repository is None:
+            raise GitError("There is no git repository.")
+        return self.repository
+
+    def record(self, key: Key, at: str) -> Record | None:
+        """What a snapshot recorded when exactly this application of ``key`` took place."""
+        found = self._application(key, at)
+        return found[0] if found else None
+
+    def recorded_sources(self, rows: Mapping[Key, str], keys: Iterable[Key]) -> dict[Key, Source]:
+        """The texts that ``keys`` were applied from, of those that a snapshot recorded."""
+        wanted = {}
+        for key in keys:
+            found = self._application(key, rows[key])
+            if found and found[0].blob:
+                wanted[key] = found
+        return self._from_snapshots(wanted)
+
+    def traces(
+        self, rows: Mapping[Key, str], keys: Collection[Key], past: Past
+    ) -> dict[Key, Trace]:
+        """Origin and text of ``keys``, which are applied and not in the target."""
+        known = self._known_as_obsolete(rows, keys, past)
+        result = {key: Trace(Origin.UNKNOWN) for key in known}
+        keys = [key for key in keys if key not in known]
+        if not keys:
+            return result
+        sources = self._sources(rows, keys)
+        own = self._own_past(keys, sources, past)
+        for key in keys:
+            source = sources.get(key)
+            if key in own:
+                origin = Origin.OWN
+            elif key in self._applied_somewhere or (source and source.origin != "snapshot"):
+                origin = Origin.OTHER
+            elif source is None and (key[0] in self.own_apps or self._is_last(key, rows)):
+                origin = Origin.LOST
+            else:
+                origin = Origin.UNKNOWN
+            result[key] = Trace(origin, source)
+        return result
+
+    def sources(self, keys: Collection[Key]) -> dict[Key, Source]:
+        """Texts for ``keys``, which need not be applied: by name from snapshots, then from git."""
+        named: dict[Key, tuple[Record, Snapshot]] = {}
+        for snapshot in self._all:
+            for key in keys:
+                record = snapshot.records().get(key)
+                if record and record.blob:
+                    named.setdefault(key, (record, snapshot))
+        found = self._from_snapshots(named)
+        return found | self._from_git([key for key in keys if key not in found])
+
+    def _sources(self, rows: Mapping[Key, str], keys: Collection[Key]) -> dict[Key, Source]:
+        found = self.recorded_sources(rows, keys)
+        for key in keys:
+            on_disk = self.disk.source(key) if key in self.disk.migrations else None
+            if on_disk and (key not in found or on_disk.content == found[key].content):
+                branch = found[key].branch if key in found else None
+                found[key] = Source(on_disk.module, on_disk.content, "file", branch)
+        return found | self.sources([key for key in keys if key not in found])
+
+    def _from_snapshots(self, records: Mapping[Key, tuple[Record, Snapshot]]) -> dict[Key, Source]:
+        if self.repository is None or not records:
+            return {}
+        contents = self.repository.contents(r.blob for r, _ in records.values() if r.blob)
+        return {
+            key: Source(
+                f"{snapshot.packages.get(key[0], f'{key[0]}.migrations')}.{key[1]}",
+                contents[record.blob],
+                "snapshot",
+                snapshot.branch,
+                snapshot.commit,
+            )
+            for key, (record, snapshot) in records.items()
+            if record.blob in contents
+        }
+
+    def _from_git(self, keys: Collection[Key]) -> dict[Key, Source]:
+        if self.repository is None or not keys:
+            return {}
+        versions = self._versions(keys)
+        for key, version in list(versions.items()):
+            branches = self._git.branch_texts(str(version.path))
+            module = self.module(version.path)
+            found = [Source(module, content, "history") for content in branches.values()]
+            if any(not _alike(found[0], other) for other in found[1:]):
+                self.ambiguous[key] = sorted(branches)
+                del versions[key]
+        texts = self.repository.contents(f"{v.commit}:{v.path}" for v in versions.values())
+        return {
+            key: Source(
+                self.module(version.path),
+                texts[f"{version.commit}:{version.path}"],
+                "history",
+                self.repository.branch_with(version.commit),
+                version.commit,
+            )
+            for key, version in versions.items()
+            if f"{version.commit}:{version.path}" in texts
+        }
+
+    def _application(self, key: Key, at: str) -> tuple[Record, Snapshot] | None:
+        """Where no snapshot was taken of it, it comes from what was begun last before it."""
+        if found := self._applications.get((key, at)):
+            return found
+        begun = self.begun_last(key, at)
+        return (begun.applied[key], begun) if begun else None
+
+    def begun_last(self, key: Key, at: str | None = None) -> Snapshot | None:
+        """The last time that ``key`` was begun, before ``at`` if that is given."""
+        begun = (
+            one
+            for one in reversed(self.begun)
+            if key in one.applied and (at is None or one.applied[key].at <= at)
+        )
+        return next(begun, None)
+
+    @cached_property
+    def _applied_somewhere(self) -> set[Key]:
+        return {key for snapshot in (*self._all, *self.begun) for key in snapshot.applied}
+
+    def _is_last(self, key: Key, rows: Mapping[Key, str]) -> bool:
+        """
+        Whether ``key`` was applied after all that its installed package has.
+
+        Then it is of a newer version of the package. What a squash left behind is older.
+        """
+        order = [other for other in rows if other[0] == key[0]]
+        later = order[order.index(key) + 1 :]
+        return key[0] in self.disk.packages and not any(k in self.disk.migrations for k in later)
+
+    def _known_as_obsolete(
+        self, rows: Mapping[Key, str], keys: Collection[Key], past: Past
+    ) -> set[Key]:
+        """What the target's own snapshot has judged already, so that it need not be again."""
+        judged = self._own_snapshot(past, "obsolete")
+        return {
+            key
+            for key in keys
+            if key in judged and judged[key].at == rows[key]
+            # Without a source, it was not judged but unknown: it may be known since then.
+            if judged[key].blob or key not in self._applied_somewhere
+        }
+
+    def _own_snapshot(self, past: Past, records: str) -> Mapping[Key, Record]:
+        snapshot = self.snapshots.get(past.branch or "")
+        found: Mapping[Key, Record] = getattr(snapshot, records) if snapshot else {}
+        return found
+
+    def _own_past(
+        self, keys: Collection[Key], sources: Mapping[Key, Source], past: Past
+    ) -> set[Key]:
+        applied, obsolete = (self._own_snapshot(past, name) for name in ("applied", "obsolete"))
+        own = {key for key in keys if key in applied}
+        own |= {key for key in keys if key in obsolete and obsolete[key].blob}
+        if self.repository and past.commit:
+            own |= set(self._versions([key for key in keys if key not in own], past.commit))
+            gone = {
+                source.package
+                for key, source in sources.items()
+                if key not in own and key[0] not in self.disk.packages
+                if source.origin == "snapshot" and not self._versions([key])
+            }
+            # A package is another branch's only where the settings of one name it.
+            others = {
+                package
+                for package in gone
+                if not self._was_installed(package, past.commit) and self._was_installed(package)
+            }
+            own |= {
+                key for key in keys if key in sources and sources[key].package in gone - others
+            }
+        return own
+
+    def _was_installed(self, package: str, ref: str | None = None) -> bool:
+        """Whether the settings in the history of ``ref``, or of any, ever named ``package``."""
+        settings = settings_file()
+        if self.repository is None or settings is None:
+            return False
+        if not settings.parent.is_relative_to(self.repository.top):
+            return False
+        path = settings.parent.relative_to(self.repository.top).as_posix()
+        app = re.escape(package.removesuffix(".migrations"))
+        return self.repository.mentions(f"['\"]{app}['\".]", path, ref)
+
+    def _versions(self, keys: Collection[Key], ref: str | None = None) -> dict[Key, Version]:
+        """The newest version of each of ``keys`` in the history of ``ref``, or of all refs."""
+        repository = self._git
+        directories = {
+            app: directory.relative_to(repository.top).as_posix()
+            for app, directory in self.disk.directories().items()
+            if directory.is_relative_to(repository.top)
+        }
+        labels = {path: app for app, path in directories.items() if app in self.own_apps}
+        names = {name for app, name in keys if app in self.own_apps or app not in directories}
+        pathspecs = [f":(top,glob)**/{_escape(name)}.py" for name in sorted(names)]
+        found: dict[Key, Version] = {}
+        for version in repository.versions(pathspecs, ref):
+            path = version.path
+            label = labels.get(str(path.parent))
+            if label is None and path.parent.name == "migrations":
+                label = path.parent.parent.name
+                if (label, path.stem) not in keys:
+                    label = self._label(version)
+            if label and (label, path.stem) in keys:
+                key = (label, path.stem)
+                # The newest; but what lies where the app lies now goes before namesakes elsewhere.
+                here = str(path.parent) in labels
+                if key not in found or (here and str(found[key].path.parent) not in labels):
+                    found[key] = version
+        return found
+
+    def _label(self, version: Version) -> str:
+        apps_py = f"{version.commit}:{version.path.parent.parent / 'apps.py'}"
+        content = self._git.contents([apps_py]).get(apps_py, b"")
+        return label_in(content) or version.path.parent.parent.name
+
+    def module(self, path: PurePosixPath) -> str:
+        """The dotted name that a file of the repository is imported as."""
+        root = project_root()
+        parts = path.with_suffix("").parts
+        if root.is_relative_to(self._git.top):
+            prefix = root.relative_to(self._git.top).parts
+            if parts[: len(prefix)] == prefix:
+                parts = parts[len(prefix) :]
+        return ".".join(parts)
+
+
+def _alike(one: Source, other: Source) -> bool:
+    try:
+        return one.reads_like(other)
+    except UnusableSource:
+        return False
+
+
+def _count(snapshot: Snapshot) -> int:
+    return len(snapshot.applied)
+
+
+def label_in(apps_py: bytes) -> str | None:
+    """The label that an ``apps.py`` gives to its app, None where it leaves the default."""
+    try:
+        tree = ast.parse(apps_py)
+    except (SyntaxError, ValueError):
+        return None
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Assign)
+            and isinstance(node.value, ast.Constant)
+            and [getattr(target, "id", None) for target in node.targets] == ["label"]
+        ):
+            return str(node.value.value)
+    return None
+
+
+def _escape(name: str) -> str:
+    return "".join(f"\\{c}" if c in "*?[]\\" else c for c in name)

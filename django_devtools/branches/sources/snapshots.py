@@ -1,0 +1,391 @@
+"""Which migrations a branch had applied in a database, and from which text each was applied."""
+
+import json
+import os
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from django.core.files import locks
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from django_devtools.branches.files import write_aside
+from django_devtools.conf import option, project_root
+
+from .git import Repository
+
+FORMAT = 1
+# The snapshot of what was checked out last without a branch. Git allows no branch of this name.
+DETACHED = "HEAD"
+MANAGESTATE_TIME = "updated_at"
+
+# Control characters, which could fool a terminal, line separators and half surrogates.
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+Key = tuple[str, str]
+"""App label and name of a migration."""
+
+
+class SnapshotError(Exception):
+    """A snapshot file can't be read or written; the text names the file and what to do."""
+
+
+class NotOurs(SnapshotError):
+    """The file is JSON, but no snapshot file of ours."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A row of ``django_migrations`` as a snapshot remembers it."""
+
+    blob: str | None
+    """Git's id of the source that was applied."""
+    at: str
+    """When it was applied, as ISO 8601. With the name it tells one application from another."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What one branch had applied in one database."""
+
+    branch: str
+    commit: str | None
+    taken: str
+    packages: Mapping[str, str] = field(default_factory=dict)
+    """The migrations package of each app label."""
+    applied: Mapping[Key, Record] = field(default_factory=dict)
+    obsolete: Mapping[Key, Record] = field(default_factory=dict)
+    """Applied too, and no longer in the branch's code when the snapshot was taken."""
+
+    def records(self) -> Mapping[Key, Record]:
+        """Everything that was applied, obsolete or not."""
+        return {**self.obsolete, **self.applied}
+
+    def says(self, rows: Mapping[Key, str]) -> bool:
+        """Whether it was taken of exactly these rows: by name, and when each was applied."""
+        return {key: record.at for key, record in self.records().items()} == rows
+
+
+def branch_of(
+    snapshots: Mapping[str, Snapshot], rows: Mapping[Key, str], here: str | None
+) -> str | None:
+    """The branch whose snapshot is of exactly ``rows``; ``here``, if that is one of them."""
+    for branch in sorted(snapshots, key=lambda name: name != here):
+        if branch != DETACHED and snapshots[branch].says(rows):
+            return branch
+    return None
+
+
+Snapshots = dict[str, dict[str, Snapshot]]
+"""By what database they are of, then by branch."""
+
+Begun = dict[str, list[Snapshot]]
+"""
+By database, the oldest first: what was about to be applied, and from which text.
+
+As of then; that it was applied, none of them says.
+"""
+
+
+@dataclass(frozen=True)
+class Store:
+    """The file that snapshots are kept in."""
+
+    path: Path
+    lock_directory: Path
+
+    @classmethod
+    def find(cls, repository: Repository | None, file: Path | None = None) -> "Store":
+        """The store in ``file``, else where the setting says, else in the git directory."""
+        if repository:
+            directory = repository.common_dir / "django-devtools"
+        else:
+            directory = project_root() / ".django-devtools"
+        path = file or option("SNAPSHOT_FILE") or directory / "snapshots.json"
+        return cls(project_root() / path, directory)
+
+    def read(self) -> Snapshots:
+        """
+        All snapshots; none where there is no file yet.
+
+        Raises SnapshotError when the file is damaged, of a newer format, or not ours.
+        """
+        return self.read_all()[0]
+
+    def read_all(self) -> tuple[Snapshots, Begun]:
+        """
+        All snapshots, and what was begun since the last one of each database.
+
+        Raises SnapshotError as ``read`` does.
+        """
+        data = self._read_json()
+        if not isinstance(data, dict) or "format" not in data:
+            raise NotOurs(str(self._error("is no snapshot file of django_devtools")))
+        if type(data["format"]) is int and data["format"] > FORMAT:
+            raise self._error(
+                f"has format {data['format']}, and this version reads up to {FORMAT}",
+                "Upgrade django-devtools-kit",
+            )
+        try:
+            return _from_json(data)
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+            raise self._error(f"is damaged ({error})") from None
+
+    def read_managestate(self, name: str) -> dict[str, str] | None:
+        """
+        The last migration of each app that a managestate.json holds for ``name``.
+
+        None when the file is none of django-extensions' ``managestate``. Raises SnapshotError
+        when it has no such name.
+        """
+        data = self._read_json()
+        if not isinstance(data, dict) or MANAGESTATE_TIME not in data or "format" in data:
+            return None
+        state = data.get(name)
+        if not isinstance(state, dict) or not all(isinstance(v, str) for v in state.values()):
+            names = ", ".join(repr(key) for key in data if key != MANAGESTATE_TIME) or "none"
+            raise SnapshotError(f"{self.path} has no state {name!r}. It has: {names}.")
+        try:
+            return {_text(app): _text(last) for app, last in state.items()}
+        except ValueError as error:
+            raise self._error(f"is damaged ({error})") from None
+
+    def update(
+        self,
+        database: str,
+        snapshots: Iterable[Snapshot] = (),
+        delete: str | None = None,
+        rows: Mapping[Key, str] | None = None,
+    ) -> None:
+        """
+        Put ``snapshots`` of ``database`` in, and take the one of branch ``delete`` out.
+
+        ``rows`` are what it has applied, where nothing is at work on it: what was begun and did
+        not become a row, or is in a snapshot now, is forgotten. Raises SnapshotError as ``read``
+        does, and when the file can't be written.
+        """
+        with self._changing(database) as (branches, begun):
+            branches.update({snapshot.branch: snapshot for snapshot in snapshots})
+            if delete is not None:
+                branches.pop(delete, None)
+            if rows is not None:
+                begun[:] = _unsaid(begun, branches.values(), rows)
+
+    def write_down(self, database: str, begun: Snapshot) -> None:
+        """Put in what is about to be applied. Raises SnapshotError as ``update`` does."""
+        with self._changing(database) as (_, earlier):
+            earlier.append(begun)
+
+    @contextmanager
+    def _changing(self, database: str) -> Iterator[tuple[dict[str, Snapshot], list[Snapshot]]]:
+        with self.lock("snapshots"):
+            snapshots, begun = self.read_all()
+            yield snapshots.setdefault(database, {}), begun.setdefault(database, [])
+            data = _to_json(snapshots, begun)
+            try:
+                _from_json(data)
+            except ValueError as error:  # It could not be read again.
+                raise SnapshotError(f"{self.path} can't be written: {error}.") from None
+            self._write(json.dumps(data, indent=1, ensure_ascii=True))
+
+    @contextmanager
+    def lock(self, name: str, waiting: Any = None) -> Iterator[None]:
+        """
+        Hold the lock ``name`` against other processes; the system lets go of it if ours dies.
+
+        Where another holds it, ``waiting`` is called with what that one left in the lock file,
+        and then it is waited for.
+        """
+        path = self.lock_directory / f"{name}.lock"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = path.open("a+", encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise SnapshotError(f"{path} can't be written: {error.strerror}.") from None
+        with file:
+            if not locks.lock(file, locks.LOCK_EX | locks.LOCK_NB):
+                if waiting:
+                    file.seek(0)
+                    waiting(file.read().strip())
+                locks.lock(file, locks.LOCK_EX)
+            try:
+                file.truncate(0)
+                file.write(f"process {os.getpid()}, since {now()}")
+                file.flush()
+                yield
+            finally:
+                file.truncate(0)
+                locks.unlock(file)
+
+    def _read_json(self) -> Any:
+        try:
+            text = self.path.read_bytes()
+        except FileNotFoundError:
+            return {"format": FORMAT, "databases": {}}
+        except OSError as error:
+            raise SnapshotError(f"{self.path} can't be read: {error.strerror}.") from None
+        try:
+            return json.loads(text.decode())
+        except (ValueError, RecursionError) as error:
+            raise self._error(f"is damaged ({error})") from None
+
+    def _write(self, text: str) -> None:
+        try:
+            write_aside(self.path, text + "\n")
+        except OSError as error:
+            raise SnapshotError(f"{self.path} can't be written: {error.strerror}.") from None
+
+    def _error(self, what: str, cure: str = "Move it away, or name another with --file") -> Any:
+        return SnapshotError(f"{self.path} {what}. It was left as it is. {cure}.")
+
+
+def now() -> str:
+    """The time, as snapshots write it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def database_id(connection: BaseDatabaseWrapper) -> str:
+    """What a database is, whatever its alias: vendor, host, port and name."""
+    configured = connection.settings_dict
+    name = str(configured["NAME"] or "")
+    if connection.vendor == "sqlite":
+        if _in_memory(name):
+            return f"sqlite:{name}"
+        path = unquote(urlsplit(name).path) if name.startswith("file:") else name
+        return f"sqlite:{os.path.realpath(path)}"
+    options = configured.get("OPTIONS") or {}
+    # A file of the user's that says what the settings leave open.
+    service = options.get("service") or options.get("read_default_file")
+    host = configured.get("HOST") or service or "localhost"
+    if host in ("127.0.0.1", "::1"):
+        host = "localhost"
+    port = configured.get("PORT") or {"postgresql": 5432, "mysql": 3306}.get(connection.vendor, "")
+    identity = f"{connection.vendor}://{host}:{port}/{name}"
+    # PostgreSQL: each schema of the search path has a django_migrations of its own.
+    search_path = re.search(r"search_path\s*=\s*(\S+)", str(options.get("options", "")))
+    return f"{identity}?{search_path[1]}" if search_path else identity
+
+
+def _in_memory(name: str) -> bool:
+    uri = name.startswith("file:")
+    return name == ":memory:" or (uri and (":memory:" in name or "mode=memory" in name))
+
+
+def check_name(branch: str) -> str:
+    """``branch``, if it can name a snapshot. Raises SnapshotError if not."""
+    if not branch.strip() or not _is_line(branch):
+        raise SnapshotError(f"{branch!r} can't name a snapshot: give one line of visible text.")
+    return branch
+
+
+def _unsaid(
+    begun: Iterable[Snapshot], snapshots: Collection[Snapshot], rows: Mapping[Key, str]
+) -> list[Snapshot]:
+    """What of ``begun`` may have become a row that none of ``snapshots`` has."""
+    said = {(key, record.at) for one in snapshots for key, record in one.records().items()}
+    unsaid = {key: at for key, at in rows.items() if (key, at) not in said}
+    found = []
+    for one in begun:
+        applied = {k: r for k, r in one.applied.items() if k in unsaid and r.at <= unsaid[k]}
+        if applied:
+            found.append(replace(one, applied=applied))
+    return found
+
+
+def _to_json(snapshots: Snapshots, begun: Begun) -> dict[str, Any]:
+    data: dict[str, Any] = {
+        "format": FORMAT,
+        "databases": {
+            database: {branch: _snapshot_to_json(found[branch]) for branch in sorted(found)}
+            for database, found in sorted(snapshots.items())
+            if found
+        },
+    }
+    if any(begun.values()):
+        data["begun"] = {
+            database: [[one.branch, _snapshot_to_json(one)] for one in found]
+            for database, found in sorted(begun.items())
+            if found
+        }
+    return data
+
+
+def _snapshot_to_json(snapshot: Snapshot) -> dict[str, Any]:
+    return {
+        "commit": snapshot.commit,
+        "taken": snapshot.taken,
+        "packages": dict(sorted(snapshot.packages.items())),
+        "applied": _records_to_json(snapshot.applied),
+        "obsolete": _records_to_json(snapshot.obsolete),
+    }
+
+
+def _records_to_json(records: Mapping[Key, Record]) -> dict[str, dict[str, list[str | None]]]:
+    result: dict[str, dict[str, list[str | None]]] = {}
+    for (app, name), record in sorted(records.items()):
+        result.setdefault(app, {})[name] = [record.blob, record.at]
+    return result
+
+
+def _from_json(data: dict[str, Any]) -> tuple[Snapshots, Begun]:
+    if type(data["format"]) is not int or data["format"] != FORMAT:
+        raise ValueError(f"not a format: {data['format']!a:.60}")
+    snapshots = {
+        database: {
+            branch: _snapshot_from_json(branch, snapshot) for branch, snapshot in found.items()
+        }
+        for database, found in data["databases"].items()
+    }
+    begun = {
+        database: [_snapshot_from_json(branch, snapshot) for branch, snapshot in found]
+        for database, found in data.get("begun", {}).items()
+    }
+    return snapshots, begun
+
+
+def _snapshot_from_json(branch: str, data: dict[str, Any]) -> Snapshot:
+    return Snapshot(
+        branch=_text(branch),
+        commit=None if data["commit"] is None else _object_id(data["commit"]),
+        taken=_text(data["taken"]),
+        packages={_text(app): _dotted(package) for app, package in data["packages"].items()},
+        applied=_records_from_json(data["applied"]),
+        obsolete=_records_from_json(data["obsolete"]),
+    )
+
+
+def _records_from_json(data: dict[str, Any]) -> dict[Key, Record]:
+    records = {}
+    for app, migrations in data.items():
+        for name, (blob, at) in migrations.items():
+            record = Record(None if blob is None else _object_id(blob), _text(at))
+            records[_text(app), _text(name)] = record
+    return records
+
+
+def _is_line(text: str) -> bool:
+    return not _UNPRINTABLE.search(text)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not _is_line(value):
+        raise ValueError(f"not a line of text: {value!a:.60}")
+    return value
+
+
+def _dotted(value: Any) -> str:
+    # Python imports modules whose names are no identifiers, too.
+    if not all(_text(value).split(".")):
+        raise ValueError(f"not a module: {value!a:.60}")
+    return _text(value)
+
+
+def _object_id(value: Any) -> str:
+    if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", _text(value)):
+        raise ValueError(f"not a git object: {value!a:.60}")
+    return _text(value)

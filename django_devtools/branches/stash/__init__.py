@@ -1,0 +1,1 @@
+"""Data that a switch would drop, kept until it can come back."""

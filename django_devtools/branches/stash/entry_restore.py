@@ -1,0 +1,489 @@
+"""One entry of the stash on its way back."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cached_property, partial
+from itertools import product
+from typing import Any
+
+from django.db import DatabaseError, OperationalError, ProgrammingError, transaction
+
+from django_devtools.branches.schema.introspection import ColumnInfo, Parent, equal, sql_mode
+from django_devtools.branches.schema.tracker import Item
+
+from .entries import PREFIX, Entry, Return
+from .stash import Stash
+
+# Beyond this, more of the same says nothing new.
+MOST_REFUSED = 200
+THERE = "other rows are there with their keys"
+_LENGTH = re.compile(r"\(\d+(,\d+)?\)")
+_FIXED = re.compile(r"^(character|bit)(?= ?\()")
+UNTOLD = "their rows can't be told apart any more"
+# Of the server, the disk, the connection or somebody's lock: codes, or what they begin with.
+_PASSING = {
+    # https://www.postgresql.org/docs/current/errcodes-appendix.html
+    "postgresql": ("08", "40", "53", "55P03", "57", "58"),
+    # https://mariadb.com/docs/server/reference/error-codes/mariadb-error-code-reference
+    "mysql": (
+        *("1021", "1026", "1030", "1037", "1038", "1040", "1041", "1053", "1114", "1158", "1159"),
+        *("1160", "1161", "1205", "1206", "1213", "1317", "1927", "1969", "2006", "2013", "2055"),
+        *("3024", "4031"),
+    ),
+    # https://www.sqlite.org/rescode.html
+    "sqlite": (
+        *("SQLITE_BUSY", "SQLITE_CANTOPEN", "SQLITE_FULL", "SQLITE_INTERRUPT", "SQLITE_IOERR"),
+        *("SQLITE_LOCKED", "SQLITE_NOMEM", "SQLITE_READONLY"),
+    ),
+}
+
+Statement = Callable[["Sequence[Refill]", str], tuple[str, list[Any]]]
+"""SQL and its parameters: with what others have of the rows, and for which rows of the copy."""
+
+
+class Refill:
+    """One entry on its way back."""
+
+    def __init__(self, stash: Stash, entry: Entry, columns: list[str]) -> None:
+        self.tables = stash.tables
+        self.connection = stash.connection
+        self.entry = entry
+        self.columns = columns
+        self.returned = 0
+        self.refused: Counter[str] = Counter()
+        self.table = stash.tables.quote(entry.table)
+        self.copy = stash.tables.quote(entry.copy)
+
+    @cached_property
+    def there(self) -> Mapping[str, ColumnInfo]:
+        """The columns of the table as it is now."""
+        return self.tables.columns(self.entry.table)
+
+    @cached_property
+    def copied(self) -> Mapping[str, ColumnInfo]:
+        """The columns of the copy: some are texts there."""
+        return self.tables.columns(self.entry.copy)
+
+    @cached_property
+    def parents(self) -> Mapping[str, Parent]:
+        """What the foreign keys of the table refer to."""
+        return self.tables.parents(self.entry.table)
+
+    @property
+    def goes_first(self) -> bool:
+        """Whether what comes back takes the place of what is there."""
+        return all(map(self._goes_first, self.columns))
+
+    def is_empty(self) -> bool:
+        return not self.tables.has_rows(self.entry.table)
+
+    def is_told(self, made: Collection[Item]) -> bool:
+        """Whether its rows can be told apart; ``made`` is what was made anew."""
+        key = set(self.entry.key)
+        is_new = any((self.entry.table, column) in made for column in key)
+        if not self.entry.is_narrowed:
+            is_new |= bool(key & self.entry.columns.keys())
+        return bool(key) and not is_new and self.there.keys() >= key
+
+    def insert(
+        self,
+        defaults: Mapping[str, tuple[str, Sequence[Any]]],
+        others: "Sequence[Refill]" = (),
+    ) -> None:
+        """
+        Insert the rows into the table.
+
+        ``defaults`` are SQL and parameters for what the copy does not have. ``others`` have more
+        columns of these rows: where rows are refused without, they take these along.
+        """
+        is_free = "1 = 1"
+        if not self.is_empty():
+            if not self.entry.key:
+                self.refused[THERE] += self.entry.rows
+                return
+            is_free = f"NOT {self.tables.has(self.entry.table, self.entry.copy, self.entry.key)}"
+        is_postgresql = self.connection.vendor == "postgresql"
+        override = "OVERRIDING SYSTEM VALUE " if is_postgresql else ""
+        # Else a CASE would have PostgreSQL guess.
+        default = "CAST({} AS {})" if is_postgresql else "{}"
+        values = {column: self._value(column) for column in self.columns}
+        for column, (sql, _) in defaults.items():
+            values[column] = default.format(sql, self.there[column].type)
+        params = [param for _, found in defaults.values() for param in found]
+
+        def statement(others: Sequence[Refill], part: str) -> tuple[str, list[Any]]:
+            found = self._beside(others, values)
+            names = ", ".join(map(self.tables.quote, found))
+            return (
+                f"INSERT INTO {self.table} ({names}) {override}SELECT {', '.join(found.values())} "
+                f"FROM {self._joined(others)} WHERE {is_free} AND {part}"
+            ), params
+
+        # Else a key of 0 asks for a new one.
+        with sql_mode(self.connection, "{},NO_AUTO_VALUE_ON_ZERO".format):
+            self._try(statement, others)
+
+    def update(self, made: Collection[Item], others: "Sequence[Refill]" = ()) -> None:
+        """
+        Set the columns of rows that are still there; ``made`` is what was made anew.
+
+        ``others`` have more columns of these rows, and are taken along as by ``insert``.
+        """
+        if not self.is_told(made):
+            self.refused[UNTOLD] += self.entry.rows
+            return
+        orphaned = {
+            column: parent
+            for column, parent in self.parents.items()
+            if column in self.columns and self._has_orphans(self.entry.copy, column, parent)
+        }
+        plain = [column for column in self.columns if column not in orphaned]
+        certain = [
+            column for column in plain if self._goes_first(column) and self._is_same(column)
+        ]
+        # Each by itself, as each is set only where there is no value, or may not be converted.
+        single = [[column] for column in plain if column not in certain]
+        groups = [certain, *single] if certain else single
+        for group in groups:
+            along = others if group is certain else ()
+            self._try(partial(self._set_if, group, "1 = 1"), along, self._clearing(group))
+        if len(groups) > 1:
+            self.returned = -1  # to be counted
+        for column, parent in orphaned.items():
+            there = self._has_parent(self.entry.copy, column, parent)
+            self._try(partial(self._set_if, [column], there))
+            self.refused[f"what they refer to in {parent.table} is gone"] += 1
+            self.returned = -1  # to be counted
+
+    def take_out(self) -> int:
+        """Delete what came back from the copy. How many rows are left."""
+        if not self.entry.key or UNTOLD in self.refused:
+            return self.entry.rows
+        columns = () if self.goes_first and not self.refused else self.columns
+        there = self.entry.table
+        if self.entry.is_narrowed and not columns and self._knows_narrowed():
+            # Its rows may have been deleted; what is missing here was lost with its key.
+            there = self.entry.narrowed_copy
+        left = f"NOT {self.tables.has(there, self.entry.copy, self.entry.key, columns)}"
+        with self.connection.cursor() as cursor:
+            cursor.execute(f"SELECT COUNT(*) FROM {self.copy} WHERE {left}", [])
+            count = int(cursor.fetchone()[0])
+        if count:
+            self.tables.execute(f"DELETE FROM {self.copy} WHERE NOT {left}")
+        return count
+
+    def set_sequences(self) -> None:
+        """Let new rows get keys beyond those that came back."""
+        if self.connection.vendor != "postgresql":
+            return  # The others have seen to it themselves.
+        q = self.tables.quote
+        with self.connection.cursor() as cursor:
+            for found in self.connection.introspection.get_sequences(cursor, self.entry.table):
+                column = q(found["column"])
+                cursor.execute(
+                    f"SELECT setval(%s::regclass, GREATEST(MAX({column}), 1), "
+                    f"MAX({column}) IS NOT NULL) FROM {self.table}",
+                    [self.connection.ops.quote_name(found["name"])],
+                )
+
+    def move_newcomers(self, children: list[tuple[str, str, str]]) -> None:
+        """Give rows made for others than the stash knows new keys, where it has theirs."""
+        if len(self.entry.key) != 1 or not (newcomers := self._newcomers()):
+            return
+        column = self.entry.key[0]
+        if not self.there[column].is_integer or column in self.parents:
+            return
+        key = self.tables.quote(column)
+        with self.connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT MAX({key}) FROM (SELECT {key} FROM {self.copy} "
+                f"UNION ALL SELECT {key} FROM {self.table}) both_",
+                [],
+            )
+            (highest,) = cursor.fetchone()
+        known = self._is_kept()
+        self.tables.execute(
+            f"UPDATE {self.table} SET {key} = {key} + {int(highest)} WHERE {known} "
+            f"AND ({newcomers}) AND NOT {self._referred(children)}"
+        )
+
+    def delete_known(self) -> None:
+        """Delete rows that the stash has."""
+        self.tables.execute(f"DELETE FROM {self.table} WHERE {self._is_kept()}")
+
+    def delete_unknown(self, children: list[tuple[str, str, str]]) -> int:
+        """Delete rows that the stash does not have, unless they are needed."""
+        newcomers = self._newcomers() or "1 = 0"
+        return self.tables.execute(
+            f"DELETE FROM {self.table} WHERE NOT ({newcomers}) AND NOT {self._referred(children)}"
+        )
+
+    def delete_orphans(self) -> int:
+        """Delete the rows that came back and refer to what is gone. How many."""
+        count = 0
+        for column, parent in self.parents.items():
+            if not self.entry.key or not self._has_orphans(self.entry.table, column, parent):
+                continue
+            ours = self._is_kept()
+            found = self.tables.execute(
+                f"DELETE FROM {self.table} "
+                f"WHERE NOT {self._has_parent(self.entry.table, column, parent)}"
+                f" AND {ours}"
+            )
+            if found:
+                self.refused[f"what they refer to in {parent.table} is gone"] += found
+            count += found
+        self.returned -= count
+        return count
+
+    def _try(
+        self,
+        statement: Statement,
+        others: "Sequence[Refill]" = (),
+        clearing: str | None = None,
+    ) -> None:
+        """Run a statement: if need be after ``clearing``, or with ``others``, or by halves."""
+        along = ((), others) if others else ((),)
+        for some, first in product(along, (None, clearing) if clearing else (None,)):
+            try:
+                with transaction.atomic(self.connection.alias):
+                    if first:
+                        self.tables.execute(first)
+                    self.returned = self.tables.execute(*statement(some, "1 = 1"))
+                return
+            except DatabaseError as error:
+                if is_passing(error, self.connection.vendor):
+                    raise
+                # It was not understood at all, or there is no telling rows apart.
+                if isinstance(error, ProgrammingError) or not self.entry.key:
+                    self.refused[text_of(error)] += self.entry.rows
+                    return
+        self.returned = self._by_halves(statement, others)
+
+    def _clearing(self, columns: list[str]) -> str | None:
+        """SQL that empties columns first: else unique values could not change their places."""
+        if self.entry.is_narrowed or not self._goes_first(columns[0]):
+            return None
+        q = self.tables.quote
+        cleared = {
+            q(column): "NULL" if not self.there[column].is_required else self._beyond(column)
+            for column in columns
+            if not self.there[column].is_required or self._is_number(column)
+        }
+        if not cleared:
+            return None
+        pairs = ", ".join(f"{column} = {value}" for column, value in cleared.items())
+        return f"UPDATE {self.table} SET {pairs} WHERE {self._is_kept()}"
+
+    def _is_number(self, column: str) -> bool:
+        """Whether values of a column are integers, and not keys of other rows."""
+        infos = (self.there[column], self.entry.columns[column].info)
+        return column not in self.parents and all(info.is_integer for info in infos)
+
+    def _beyond(self, column: str) -> str:
+        """SQL for the value of a column, moved beyond all that there are and that come back."""
+        name = self.tables.quote(column)
+        return (
+            f"{name} + (SELECT MAX({name}) - MIN({name}) + 1 FROM (SELECT {name} FROM {self.copy} "
+            f"UNION ALL SELECT {name} FROM {self.table}) both_)"
+        )
+
+    def _by_halves(self, statement: Statement, others: "Sequence[Refill]") -> int:
+        """Do what can be done of a statement that was refused. How many rows that was."""
+        q = self.tables.quote
+        keys = ", ".join(map(q, self.entry.key))
+        ours = ", ".join(f"{self.copy}.{q(key)}" for key in self.entry.key)
+        numbers, number = q(f"{PREFIX}numbers"), q(f"{PREFIX}number")
+        # MySQL commits before an index is made by itself.
+        is_mysql = self.connection.vendor == "mysql"
+        indexes = f" (PRIMARY KEY ({keys}), UNIQUE (number_))" if is_mysql else ""
+        self.tables.execute(
+            f"CREATE TEMPORARY TABLE {numbers}{indexes} AS "
+            f"SELECT {keys}, ROW_NUMBER() OVER (ORDER BY {keys}) AS number_ FROM {self.copy}"
+        )
+        if self.connection.vendor == "sqlite":
+            self.tables.execute(f"CREATE INDEX temp.{number} ON {numbers} (number_)")
+        elif self.connection.vendor == "postgresql":
+            # Where a copy is larger than what is looked for, it is read by its key.
+            self.tables.execute(f"CREATE INDEX {number} ON {numbers} (number_)")
+            for one in (self, *others):
+                key = q(f"{one.entry.copy}_key")
+                self.tables.execute(f"CREATE INDEX IF NOT EXISTS {key} ON {one.copy} ({keys})")
+                self.tables.execute(f"ANALYZE {one.copy}")
+            self.tables.execute(f"ANALYZE {numbers}")
+        done, refused = 0, 0
+        parts = [(1, self.tables.count(self.entry.copy))]
+        while parts and refused < MOST_REFUSED:
+            low, high = parts.pop()
+            part = (
+                f"({ours}) IN "
+                f"(SELECT {keys} FROM {numbers} WHERE number_ BETWEEN {low} AND {high})"
+            )
+            try:
+                with transaction.atomic(self.connection.alias):
+                    done += self.tables.execute(*statement(others, part))
+            except DatabaseError as error:
+                if is_passing(error, self.connection.vendor):
+                    raise
+                if low >= high:
+                    refused += 1
+                    self.refused[text_of(error)] += 1
+                else:
+                    middle = (low + high) // 2
+                    parts += [(middle + 1, high), (low, middle)]
+        temporary = "TEMPORARY " if is_mysql else ""
+        self.tables.execute(f"DROP {temporary}TABLE {numbers}")
+        return done
+
+    def _set_if(
+        self, columns: list[str], condition: str, others: "Sequence[Refill]", part: str
+    ) -> tuple[str, list[Any]]:
+        return self._set(columns, f"{condition} AND {part}", others), []
+
+    def _set(self, columns: list[str], condition: str, others: "Sequence[Refill]") -> str:
+        q = self.tables.quote
+        if self._knows_narrowed():
+            narrowed = q(self.entry.narrowed_copy)
+            same = " AND ".join(f"{narrowed}.{q(k)} = {self.copy}.{q(k)}" for k in self.entry.key)
+            condition += f" AND EXISTS (SELECT 1 FROM {narrowed} WHERE {same})"
+        if not self._goes_first(columns[0]):
+            condition += "".join(f" AND {self.table}.{q(c)} IS NULL" for c in columns)
+        elif self.connection.vendor == "postgresql":
+            # It writes a row anew also where nothing changes.
+            condition += f" AND NOT ({' AND '.join(map(self._equal, columns))})"
+        same, copies = self._same_key, self._joined(others)
+        now = {c: f"{self.table}.{q(c)}" for other in others for c in other.columns}
+        found = self._beside(others, now) | {c: self._value(c) for c in columns}
+        if self.connection.vendor == "mysql":
+            pairs = ", ".join(f"{self.table}.{q(c)} = {value}" for c, value in found.items())
+            return f"UPDATE {self.table} JOIN ({copies}) ON {same} SET {pairs} WHERE {condition}"
+        if self.connection.vendor == "postgresql":
+            pairs = ", ".join(f"{q(c)} = {value}" for c, value in found.items())
+            return f"UPDATE {self.table} SET {pairs} FROM {copies} WHERE {same} AND {condition}"
+        # UPDATE FROM is new in SQLite 3.33; Django 5.2 supports 3.31.
+        names, values = ", ".join(map(q, found)), ", ".join(found.values())
+        rows = f"FROM {copies} WHERE {same} AND {condition}"
+        return (
+            f"UPDATE {self.table} SET ({names}) = (SELECT {values} {rows}) "
+            f"WHERE EXISTS (SELECT 1 {rows})"
+        )
+
+    def _joined(self, others: "Sequence[Refill]") -> str:
+        """SQL for the copy, beside it what ``others`` have of its rows."""
+        return self.copy + "".join(
+            f" LEFT JOIN {other.copy} ON {self._key_of(other.entry.copy)}" for other in others
+        )
+
+    def _beside(self, others: "Sequence[Refill]", values: Mapping[str, str]) -> dict[str, str]:
+        """``values`` by columns, with those of ``others`` for the rows that these have."""
+        found = dict(values)
+        for other in others:
+            has_row = f"{other.copy}.{self.tables.quote(self.entry.key[0])} IS NOT NULL"
+            for column in other.columns:
+                takes, without = has_row, found.get(column)
+                # Where nothing else can stand, the row goes with its parent.
+                if column in other.parents and (without or not self.there[column].is_required):
+                    parent = other.parents[column]
+                    takes += f" AND {self._has_parent(other.entry.copy, column, parent)}"
+                value = other._value(column)
+                found[column] = f"CASE WHEN {takes} THEN {value} ELSE {without or 'NULL'} END"
+        return found
+
+    def _value(self, column: str) -> str:
+        value = f"{self.copy}.{self.tables.quote(column)}"
+        now = self.there[column].type
+        if self.connection.vendor == "postgresql" and now != self.copied[column].type:
+            # Without the length: to that, a cast cuts what an assignment refuses. And without any,
+            # character and bit are of one.
+            kind = _LENGTH.sub("", _FIXED.sub(r"\1 varying", now)).replace("%", "%%")
+            return f"CAST({value} AS {kind})"
+        return value
+
+    @cached_property
+    def _same_key(self) -> str:
+        return self._key_of(self.entry.table)
+
+    def _key_of(self, table: str) -> str:
+        """SQL for the rows of ``table`` that have the keys of the copy's."""
+        return self.tables.same(table, self.entry.copy, {name: name for name in self.entry.key})
+
+    def _goes_first(self, column: str) -> bool:
+        return self.entry.columns[column].returns is Return.REPLACE
+
+    def _knows_narrowed(self) -> bool:
+        return self.entry.narrowed_copy in self.tables.names
+
+    def _is_same(self, column: str) -> bool:
+        return self.there[column].type == self.entry.columns[column].info.type
+
+    def _is_kept(self) -> str:
+        """SQL for rows that the stash has, too."""
+        return self.tables.has(self.entry.copy, self.entry.table, self.entry.key)
+
+    def _equal(self, column: str) -> str:
+        name = self.tables.quote(column)
+        return equal(self.connection, f"{self.table}.{name}", f"{self.copy}.{name}")
+
+    def _newcomers(self) -> str:
+        """SQL for rows that refer to what came after the stash, as far as that can be told."""
+        q = self.tables.quote
+        return " OR ".join(
+            f"({self.table}.{q(c)} IS NOT NULL AND {self.table}.{q(c)} > {newest})"
+            if (newest := self.entry.columns[c].newest) is not None
+            else f"({self.table}.{q(c)} IS NOT NULL "
+            f"AND NOT {self.tables.has(self.entry.copy, self.entry.table, [c])})"
+            for c in self.parents
+            if c in self.columns
+        )
+
+    def _referred(self, children: list[tuple[str, str, str]]) -> str:
+        """SQL for rows that others refer to."""
+        q = self.tables.quote
+        conditions = [
+            f"EXISTS (SELECT 1 FROM {q(child)} "
+            f"WHERE {q(child)}.{q(column)} = {self.table}.{q(target)})"
+            for child, column, target in children
+            if child != self.entry.table
+        ]
+        return f"({' OR '.join(conditions) or '1 = 0'})"
+
+    def _has_orphans(self, table: str, column: str, parent: Parent) -> bool:
+        with self.connection.cursor() as cursor:
+            there = self._has_parent(table, column, parent)
+            cursor.execute(
+                f"SELECT 1 FROM {self.tables.quote(table)} WHERE NOT {there} LIMIT 1", []
+            )
+            return cursor.fetchone() is not None
+
+    def _has_parent(self, table: str, column: str, parent: Parent) -> str:
+        q = self.tables.quote
+        rows, alias = q(parent.table), ""
+        # Not in general: a table that MariaDB opened by another name can't have columns renamed
+        # that are in a CHECK. It is kept open.
+        if parent.table == table:
+            alias = "parent_"
+            if self.connection.vendor == "mysql":
+                # MySQL does not delete from what it reads from; it does from a result.
+                rows = f"(SELECT DISTINCT {q(parent.column)} FROM {rows})"
+            rows = f"{rows} AS {alias}"
+        same = self.tables.same(parent.table, table, {parent.column: column}, alias)
+        return f"({q(table)}.{q(column)} IS NULL OR EXISTS (SELECT 1 FROM {rows} WHERE {same}))"
+
+
+def text_of(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def is_passing(error: DatabaseError, vendor: str) -> bool:
+    """Whether an error says nothing of the data, so that a later run may bring it all back."""
+    cause = error.__cause__
+    if vendor == "postgresql":
+        code = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+        if code is None:  # as where the connection is lost
+            return isinstance(error, OperationalError)
+    elif vendor == "sqlite":
+        code = getattr(cause, "sqlite_errorname", "")
+    else:
+        code = error.args[0] if error.args else ""
+    return str(code).startswith(_PASSING[vendor])

@@ -1,0 +1,350 @@
+"""
+Brings back what is in the stash.
+
+Whole columns and tables are copied by one statement each. Where the database refuses that, halves
+are tried, and halves of those, until only the rows that it refuses stay in the stash. All this is
+one transaction: it ends with all constraints satisfied, or nothing has been changed.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from django.apps.registry import Apps
+from django.db import DatabaseError, models, transaction
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.models import NOT_PROVIDED
+
+from django_devtools.branches.progress import Progress, database_option
+from django_devtools.branches.running.executor import one_transaction
+from django_devtools.branches.schema.changes import Fate
+from django_devtools.branches.schema.introspection import Tables
+from django_devtools.branches.schema.tracker import Item
+
+from .entries import Entry, Return
+from .entry_restore import THERE, Refill, is_passing, text_of
+from .stash import Stash
+
+GONE = "the rows they belong to are gone"
+OTHERS = "other values are there now"
+NO_COLUMN = "there is no such column now"
+NO_PLACE = "there is no such table or column now"
+
+
+@dataclass
+class Filling:
+    """One attempt to bring entries back."""
+
+    stash: Stash
+    apps: Apps
+    """The models of what the database holds now."""
+    branch: str | None
+    """The branch that the database is on now."""
+    progress: Progress
+    is_forced: bool = False
+    """Whether someone asked for it, so that columns need not be quite the same."""
+    goes_on: Fate | None = None
+    """What the migrations do that follow, if any do."""
+    later: Collection[Item] = ()
+    """What only migrations make that are there, and not applied yet."""
+    made: Collection[Item] = ()
+    """What was made anew, as far as that is known: a new key tells of no row which one it was."""
+    notes: list[str] = field(default_factory=list)
+    """What could not come back, and why."""
+    returned: list[Entry] = field(default_factory=list)
+    """What came back, and of how many rows."""
+    waiting: set[Item] = field(default_factory=set)
+    """The tables and columns that nothing came back to yet, as more migrations follow."""
+
+    def fill(self, entries: Iterable[Entry]) -> None:
+        """
+        Bring ``entries`` back as they say, and write down what is left of them.
+
+        What does not fit, or what a constraint refuses, stays in the stash; ``notes`` says why.
+        """
+        self.stash.tables = Tables(self._connection)
+        entries = list(entries)
+        fitting = [entry for entry in entries if self._fits(entry)]
+        if self.is_forced:
+            self.notes += [
+                f"{e}: kept in the stash, as {NO_PLACE}" for e in entries if e not in fitting
+            ]
+        if self.goes_on:
+            self._let_wait(fitting, self.goes_on)
+        jobs = self._jobs([entry for entry in fitting if not self._waits(entry)])
+        if not jobs:
+            return
+        try:
+            with self._transaction():
+                self._fill(jobs)
+        except DatabaseError as error:
+            if is_passing(error, self._connection.vendor):
+                raise
+            what = ", ".join(str(job.entry) for job in jobs)
+            self.notes.append(f"{what}: kept in the stash, as the database says: {text_of(error)}")
+
+    def restore(self, entries: Iterable[Entry]) -> None:
+        """
+        Bring ``entries`` back because someone asks for it.
+
+        Rows of tables come where there are none with their keys; values of columns replace those
+        that are there.
+        """
+        self.fill(
+            entry.due(
+                dict.fromkeys(entry.columns, Return.MISSING if entry.is_table else Return.REPLACE)
+            )
+            for entry in entries
+        )
+
+    def _fill(self, jobs: list[Refill]) -> None:
+        tables = [job for job in jobs if job.entry.is_table]
+        for job in tables + [job for job in jobs if not job.entry.is_table]:
+            self.progress.line(f"  Restoring {job.entry}...")
+        others = {job.entry.id: self._others(job, jobs) for job in jobs}
+        keys = self._drop_foreign_keys(jobs)
+        for table in {job.entry.table for job in jobs}:
+            self.stash.tables.check_at_once(table)
+        self._make_room([job for job in tables if job.goes_first])
+        for job in tables:
+            more = others[job.entry.id]
+            job.insert(self._defaults(job, more), more)
+        _prune(tables)
+        for job in jobs:
+            if not job.entry.is_table:
+                job.update(self.made, others[job.entry.id])
+        for job in tables:
+            job.set_sequences()
+        filled = sorted({job.entry.table for job in jobs})
+        self._connection.check_constraints(filled)
+        for table, name, definition in keys:
+            self.stash.tables.execute(f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}")
+        for job in jobs:
+            if rows := self._settle(job):
+                what = job.entry.columns if job.entry.is_table else job.columns
+                columns = {name: job.entry.columns[name] for name in what}
+                self.returned.append(replace(job.entry, columns=columns, rows=rows))
+
+    def _drop_foreign_keys(self, jobs: list[Refill]) -> list[tuple[str, str, str]]:
+        """
+        Drop the foreign keys of tables, to be added again: table, name and definition.
+
+        PostgreSQL then looks at all rows at once, which takes a tenth of the time that it takes
+        to look at one after the other. And it can't delete what refers to a row that gives place.
+        """
+        tables = [job.entry.table for job in jobs if job.entry.is_table]
+        if self._connection.vendor != "postgresql" or not tables:
+            return []
+        # What migrations have written has to be looked at before a table can be altered.
+        self._connection.check_constraints()
+        for job in jobs:
+            _ = job.parents  # remembered, as they can't be asked for any more
+        keys: dict[tuple[str, str, str], None] = {}
+        for filled in tables:
+            for key in self.stash.tables.foreign_keys(filled):
+                table, name, definition = (part.replace("%", "%%") for part in key)
+                keys[table, name, definition] = None
+        for table, name, _ in keys:
+            self.stash.tables.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
+        return list(keys)
+
+    def _settle(self, job: Refill) -> int:
+        """Take out of the stash what came back. How many rows that was."""
+        entry = job.entry
+        missing = [column for column in entry.columns if column not in job.columns]
+        is_last = self._is_expected(entry) and not self.goes_on
+        absent = entry.coming.keys() - job.there.keys()
+        gone = [
+            c for c in missing if is_last and c in absent and (entry.table, c) not in self.later
+        ]
+        is_whole = job.returned == entry.rows or not entry.is_table
+        if missing and is_whole and not (gone or job.refused):
+            # They will come with another migration, or to another branch.
+            self.stash.keep_only(entry, missing)
+            return entry.rows
+        if missing:
+            left = entry.rows
+            if gone:
+                job.refused[f"{NO_COLUMN}: {', '.join(gone)}"] += left
+        else:
+            left = 0 if job.returned == entry.rows else job.take_out()
+        if not left:
+            self.stash.done(entry)
+            return entry.rows
+        usual = THERE if entry.is_table else GONE if job.goes_first else OTHERS
+        reason = "; ".join(job.refused) or usual
+        self.stash.left(entry, left, reason)
+        self.notes.append(
+            f"{left} of {entry.rows} row{'s' * (entry.rows != 1)} of {entry} "
+            f"stay{'s' * (left == 1)} in the stash: {reason}. "
+            f"To look at them: manage.py migrations_stash show {entry.id}"
+            + database_option(self._connection)
+        )
+        return entry.rows if missing else entry.rows - left
+
+    @property
+    def _connection(self) -> Any:
+        return self.stash.connection
+
+    def _transaction(self) -> Any:
+        """One in which foreign keys are not looked at before its end."""
+        if self._connection.in_atomic_block and self._connection.vendor != "mysql":
+            return transaction.atomic(self._connection.alias)
+        return one_transaction(self._connection)
+
+    def _fits(self, entry: Entry) -> bool:
+        """Whether what is there now is what an entry was copied from."""
+        tables = self.stash.tables
+        if entry.table not in tables.names:
+            return False
+        there = tables.columns(entry.table)
+        kept = entry.infos
+        if entry.is_table and not self._is_expected(entry):
+            # The migrations that made it, without those that added to it.
+            is_part = there.items() <= kept.items() and self._applied.issuperset(entry.migrations)
+            return is_part or kept.items() <= there.items()
+        return bool(self._columns(entry))
+
+    def _let_wait(self, entries: list[Entry], later: Fate) -> None:
+        """
+        What is not yet as this branch had it waits, and so does what refers to it.
+
+        But not for a column that is only made later: what makes it may need the rows.
+        """
+        tables = self.stash.tables
+        for entry in filter(self._is_expected, entries):
+            there = tables.columns(entry.table)
+            if any(
+                there[name] != info if name in there else (entry.table, name) not in later.made
+                for name, info in entry.infos.items()
+            ):
+                self.waiting |= _items(entry)
+        parents = {
+            e.table: {(p.table, None) for p in tables.parents(e.table).values()} for e in entries
+        }
+        while (
+            more := {(t, None) for t, found in parents.items() if found & self.waiting}
+            - self.waiting
+        ):
+            self.waiting |= more
+
+    def _waits(self, entry: Entry) -> bool:
+        return not self.waiting.isdisjoint({(entry.table, None), *_items(entry)})
+
+    def _is_expected(self, entry: Entry) -> bool:
+        """Whether an entry is known to belong here, so that columns need not be quite the same."""
+        return self.is_forced or bool(entry.branch and entry.branch == self.branch)
+
+    @cached_property
+    def _applied(self) -> set[str]:
+        applied = MigrationRecorder(self._connection).applied_migrations()
+        return {".".join(key) for key in applied}
+
+    def _columns(self, entry: Entry) -> list[str]:
+        there = self.stash.tables.columns(entry.table)
+        is_alike = self._is_expected(entry)
+        return [
+            name
+            for name, column in entry.columns.items()
+            if column.returns and name in there and (is_alike or there[name] == column.info)
+        ]
+
+    def _jobs(self, entries: list[Entry]) -> list[Refill]:
+        """Of several entries for one thing, the one of this branch comes back, else the newest."""
+        winners: dict[tuple[str, bool, str], Entry] = {}
+        for entry in sorted(entries, key=lambda e: (e.branch == self.branch, e.id)):
+            winners |= {_thing(entry, name): entry for name in self._columns(entry)}
+        jobs = []
+        for entry in entries:
+            columns = [c for c in self._columns(entry) if winners[_thing(entry, c)] is entry]
+            if columns:
+                jobs.append(Refill(self.stash, entry, columns))
+        return jobs
+
+    def _others(self, job: Refill, jobs: Iterable[Refill]) -> list[Refill]:
+        """Those that bring more columns of a job's rows: a constraint may be over both."""
+        return [
+            other
+            for other in jobs
+            if other is not job
+            and not (other.entry.is_table or other.entry.is_narrowed or job.entry.is_narrowed)
+            and (other.entry.table, other.entry.key) == (job.entry.table, job.entry.key)
+            and other.goes_first
+            and other.is_told(self.made)
+        ]
+
+    def _defaults(
+        self, job: Refill, others: Iterable[Refill]
+    ) -> dict[str, tuple[str, Sequence[Any]]]:
+        """
+        SQL and parameters for columns that the stash does not have and that have to have a value.
+
+        And for those that ``others`` have, but maybe not for all rows.
+        """
+        there = job.there
+        wanted = {name for name, info in there.items() if info.is_required} - set(job.columns)
+        known = {column for other in others for column in other.columns} - set(job.columns)
+        if not wanted | known:
+            return {}
+        model = self._models().get(job.entry.table)
+        found: dict[str, tuple[str, Sequence[Any]]] = {}
+        with self._connection.schema_editor(collect_sql=True) as editor:
+            for one in model._meta.local_concrete_fields if model else ():
+                if one.column in known and one.db_default is not NOT_PROVIDED:
+                    found[one.column] = editor.db_default_sql(one)
+                elif one.column in wanted and not one.primary_key:
+                    default = editor.effective_default(one)
+                    if default is not None:
+                        found[one.column] = "%s", [default]
+        return found
+
+    def _models(self) -> Mapping[str, type[models.Model]]:
+        return {m._meta.db_table: m for m in self.apps.get_models(include_auto_created=True)}
+
+    def _make_room(self, jobs: list[Refill]) -> None:
+        """
+        Delete what migrations have put into tables on their way, as the stash has what was there.
+
+        But for rows that others refer to, or that they made for rows the stash does not know.
+        """
+        filled = [job for job in jobs if job.entry.key and not job.is_empty()]
+        if not filled:
+            return
+        children = self._children()
+        for job in filled:
+            job.move_newcomers(children.get(job.entry.table, []))
+            job.delete_known()
+        while sum(job.delete_unknown(children.get(job.entry.table, [])) for job in filled):
+            pass  # What those referred to, may go now.
+
+    def _children(self) -> dict[str, list[tuple[str, str, str]]]:
+        """What refers to each table: table, column, and the column that it refers to."""
+        found: dict[str, list[tuple[str, str, str]]] = {}
+        names = self.stash.tables.names
+        for model in self.apps.get_models(include_auto_created=True):
+            for one in model._meta.local_concrete_fields:
+                if isinstance(one, models.ForeignKey) and model._meta.db_table in names:
+                    target = one.target_field
+                    found.setdefault(target.model._meta.db_table, []).append(
+                        (model._meta.db_table, one.column, target.column or "")
+                    )
+        return found
+
+
+def _prune(jobs: list[Refill]) -> None:
+    """Take back rows whose parents are gone, and those that refer to them in turn."""
+    while sum(job.delete_orphans() for job in jobs):
+        pass
+
+
+def _items(entry: Entry) -> set[Item]:
+    """What an entry is: a table, or columns of one."""
+    if entry.is_table:
+        return {(entry.table, None)}
+    return {(entry.table, name) for name in entry.columns}
+
+
+def _thing(entry: Entry, column: str) -> tuple[str, bool, str]:
+    """What only one entry can bring back: a table, or a column, dropped or narrowed."""
+    return entry.table, entry.is_narrowed, "" if entry.is_table else column

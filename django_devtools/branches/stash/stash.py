@@ -1,0 +1,402 @@
+"""
+Keeps what a switch drops, inside the same database, until it can come back.
+
+Each table that is dropped, and the dropped columns of each table that stays, become one entry: a
+table of their own, copied by the server, and a row in the registry that says what it is. Entries
+are complete before anything is dropped, and only what has come back is taken out of them.
+"""
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils import timezone
+
+from django_devtools.branches.progress import Progress
+from django_devtools.branches.schema.changes import Fate, Loss
+from django_devtools.branches.schema.introspection import ColumnInfo, Tables
+from django_devtools.branches.schema.tracker import Item
+from django_devtools.branches.sources.snapshots import Key
+
+from .entries import (
+    REGISTRY,
+    Entry,
+    Return,
+    Status,
+    registry_model,
+    to_entry,
+    to_json,
+)
+from .save import copies_of, copy_narrowed, key_of, narrow_again, renewed
+
+
+@dataclass
+class Stash:
+    """The stash of one database."""
+
+    connection: BaseDatabaseWrapper
+    tables: Tables = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tables = Tables(self.connection)
+        self._model = registry_model()
+
+    def exists(self) -> bool:
+        """Whether anything was ever kept; asks the database once."""
+        return REGISTRY in self.tables.names
+
+    def entries(self) -> list[Entry]:
+        """All that is kept and complete, oldest first."""
+        if not self.exists():
+            return []
+        found = [to_entry(row) for row in self._rows.order_by("id")]
+        return [e for e in found if e.status not in (Status.COPYING, Status.COPIED, Status.DONE)]
+
+    def keep(
+        self,
+        losses: Iterable[Loss],
+        rows: Collection[Key],
+        branch: str | None,
+        steps: list[str],
+        progress: Progress,
+        fills: bool = False,
+    ) -> list[Entry]:
+        """
+        Copy what is about to be lost, unless an interrupted switch has done so. What was copied.
+
+        ``rows`` are those of django_migrations; ``steps`` are what the switch runs, and ``fills``
+        says whether any of these writes rows itself.
+        """
+        held = [entry for entry in self.entries() if _is_under_way(entry, rows)]
+        copies = copies_of(self.tables, (loss for loss in losses if not _holds(held, loss)))
+        if not copies:
+            return []
+        if not self.exists():
+            with self.connection.schema_editor() as editor:
+                editor.create_model(self._model)
+            self.tables.names.add(REGISTRY)
+        # Where DDL can't be rolled back, the status says what is complete.
+        with transaction.atomic(self.connection.alias):
+            for copy in copies:
+                row = self._rows.create(
+                    status=Status.COPYING,
+                    branch=branch or "",
+                    table=copy.table,
+                    is_table=copy.is_table,
+                    columns=to_json(copy.columns),
+                    key=json.dumps(copy.key),
+                    rows=0,
+                    at=timezone.now(),
+                    first=steps[0],
+                    last=steps[-1],
+                    fills=fills,
+                )
+                entry = to_entry(row)
+                progress.line(f"  Keeping {entry}...")
+                count = copy.into(self.tables, entry.copy)
+                self._update(entry, status=Status.COPIED, rows=count)
+        return self._complete(Status.COPIED)
+
+    def open(
+        self, fate: Fate, rows: Collection[Key], steps: list[str], is_all: bool = True
+    ) -> None:
+        """
+        Write down what comes back with a switch that is about to begin.
+
+        A second run needs to know it when the first is interrupted. Where ``steps`` are not all
+        that is out of step, they may have nothing to do with the one that was.
+        """
+        entries = self.entries()
+        due = [self._due(entry, fate, rows) for entry in entries]
+        # Newest first: what was narrowed twice got narrower in that order.
+        for known, entry in reversed(list(zip(entries, due, strict=True))):
+            if entry.is_midway(rows) and not (is_all or entry.is_ended_by(steps)):
+                continue
+            if _is_under_way(known, rows):
+                is_held = entry.key and not known.coming and self._is_in_place(entry)
+                self._expect(renewed(self.tables, entry) if is_held else entry)
+                continue
+            if entry.status is Status.OPEN:
+                if not (entry.has_begun(rows) or known.coming) and self._is_unharmed(entry):
+                    self.drop([entry])  # What should have dropped it failed before that.
+                    continue
+                self.close(entry)
+            if entry.coming and self.forget_changed(entry, due):
+                self._expect(entry, status=Status.OPEN, first=steps[0], last=steps[-1])
+        # What is lost and made again in one switch comes back at its end.
+        for entry in self._complete(Status.COPIED):
+            self._expect(self._due(entry, fate, rows))
+
+    def expected(self, fate: Fate, rows: Collection[Key]) -> list[Entry]:
+        """What would come back with a switch."""
+        due = [self._due(entry, fate, rows) for entry in self.entries()]
+        return [entry for entry in due if entry.coming]
+
+    def overdue(self) -> list[Entry]:
+        """The entries that nothing hinders from coming back: it was not ours to bring them."""
+        return [
+            entry
+            for entry in self.entries()
+            if entry.status is not Status.LEFT and self._is_in_place(entry)
+        ]
+
+    def in_place(self, entry: Entry) -> set[str]:
+        """The columns of an entry that are there as they were."""
+        there = self._there(entry)
+        return {name for name, info in entry.infos.items() if there.get(name) == info}
+
+    def forget_changed(self, entry: Entry, due: Iterable[Entry] = ()) -> bool:
+        """
+        Leave aside the narrowed values that were changed since: there, the new one counts.
+
+        ``due`` are the entries that come back, too: a value that one of them has narrowed further
+        was not changed. False if it can't be told what was changed.
+        """
+        if not entry.is_narrowed or not entry.key:
+            return True  # Without a key it does not come back, and has that said.
+        if not self.can_tell(entry):
+            return False
+        (table, column), copy = entry.narrowed, entry.narrowed_copy
+        for newer in due:
+            is_next = (newer.table, *newer.columns) == (table, column) and newer.is_narrowed
+            if is_next and newer.coming and newer.id > entry.id:
+                narrow_again(self.tables, entry, newer)
+        q, key = self.tables.quote, key_of(self.tables, entry)
+        is_there = self.tables.has(table, copy, key, [column])
+        same = " AND ".join(f"{q(copy)}.{q(k)} = {q(entry.copy)}.{q(k)}" for k in entry.key)
+        self.tables.execute(
+            f"DELETE FROM {q(entry.copy)} "
+            f"WHERE EXISTS (SELECT 1 FROM {q(copy)} WHERE {same} AND NOT {is_there})"
+        )
+        self.tables.execute(f"DELETE FROM {q(copy)} WHERE NOT {is_there}")
+        return True
+
+    def can_tell(self, entry: Entry) -> bool:
+        """Whether a narrowed column is there, so that it can be told what was changed in it."""
+        table, column = entry.narrowed
+        return (
+            entry.narrowed_copy in self.tables.names
+            and table in self.tables.names
+            and column in self.tables.columns(table)
+            and bool(key_of(self.tables, entry))
+        )
+
+    def begin(self) -> None:
+        """Write down that dropping begins. To be called in the first step's transaction."""
+        if self.exists():
+            self._rows.filter(status=Status.COPIED).update(status=Status.OPEN)
+
+    def returning(self) -> list[Entry]:
+        """What is to come back at the end of the switch that is under way."""
+        return [e for e in self.entries() if e.status is Status.OPEN and e.coming]
+
+    def finish(self, fate: Fate | None = None, rows: Collection[Key] | None = None) -> None:
+        """
+        End a switch: what was kept is kept, what came back is forgotten.
+
+        So is what only SQL may have dropped, and is still there. With ``rows``, those that there
+        are now, what another switch has left midway stays so.
+        """
+        if not self.exists():
+            return
+        self.tables = Tables(self.connection)
+        unsure = (
+            {
+                item
+                for loss in fate.lost
+                if not loss.is_sure and not fate.made.get(item := loss.item)
+            }
+            if fate
+            else set()
+        )
+        entries = self.entries()
+        if fate:
+            entries = [self._follow(entry, fate) for entry in entries]
+        for entry in entries:
+            is_midway = rows is not None and entry.is_midway(rows)
+            if entry.status is Status.OPEN and not is_midway:
+                self.close(entry)
+                if unsure and self._is_still_there(entry, unsure):
+                    self.drop([entry])
+        self.clean()
+
+    def close(self, entry: Entry) -> None:
+        """End what a switch had to do with an entry: it is kept."""
+        if entry.is_narrowed:
+            copy_narrowed(self.tables, entry)
+        self._expect(entry.due({}), status=Status.KEPT, first="", last="")
+
+    def clean(self) -> None:
+        """Drop the tables of entries that are of no use any more, and an empty registry."""
+        if not self.exists():
+            return
+        useless = (Status.COPYING, Status.COPIED, Status.DONE)
+        self.drop([to_entry(row) for row in self._rows.filter(status__in=useless)])
+        if not self._rows.exists():
+            with self.connection.schema_editor() as editor:
+                editor.delete_model(self._model)
+            self.tables.names.discard(REGISTRY)
+
+    def drop(self, entries: Iterable[Entry]) -> None:
+        """Throw entries away with what they keep."""
+        for entry in entries:
+            for name in (entry.narrowed_copy, entry.copy):
+                self.tables.execute(f"DROP TABLE IF EXISTS {self.tables.quote(name)}")
+            self._rows.filter(pk=entry.id).delete()
+
+    def rows(self, entry: Entry, most: int) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """The names of an entry's columns, and some of its rows."""
+        q, names = self.tables.quote, list(dict.fromkeys([*entry.key, *entry.columns]))
+        columns = ", ".join(map(q, names))
+        with self.connection.cursor() as cursor:
+            cursor.execute(f"SELECT {columns} FROM {q(entry.copy)} LIMIT {int(most)}", [])
+            return names, list(cursor.fetchall())
+
+    def done(self, entry: Entry) -> None:
+        """Write down that all of an entry came back."""
+        self._update(entry, status=Status.DONE)
+
+    def left(self, entry: Entry, rows: int, reason: str) -> None:
+        """Write down what of an entry could not come back, and why."""
+        self._update(entry, status=Status.LEFT, rows=rows, reason=reason)
+
+    def keep_only(self, entry: Entry, columns: Collection[str]) -> None:
+        """Write down that only ``columns`` are still to come back, with another switch."""
+        kept = {name: kept for name, kept in entry.columns.items() if name in columns}
+        self._expect(replace(entry, columns=kept).due({}), is_table=False)
+
+    @property
+    def _rows(self) -> Any:
+        return self._model._default_manager.using(self.connection.alias)
+
+    def _complete(self, status: Status) -> list[Entry]:
+        return [to_entry(row) for row in self._rows.filter(status=status)] if self.exists() else []
+
+    def _update(self, entry: Entry, **values: Any) -> None:
+        self._rows.filter(pk=entry.id).update(**values)
+
+    def _is_in_place(self, entry: Entry) -> bool:
+        return self.in_place(entry) == entry.columns.keys()
+
+    def _is_unharmed(self, entry: Entry) -> bool:
+        """Whether all that an entry keeps is where it was copied from."""
+        if not entry.key or not self._is_in_place(entry):
+            return False
+        is_there = self.tables.has(entry.table, entry.copy, entry.key, entry.columns)
+        return not self.tables.has_rows(entry.copy, f"NOT {is_there}")
+
+    def _there(self, entry: Entry) -> Mapping[str, ColumnInfo]:
+        """The columns of an entry's table; none where there is no such table."""
+        return self.tables.columns(entry.table) if entry.table in self.tables.names else {}
+
+    def _due(self, entry: Entry, fate: Fate, rows: Collection[Key]) -> Entry:
+        """``entry`` with what of it comes back with a switch, and how."""
+        if entry.status is Status.LEFT:
+            return entry.due({})
+        made = _made(entry, fate)
+        made = {name: how for name, how in made.items() if _is_it(entry, name, fate, rows)}
+        if made:
+            return entry.due(made)
+        lost = {loss.item for loss in fate.lost}
+        is_lost = (entry.table, None) in lost or lost.issuperset(
+            (entry.table, name) for name in entry.columns
+        )
+        if not entry.is_midway(rows) or is_lost or _is_narrower(entry, rows):
+            return entry.due({})
+        if not entry.coming and self._is_in_place(entry):
+            # Data migrations may write over it when they run again.
+            return entry.due(dict.fromkeys(entry.columns, Return.REPLACE))
+        return entry
+
+    def _expect(self, entry: Entry, **values: Any) -> None:
+        """Write down how an entry comes back."""
+        self._update(entry, rows=entry.rows, columns=to_json(entry.columns), **values)
+
+    def _follow(self, entry: Entry, fate: Fate) -> Entry:
+        """An entry that knows what its column, if it was narrowed, is called after a switch."""
+        if not entry.is_narrowed or entry.narrowed_copy not in self.tables.names:
+            return entry
+        becomes = fate.name_of(entry.narrowed)
+        if becomes == entry.narrowed:
+            return entry
+        old, new = self.tables.quote(entry.narrowed[1]), self.tables.quote(str(becomes[1]))
+        if old != new:
+            copy = self.tables.quote(entry.narrowed_copy)
+            self.tables.execute(f"ALTER TABLE {copy} RENAME COLUMN {old} TO {new}")
+        columns = {name: replace(kept, becomes=becomes) for name, kept in entry.columns.items()}
+        entry = replace(entry, columns=columns)
+        self._expect(entry)
+        return entry
+
+    def _is_still_there(self, entry: Entry, unsure: Collection[Item]) -> bool:
+        if entry.table not in self.tables.names:
+            return False
+        if entry.is_table:
+            return (entry.table, None) in unsure
+        # Another column may have its name by now.
+        items = {(entry.table, column) for column in entry.columns}
+        return items <= set(unsure) and self._is_in_place(entry)
+
+
+def _is_under_way(entry: Entry, rows: Collection[Key]) -> bool:
+    """
+    Whether the switch that has to do with it was interrupted, and began with what it keeps.
+
+    Of a narrowed column that was to come back, and is as narrow as it was, it has changed nothing.
+    """
+    return entry.is_midway(rows) and not (entry.coming and _is_narrower(entry, rows))
+
+
+def _is_narrower(entry: Entry, rows: Collection[Key]) -> bool:
+    """Whether its column is narrower, by the migration that does it: SQLite's types don't tell."""
+    applied = set(map(".".join, rows))
+    return entry.is_narrowed and all(
+        (kept.migration in applied) is not kept.goes_back for kept in entry.columns.values()
+    )
+
+
+def _is_it(entry: Entry, name: str, fate: Fate, rows: Collection[Key]) -> bool:
+    """
+    Whether a column that is made or widened is the one that was kept.
+
+    Where one direction takes a thing away and makes another one in its place, what is in that is
+    up to the migrations: but for what they had made when they were unapplied, or what going back
+    changed. What going back takes, and going forth makes, is the same again.
+    """
+    kept = entry.columns[name]
+    items = {(entry.table, None), (entry.table, name)}
+    lost = items & {loss.item for loss in fate.lost}
+    is_made_forth = fate.forth is not None and name in _made(entry, fate.forth)
+    is_replaced = is_made_forth and bool(lost - fate.gone)
+    is_its_own = kept.migration in fate.applied if entry.is_narrowed else kept.goes_back
+    is_midway = _is_under_way(entry, rows)
+    if entry.status is Status.COPIED or (is_midway and lost):
+        return is_made_forth and not is_replaced
+    if is_midway:
+        return is_made_forth is kept.goes_back
+    return not is_replaced or is_its_own or not items.isdisjoint(fate.undone)
+
+
+def _made(entry: Entry, fate: Fate) -> dict[str, Return]:
+    """The columns of an entry that a switch makes or widens, and how they come back then."""
+    how = {True: Return.REPLACE, False: Return.MISSING}
+    if entry.is_narrowed:
+        altered = [name for name in entry.columns if (entry.table, name) in fate.altered]
+        return dict.fromkeys(altered, Return.REPLACE)
+    if (entry.table, None) in fate.made:
+        return dict.fromkeys(entry.columns, how[fate.made[entry.table, None]])
+    if entry.is_table:
+        return {}
+    items = {name: (entry.table, name) for name in entry.columns}
+    return {name: how[fate.made[item]] for name, item in items.items() if item in fate.made}
+
+
+def _holds(entries: Iterable[Entry], loss: Loss) -> bool:
+    return any(
+        entry.table == loss.table and (entry.is_table or loss.column in entry.columns)
+        for entry in entries
+        if loss.column is not None or entry.is_table
+    )

@@ -1,0 +1,418 @@
+"""Columns that get narrower on the way back, with values that don't fit."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.branches.shop import ID
+from tests.branches.stash.stashing import dump, go, make_branch, values, vendor
+from tests.databases import Configuration
+from tests.project import Project
+
+MODEL = """
+class Thing(models.Model):
+    value = {}
+"""
+ROWS = """
+import json
+from typing import Any
+from shop.models import Thing
+for row in Thing.objects.order_by("pk"):
+    print(row.pk, json.dumps(row.value, default=str))
+"""
+CASES: dict[str, tuple[str, str, Any, Any]] = {
+    "shorter text": (
+        "models.CharField(max_length=5)",
+        "models.CharField(max_length=50)",
+        ["short", "Größe und mehr", ""],
+        {
+            "postgresql": ["short", "Größe", ""],
+            "mysql": ["short", "Größe", ""],
+            "sqlite": ["short", "Größe und mehr", ""],
+        },
+    ),
+    "text": (
+        "models.CharField(max_length=5)",
+        "models.TextField()",
+        ["short", "much longer"],
+        {
+            "postgresql": ["short", "much "],
+            "mysql": ["short", "much "],
+            "sqlite": ["short", "much longer"],
+        },
+    ),
+    "null": ("models.IntegerField()", "models.IntegerField(null=True)", [1, None], [1, 0]),
+    "null with a default": (
+        "models.CharField(max_length=9, default='none')",
+        "models.CharField(max_length=9, null=True)",
+        ["a", None],
+        ["a", "none"],
+    ),
+    "null of a date": (
+        "models.DateField()",
+        "models.DateField(null=True)",
+        ["2026-02-28", None],
+        ["2026-02-28", "1970-01-01"],
+    ),
+    "larger numbers": (
+        "models.SmallIntegerField()",
+        "models.BigIntegerField()",
+        [7, 2**40],
+        {"postgresql": [7, 0], "mysql": [7, 32767], "sqlite": [7, 2**40]},
+    ),
+    "no number": (
+        "models.IntegerField(null=True)",
+        "models.CharField(max_length=9, null=True)",
+        ["12", "twelve", None],
+        {"postgresql": [12, None, None], "mysql": [12, 0, None], "sqlite": [12, "twelve", None]},
+    ),
+}
+
+
+def make(project: Project, old: str, new: str, values: Any) -> None:
+    project.app("shop", MODEL.format(old))
+    project.migration(
+        "shop", "0001_initial", f'migrations.CreateModel("Thing", [{ID} ("value", {old})]),'
+    )
+    project.commit()
+    project.checkout("-b", "feature")
+    project.models("shop", MODEL.format(new))
+    project.migration(
+        "shop",
+        "0002_wider",
+        f'migrations.AlterField("thing", "value", {new}),',
+        [("shop", "0001_initial")],
+    )
+    project.commit()
+    project.manage("migrate")
+    project.python(
+        f"""
+        from shop.models import Thing
+        for value in {values!r}:
+            Thing.objects.create(value=value)
+        """
+    )
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_there_and_back(project: Project, case: str) -> None:
+    old, new, values, expected = CASES[case]
+    make(project, old, new, values)
+    before = project.python(ROWS)
+
+    project.checkout("main")
+    project.switch()
+
+    if isinstance(expected, dict):
+        engine = project.databases["default"]["ENGINE"]
+        expected = expected[engine.removesuffix("3").rpartition(".")[2]]
+    assert project.python(ROWS) == "\n".join(
+        f"{number} {json.dumps(value)}" for number, value in enumerate(expected, 1)
+    )
+    project.checkout("feature")
+    project.switch()
+    assert project.python(ROWS) == before
+
+
+@pytest.mark.parametrize("case", ["shorter text", "null", "no number"])
+def test_an_operation_inside_another(project: Project, case: str) -> None:
+    old, new, rows, _ = CASES[case]
+    make(project, old, new, [])
+    alter = f'migrations.AlterField("thing", "value", {new})'
+    project.migration(
+        "shop",
+        "0002_wider",
+        f"migrations.SeparateDatabaseAndState([{alter}], [{alter}]),",
+        [("shop", "0001_initial")],
+    )
+    project.commit("Separated")
+    project.python(
+        f"from shop.models import *; [Thing.objects.create(value=one) for one in {rows!r}]"
+    )
+    before = project.python(ROWS)
+    go(project, "main")
+    project.assert_in_step()
+    go(project, "feature")
+    assert project.python(ROWS) == before
+
+
+ARRAYS = """
+from django.contrib.postgres.fields import ArrayField
+class Thing(models.Model):
+    value = {}
+"""
+
+
+def test_an_array_of_text(
+    make_project: Callable[..., Project], make_database: Callable[[str], Configuration]
+) -> None:
+    """Each of its texts is cut."""
+    project = make_project(default=make_database("postgresql"))
+    field = "ArrayField(models.CharField(max_length={}))"
+    project.app("shop", ARRAYS.format(field.format(5)))
+    project.manage("makemigrations", "shop")
+    project.commit()
+    make_branch(project, "feature", ARRAYS.format(field.format(50)))
+    project.manage("migrate")
+    project.python(
+        """
+        from shop.models import Thing
+        for value in (["short", "much longer"], ["a,b"], []):
+            Thing.objects.create(value=value)
+        """
+    )
+    before = project.python(ROWS)
+    go(project, "main")
+    assert project.python(ROWS) == '1 ["short", "much "]\n2 ["a,b"]\n3 []'
+    go(project, "feature")
+    assert project.python(ROWS) == before
+
+
+def test_nothing_stands_for_a_missing_parent(sqlite_project: Project) -> None:
+    project = sqlite_project
+    brand = "class Brand(models.Model):\n    pass\n\n"
+    thing = "class Thing(models.Model):\n    brand = {}\n"
+    old = 'models.ForeignKey("shop.brand", models.CASCADE)'
+    new = 'models.ForeignKey("shop.brand", models.CASCADE, null=True)'
+    project.app("shop", brand + thing.format(old))
+    project.migration(
+        "shop",
+        "0001_initial",
+        f'migrations.CreateModel("Brand", [{ID}]),'
+        f'migrations.CreateModel("Thing", [{ID} ("brand", {old})]),',
+    )
+    project.commit()
+    project.checkout("-b", "feature")
+    project.models("shop", brand + thing.format(new))
+    project.migration(
+        "shop",
+        "0002_maybe",
+        f'migrations.AlterField("thing", "brand", {new}),',
+        [("shop", "0001_initial")],
+    )
+    project.commit()
+    project.manage("migrate")
+    project.python("from shop.models import *; Thing.objects.create()")
+    project.checkout("main")
+
+    result = project.manage("migrations_switch", "--no-input", status=1)
+
+    assert result.stderr == (
+        "CommandError: shop_thing.brand_id is NULL in 1 row, which only shop.0002_maybe allows. "
+        "It refers to another table, and nothing else can stand there. Let these rows refer to "
+        "something, or delete them.\n"
+    )
+    project.python("from shop.models import *; Thing.objects.update(brand=Brand.objects.create())")
+    project.switch()
+    project.assert_in_step()
+    assert "The stash is empty." in project.manage("migrations_stash", "list").stdout
+
+
+def test_the_order_with_respect_to_a_parent(project: Project) -> None:
+    shelf = "class Shelf(models.Model):\n    pass\n\n"
+    thing = 'class Thing(models.Model):\n    shelf = models.ForeignKey("Shelf", models.CASCADE)\n'
+    order = '\n    class Meta:\n        order_with_respect_to = "shelf"\n'
+    project.app("shop", shelf + thing)
+    project.migration(
+        "shop",
+        "0001_initial",
+        f'migrations.CreateModel("Shelf", [{ID}]),'
+        f'migrations.CreateModel("Thing", [{ID} '
+        '("shelf", models.ForeignKey("shop.shelf", models.CASCADE))]),',
+    )
+    project.commit()
+    project.checkout("-b", "feature")
+    project.models("shop", shelf + thing + order)
+    project.migration(
+        "shop",
+        "0002_order",
+        'migrations.AlterOrderWithRespectTo("thing", "shelf"),',
+        [("shop", "0001_initial")],
+    )
+    project.commit()
+    project.manage("migrate")
+    project.python(
+        """
+        from shop.models import *
+        shelf = Shelf.objects.create()
+        things = [Thing.objects.create(shelf=shelf) for _ in range(3)]
+        shelf.set_thing_order([things[2].pk, things[0].pk, things[1].pk])
+        """
+    )
+
+    project.checkout("main")
+    project.switch()
+    project.checkout("feature")
+    project.switch()
+
+    order = "print(*Shelf.objects.get().get_thing_order())"
+    assert project.python(f"from shop.models import *; {order}") == "3 1 2"
+
+
+def test_what_was_changed_beside_what_stayed_as_it_was(sqlite_project: Project) -> None:
+    """To SQLite, decimals of any size are one type: there is nothing to bring back of them."""
+    project = sqlite_project
+    text = "class Thing(models.Model):\n    name = {}\n    price = {}\n"
+    old = "models.CharField(max_length=5)", "models.DecimalField(max_digits=5, decimal_places=1)"
+    new = "models.CharField(max_length=9)", "models.DecimalField(max_digits=9, decimal_places=3)"
+    project.app("shop", text.format(*old))
+    project.migration(
+        "shop",
+        "0001_initial",
+        f'migrations.CreateModel("Thing", [{ID} ("name", {old[0]}), ("price", {old[1]})]),',
+    )
+    project.commit()
+    project.checkout("-b", "feature")
+    project.models("shop", text.format(*new))
+    project.migration(
+        "shop",
+        "0002_wider",
+        f"""
+        migrations.AlterField("thing", "name", {new[0]}),
+        migrations.AlterField("thing", "price", {new[1]}),
+        """,
+        [("shop", "0001_initial")],
+    )
+    project.commit()
+    project.manage("migrate")
+    project.python(
+        """
+        from shop.models import Thing
+        for name in ("unchanged", "long name"):
+            Thing.objects.create(name=name, price="1.125")
+        """
+    )
+    project.checkout("main")
+    project.switch()
+    project.python("from shop.models import Thing; Thing.objects.filter(pk=2).update(name='new')")
+    project.checkout("feature")
+    project.switch()
+    found = project.python(
+        "from shop.models import Thing\nfor thing in Thing.objects.order_by('pk'):\n"
+        "    print(thing.name, thing.price)"
+    )
+    assert found == "unchanged 1.125\nnew 1.125"
+
+
+@pytest.mark.parametrize(
+    ("field", "expected"),
+    [
+        ("ArrayField(models.IntegerField(){})", "[]"),
+        ("IntegerRangeField({})", "empty"),
+        ("DateTimeRangeField({})", "empty"),
+        ("HStoreField({})", "{}"),
+    ],
+)
+def test_null_of_types_of_postgresql(
+    make_project: Callable[..., Project],
+    make_database: Callable[[str], Configuration],
+    field: str,
+    expected: str,
+) -> None:
+    project = make_project(default=make_database("postgresql"))
+    project.settings('INSTALLED_APPS += ["django.contrib.postgres"]')
+    models = "from django.contrib.postgres.fields import *\n" + MODEL
+    project.app("shop", models.format(field.format("")))
+    project.migration(
+        "shop",
+        "0001_extension",
+        "HStoreExtension(),",
+        before="from django.contrib.postgres.operations import HStoreExtension",
+    )
+    project.manage("makemigrations", "shop")
+    project.commit()
+    null = ", null=True" if "()" in field else "null=True"
+    make_branch(project, "feature", models.format(field.format(null)))
+    project.manage("migrate")
+    project.python("from shop.models import *; Thing.objects.create(value=None)")
+    before = dump(project)
+    go(project, "main")
+    assert values(project, "value", model="Thing") == expected
+    assert go(project, "feature").stderr == ""
+    assert dump(project) == before
+
+
+CODES = """
+class Product(models.Model):
+    code = models.{}(primary_key=True{})
+
+class Review(models.Model):
+    product = models.ForeignKey(Product, models.CASCADE)
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "long", "short"),
+    [
+        (("CharField", ", max_length=5"), ("CharField", ", max_length=20"), "'x' * 15", "'xy'"),
+        (("SmallIntegerField", ""), ("BigIntegerField", ""), "2**40", "7"),
+        (("IntegerField", ""), ("CharField", ", max_length=9"), "'007'", None),
+    ],
+)
+def test_nothing_stands_for_a_key(
+    project: Project, old: tuple[str, str], new: tuple[str, str], long: str, short: str | None
+) -> None:
+    project.app("shop", CODES.format(*old))
+    project.manage("makemigrations", "shop")
+    project.commit()
+    make_branch(project, "feature", CODES.format(*new))
+    project.manage("migrate")
+    rows = "Review.objects.create(product=Product.objects.create(code={}))"
+    project.python(f"from shop.models import *; {rows.format(long)}")
+    before = dump(project)
+    if old[0] != "IntegerField" and vendor(project) == "sqlite":
+        go(project, "main")  # It keeps what does not fit.
+        go(project, "feature")
+        assert dump(project) == before
+        return
+    project.checkout("main")
+    result = project.manage("migrations_switch", "--no-input", status=1)
+    assert result.stderr == (
+        "CommandError: shop_product.code has values that are only sure to fit with "
+        "shop.0002_feature. It is part of the primary key, and nothing else can stand there: rows "
+        "are known by it. Give these rows other keys, or delete them.\n"
+    )
+    assert dump(project) == before
+    project.checkout("feature")
+    project.python("from shop.models import *; Product.objects.all().delete()")
+    if short:
+        project.python(f"from shop.models import *; {rows.format(short)}")
+    before = dump(project)
+    go(project, "main")
+    assert go(project, "feature").stderr == ""
+    assert dump(project) == before
+
+
+PARCEL = """
+class Order(models.Model):
+    pass
+
+class Parcel(models.Model):
+    order = models.ForeignKey(Order, models.CASCADE)
+    code = models.{}
+    weight = models.{}
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "value"),
+    [("CharField(max_length=60)", "'x' * 55"), ("CharField(max_length=30, null=True)", "None")],
+)
+def test_two_of_a_table_with_a_foreign_key(project: Project, code: str, value: str) -> None:
+    """PostgreSQL looks at foreign keys of what was written last, and alters no table before."""
+    project.app("shop", PARCEL.format("CharField(max_length=30)", "IntegerField()"))
+    project.manage("makemigrations", "shop")
+    project.commit()
+    weight = "DecimalField(max_digits=9, decimal_places=3)"
+    make_branch(project, "feature", PARCEL.format(code, weight))
+    project.manage("migrate")
+    project.python(
+        "from shop.models import *; "
+        f"Parcel.objects.create(order=Order.objects.create(), code={value}, weight='1.5')"
+    )
+    before = dump(project)
+    go(project, "main")
+    assert go(project, "feature").stderr == ""
+    assert dump(project) == before

@@ -1,0 +1,94 @@
+"""What a database says of its tables, on each vendor."""
+
+import pytest
+
+from django_devtools.branches.schema.introspection import ColumnInfo
+from tests.branches.shop import ID, PRODUCT, make_shop
+from tests.branches.stash.stashing import vendor
+from tests.project import Project
+
+MODELS = """
+class Part(models.Model):
+    product = models.ForeignKey(Product, models.CASCADE, db_column="of it")
+    other = models.OneToOneField("self", models.CASCADE, null=True)
+    text = models.CharField(max_length=9, db_default="a")
+    length = models.GeneratedField(
+        expression=models.F("product_id") + 1, output_field=models.BigIntegerField(),
+        db_persist=True,
+    )
+"""
+TYPES = {
+    "sqlite": ["INTEGER", "varchar(9)"],
+    "postgresql": ["bigint", "character varying(9)"],
+    "mysql": ["bigint(20)", "varchar(9)"],
+}
+
+
+def test_tables(project: Project) -> None:
+    make_shop(project)
+    project.models("shop", PRODUCT + MODELS)
+    project.manage("makemigrations", "shop", "--name=part")
+    project.migration(
+        "shop",
+        "0004_pair",
+        f"""
+        migrations.CreateModel("Bare", [{ID}]),
+        migrations.RunSQL(
+            "CREATE TABLE pair (b integer NOT NULL, a integer NOT NULL, c integer, "
+            "PRIMARY KEY (a, b))",
+            "DROP TABLE pair",
+        ),
+        migrations.RunSQL("CREATE TABLE keyless (a integer)", "DROP TABLE keyless"),
+        """,
+        [("shop", "0003_part")],
+    )
+    project.manage("migrate")
+    project.python("from shop.models import *; Product.objects.create(name='p')")
+    output = project.python(
+        """
+        from django.db import connection
+        from django_devtools.branches.schema.introspection import Tables
+        tables = Tables(connection)
+        print({"shop_part", "pair", "keyless", "django_migrations"} <= tables.names)
+        print({c: info.is_required for c, info in sorted(tables.columns("shop_part").items())})
+        print([tables.columns("shop_part")[c].type for c in ("id", "text")])
+        print({c: info.is_required for c, info in sorted(tables.columns("pair").items())})
+        print(tables.key("shop_part"), sorted(tables.key("pair")), tables.key("keyless"))
+        for column, parent in sorted(tables.parents("shop_part").items()):
+            print(column, parent.table, parent.column)
+        print(tables.parents("pair"), tables.count("shop_product"), tables.count("pair"))
+        print((tables.size("shop_product") or 1) > 0, tables.size("not there"))
+        """
+    )
+    types = TYPES[vendor(project)]
+    assert output.splitlines() == [
+        "True",
+        "{'id': True, 'of it': True, 'other_id': False, 'text': True}",
+        str(types),
+        "{'a': True, 'b': True, 'c': False}",
+        "['id'] ['a', 'b'] []",
+        "of it shop_product id",
+        "other_id shop_part id",
+        "{} 1 0",
+        "True None",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_integer"),
+    [
+        ("bigint", True),
+        ("INTEGER", True),
+        ("integer unsigned", True),
+        ("int(11) unsigned", True),
+        ("tinyint(1)", True),
+        ("mediumint(9)", True),
+        ("smallint", True),
+        ("interval", False),
+        ("int4range", False),
+        ("point", False),
+        ("integer[]", False),
+    ],
+)
+def test_integers(kind: str, is_integer: bool) -> None:
+    assert ColumnInfo(kind, True).is_integer is is_integer

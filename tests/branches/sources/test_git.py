@@ -1,0 +1,749 @@
+import hashlib
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from django_devtools.branches.sources.git import SOURCES_REF, GitError, Repository, Version
+from tests.processes import TIMEOUT
+from tests.project import ENVIRONMENT
+
+# All commits of a test in the same second: what is newest must not depend on the clock.
+DATE = "2026-01-02T03:04:05Z"
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    for name in [name for name in ENVIRONMENT if name.startswith("GIT_")]:
+        monkeypatch.setenv(name, ENVIRONMENT[name])
+    monkeypatch.setenv("GIT_COMMITTER_DATE", DATE)
+
+
+def git(directory: Path, *arguments: str | bytes) -> str:
+    return subprocess.run(
+        ["git", *arguments],
+        cwd=directory,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+    ).stdout.strip()
+
+
+def write(directory: Path, name: str | PurePosixPath, text: str = "text\n") -> None:
+    file = directory / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+
+
+def commit(directory: Path, *names: str | PurePosixPath) -> str:
+    """Commit files of these names, each with its name in it."""
+    for name in names:
+        write(directory, name, f"{name!s}\n".encode(errors="replace").decode())
+    git(directory, "add", "--all")
+    git(directory, "commit", "--quiet", "--allow-empty", "--message=Work")
+    return git(directory, "rev-parse", "HEAD")
+
+
+def found(directory: Path) -> Repository:
+    repository = Repository.find(directory)
+    assert repository
+    return repository
+
+
+@pytest.fixture
+def make_repository(tmp_path: Path) -> Callable[..., Repository]:
+    """A function that makes a repository with nothing in it."""
+
+    def make(name: str = "repository", *options: str) -> Repository:
+        directory = tmp_path / name
+        directory.mkdir(parents=True)
+        git(directory, "init", "--quiet", "--initial-branch=main", *options)
+        return found(directory)
+
+    return make
+
+
+@pytest.fixture
+def repository(make_repository: Callable[..., Repository]) -> Repository:
+    """A repository with a commit on main, which is checked out."""
+    repository = make_repository()
+    commit(repository.top)
+    return repository
+
+
+# Finding it
+
+
+def test_no_repository(tmp_path: Path) -> None:
+    assert Repository.find(tmp_path) is None
+
+
+def test_bare_repository(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet", "--bare")
+    assert Repository.find(tmp_path) is None
+
+
+def test_why_git_can_not_be_run(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(GitError, match=r"^git can't be run: No such file or directory$"):
+        repository.git("status")
+
+
+def test_no_git(repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    assert Repository.find(repository.top) is None
+
+
+def test_git_that_may_not_be_run(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, "bin/git")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    assert Repository.find(repository.top) is None
+
+
+def test_dubious_ownership(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with pytest.raises(GitError) as caught:
+        Repository.find(repository.top)
+    assert f"detected dubious ownership in repository at '{repository.top}'" in str(caught.value)
+    assert f"git config --global --add safe.directory {repository.top}" in str(caught.value)
+
+
+def test_trust_by_the_environment(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As containers are often told to trust a mounted directory."""
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", "safe.directory")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "*")
+    assert Repository.find(repository.top) == repository
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "with spaces",
+        "mit Umläuten",
+        "👩‍💻",
+        "שלום",
+        "a\u2028b",
+        "a\x85b",
+        "a\nb",
+        "-x",
+        "caf\udce9",
+    ],
+)
+def test_path_of_any_name(make_repository: Callable[..., Repository], name: str) -> None:
+    repository = make_repository(name)
+    assert repository.top.name == name
+    assert repository.common_dir == repository.top / ".git"
+    assert commit(repository.top, "a.py") == repository.commit()
+    write(repository.top, f"{name}/b.py")
+    assert repository.own([repository.top / name]) == {repository.top / name}
+
+
+def test_below_the_top(repository: Repository) -> None:
+    below = repository.top / "src" / "shop"
+    below.mkdir(parents=True)
+    assert Repository.find(below) == repository
+
+
+def test_linked_worktree(repository: Repository, tmp_path: Path) -> None:
+    git(repository.top, "worktree", "add", "--quiet", "-b", "feature", str(tmp_path / "linked"))
+    linked = found(tmp_path / "linked")
+    assert linked.top == tmp_path / "linked"
+    assert linked.common_dir == repository.common_dir
+    assert linked.branch() == "feature"
+
+
+def test_what_git_sets_for_hooks_does_not_mislead(
+    repository: Repository,
+    make_repository: Callable[..., Repository],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    other = make_repository("other")
+    commit(other.top, "other.py")
+    write(repository.top, "shop/migrations/__init__.py")
+    monkeypatch.setenv("GIT_DIR", str(other.common_dir))
+    monkeypatch.setenv("GIT_WORK_TREE", str(other.top))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(other.common_dir / "index"))
+    monkeypatch.setenv("GIT_OBJECT_DIRECTORY", str(other.common_dir / "objects"))
+    monkeypatch.setenv("GIT_PREFIX", "shop/")
+    monkeypatch.setenv("GIT_LITERAL_PATHSPECS", "1")
+
+    assert Repository.find(repository.top) == repository
+    directory = repository.top / "shop/migrations"
+    assert repository.own([directory, repository.top / "other"]) == {directory}
+    repository.keep({repository.blob_id(b"text"): b"text"})
+    monkeypatch.undo()
+    assert git(repository.top, "cat-file", "blob", repository.blob_id(b"text")) == "text"
+    assert git(other.top, "for-each-ref", "--format=%(refname)") == "refs/heads/main"
+
+
+# What is checked out
+
+
+def test_branch(repository: Repository) -> None:
+    assert repository.branch() == "main"
+    git(repository.top, "checkout", "--quiet", "--detach")
+    assert repository.branch() is None
+
+
+def test_branch_without_commits(make_repository: Callable[..., Repository]) -> None:
+    repository = make_repository()
+    assert repository.branch() == "main"
+    assert repository.commit() is None
+    assert not repository.is_branch("main")
+    assert repository.versions(["*.py"]) == []
+
+
+def test_branch_with_a_tag_of_the_same_name(repository: Repository) -> None:
+    git(repository.top, "tag", "main")
+    assert repository.branch() == "main"
+    assert repository.branch_with(commit(repository.top)) == "main"
+
+
+STRANGE = [
+    "a/b",
+    "it's",
+    '"quoted"',
+    "$(touch${IFS}harm)",
+    ";touch${IFS}harm",
+    "`touch`",
+    "|harm",
+    ">harm",
+    "&",
+    "%s",
+    "mit-Umläuten",
+    "👩‍💻",
+    "שלום\u202e",
+    "trailing\u00a0",
+    "line\u2028separator",
+    "c1\x85control",
+    "--output=harm",
+    "-d",
+    "@",
+    "x" * 200,
+    "/".join(["x" * 100] * 5),
+]
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_branch_of_strange_name(repository: Repository, name: str) -> None:
+    git(repository.top, "update-ref", f"refs/heads/{name}", "HEAD")
+    git(repository.top, "symbolic-ref", "HEAD", f"refs/heads/{name}")
+
+    assert repository.branch() == name
+    assert repository.is_branch(name)
+    assert repository.commit(f"refs/heads/{name}") == repository.commit()
+    git(repository.top, "branch", "--delete", "main")
+    assert repository.branch_with(repository.commit() or "") == name
+    assert [path.name for path in repository.top.iterdir()] == [".git"]
+
+
+def test_branch_in_no_known_encoding(repository: Repository) -> None:
+    git(repository.top, b"checkout", b"--quiet", b"-b", b"caf\xe9")
+    assert repository.branch() == "caf\ufffd"
+    assert repository.commit("caf\udce9") is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "main~0",
+        "main^",
+        "main@{0}",
+        "@{-1}",
+        "..",
+        "../heads/main",
+        "HEAD",
+        "main ",
+        "main\0",
+        "main\n",
+        "no such",
+        "refs/heads/main",
+        "--help",
+        "x" * 5000,
+        "x" * 200_000,
+    ],
+)
+def test_no_branch(repository: Repository, name: str) -> None:
+    assert not repository.is_branch(name)
+
+
+@pytest.mark.parametrize("ref", ["HEAD", "main", "main~0", "main@{0}", "refs/heads/main", "@"])
+def test_ref_that_names_a_commit(repository: Repository, ref: str) -> None:
+    assert repository.commit(ref) == git(repository.top, "rev-parse", "HEAD")
+
+
+@pytest.mark.parametrize(
+    "ref",
+    [
+        "",
+        " ",
+        "..",
+        "main..main",
+        "^main",
+        "@{-1}",
+        "@{u}",
+        "--all",
+        "--output=harm",
+        "-",
+        "main\0",
+        "main\nmain",
+        "main:",
+        "$(touch harm)",
+        "👩‍💻",
+        "caf\udce9",
+        "x" * 5000,
+        "x" * 200_000,
+    ],
+)
+def test_ref_that_names_no_commit(repository: Repository, ref: str) -> None:
+    assert repository.commit(ref) is None
+    assert [path.name for path in repository.top.iterdir()] == [".git"]
+
+
+def test_shallow(repository: Repository, tmp_path: Path) -> None:
+    commit(repository.top)
+    git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{repository.top}", "clone")
+    assert found(tmp_path / "clone").is_shallow()
+    assert not repository.is_shallow()
+
+
+# Keeping sources
+
+
+def kept(repository: Repository) -> list[str]:
+    return git(repository.top, "ls-tree", "--name-only", SOURCES_REF).split()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"text\n", b"\r\n\0\xff", b"x" * 100_000], ids=["empty", "text", "any", "big"]
+)
+def test_blob_ids_are_those_of_git(repository: Repository, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "file").write_bytes(content)
+    expected = git(repository.top, "hash-object", "--no-filters", str(tmp_path / "file"))
+    assert repository.blob_id(content) == expected
+
+
+def test_keeps_what_it_is_given(repository: Repository) -> None:
+    one, two = b"one\r\n", b"\0two"
+    repository.keep({repository.blob_id(one): one})
+    repository.keep({repository.blob_id(one): one, repository.blob_id(two): two})
+
+    assert kept(repository) == sorted([repository.blob_id(one), repository.blob_id(two)])
+    assert repository.contents([repository.blob_id(one), repository.blob_id(two)]) == {
+        repository.blob_id(one): one,
+        repository.blob_id(two): two,
+    }
+
+
+def test_keeping_nothing_makes_no_ref(repository: Repository) -> None:
+    repository.keep({})
+    assert repository.commit(SOURCES_REF) is None
+    assert git(repository.top, "for-each-ref", "refs/django-devtools") == ""
+
+
+def test_what_is_held_is_not_written_again(repository: Repository) -> None:
+    contents = {repository.blob_id(b"text"): b"text"}
+    repository.keep(contents)
+    before = git(repository.top, "rev-parse", SOURCES_REF)
+    git(repository.top, "config", "core.filesRefLockTimeout", "0")
+    write(repository.common_dir, f"{SOURCES_REF}.lock")  # Git could not move the ref.
+
+    repository.keep(contents)
+
+    assert git(repository.top, "rev-parse", SOURCES_REF) == before
+
+
+def test_filters_of_the_user_do_not_touch_it(repository: Repository) -> None:
+    git(repository.top, "config", "core.autocrlf", "input")
+    write(repository.top, ".gitattributes", "* text=auto eol=lf\n")
+    blob = repository.blob_id(b"a\r\n")
+    repository.keep({blob: b"a\r\n"})
+    assert repository.contents([blob]) == {blob: b"a\r\n"}
+
+
+def test_kept_for_ever(repository: Repository) -> None:
+    blob = repository.blob_id(b"text")
+    repository.keep({blob: b"text"})
+
+    git(repository.top, "reflog", "expire", "--expire=now", "--all")
+    git(repository.top, "gc", "--quiet", "--prune=now")
+
+    assert repository.contents([blob]) == {blob: b"text"}
+
+
+def test_nobody_notices_the_ref(repository: Repository, tmp_path: Path) -> None:
+    git(repository.top, "tag", "v1")
+    asked = [
+        ("log", "--all", "--format=%H %D"),
+        ("log", "--all", "--reflog", "--format=%H"),
+        ("describe", "--all"),
+        ("rev-list", "--all"),
+        ("branch", "--all"),
+        ("tag", "--list"),
+        ("status", "--porcelain"),
+        ("stash", "list"),
+    ]
+    before = [git(repository.top, *command) for command in asked]
+
+    repository.keep({repository.blob_id(b"text"): b"text"})
+
+    assert [git(repository.top, *command) for command in asked] == before
+    assert git(repository.top, "fsck", "--full", "--strict", "--unreachable") == ""
+    git(repository.top, "commit-graph", "write", "--reachable")
+    git(repository.top, "bundle", "create", "--quiet", str(tmp_path / "all.bundle"), "--all")
+
+
+def refs_after_push(repository: Repository, tmp_path: Path, *options: str) -> list[str]:
+    repository.keep({repository.blob_id(b"text"): b"text"})
+    git(tmp_path, "init", "--quiet", "--bare", "remote.git")
+    git(repository.top, "push", "--quiet", *options, str(tmp_path / "remote.git"))
+    return git(tmp_path / "remote.git", "for-each-ref", "--format=%(refname)").split()
+
+
+@pytest.mark.parametrize("option", ["--all", "--tags", "--follow-tags"])
+def test_push_leaves_it_here(repository: Repository, tmp_path: Path, option: str) -> None:
+    git(repository.top, "tag", "v1")
+    git(repository.top, "config", "push.default", "current")
+    assert SOURCES_REF not in refs_after_push(repository, tmp_path, option)
+
+
+def test_only_push_mirror_takes_it_along(repository: Repository, tmp_path: Path) -> None:
+    refs = refs_after_push(repository, tmp_path, "--mirror")
+    assert refs == [SOURCES_REF, "refs/heads/main"]
+
+
+def test_clone_and_fetch_leave_it_there(repository: Repository, tmp_path: Path) -> None:
+    repository.keep({repository.blob_id(b"text"): b"text"})
+    git(tmp_path, "clone", "--quiet", str(repository.top), "clone")
+    git(tmp_path / "clone", "fetch", "--quiet", "--all", "--tags")
+    assert "django-devtools" not in git(tmp_path / "clone", "for-each-ref")
+
+
+def test_two_at_once_lose_nothing_of_each_other(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second process keeps a source after the first has read what is held."""
+    real = Repository._held
+    others = [b"first", b"second"]
+
+    def held(self: Repository) -> tuple[str, set[str]]:
+        before = real(self)
+        if others:
+            content = others.pop()
+            with monkeypatch.context() as patch:
+                patch.setattr(Repository, "_held", real)
+                self.keep({self.blob_id(content): content})
+        return before
+
+    monkeypatch.setattr(Repository, "_held", held)
+    repository.keep({repository.blob_id(b"mine"): b"mine"})
+
+    expected = [repository.blob_id(text) for text in (b"first", b"second", b"mine")]
+    assert kept(repository) == sorted(expected)
+
+
+def test_gives_up_when_git_can_not_write(repository: Repository) -> None:
+    git(repository.top, "config", "core.filesRefLockTimeout", "0")
+    write(repository.common_dir, f"{SOURCES_REF}.lock")
+    with pytest.raises(GitError, match=r"Unable to create '.*sources\.lock': File exists"):
+        repository.keep({repository.blob_id(b"text"): b"text"})
+
+
+def test_ref_that_holds_no_tree(repository: Repository) -> None:
+    empty = git(repository.top, "hash-object", "-w", "--stdin", "--no-filters")
+    git(repository.top, "update-ref", SOURCES_REF, empty)
+
+    repository.keep({repository.blob_id(b"text"): b"text"})
+
+    assert kept(repository) == [repository.blob_id(b"text")]
+
+
+def test_sha256(make_repository: Callable[..., Repository]) -> None:
+    repository = make_repository("repository", "--object-format=sha256")
+    head = commit(repository.top, "shop/migrations/0001_initial.py")
+    assert repository.object_format == "sha256"
+    assert repository.commit() == head
+    assert len(head) == 64
+
+    blob = repository.blob_id(b"text")
+    assert blob == hashlib.sha256(b"blob 4\0text").hexdigest()
+    repository.keep({blob: b"text"})
+
+    assert kept(repository) == [blob]
+    path = PurePosixPath("shop/migrations/0001_initial.py")
+    assert repository.versions(["*.py"]) == [Version(head, path)]
+    assert repository.contents([blob, f"{head}:{path}"]) == {
+        blob: b"text",
+        f"{head}:{path}": b"shop/migrations/0001_initial.py\n",
+    }
+
+
+# Reading
+
+
+def test_contents_of_nothing(repository: Repository) -> None:
+    assert repository.contents([]) == {}
+
+
+def test_contents_leaves_out_what_is_not_there(repository: Repository) -> None:
+    head = commit(repository.top, "shop/a file.py")
+    tree = git(repository.top, "rev-parse", "HEAD^{tree}")
+    names = [
+        "0" * 40,
+        f"{head}:no such file",
+        f"{head}:shop",
+        f"{head}:shop/a file.py",
+        f"{head}:shop/a file.py",
+        head,
+        tree,
+        "",
+        "--batch-all-objects",
+        "two\nlines",
+        f"{head}:👩‍💻",
+    ]
+    assert repository.contents(names) == {f"{head}:shop/a file.py": b"shop/a file.py\n"}
+
+
+def test_contents_leaves_out_submodules(
+    repository: Repository, make_repository: Callable[..., Repository]
+) -> None:
+    other = commit(make_repository("other").top)
+    git(repository.top, "update-index", "--add", "--cacheinfo", f"160000,{other},apps.py")
+    git(repository.top, "commit", "--quiet", "--message=Submodule")
+    assert repository.contents(["HEAD:apps.py", "HEAD:"]) == {}
+
+
+def test_contents_ambiguous(repository: Repository) -> None:
+    numbers: dict[str, str] = {}
+    for number in map(str, range(10_000)):
+        prefix = repository.blob_id(number.encode())[:4]
+        if prefix in numbers:
+            break
+        numbers[prefix] = number
+    write(repository.top, "one.py", numbers[prefix])
+    write(repository.top, "two.py", number)
+    commit(repository.top)
+
+    assert repository.contents([prefix, "HEAD:two.py"]) == {"HEAD:two.py": number.encode()}
+
+
+def test_file_names_in_no_known_encoding(repository: Repository) -> None:
+    path = PurePosixPath("caf\udce9/migrations/0001_initial.py")
+    head = commit(repository.top, path)
+
+    assert repository.versions(["*.py"]) == [Version(head, path)]
+    assert set(repository.files(head)) == {path}
+    assert set(repository.contents([f"{head}:{path}"])) == {f"{head}:{path}"}
+
+
+def test_files(repository: Repository, make_repository: Callable[..., Repository]) -> None:
+    commit(repository.top, "shop/a b.py", "shop/é.py", "shop/new\nline.py", "README")
+    (repository.top / "link.py").symlink_to("README")
+    other = commit(make_repository("other").top)
+    git(repository.top, "add", "--all")
+    git(repository.top, "update-index", "--add", "--cacheinfo", f"160000,{other},module.py")
+    git(repository.top, "commit", "--quiet", "--message=More")
+
+    files = repository.files("HEAD")
+
+    names = {"shop/a b.py", "shop/é.py", "shop/new\nline.py", "link.py"}
+    assert set(files) == {PurePosixPath(name) for name in names}
+    assert files[PurePosixPath("shop/a b.py")] == repository.blob_id(b"shop/a b.py\n")
+
+
+def test_own(repository: Repository, tmp_path: Path) -> None:
+    names = [
+        "shop/migrations",
+        "new app/migrations",
+        "a[b]*?/migrations",
+        ":(top)/migrations",
+        "ignored/migrations",
+        "venv/lib/site-packages/auth/migrations",
+        "empty/migrations",
+    ]
+    commit(repository.top, "shop/migrations/0001.py", "empty/migrations/README")
+    write(repository.top, ".gitignore", "ignored\n")
+    for name in names[1:-1]:
+        write(repository.top, f"{name}/0001.py")
+    outside = tmp_path / "elsewhere/migrations"
+
+    own = repository.own([*(repository.top / name for name in names), outside])
+
+    assert own == {repository.top / name for name in names[:4]}
+    assert repository.own([outside]) == set()
+
+
+def test_own_leaves_submodules_out(
+    repository: Repository, make_repository: Callable[..., Repository]
+) -> None:
+    inner = make_repository("repository/inner")
+    commit(inner.top, "shop/migrations/0001.py")
+    assert repository.own([inner.top / "shop/migrations"]) == set()
+
+
+def test_versions(repository: Repository) -> None:
+    path = PurePosixPath("shop/0001 a.py")
+    first = commit(repository.top, path)
+    write(repository.top, path, "changed\n")
+    second = commit(repository.top)
+    git(repository.top, "checkout", "--quiet", "--detach")
+    (repository.top / path).unlink()
+    commit(repository.top)
+    third = commit(repository.top, "b/0001 a.py")
+
+    pathspec = ":(top,glob)**/0001 a.py"
+    on_main = [Version(second, path), Version(first, path)]
+    assert repository.versions([pathspec], "main") == on_main
+    detached = Version(third, PurePosixPath("b/0001 a.py"))
+    assert repository.versions([pathspec])[0] == detached
+    assert set(repository.versions([pathspec])) == {detached, *on_main}
+    assert repository.versions([]) == []
+
+
+def test_versions_of_a_deleted_branch(repository: Repository) -> None:
+    git(repository.top, "checkout", "--quiet", "-b", "feature")
+    head = commit(repository.top, "a.py")
+    git(repository.top, "checkout", "--quiet", "main")
+    git(repository.top, "branch", "--quiet", "--delete", "--force", "feature")
+    assert repository.versions(["a.py"]) == [Version(head, PurePosixPath("a.py"))]
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        ("log.follow", "true"),
+        ("log.showSignature", "true"),
+        ("log.decorate", "full"),
+        ("log.diffMerges", "on"),
+        ("format.pretty", "fuller"),
+        ("diff.relative", "true"),
+        ("diff.renames", "copies"),
+        ("core.quotePath", "true"),
+        ("color.ui", "always"),
+        ("core.pager", "touch harm"),
+    ],
+)
+def test_the_configuration_of_the_user_changes_nothing(
+    repository: Repository, tmp_path: Path, setting: tuple[str, str]
+) -> None:
+    make_key = ["ssh-keygen", "-q", "-N", "", "-f", str(tmp_path / "key")]
+    subprocess.run(make_key, check=True, timeout=TIMEOUT)
+    write(tmp_path, "signers", f"ada@example.com {(tmp_path / 'key.pub').read_text()}")
+    git(repository.top, "config", "gpg.format", "ssh")
+    git(repository.top, "config", "gpg.ssh.allowedSignersFile", str(tmp_path / "signers"))
+    git(repository.top, "config", "user.signingKey", str(tmp_path / "key"))
+    git(repository.top, "config", "commit.gpgSign", "true")
+    git(repository.top, "config", *setting)
+    head = commit(repository.top, "shop/migrations/0001.py")
+
+    path = PurePosixPath("shop/migrations/0001.py")
+    assert repository.versions([":(top,glob)**/0001.py"]) == [Version(head, path)]
+    assert repository.mentions("0001", "shop", head)
+    assert repository.branch_with(head) == "main"
+    assert list(repository.files(head)) == [path]
+    assert {path.name for path in repository.top.iterdir()} == {".git", "shop"}
+
+
+def test_mentions(repository: Repository) -> None:
+    write(repository.top, "config/settings.py", "APPS = ['shop', 'billing']\n")
+    commit(repository.top)
+    write(repository.top, "config/settings.py", "APPS = ['shop']\n")
+    head = commit(repository.top)
+
+    assert repository.mentions("['\"]billing['\".]", "config", head)
+    assert not repository.mentions("['\"]billing['\".]", "other", head)
+    assert not repository.mentions("['\"]orders['\".]", "config", head)
+    assert repository.mentions("['\"]billing['\".]", "config")
+
+
+def test_branch_with(repository: Repository, tmp_path: Path) -> None:
+    git(tmp_path, "clone", "--quiet", str(repository.top), "clone")
+    git(repository.top, "checkout", "--quiet", "-b", "feature")
+    head = commit(repository.top)
+    clone = found(tmp_path / "clone")
+    git(clone.top, "fetch", "--quiet")
+
+    assert repository.branch_with(head) == "feature"
+    assert clone.branch_with(head) == "origin/feature"
+    git(repository.top, "checkout", "--quiet", "--detach")
+    assert repository.branch_with(commit(repository.top)) is None
+
+
+# Temporary work trees
+
+
+def worktrees(repository: Repository) -> list[str]:
+    lines = git(repository.top, "worktree", "list", "--porcelain").splitlines()
+    return [line[len("worktree ") :] for line in lines if line.startswith("worktree ")]
+
+
+def test_worktree(repository: Repository) -> None:
+    head = commit(repository.top, "a.py")
+    commit(repository.top, "b.py")
+    write(repository.common_dir / "hooks", "post-checkout", "#!/bin/sh\ntouch harm\nexit 1\n")
+    (repository.common_dir / "hooks/post-checkout").chmod(0o755)
+
+    with repository.worktree(head) as path:
+        assert {file.name for file in path.iterdir()} == {".git", "a.py"}
+        write(path, "untracked.py")
+        assert worktrees(repository) == [str(repository.top), str(path)]
+
+    assert not path.parent.exists()
+    assert worktrees(repository) == [str(repository.top)]
+    assert repository.branch() == "main"
+
+
+def test_worktree_is_gone_after_an_error(repository: Repository) -> None:
+    with pytest.raises(RuntimeError, match="inside"), repository.worktree("main") as path:
+        raise RuntimeError("inside")
+    assert not path.exists()
+    assert worktrees(repository) == [str(repository.top)]
+
+
+def test_worktree_of_no_commit(repository: Repository) -> None:
+    with pytest.raises(GitError, match="invalid reference: 0123"), repository.worktree("0123"):
+        pass
+    assert worktrees(repository) == [str(repository.top)]
+
+
+@pytest.mark.parametrize("state", ["whole", "locked", "deleted"])
+def test_prunes_what_a_killed_process_left(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left = tmp_path / "django-devtools-abcdefgh" / "worktree"
+    git(repository.top, "worktree", "add", "--quiet", "--detach", str(left))
+    if state == "locked":
+        git(repository.top, "worktree", "lock", "--reason=initializing", str(left))
+    if state == "deleted":
+        left.rename(tmp_path / "moved")
+
+    repository.prune_worktrees()
+
+    assert worktrees(repository) == [str(repository.top)]
+    assert not left.exists()
+
+
+@pytest.mark.parametrize("name", ["django-devtools-kit/feature", "django-devtools-kit/worktree"])
+def test_leaves_the_worktrees_of_the_user_alone(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    theirs = tmp_path / "src" / name
+    git(repository.top, "worktree", "add", "--quiet", "--detach", str(theirs))
+    write(theirs, "unsaved.py")
+
+    repository.prune_worktrees()
+
+    assert (theirs / "unsaved.py").exists()

@@ -1,0 +1,643 @@
+import json
+import os
+import resource
+import subprocess
+import sys
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import IO, Any
+
+import pytest
+from django.core.files import locks
+
+from django_devtools.branches.sources.git import Repository
+from django_devtools.branches.sources.snapshots import (
+    Record,
+    Snapshot,
+    SnapshotError,
+    Store,
+    check_name,
+    database_id,
+)
+from django_devtools.conf import project_root
+from tests.processes import read_until, started
+
+BLOB = "ab" * 20
+KEY = ("shop", "0001_initial")
+DATABASE = "sqlite:/srv/db.sqlite3"
+MAIN = Snapshot(
+    branch="main",
+    commit="cd" * 20,
+    taken="2026-01-02T03:04:05+00:00",
+    packages={"shop": "shop.migrations"},
+    applied={
+        ("shop", "0001_initial"): Record(BLOB, "2026-01-01T00:00:00"),
+        ("shop", "0002_longer_name"): Record(None, "2026-01-01T00:00:01"),
+    },
+    obsolete={("shop", "0001_old"): Record("ef" * 32, "2025-01-01T00:00:00")},
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "kept" / "snapshots.json", tmp_path / "locks")
+
+
+def as_json(**changes: Any) -> dict[str, Any]:
+    """What a file with one snapshot holds, and with ``changes`` to that snapshot."""
+    snapshot = {
+        "commit": None,
+        "taken": "2026-01-02T03:04:05+00:00",
+        "packages": {"shop": "shop.migrations"},
+        "applied": {"shop": {"0001_initial": [BLOB, "2026-01-01T00:00:00"]}},
+        "obsolete": {},
+    }
+    return {"format": 1, "databases": {DATABASE: {"main": snapshot | changes}}}
+
+
+def in_another_process(store: Store, code: str) -> AbstractContextManager["subprocess.Popen[str]"]:
+    return started(
+        [sys.executable, "-c", code, str(store.path), str(store.lock_directory)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[3],
+        env=os.environ | {"DJANGO_SETTINGS_MODULE": "tests.settings"},
+    )
+
+
+# Reading and writing
+
+
+def test_without_a_file(store: Store) -> None:
+    assert store.read() == {}
+
+
+def test_reads_what_was_written(store: Store) -> None:
+    store.update(DATABASE, [MAIN])
+
+    assert store.read() == {DATABASE: {"main": MAIN}}
+    assert list(MAIN.records()) == [
+        ("shop", "0001_old"),
+        ("shop", "0001_initial"),
+        ("shop", "0002_longer_name"),
+    ]
+
+
+def test_the_file_reads_well(store: Store) -> None:
+    store.update(DATABASE, [MAIN])
+
+    assert json.loads(store.path.read_text()) == {
+        "format": 1,
+        "databases": {
+            "sqlite:/srv/db.sqlite3": {
+                "main": {
+                    "commit": "cd" * 20,
+                    "taken": "2026-01-02T03:04:05+00:00",
+                    "packages": {"shop": "shop.migrations"},
+                    "applied": {
+                        "shop": {
+                            "0001_initial": [BLOB, "2026-01-01T00:00:00"],
+                            "0002_longer_name": [None, "2026-01-01T00:00:01"],
+                        }
+                    },
+                    "obsolete": {"shop": {"0001_old": ["ef" * 32, "2025-01-01T00:00:00"]}},
+                }
+            }
+        },
+    }
+
+
+def test_keeps_what_else_is_in_the_file(store: Store) -> None:
+    store.update(DATABASE, [MAIN])
+    feature = Snapshot("feature", None, "now")
+
+    store.update(DATABASE, [feature])
+    store.update("postgresql://localhost:5432/shop", [feature])
+
+    assert store.read() == {
+        DATABASE: {"main": MAIN, "feature": feature},
+        "postgresql://localhost:5432/shop": {"feature": feature},
+    }
+
+
+def test_deletes(store: Store) -> None:
+    feature = Snapshot("feature", None, "now")
+    store.update(DATABASE, [MAIN, feature])
+
+    store.update(DATABASE, delete="feature")
+    store.update(DATABASE, delete="no such")
+    assert store.read() == {DATABASE: {"main": MAIN}}
+
+    store.update(DATABASE, delete="main")
+    assert store.read() == {}
+
+
+def test_package_whose_name_is_no_identifier(store: Store) -> None:
+    snapshot = Snapshot("main", None, "now", {"shop": "my-shop.db-migrations"})
+    store.update(DATABASE, [snapshot])
+    assert store.read() == {DATABASE: {"main": snapshot}}
+
+
+def test_other_users_may_read_what_the_umask_lets_them(store: Store) -> None:
+    before = os.umask(0o022)
+    try:
+        store.update(DATABASE, [MAIN])
+    finally:
+        os.umask(before)
+    assert store.path.stat().st_mode & 0o777 == 0o644
+
+
+def test_writes_through_a_symlink(store: Store, tmp_path: Path) -> None:
+    store.path.parent.mkdir()
+    store.path.symlink_to(tmp_path / "elsewhere.json")
+
+    store.update(DATABASE, [MAIN])
+
+    assert store.path.is_symlink()
+    assert store.read() == {DATABASE: {"main": MAIN}}
+
+
+def test_synced_before_it_is_renamed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.update(DATABASE, [MAIN])
+    before = store.path.read_bytes()
+    seen = []
+
+    def fsync(descriptor: int) -> None:
+        (aside,) = store.path.parent.glob(".snapshots.json.*")
+        seen.append(aside.read_text())
+        assert store.path.read_bytes() == before
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    store.update(DATABASE, delete="main")
+
+    assert seen == ['{\n "format": 1,\n "databases": {}\n}\n']
+    assert store.path.read_text() == seen[0]
+
+
+def test_a_crash_leaves_the_old_file(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.update(DATABASE, [MAIN])
+
+    def interrupt(descriptor: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        store.update(DATABASE, delete="main")
+
+    assert store.read() == {DATABASE: {"main": MAIN}}
+    assert list(store.path.parent.iterdir()) == [store.path]
+
+
+def test_a_full_disk_leaves_the_old_file(store: Store) -> None:
+    store.update(DATABASE, [MAIN])
+    before = store.path.read_bytes()
+    many = Snapshot("big", None, "now", {f"app{i}": "a.migrations" for i in range(1000)})
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(SnapshotError) as caught:
+            store.update(DATABASE, [many])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    assert str(caught.value) == f"{store.path} can't be written: File too large."
+    assert store.path.read_bytes() == before
+    assert list(store.path.parent.iterdir()) == [store.path]
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "message"),
+    [
+        (Snapshot("a\u2028b", None, "now"), r"not a line of text: 'a\u2028b'"),
+        (Snapshot("caf\udce9", None, "now"), r"not a line of text: 'caf\udce9'"),
+        (
+            Snapshot("main", None, "now", applied={("shop", "0001\n"): Record(None, "now")}),
+            r"not a line of text: '0001\n'",
+        ),
+    ],
+)
+def test_never_writes_what_it_could_not_read(
+    store: Store, snapshot: Snapshot, message: str
+) -> None:
+    store.update(DATABASE, [MAIN])
+
+    with pytest.raises(SnapshotError) as caught:
+        store.update(DATABASE, [snapshot])
+
+    assert str(caught.value) == f"{store.path} can't be written: {message}."
+    assert store.read() == {DATABASE: {"main": MAIN}}
+
+
+# Files that are not as they should be
+
+ADVICE = "It was left as it is. Move it away, or name another with --file."
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is damaged (Expecting value: line 1 column 1 (char 0))"),
+        (b'{"format": 1, "data', "is damaged (Unterminated string starting at: line 1 column 15"),
+        (b'{"format": 1, "databases": "\xff"}', "is damaged ('utf-8' codec can't decode byte"),
+        (b"[" * 200_000, "is damaged ("),
+        (b'{"format": %s}' % (b"9" * 5000), "is damaged (Exceeds the limit (4300 digits)"),
+        (b"[]", "is no snapshot file of django_devtools."),
+        (b"null", "is no snapshot file of django_devtools."),
+        (b'{"updated_at": "now"}', "is no snapshot file of django_devtools."),
+        (b'{"format": 1}', "is damaged ('databases')."),
+        (b'{"format": 0, "databases": {}}', "is damaged (not a format: 0)."),
+        (b'{"format": "2", "databases": {}}', "is damaged (not a format: '2')."),
+        (b'{"format": 1.5, "databases": {}}', "is damaged (not a format: 1.5)."),
+        (b'{"format": true, "databases": {}}', "is damaged (not a format: True)."),
+        (b'{"format": null, "databases": {}}', "is damaged (not a format: None)."),
+        (b'{"format": 1, "databases": []}', "is damaged ('list' object has no attribute 'items')"),
+        (
+            b'{"format": 1, "databases": {}, "begun": {"d": ["a"]}}',
+            "is damaged (not enough values to unpack",
+        ),
+        (
+            b'{"format": 1, "databases": {}, "begun": {"d": [["a", {}]]}}',
+            "is damaged ('commit').",
+        ),
+    ],
+)
+def test_not_a_snapshot_file(store: Store, content: bytes, message: str) -> None:
+    store.path.parent.mkdir()
+    store.path.write_bytes(content)
+
+    with pytest.raises(SnapshotError) as reading:
+        store.read()
+    with pytest.raises(SnapshotError) as writing:
+        store.update(DATABASE, [MAIN])
+
+    assert str(reading.value).startswith(f"{store.path} {message}")
+    assert str(reading.value).endswith(ADVICE)
+    assert str(writing.value) == str(reading.value)
+    assert store.path.read_bytes() == content
+    assert list(store.path.parent.iterdir()) == [store.path]
+
+
+def test_what_was_begun_stays_where_it_became_a_row(store: Store) -> None:
+    other = ("shop", "0002_longer_name")
+    failed, ended = (
+        replace(MAIN, branch=branch, applied=dict.fromkeys([KEY, other], Record(BLOB, at)))
+        for branch, at in [("b", "2026-01-01T00:00:01"), ("a", "2026-01-01T00:00:02.5")]
+    )
+    store.update(DATABASE, [MAIN])
+    store.write_down(DATABASE, failed)
+    store.write_down("sqlite:other", failed)
+    store.write_down(DATABASE, ended)
+    assert store.read() == {DATABASE: {"main": MAIN}}
+    assert store.read_all()[1] == {DATABASE: [failed, ended], "sqlite:other": [failed]}
+
+    row = {KEY: "2026-01-01T00:00:01.2"}
+    store.update(DATABASE, [MAIN])
+    assert store.read_all()[1][DATABASE] == [failed, ended]
+    store.update(DATABASE, rows=row)
+    assert store.read_all()[1][DATABASE] == [replace(failed, applied={KEY: failed.applied[KEY]})]
+    said = replace(MAIN, applied={KEY: Record(BLOB, row[KEY])})
+    store.update(DATABASE, [said], rows=row)
+    assert store.read_all()[1] == {"sqlite:other": [failed]}
+    store.update("sqlite:other", rows={})
+    assert "begun" not in json.loads(store.path.read_text())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"commit": "main"}, "not a git object: 'main'"),
+        ({"commit": "--output=x"}, "not a git object: '--output=x'"),
+        ({"commit": ["ab" * 20]}, f"not a line of text: ['{'ab' * 20}']"),
+        ({"taken": 5}, "not a line of text: 5"),
+        ({"taken": "now\x1b[2J"}, r"not a line of text: 'now\x1b[2J'"),
+        ({"taken": "x\n" * 100}, "not a line of text: '" + r"x\n" * 19 + "x\\"),
+        ({"packages": {"shop": ".migrations"}}, "not a module: '.migrations'"),
+        ({"packages": {"\0": "shop.migrations"}}, r"not a line of text: '\x00'"),
+        ({"applied": {"shop": {"0001": ["HEAD", "now"]}}}, "not a git object: 'HEAD'"),
+        ({"applied": {"shop": {"0001": [BLOB + "\n", "now"]}}}, "not a line of text: "),
+        ({"applied": {"shop": {"0001": [None]}}}, "not enough values to unpack"),
+        ({"applied": {"shop": {"\ud800": [None, "now"]}}}, r"not a line of text: '\ud800'"),
+        ({"obsolete": None}, "'NoneType' object has no attribute 'items'"),
+    ],
+)
+def test_damaged_snapshot(store: Store, changes: dict[str, Any], message: str) -> None:
+    store.path.parent.mkdir()
+    store.path.write_text(json.dumps(as_json(**changes)))
+
+    with pytest.raises(SnapshotError) as caught:
+        store.read()
+
+    assert str(caught.value).startswith(f"{store.path} is damaged ({message}")
+
+
+def test_branch_that_no_terminal_should_see(store: Store) -> None:
+    store.path.parent.mkdir()
+    content = as_json()
+    content["databases"][DATABASE]["a\rb"] = content["databases"][DATABASE].pop("main")
+    store.path.write_text(json.dumps(content))
+
+    with pytest.raises(SnapshotError, match=r"is damaged \(not a line of text: 'a\\rb'\)"):
+        store.read()
+
+
+def test_newer_format(store: Store) -> None:
+    store.path.parent.mkdir()
+    store.path.write_text('{"format": 2, "databases": {}, "more": true}')
+
+    with pytest.raises(SnapshotError) as caught:
+        store.update(DATABASE, [MAIN])
+
+    assert str(caught.value) == (
+        f"{store.path} has format 2, and this version reads up to 1. It was left as it is. "
+        "Upgrade django-devtools-kit."
+    )
+    assert store.path.read_text() == '{"format": 2, "databases": {}, "more": true}'
+
+
+def test_a_directory(store: Store) -> None:
+    store.path.mkdir(parents=True)
+    with pytest.raises(SnapshotError) as caught:
+        store.read()
+    assert str(caught.value) == f"{store.path} can't be read: Is a directory."
+
+
+def test_below_a_file(store: Store) -> None:
+    store.path.parent.write_text("")
+    with pytest.raises(SnapshotError) as caught:
+        store.update(DATABASE, [MAIN])
+    assert str(caught.value) == f"{store.path} can't be read: Not a directory."
+
+
+def test_lock_that_can_not_be_made(store: Store) -> None:
+    store.lock_directory.write_text("")
+    with pytest.raises(SnapshotError) as caught:
+        store.update(DATABASE, [MAIN])
+    lock = store.lock_directory / "snapshots.lock"
+    assert str(caught.value) == f"{lock} can't be written: File exists."
+
+
+# managestate.json of django-extensions
+
+
+def managestate(store: Store, data: Any) -> Store:
+    store.path.parent.mkdir()
+    store.path.write_text(json.dumps(data))
+    return store
+
+
+def test_managestate(store: Store) -> None:
+    managestate(store, {"updated_at": "now", "default": {"shop": "0002", "auth": "zero"}})
+    assert store.read_managestate("default") == {"shop": "0002", "auth": "zero"}
+
+
+@pytest.mark.parametrize("data", [[], {"default": {}}, {"updated_at": "now", "format": 1}])
+def test_no_managestate(store: Store, data: Any) -> None:
+    assert managestate(store, data).read_managestate("default") is None
+
+
+def test_no_managestate_at_all(store: Store) -> None:
+    assert store.read_managestate("default") is None
+
+
+@pytest.mark.parametrize(
+    ("data", "names"),
+    [
+        ({}, "none"),
+        ({"main": {}, "it's": {}}, "'main', \"it's\""),
+        ({"feature": {"shop": 5}}, "'feature'"),
+        ({"feature": "0002", "\ud800\x1b": {}}, r"'feature', '\ud800\x1b'"),
+    ],
+)
+def test_managestate_without_that_state(store: Store, data: dict[str, Any], names: str) -> None:
+    managestate(store, {"updated_at": "now", **data})
+
+    with pytest.raises(SnapshotError) as caught:
+        store.read_managestate("feature")
+
+    assert str(caught.value) == f"{store.path} has no state 'feature'. It has: {names}."
+
+
+# Where it lies
+
+
+def test_beside_the_project_without_git() -> None:
+    store = Store.find(None)
+    assert store.path == project_root() / ".django-devtools/snapshots.json"
+    assert store.lock_directory == project_root() / ".django-devtools"
+
+
+def test_in_the_git_directory(tmp_path: Path) -> None:
+    store = Store.find(Repository(tmp_path, tmp_path / ".git", "sha1"))
+    assert store.path == tmp_path / ".git/django-devtools/snapshots.json"
+    assert store.lock_directory == tmp_path / ".git/django-devtools"
+
+
+def test_where_the_setting_says(tmp_path: Path, settings: Any) -> None:
+    settings.DJANGO_DEVTOOLS = {"SNAPSHOT_FILE": "var/branches.json"}
+    store = Store.find(Repository(tmp_path, tmp_path / ".git", "sha1"))
+    assert store.path == project_root() / "var/branches.json"
+    assert store.lock_directory == tmp_path / ".git/django-devtools"
+
+
+def test_where_the_caller_says(tmp_path: Path, settings: Any) -> None:
+    settings.DJANGO_DEVTOOLS = {"SNAPSHOT_FILE": "var/branches.json"}
+    assert Store.find(None, tmp_path / "other.json").path == tmp_path / "other.json"
+
+
+# Which database is which
+
+
+def identity(vendor: str, **configured: Any) -> str:
+    connection: Any = SimpleNamespace(vendor=vendor, settings_dict=configured)
+    return database_id(connection)
+
+
+def test_sqlite_databases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "link.sqlite3").symlink_to("db.sqlite3")
+    monkeypatch.chdir(tmp_path)
+    expected = f"sqlite:{tmp_path}/db.sqlite3"
+
+    assert identity("sqlite", NAME=tmp_path / "db.sqlite3") == expected
+    assert identity("sqlite", NAME="db.sqlite3") == expected
+    assert identity("sqlite", NAME="link.sqlite3") == expected
+    assert identity("sqlite", NAME=f"file:{tmp_path}/db.sqlite3?mode=rwc") == expected
+    assert identity("sqlite", NAME=f"file://{tmp_path}/d%62.sqlite3") == expected
+    assert identity("sqlite", NAME=tmp_path / "other.sqlite3") != expected
+
+
+@pytest.mark.parametrize("name", [":memory:", "file::memory:?cache=shared", "file:a?mode=memory"])
+def test_sqlite_in_memory(name: str) -> None:
+    assert identity("sqlite", NAME=name) == f"sqlite:{name}"
+
+
+@pytest.mark.parametrize("host", ["", "localhost", "127.0.0.1", "::1"])
+def test_this_machine_has_several_names(host: str) -> None:
+    mysql = {"NAME": "shop", "HOST": host, "PORT": ""}
+    postgresql = {"NAME": "shop", "HOST": host, "PORT": 5432}
+    assert identity("mysql", **mysql) == "mysql://localhost:3306/shop"
+    assert identity("postgresql", **postgresql) == "postgresql://localhost:5432/shop"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"NAME": "other"},
+        {"HOST": "db.example.com"},
+        {"PORT": "5433"},
+        {"OPTIONS": {"service": "other"}},
+        {"OPTIONS": {"options": "-c search_path=tenant,public"}},
+        {"OPTIONS": {"read_default_file": "/etc/other.cnf"}},
+    ],
+)
+def test_databases_are_told_apart(other: dict[str, Any]) -> None:
+    one = {"NAME": "shop"}
+    assert identity("postgresql", **one) != identity("postgresql", **one | other)
+    assert identity("mysql", **one) != identity("mysql", **one | other)
+
+
+def test_what_a_service_file_says() -> None:
+    service = {"service": "shop", "options": "-c search_path=tenant"}
+    assert identity("postgresql", NAME="", OPTIONS=service) == "postgresql://shop:5432/?tenant"
+
+
+def test_other_vendors() -> None:
+    assert identity("oracle", NAME="xe", HOST="db") == "oracle://db:/xe"
+
+
+# Names
+
+
+@pytest.mark.parametrize("name", ["main", "-x", "..", "👩‍💻", "שלום", "a b", "$(x)", "x" * 300])
+def test_good_names(name: str) -> None:
+    assert check_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "a\0b", "\x1b[2J", "a\u2028b", "caf\udce9"])
+def test_bad_names(name: str) -> None:
+    with pytest.raises(SnapshotError) as caught:
+        check_name(name)
+    assert str(caught.value) == f"{name!r} can't name a snapshot: give one line of visible text."
+
+
+# The lock
+
+HOLD = """
+import sys
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from django_devtools.branches.sources.snapshots import Store
+
+with Store(Path(sys.argv[1]), Path(sys.argv[2])).lock("switch"):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+WAIT = """
+import sys
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from django_devtools.branches.sources.snapshots import Store
+
+def waiting(who):
+    print(who, flush=True)
+
+with Store(Path(sys.argv[1]), Path(sys.argv[2])).lock("switch", waiting):
+    print("mine", flush=True)
+"""
+
+
+def test_second_process_is_told_who_works_and_waits(store: Store) -> None:
+    with ExitStack() as stack:
+        with store.lock("switch"):
+            other = stack.enter_context(in_another_process(store, WAIT))
+            assert read_until(other, "since").startswith(f"process {os.getpid()}, since 20")
+        assert other.communicate()[0] == "mine\n"
+    assert other.returncode == 0
+
+
+def test_we_are_told_who_works(store: Store) -> None:
+    told: list[str] = []
+
+    def waiting(who: str) -> None:
+        told.append(who)
+        other.communicate()
+
+    with in_another_process(store, HOLD) as other:
+        read_until(other, "locked")
+        with store.lock("switch", waiting):
+            text = (store.lock_directory / "switch.lock").read_text()
+            assert text.startswith(f"process {os.getpid()}, since 20")
+
+    assert told[0].startswith(f"process {other.pid}, since 20")
+    assert (store.lock_directory / "switch.lock").read_text() == ""
+
+
+def test_the_lock_of_a_killed_process_is_free(store: Store) -> None:
+    with in_another_process(store, HOLD) as other:
+        read_until(other, "locked")
+        other.kill()
+        other.wait()
+
+    with store.lock("switch", lambda who: pytest.fail(f"{who} holds it")):
+        pass
+
+
+def test_the_lock_is_free_after_an_error(store: Store) -> None:
+    with pytest.raises(RuntimeError, match="inside"), store.lock("switch"):
+        raise RuntimeError("inside")
+    with store.lock("switch", lambda who: pytest.fail(f"{who} holds it")):
+        pass
+
+
+def test_locks_of_other_names_do_not_wait(store: Store) -> None:
+    with store.lock("switch"):
+        store.update(DATABASE, [MAIN])
+    assert store.read() == {DATABASE: {"main": MAIN}}
+
+
+UPDATE = """
+import sys
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from django_devtools.branches.sources.snapshots import Snapshot, Store
+
+store = Store(Path(sys.argv[1]), Path(sys.argv[2]))
+name = sys.stdin.readline().strip()
+for number in range(20):
+    store.update("sqlite:x", [Snapshot(f"{name}{number}", None, "now")])
+"""
+
+
+def test_writers_lose_nothing_of_each_other(store: Store) -> None:
+    with ExitStack() as stack:
+        writers = [stack.enter_context(in_another_process(store, UPDATE)) for _ in range(3)]
+        for name, writer in zip("abc", writers, strict=True):
+            assert writer.stdin
+            writer.stdin.write(f"{name}\n")
+            writer.stdin.flush()
+        for writer in writers:
+            writer.communicate()
+            assert writer.returncode == 0
+
+    assert len(store.read()["sqlite:x"]) == 60
+
+
+def test_waits_in_silence_unless_told_otherwise(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = locks.lock
+    answers: list[bool] = []
+
+    def lock(file: IO[str], flags: int) -> bool:
+        if answers:  # The second time it waits, and then the other may go.
+            other.communicate()
+        answers.append(real(file, flags))
+        return answers[-1]
+
+    with in_another_process(store, HOLD) as other:
+        read_until(other, "locked")
+        monkeypatch.setattr(locks, "lock", lock)
+        with store.lock("switch"):
+            assert answers == [False, True]

@@ -1,0 +1,154 @@
+"""A switch that failed on the way: whether it is gone back, or gone on, no row is lost."""
+
+import pytest
+
+from tests.branches.shop import PRODUCT
+from tests.branches.stash.stashing import dump, go, kept, values
+from tests.branches.stash.test_stash import REVIEWS, WEIGHT, make_products
+from tests.project import Project
+
+FAILS = """
+from pathlib import Path
+
+class Fail(migrations.AlterModelOptions):
+    def database_backwards(self, app_label, schema_editor, from_state, to_state):
+        assert not Path("broken").exists(), "it is broken"
+"""
+FILL = """
+def fill(apps, schema_editor):
+    apps.get_model("shop", "Product").objects.update(weight=7)
+    apps.get_model("shop", "Review").objects.update(text="filled")
+"""
+EDITS = """
+from shop.models import *
+Product.objects.filter(pk=1).update(weight=11)
+product = Product.objects.create(name="new", weight=40)
+Review.objects.create(product=product, text="r4")
+Review.objects.filter(pk=2).update(text="edited")
+"""
+
+
+@pytest.fixture
+def stuck(project: Project) -> Project:
+    """Between feature, which has rows, and main; feature is checked out."""
+    make_products(project)
+    project.checkout("-b", "feature")
+    project.models("shop", PRODUCT + WEIGHT + REVIEWS)
+    project.manage("makemigrations", "shop", "--name=reviews")
+    project.migration(
+        "shop", "0004_fails", 'Fail("product", {}),', [("shop", "0003_reviews")], before=FAILS
+    )
+    project.migration(
+        "shop",
+        "0005_fill",
+        "migrations.RunPython(fill, migrations.RunPython.noop),",
+        [("shop", "0004_fails")],
+        before=FILL,
+    )
+    project.commit("Feature")
+    project.manage("migrate")
+    project.python(
+        """
+        from shop.models import *
+        for product in Product.objects.all():
+            product.weight = 10 * product.pk
+            product.save()
+            Review.objects.create(product=product, text=f"r{product.pk}")
+        """
+    )
+    project.write("broken", "")
+    project.checkout("main")
+    result = project.manage("migrations_switch", "--no-input", status=None)
+    assert "it is broken" in result.stderr
+    (project.path / "broken").unlink()
+    project.checkout("feature")
+    return project
+
+
+def test_gone_back(stuck: Project) -> None:
+    """A data migration that runs again does not write over what is still in its place."""
+    assert stuck.manage("migrations_switch", "--no-input").stderr == ""
+
+    assert values(stuck, "weight") == "10; 20; 30"
+    assert values(stuck, "text", model="Review") == "r1; r2; r3"
+    assert not kept(stuck)
+    stuck.assert_in_step()
+
+
+def test_edited_and_gone_back(stuck: Project) -> None:
+    """What was edited or made in between counts, too."""
+    stuck.python(EDITS)
+    before = dump(stuck)
+
+    assert stuck.manage("migrations_switch", "--no-input").stderr == ""
+
+    assert dump(stuck) == before
+    assert not kept(stuck)
+
+
+def test_edited_and_gone_on(stuck: Project) -> None:
+    stuck.python(EDITS)
+    before = dump(stuck)
+
+    go(stuck, "main")
+
+    assert kept(stuck) >= {"shop_product.weight 4", "shop_review.* 4"}
+    assert go(stuck, "feature").stderr == ""
+    assert dump(stuck) == before
+    assert not kept(stuck)
+
+
+WIDE = "models.DecimalField(max_digits=9, decimal_places=3, default=0)"
+OTHER = 'migrations.CreateModel("Other", [("id", models.AutoField(primary_key=True))]),'
+FAIL = 'Fail("product", {}),'
+ALTER = f'migrations.AlterField("product", "weight", {WIDE}),'
+
+
+def test_amended_where_a_narrowed_column_waits(project: Project) -> None:
+    """What main had in it was to come back with the switch that failed, and still does."""
+    break_off(project)
+    amend(project)
+    assert values(project, "weight") == "0.000; 1.000; 3.000"
+    go(project, "main")
+    assert values(project, "weight") == "None; 1; 3"
+    go(project, "wide")
+    assert values(project, "weight") == "0.000; 1.000; 3.000"
+
+
+def test_edited_and_amended_where_a_narrowed_column_waits(sqlite_project: Project) -> None:
+    project = sqlite_project
+    break_off(project)
+    project.checkout("wide")
+    project.python("from shop.models import *; Product.objects.filter(pk=2).update(weight=9)")
+    amend(project)
+    assert values(project, "weight") == "0.000; 9.000; 3.000"
+    go(project, "main")
+    assert values(project, "weight") == "None; 9; 3"
+
+
+def break_off(project: Project) -> None:
+    """A switch from wide to main that fails, where main's NULL waits in the stash."""
+    make_products(project, PRODUCT + "    weight = models.IntegerField(null=True)\n")
+    project.python("from shop.models import *; Product.objects.filter(pk__gt=1).update(weight=1)")
+    project.checkout("-b", "wide")
+    project.models("shop", f"{PRODUCT}    weight = {WIDE}\n")
+    before = [("shop", "0003_more")]
+    project.migration("shop", "0004_wide", FAIL + ALTER, before, before=FAILS)
+    project.migration("shop", "0005_other", OTHER, [("shop", "0004_wide")])
+    project.commit("Wide")
+    project.manage("migrations_switch")
+    project.python("from shop.models import *; Product.objects.filter(pk=3).update(weight=3)")
+    project.write("broken", "")
+    project.checkout("main")
+    assert project.manage("migrations_switch", "--no-input", status=None).status
+    project.remove("broken")
+
+
+def amend(project: Project) -> None:
+    """Another migration of wide alters the column now, and the database follows."""
+    project.checkout("wide")
+    project.migration("shop", "0004_wide", FAIL, [("shop", "0003_more")], before=FAILS)
+    project.migration("shop", "0006_weight", ALTER, [("shop", "0005_other")])
+    project.git("add", "--all")
+    project.git("commit", "--quiet", "--amend", "--message=Amended")
+    assert project.manage("migrations_switch", "--no-input").stderr == ""

@@ -1,0 +1,371 @@
+"""What plain ``migrate`` drops is kept, too."""
+
+import json
+
+import pytest
+
+from tests.branches.shop import PRODUCT
+from tests.branches.stash.stashing import dump, go, kept, make_branch, values
+from tests.branches.stash.test_owners import PART, fill, make
+from tests.branches.stash.test_stash import NOTE, REVIEWS, WEIGHT, make_products
+from tests.project import Project
+
+MAIN = PRODUCT + NOTE + REVIEWS
+WIDE = PRODUCT.replace("50", "80")
+KINDS = """
+class Category(models.Model):
+    pass
+
+class Section(models.Model):
+    pass
+
+class Product(models.Model):
+    name = models.CharField(max_length=50)
+    kind = models.ForeignKey("{}", models.SET_NULL, null=True)
+"""
+CODE = """
+import os
+
+def fail(apps, schema_editor):
+    if "FAIL" in os.environ:
+        raise ValueError
+
+def clear(apps, schema_editor):
+    apps.get_model("shop", "Product").objects.update(kind=None)
+
+def mark(apps, schema_editor):
+    for product in apps.get_model("shop", "Product").objects.all():
+        product.name = "+" + product.name[1:]
+        product.save()
+"""
+
+
+@pytest.fixture
+def shop(project: Project) -> Project:
+    """On main, with rows; branch less drops, and narrows, what they are in."""
+    project.settings("DJANGO_DEVTOOLS = {}")
+    make_products(project, MAIN)
+    project.python(
+        """
+        from shop.models import *
+        for product in Product.objects.all():
+            product.name, product.note = product.name * 20, f"n{product.pk}"
+            product.save()
+            Review.objects.create(product=product, text="t").tags.create(name=product.pk)
+        """
+    )
+    return project
+
+
+def branches(project: Project) -> set[str]:
+    """Which branches what is kept belongs to."""
+    found = json.loads(project.manage("migrations_stash", "list", "--json").stdout)
+    return {entry["branch"] for entry in found}
+
+
+def test_forwards(shop: Project) -> None:
+    before = dump(shop)
+    make_branch(shop, "less", PRODUCT)
+
+    output = shop.manage("migrate").stdout
+
+    assert "  Keeping table shop_review... OK\n" in output
+    assert "  Keeping column shop_product.note... OK\n" in output
+    assert branches(shop) == {"main"}
+    assert go(shop, "main").stderr == ""
+    assert dump(shop) == before
+    assert not kept(shop)
+
+
+def test_without_a_snapshot_that_can_be_read(shop: Project) -> None:
+    before = dump(shop)
+    make_branch(shop, "less", PRODUCT)
+    (shop.path / ".git/django-devtools/snapshots.json").write_text("{")
+    shop.manage("migrate")
+    assert branches(shop) == {"less"}
+    (shop.path / ".git/django-devtools/snapshots.json").unlink()
+    go(shop, "main")
+    assert dump(shop) == before
+
+
+def test_backwards_and_forwards_again(shop: Project) -> None:
+    before = dump(shop)
+    shop.manage("migrate", "shop", "0002")
+    assert kept(shop) >= {"shop_product.note 3", "shop_review.* 3", "shop_review_tags.* 3"}
+    shop.manage("migrate")
+    assert dump(shop) == before
+    assert not kept(shop)
+
+
+@pytest.mark.parametrize("fake", ["--fake", "--fake-initial"])
+def test_only_what_was_dropped(shop: Project, fake: str) -> None:
+    make_branch(shop, "less", PRODUCT)
+    shop.manage("migrate", fake)
+    assert bool(kept(shop)) is (fake == "--fake-initial")
+
+
+def test_a_column_that_gets_narrower(shop: Project) -> None:
+    before = dump(shop)
+    make_branch(shop, "less", MAIN.replace("null=True)\n\nclass", "default='')\n\nclass"))
+    shop.python("from shop.models import *; Product.objects.filter(pk=2).update(note=None)")
+    before = dump(shop)
+    shop.manage("migrate")
+    assert values(shop, "note").endswith("n1; ; n3")
+    assert go(shop, "main").stderr == ""
+    assert dump(shop) == before
+
+
+def test_nothing_is_dropped(shop: Project) -> None:
+    make_branch(shop, "more", MAIN + "\nclass More(models.Model):\n    pass\n")
+    assert "Keeping" not in shop.manage("migrate").stdout
+    assert not kept(shop)
+
+
+def test_it_can_not_be_kept(sqlite_project: Project) -> None:
+    """Then it is said, and `migrate` goes on, as it was asked to."""
+    project = sqlite_project
+    project.settings("DJANGO_DEVTOOLS = {}")
+    make_products(project, PRODUCT + NOTE)
+    project.python("from shop.models import *; Product.objects.update(note='n')")
+    project.python(
+        "from django.db import connection; "
+        "connection.cursor().execute('CREATE TABLE django_devtools_stash_1 (id integer)')"
+    )
+    make_branch(project, "less", PRODUCT)
+    result = project.manage("migrate")
+    assert "What is dropped from database 'default' was not kept: " in result.stderr
+    project.assert_in_step()
+
+
+def make_plain(project: Project, models: str) -> None:
+    """On main, with three products."""
+    project.settings("DJANGO_DEVTOOLS = {}")
+    make_products(project, models)
+
+
+def add_migration(project: Project, name: str, operations: str, after: str) -> None:
+    project.migration("shop", name, operations, [("shop", after)], before=CODE)
+    project.commit(name)
+
+
+def fail(project: Project) -> None:
+    """Have ``migrate`` fail where a migration runs ``fail``."""
+    project.environment["FAIL"] = "yes"
+    assert project.manage("migrate", status=None).status
+    del project.environment["FAIL"]
+
+
+def test_dropped_and_made_again_in_one_go(project: Project) -> None:
+    make_plain(project, PRODUCT + WEIGHT + PART)
+    fill(project, "Product.objects.update(weight=5); Part.objects.create(name='a')")
+    before = dump(project)
+    make_branch(project, "less", PRODUCT)
+    project.models("shop", PRODUCT + WEIGHT + PART)
+    project.manage("makemigrations", "shop", "--name=again")
+
+    project.manage("migrate")
+
+    assert values(project, "weight") == "0; 0; 0"
+    assert kept(project) == {"shop_product.weight 3", "shop_part.* 1"}
+    project.manage("migrate", "shop", "0003")
+    assert dump(project) == before
+
+
+def test_what_another_branch_narrowed_stays_as_it_was(project: Project) -> None:
+    """A migration that does not widen it changes what is there, and changes it back."""
+    make_plain(project, PRODUCT)
+    make(project, "wide", WIDE, "Product.objects.update(name='x' * 70)")
+    before = dump(project)
+    go(project, "main")
+    project.checkout("-b", "marks")
+    reverse = CODE.replace('"+"', '"x"').replace("def mark", "def unmark")
+    project.migration(
+        "shop",
+        "0003_mark",
+        "migrations.RunPython(mark, unmark),",
+        [("shop", "0002_longer_name")],
+        before=CODE + reverse,
+    )
+    project.models("shop", PRODUCT + WEIGHT)
+    project.manage("makemigrations", "shop", "--name=weight")
+    project.commit("marks")
+
+    project.manage("migrate", "shop", "0003")
+    project.manage("migrate", "shop", "0004")
+
+    go(project, "main")
+    go(project, "wide")
+    assert dump(project) == before
+
+
+def test_a_migrate_that_failed_dropped_nothing(project: Project) -> None:
+    make_plain(project, PRODUCT + PART)
+    fill(project, "Part.objects.create(name='a')")
+    project.models("shop", PRODUCT)
+    operations = 'migrations.RunPython(fail, fail), migrations.DeleteModel("Part"),'
+    add_migration(project, "0004_less", operations, "0003_more")
+    fail(project)
+    project.models("shop", PRODUCT + PART)
+    fill(project, "Part.objects.all().delete(); Part.objects.create(name='b')")
+    before = dump(project)
+
+    project.manage("migrate")
+
+    assert kept(project) == {"shop_part.* 1"}
+    project.manage("migrate", "shop", "0003")
+    assert dump(project) == before
+    assert not kept(project)
+
+
+def test_a_foreign_key_that_refers_elsewhere(project: Project) -> None:
+    make_plain(project, KINDS.format("Category"))
+    create = "[kind.objects.create() for kind in (Category, Section) for _ in 'abc']"
+    fill(project, f"{create}; Product.objects.update(kind=1)")
+    project.models("shop", KINDS.format("Section"))
+    add_migration(project, "0004_clear", "migrations.RunPython(clear, clear),", "0003_more")
+    project.manage("makemigrations", "shop", "--name=section")
+
+    project.manage("migrate")
+    project.manage("migrate", "shop", "0003")
+    assert values(project, "kind_id") == "1; 1; 1"
+
+    project.manage("migrate")
+    fill(project, "Product.objects.filter(pk=1).update(kind=3)")
+    project.manage("migrate", "shop", "0003")
+    project.manage("migrate")
+    assert values(project, "kind_id") == "3; None; None"
+
+
+@pytest.mark.parametrize("by", ["migrate", "migrations_switch", "a detour"])
+def test_finished_by_a_second_one(project: Project, by: str) -> None:
+    make_plain(project, PRODUCT)
+    make_branch(project, "more", PRODUCT + WEIGHT + PART)
+    add_migration(project, "0004_fail", "migrations.RunPython(fail, fail),", "0003_more")
+    project.manage("migrate")
+    fill(project, "Product.objects.update(weight=4); Part.objects.create(name='a')")
+    before = dump(project)
+    go(project, "main")
+    project.checkout("more")
+    fail(project)
+
+    if by == "a detour":
+        go(project, "main")
+        go(project, "more")
+    else:
+        project.manage(by)
+
+    assert dump(project) == before
+    assert not kept(project)
+
+
+def test_what_is_only_said_to_be_widened(project: Project) -> None:
+    make_plain(project, PRODUCT)
+    make(project, "wide", WIDE, "Product.objects.update(name='x' * 70)")
+    go(project, "main")
+    project.checkout("wide")
+    assert "Restoring" not in project.manage("migrate", "--fake").stdout
+    assert kept(project) == {"shop_product.name 3"}
+
+
+def test_what_is_found_in_its_place_stays(sqlite_project: Project) -> None:
+    """With --fake-initial, beside a migration that is run."""
+    project = sqlite_project
+    make_plain(project, PRODUCT)
+    project.app("parts", PART)
+    project.manage("makemigrations", "parts")
+    project.manage("migrate")
+    project.python("from parts.models import *; Part.objects.create(name='kept')")
+    project.manage("migrate", "parts", "zero")
+    project.manage("migrate", "shop", "0001")
+    project.python(
+        """
+        from django.db import connection
+        from parts.models import *
+        with connection.schema_editor() as editor:
+            editor.create_model(Part)
+        Part.objects.create(name="made")
+        """
+    )
+
+    assert "FAKED" in project.manage("migrate", "--fake-initial").stdout
+
+    assert project.python("from parts.models import *; print(Part.objects.get().name)") == "made"
+
+
+@pytest.mark.parametrize("edit", ["Part.objects.update(name='b')", "Part.objects.all().delete()"])
+def test_of_another_app_after_one_that_failed(sqlite_project: Project, edit: str) -> None:
+    """What is midway has nothing to do with it."""
+    project = sqlite_project
+    make_plain(project, PRODUCT + WEIGHT + PART)
+    fill(project, "Part.objects.create(name='a')")
+    project.models("shop", PRODUCT)
+    remove = 'migrations.RemoveField("product", "weight"),'
+    add_migration(project, "0004_weight", remove, "0003_more")
+    add_migration(project, "0005_fail", "migrations.RunPython(fail, fail),", "0004_weight")
+    add_migration(project, "0006_part", 'migrations.DeleteModel("Part"),', "0005_fail")
+    fail(project)
+    project.models("shop", PRODUCT + PART)
+    fill(project, edit)
+    rows = values(project, "name", model="Part")
+    project.app("other", "class Thing(models.Model):\n    pass\n")
+    project.manage("makemigrations", "other")
+    project.manage("migrate", "other")
+    assert values(project, "name", model="Part") == rows
+
+
+def test_of_a_column_whose_name_was_free(sqlite_project: Project) -> None:
+    project = sqlite_project
+    make_plain(project, PRODUCT + WEIGHT)
+    project.checkout("-b", "feature")
+    project.models("shop", PRODUCT + WEIGHT + WEIGHT.replace("weight", "old"))
+    operations = (
+        'migrations.RenameField("product", "weight", "old"),'
+        'migrations.AddField("product", "weight", models.IntegerField(default=0)),'
+    )
+    add_migration(project, "0004_other", operations, "0003_more")
+    project.manage("migrate")
+    fill(project, "Product.objects.update(weight=77)")
+    before = dump(project)
+    go(project, "main")
+    project.checkout("feature")
+    project.manage("migrate")
+    assert dump(project) == before
+
+
+def test_that_failed_before_it_dropped(sqlite_project: Project) -> None:
+    """Without a transaction: the copy is not needed any more, nor is a second one."""
+    project = sqlite_project
+    make_plain(project, PRODUCT + PART)
+    fill(project, "Part.objects.create(name='a')")
+    before = dump(project)
+    project.models("shop", PRODUCT)
+    operations = (
+        'migrations.AlterField("product", "name", models.CharField(max_length=60)),'
+        'migrations.RunPython(fail, fail), migrations.DeleteModel("Part"),'
+    )
+    project.migration(
+        "shop", "0004_less", operations, [("shop", "0003_more")], CODE, "atomic = False"
+    )
+    project.commit("Less")
+    fail(project)
+    project.manage("migrate")
+    project.manage("migrate", "shop", "0003")
+    assert dump(project) == before
+    assert kept(project) == {"shop_product.name 3"}  # as it is narrower now
+
+
+@pytest.mark.parametrize("last", ["migrate", "migrations_switch"])
+def test_in_parts(project: Project, last: str) -> None:
+    """A column that is only made by the next one waits for it."""
+    project.settings("DJANGO_DEVTOOLS = {}")
+    make_products(project)
+    make(project, "feature", PRODUCT + WEIGHT, "Product.objects.update(weight=3)")
+    before = dump(project)
+    project.manage("migrate", "shop", "zero")
+    result = project.manage("migrate", "shop", "0002")
+    assert "stay" not in result.stderr
+    assert values(project, "name") == "p1; p2; p3"
+    assert kept(project) == {"shop_product.weight 3"}
+    project.manage(last)
+    assert dump(project) == before
+    assert not kept(project)

@@ -1,0 +1,359 @@
+"""Where several branches have to do with one table or column, each has its own rows back."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.branches.shop import PRODUCT
+from tests.branches.stash.stashing import dump, go, kept, make_branch, values
+from tests.branches.stash.test_stash import WEIGHT, make_products
+from tests.databases import Configuration
+from tests.project import Project
+
+SIZE = "    size = models.IntegerField(default=1)\n"
+NOTE = "    note = models.CharField(max_length={}, default='none')\n"
+PART = "\nclass Part(models.Model):\n    name = models.CharField(max_length=9)\n"
+OTHER = "\nclass Other(models.Model):\n    pass\n"
+
+
+def make(project: Project, branch: str, models: str, rows: str = "", start: str = "main") -> None:
+    """Make a branch, take the database there, and give it rows."""
+    make_branch(project, branch, models, start)
+    project.switch()
+    fill(project, rows)
+
+
+def fill(project: Project, rows: str) -> None:
+    project.python(f"from shop.models import *; {rows}")
+
+
+def make_another(project: Project, models: str, by: str) -> None:
+    """Make one more migration of the branch, and apply it by a command."""
+    project.models("shop", models)
+    project.manage("makemigrations", "shop", "--name=another")
+    project.commit("Another")
+    project.manage(by)
+
+
+@pytest.fixture
+def automatic(sqlite_project: Project) -> Project:
+    """A project with products, where plain ``migrate`` keeps and brings back."""
+    sqlite_project.settings("DJANGO_DEVTOOLS = {}")
+    make_products(sqlite_project)
+    return sqlite_project
+
+
+@pytest.mark.parametrize("by", ["migrate", "migrations_switch"])
+def test_a_column_beside_one_of_its_own(automatic: Project, by: str) -> None:
+    """Of what another branch left, only what is new comes."""
+    project = automatic
+    make(project, "one", PRODUCT + WEIGHT + SIZE, "Product.objects.update(weight=1, size=11)")
+    go(project, "main")
+    make_branch(project, "two", PRODUCT + WEIGHT, "main")
+    project.remove("shop/migrations/0003_two.py")
+    make_another(project, PRODUCT + WEIGHT, by)
+    fill(project, "Product.objects.update(weight=2)")
+    make_another(project, PRODUCT + WEIGHT + SIZE, by)
+    assert values(project, "weight", "size") == "2 11; 2 11; 2 11"
+
+
+@pytest.mark.parametrize("by", ["migrate", "migrations_switch"])
+def test_a_column_for_a_table_of_its_own(automatic: Project, by: str) -> None:
+    """That makes it no table of another branch."""
+    project = automatic
+    make(project, "one", PRODUCT + PART + SIZE, "Part.objects.create(name='one', size=3)")
+    go(project, "main")
+    make_branch(project, "two", PRODUCT + PART, "main")
+    project.manage("migrate")
+    fill(project, "[Part.objects.create(name='two') for _ in 'ab']")
+    make_another(project, PRODUCT + PART + SIZE, by)
+    assert values(project, "name", "size", model="Part") == "two 1; two 1"
+    assert kept(project) == {"shop_part.* 1"}
+
+
+@pytest.mark.parametrize("first", ["one", "two"])
+def test_entries_that_overlap(sqlite_project: Project, first: str) -> None:
+    project = sqlite_project
+    make_products(project)
+    models = {"one": PRODUCT + WEIGHT + SIZE, "two": PRODUCT + WEIGHT}
+    rows = {"one": "weight=1, size=11", "two": "weight=2"}
+    second = "two" if first == "one" else "one"
+    for branch in (first, second):
+        make_branch(project, branch, models[branch], "main")
+        project.manage("migrate")  # without what the other one left
+        fill(project, f"Product.objects.update({rows[branch]})")
+        go(project, "main")
+    for branch in ("one", "two", "one", "main", "two", "one"):
+        assert go(project, branch).stderr == ""
+        if branch == "one":
+            assert values(project, "weight", "size") == "1 11; 1 11; 1 11"
+        elif branch == "two":
+            assert values(project, "weight") == "2; 2; 2"
+    assert kept(project) == {"shop_product.weight 3"}
+
+
+@pytest.mark.parametrize(
+    ("drops", "alters"),
+    [
+        pytest.param(PRODUCT, PRODUCT + NOTE.format(80), id="column, widened"),
+        pytest.param(PRODUCT, PRODUCT + NOTE.format(20), id="column, narrowed"),
+        pytest.param(OTHER, PRODUCT + NOTE.format(80), id="table, widened"),
+    ],
+)
+def test_dropped_by_one_and_altered_by_another(project: Project, drops: str, alters: str) -> None:
+    """From one to the other the rows of main are on the way, and there in the end."""
+    drop_and_alter(project, drops, alters)
+
+
+@pytest.mark.parametrize("alters", [PRODUCT + NOTE.format(50) + SIZE, PRODUCT])
+def test_a_table_is_dropped_by_one_and_has_other_columns_on_another(
+    sqlite_project: Project, alters: str
+) -> None:
+    drop_and_alter(sqlite_project, OTHER, alters)
+
+
+def drop_and_alter(project: Project, drops: str, alters: str) -> None:
+    make_products(project, PRODUCT + NOTE.format(50))
+    fill(project, "Product.objects.update(note='m' * 15)")
+    before = dump(project)
+    make_branch(project, "drops", drops, "main")
+    make_branch(project, "alters", alters, "main")
+    go(project, "drops")
+
+    assert go(project, "alters").stderr == ""
+    assert values(project, "name") == "p1; p2; p3"
+    project.assert_in_step()
+    assert go(project, "main").stderr == ""
+    assert dump(project) == before
+
+
+@pytest.mark.parametrize(
+    ("drops", "adds"),
+    [
+        pytest.param(PRODUCT, PRODUCT + NOTE.format(50) + SIZE, id="column"),
+        pytest.param(PRODUCT, PRODUCT + NOTE.format(80) + SIZE, id="column, altered"),
+        pytest.param(OTHER, PRODUCT + NOTE.format(50) + SIZE, id="table"),
+    ],
+)
+def test_dropped_by_one_and_added_to_by_another(
+    sqlite_project: Project, drops: str, adds: str
+) -> None:
+    """Straight from one to the other, with rows of each: what is not there yet, comes later."""
+    project = sqlite_project
+    make_products(project, PRODUCT + NOTE.format(50))
+    make_branch(project, "drops", drops, "main")
+    make(project, "adds", adds, "Product.objects.update(note='mine', size=100)")
+    before = dump(project)
+    for _ in range(2):
+        assert go(project, "drops").stderr == ""
+        assert go(project, "adds").stderr == ""
+        assert dump(project) == before
+        assert not kept(project)
+
+
+FILL_WEIGHT = """
+def fill_weight(apps, schema_editor):
+    apps.get_model("shop", "Product").objects.update(weight=7)
+"""
+
+
+def test_dropped_by_one_and_renamed_by_another(sqlite_project: Project) -> None:
+    """The other has its rows under the name that it gave them."""
+    project = sqlite_project
+    make_products(project, PRODUCT + PART)
+    make_branch(project, "drops", OTHER, "main")
+    project.checkout("-b", "renames", "main")
+    project.models("shop", PRODUCT + "    class Meta:\n        db_table = 'goods'\n" + PART)
+    project.manage("makemigrations", "shop", "--name=goods")
+    project.commit("Goods")
+    project.switch()
+    fill(project, "Product.objects.create(name='new'); Part.objects.create(name='part')")
+    before = dump(project)
+    go(project, "drops")
+    assert go(project, "renames").stderr == ""
+    assert dump(project) == before
+    assert not kept(project)
+
+
+def test_dropped_by_one_and_renamed_beside_a_column_that_waits(project: Project) -> None:
+    """What comes back only at the end, as it does not fit before, keeps nothing else waiting."""
+    size = "    size = models.{}\n"
+    make_products(project, PRODUCT + NOTE.format(50) + size.format("FloatField(null=True)"))
+    make_branch(project, "drops", PRODUCT + size.format("FloatField(default=7)"), "main")
+    project.checkout("-b", "renames", "main")
+    renamed = PRODUCT + NOTE.format(50).replace("note", "remark")
+    project.models("shop", renamed + size.format("IntegerField(null=True)"))
+    rename = 'migrations.RenameField("product", "note", "remark"),'
+    project.migration("shop", "0004_remark", rename, [("shop", "0003_more")])
+    project.manage("makemigrations", "shop", "--name=size")
+    project.commit("Remark")
+    for branch in ("drops", "renames"):
+        go(project, branch)
+        fill(project, "Product.objects.update(size=5)")
+    fill(project, "Product.objects.update(remark='mine')")
+    before = dump(project)
+    go(project, "drops")
+    assert go(project, "renames").stderr == ""
+    assert dump(project) == before
+
+
+SQL_SIZE = """
+migrations.RunSQL(
+    "ALTER TABLE shop_product ADD COLUMN size integer NULL",
+    "ALTER TABLE shop_product DROP COLUMN size",
+    state_operations=[migrations.AddField("product", "size", models.IntegerField(null=True))],
+),
+"""
+
+
+def test_dropped_by_one_and_added_to_by_sql_of_another(project: Project) -> None:
+    make_products(project)
+    make_branch(project, "drops", OTHER, "main")
+    project.checkout("-b", "adds", "main")
+    project.models("shop", PRODUCT + SIZE.replace("default=1", "null=True") + WEIGHT)
+    project.migration("shop", "0003_size", SQL_SIZE, [("shop", "0002_longer_name")])
+    project.manage("makemigrations", "shop", "--name=weight")
+    # What the stash has goes before this; but for a column that only SQL makes.
+    fills = "migrations.RunPython(fill_weight, migrations.RunPython.noop),"
+    project.migration("shop", "0005_fill", fills, [("shop", "0004_weight")], before=FILL_WEIGHT)
+    project.commit("Size")
+    project.switch()
+    fill(project, "Product.objects.update(size=100, weight=3)")
+    before = dump(project)
+    for _ in range(2):
+        assert go(project, "drops").stderr == ""
+        assert go(project, "adds").stderr == ""
+        assert dump(project) == before
+        assert not kept(project)
+
+
+NUMBER = "    name = models.IntegerField(null=True)\n"
+REUSED = """
+migrations.RenameField("product", "name", "title"),
+migrations.RunSQL(
+    "ALTER TABLE shop_product ADD COLUMN name integer NULL",
+    "ALTER TABLE shop_product DROP COLUMN name",
+    state_operations=[migrations.AddField("product", "name", models.IntegerField(null=True))],
+),
+"""
+
+
+def test_a_name_that_was_free_again(project: Project) -> None:
+    """What SQL made and dropped is gone, though there is a column of its name."""
+    make_products(project)
+    project.checkout("-b", "feature")
+    project.models("shop", PRODUCT.replace("name", "title") + NUMBER)
+    project.migration("shop", "0003_reused", REUSED, [("shop", "0002_longer_name")])
+    project.commit("Reused")
+    project.switch()
+    fill(project, "Product.objects.update(name=5)")
+    before = dump(project)
+    go(project, "main")
+    assert go(project, "feature").stderr == ""
+    assert dump(project) == before
+
+
+RENAMED = 'migrations.RenameField("product", "name", "title"),'
+
+
+def test_edited_and_then_renamed_on_another_branch(project: Project) -> None:
+    """What was changed in a narrowed column is seen where it has its own name."""
+    make_products(project)
+    wide = PRODUCT.replace("50", "80")
+    make(project, "feature", wide, "Product.objects.update(name='x' * 70)")
+    go(project, "main")
+    fill(project, "Product.objects.filter(pk=2).update(name='edited')")
+    project.checkout("-b", "other")
+    project.models("shop", PRODUCT.replace("name", "title"))
+    project.migration("shop", "0003_title", RENAMED, [("shop", "0002_longer_name")])
+    project.commit("Title")
+    project.switch()
+
+    go(project, "feature")
+
+    assert values(project, "name") == f"{'x' * 70}; edited; {'x' * 70}"
+    project.assert_in_step()
+
+
+def test_narrowed_twice(project: Project) -> None:
+    make_products(project, PRODUCT.replace("50", "30"))
+    make_branch(project, "middle", PRODUCT, "main")
+    long = "Product.objects.update(name='x' * 70)"
+    make(project, "top", PRODUCT.replace("50", "80"), long, "middle")
+    before = dump(project)
+    go(project, "middle")
+    go(project, "main")
+    fill(project, "Product.objects.filter(pk=2).update(name='edited')")
+
+    go(project, "top")
+
+    assert values(project, "name") == f"{'x' * 70}; edited; {'x' * 70}"
+    fill(project, "Product.objects.filter(pk=2).update(name='x' * 70)")
+    assert dump(project) == before
+
+
+THING = """\
+class Thing(models.Model):
+    text = models.CharField(max_length={})
+    number = models.IntegerField({})
+"""
+
+
+def test_two_narrowed_columns_and_one_is_edited(project: Project) -> None:
+    project.app("shop", THING.format(5, ""))
+    project.manage("makemigrations", "shop")
+    project.commit("Thing")
+    make(project, "feature", THING.format(50, "null=True"), "Thing.objects.create(text='t' * 20)")
+    go(project, "main")
+    fill(project, "Thing.objects.update(number=3)")
+
+    go(project, "feature")
+
+    assert values(project, "text", "number", model="Thing") == f"{'t' * 20} 3"
+
+
+CATEGORY = """\
+    category = models.ForeignKey("Category", models.CASCADE, null=True, db_constraint=False)
+
+class Category(models.Model):
+    name = models.CharField(max_length=9)
+"""
+# What DB_CASCADE of Django 6.1 makes.
+CASCADE = """
+ALTER TABLE shop_product ADD CONSTRAINT cascade FOREIGN KEY (category_id)
+REFERENCES shop_category (id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED
+"""
+FILL = """
+def fill(apps, schema_editor):
+    category = apps.get_model("shop", "Category").objects.create(name="default")
+    apps.get_model("shop", "Product").objects.update(category=category)
+"""
+
+
+def test_a_database_that_cascades(
+    make_project: Callable[..., Project], make_database: Callable[[str], Configuration]
+) -> None:
+    """Where a row gives place to the one that was there, nothing goes along."""
+    project = make_project(default=make_database("postgresql"))
+    make_products(project)
+    project.checkout("-b", "feature")
+    project.models("shop", PRODUCT + CATEGORY)
+    project.manage("makemigrations", "shop", "--name=category")
+    drop = "ALTER TABLE shop_product DROP CONSTRAINT cascade"
+    sql = f"migrations.RunSQL({CASCADE!r}, {drop!r}),"
+    project.migration("shop", "0004_cascade", sql, [("shop", "0003_category")])
+    project.migration(
+        "shop",
+        "0005_fill",
+        "migrations.RunPython(fill, migrations.RunPython.noop),",
+        [("shop", "0004_cascade")],
+        before=FILL,
+    )
+    project.commit("Category")
+    project.switch()
+    before = dump(project)
+
+    go(project, "main")
+    assert go(project, "feature").stderr == ""
+
+    assert dump(project) == before

@@ -1,0 +1,194 @@
+"""How data comes back: fast, and without a trace."""
+
+import sqlite3
+from collections.abc import Callable
+
+import pytest
+from django.db import DatabaseError, OperationalError
+
+from django_devtools.branches.stash.entry_restore import is_passing
+from tests.branches.shop import PRODUCT, make_shop
+from tests.branches.stash.stashing import make_branch
+from tests.databases import Configuration
+from tests.project import Project
+
+WEIGHT = "    weight = models.IntegerField(default=0)\n"
+REVIEW = """
+class Review(models.Model):
+    product = models.ForeignKey(Product, models.CASCADE)
+    text = models.TextField()
+"""
+ROWS = """
+from shop.models import *
+print(Product.objects.order_by("pk").values(), Review.objects.order_by("pk").values())
+"""
+CONSTRAINTS = """
+from django.db import connection
+with connection.cursor() as cursor:
+    for table in sorted(connection.introspection.table_names(cursor)):
+        found = connection.introspection.get_constraints(cursor, table)
+        for name, constraint in sorted(found.items()):
+            print(table, name, *sorted(constraint.items()))
+"""
+PLACES = """
+from django.db import connection
+with connection.cursor() as cursor:
+    cursor.execute("SELECT id, ctid FROM shop_product ORDER BY id")
+    print(*cursor.fetchall())
+"""
+READ = """
+from django.db import connection
+with connection.cursor() as cursor:
+    cursor.execute("SELECT relname, seq_tup_read FROM pg_stat_user_tables")
+    print(dict(cursor.fetchall())["django_devtools_stash_1"])
+"""
+
+
+def make_shop_with_reviews(project: Project) -> None:
+    """Applied on branch feature, which is checked out, and with rows."""
+    make_shop(project)
+    project.checkout("-b", "feature")
+    project.models("shop", PRODUCT + WEIGHT + REVIEW)
+    project.manage("makemigrations", "shop", "--name=reviews")
+    project.commit("Reviews")
+    project.manage("migrate")
+    project.python(
+        """
+        from shop.models import *
+        for name in ("a", "b"):
+            product = Product.objects.create(name=name, weight=7)
+            Review.objects.create(product=product, text="Good.")
+        """
+    )
+
+
+def test_constraints_are_as_they_were(project: Project) -> None:
+    """PostgreSQL's foreign keys are dropped for the time of the filling."""
+    make_shop_with_reviews(project)
+    rows, constraints = project.python(ROWS), project.python(CONSTRAINTS)
+    for branch in ("main", "feature"):
+        project.checkout(branch)
+        project.switch()
+    assert project.python(ROWS) == rows
+    assert project.python(CONSTRAINTS) == constraints
+
+
+def test_a_migration_writes_before_its_table_is_filled(project: Project) -> None:
+    """PostgreSQL alters no table whose foreign keys are still to be looked at."""
+    make_shop_with_reviews(project)
+    rows = project.python(ROWS)
+    project.migration(
+        "shop",
+        "0004_first_review",
+        """
+        migrations.RunPython(
+            lambda apps, editor: apps.get_model("shop", "Review").objects.create(
+                product_id=1, text="by a migration"
+            ),
+            migrations.RunPython.noop,
+        ),
+        """,
+        [("shop", "0003_reviews")],
+    )
+    project.commit("First review")
+    project.manage("migrate")
+    project.python("from shop.models import *; Review.objects.get(text='by a migration').delete()")
+    project.checkout("main")
+    project.switch()
+    project.checkout("feature")
+    project.switch()
+    assert project.python(ROWS) == rows
+
+
+def test_rows_that_do_not_change_are_not_written(
+    make_project: Callable[..., Project], make_database: Callable[[str], Configuration]
+) -> None:
+    """A column with its default in most rows costs what the other rows cost."""
+    project = make_project(default=make_database("postgresql"))
+    make_shop(project)
+    project.checkout("-b", "feature")
+    project.models("shop", PRODUCT + WEIGHT)
+    operation = 'migrations.AddField("product", "weight", models.IntegerField(default=0))'
+    project.migration("shop", "0003_weight", operation, [("shop", "0002_longer_name")])
+    project.commit("Weights")
+    project.manage("migrate")
+    project.python(
+        "from shop.models import *; "
+        "Product.objects.bulk_create([Product(name='a'), Product(name='b', weight=7)])"
+    )
+    project.checkout("main")
+    project.switch()
+    first, second = project.python(PLACES).split(") (")
+    project.checkout("feature")
+    project.switch()
+    assert project.python("from shop.models import *; print(Product.objects.get(weight=7))")
+    now = project.python(PLACES).split(") (")
+    assert now[0] == first
+    assert now[1] != second
+
+
+def test_rows_that_are_refused_are_found_without_reading_the_others(
+    make_project: Callable[..., Project], make_database: Callable[[str], Configuration]
+) -> None:
+    """The search takes some 1,300 steps, and most of them are about a few rows."""
+    project = make_project(default=make_database("postgresql"))
+    part = "class Part(models.Model):\n    code = models.IntegerField({})\n"
+    make_shop(project)
+    make_branch(project, "feature", PRODUCT + part.format(""))
+    project.manage("migrate")
+    project.python(
+        """
+        from shop.models import *
+        codes = [1 if number % 100 == 0 else number for number in range(1, 10_001)]
+        Part.objects.bulk_create([Part(code=code) for code in codes])
+        """
+    )
+    make_branch(project, "unique", PRODUCT + part.format("unique=True"), "main")
+    result = project.manage("migrations_switch")
+    assert "100 of 10000 rows of table shop_part stay in the stash" in result.stderr
+    assert int(project.python(READ)) < 5_000_000
+
+
+def test_restore_where_there_is_no_place(sqlite_project: Project) -> None:
+    project = sqlite_project
+    make_shop_with_reviews(project)
+    project.checkout("main")
+    project.switch()
+    result = project.manage("migrations_stash", "restore", "1")
+    assert result.stderr.strip() == (
+        "column shop_product.weight: kept in the stash, as there is no such table or column now"
+    )
+    project.checkout("feature")
+    project.switch()
+    assert project.manage("migrations_stash", "list").stdout == "The stash is empty.\n"
+
+
+class Refused(Exception):
+    """An error of a driver, with the code that it gives."""
+
+    def __init__(self, name: str, code: str) -> None:
+        super().__init__("duplicate full_name, no lock")
+        setattr(self, name, code)
+
+
+@pytest.mark.parametrize(
+    ("vendor", "cause", "passes"),
+    [
+        ("postgresql", Refused("sqlstate", "53100"), True),
+        ("postgresql", Refused("pgcode", "55P03"), True),
+        ("postgresql", Refused("sqlstate", "55000"), False),
+        ("postgresql", Refused("sqlstate", "23505"), False),
+        ("postgresql", Exception("the connection is closed"), True),
+        ("sqlite", Refused("sqlite_errorname", "SQLITE_BUSY_SNAPSHOT"), True),
+        ("sqlite", Refused("sqlite_errorname", "SQLITE_CONSTRAINT_UNIQUE"), False),
+        ("sqlite", sqlite3.OperationalError("full_name"), False),
+        ("mysql", Exception(1213, "Deadlock found"), True),
+        ("mysql", Exception(1292, "Incorrect date value for column full_name"), False),
+        ("mysql", Exception(), False),
+    ],
+)
+def test_errors_that_pass(vendor: str, cause: Exception, passes: bool) -> None:
+    """A disk is not full because a column is named full_name."""
+    with pytest.raises(DatabaseError) as caught:
+        raise OperationalError(*cause.args) from cause
+    assert is_passing(caught.value, vendor) is passes

@@ -1,0 +1,539 @@
+"""What a switch drops comes back with the next one."""
+
+import pytest
+
+from tests.branches.shop import PRODUCT, columns, make_shop
+from tests.branches.stash.stashing import dump, go, kept, make_branch, values
+from tests.project import Project
+
+REVIEWS = """
+class Tag(models.Model):
+    name = models.CharField(max_length=20, unique=True)
+
+class Review(models.Model):
+    product = models.ForeignKey(Product, models.CASCADE)
+    text = models.TextField()
+    answer_to = models.ForeignKey("self", models.CASCADE, null=True)
+    tags = models.ManyToManyField(Tag)
+"""
+WEIGHT = "    weight = models.IntegerField(default=0)\n"
+NOTE = "    note = models.TextField(null=True)\n"
+THREE = """
+from shop.models import *
+for number in (1, 2, 3):
+    Product.objects.create(name=f"p{number}")
+"""
+
+
+def make_shop_with_reviews(project: Project) -> None:
+    """Applied on branch feature, which is checked out, and with rows: reviews, and a weight."""
+    make_shop(project)
+    make_branch(project, "feature", PRODUCT + WEIGHT + REVIEWS)
+    project.manage("migrate")
+    project.python(
+        """
+        from shop.models import *
+        for number in range(1, 4):
+            product = Product.objects.create(name=f"p{number}", weight=number * 10)
+            review = Review.objects.create(product=product, text=f"é {number}")
+            Review.objects.create(product=product, text="no", answer_to=review)
+            review.tags.add(Tag.objects.create(name=f"t{number}"))
+        """
+    )
+
+
+def make_products(project: Project, models: str = PRODUCT) -> None:
+    """Applied on main: the shop with three products."""
+    make_shop(project)
+    if models != PRODUCT:
+        project.models("shop", models)
+        project.manage("makemigrations", "shop", "--name=more")
+        project.commit("More")
+    project.manage("migrate")
+    project.python(THREE)
+
+
+def make_shop_of(project: Project, models: str) -> None:
+    """Applied on main: an app with just these models."""
+    project.app("shop", models)
+    project.manage("makemigrations", "shop")
+    project.commit("Shop")
+    project.manage("migrate")
+
+
+def test_there_and_back(project: Project) -> None:
+    make_shop_with_reviews(project)
+    before = dump(project)
+
+    output = go(project, "main").stdout
+    assert "  Keeping table shop_review... OK\n" in output
+    project.assert_in_step()
+    assert values(project, "id", "name") == "1 p1; 2 p2; 3 p3"
+    assert kept(project) == {
+        "shop_product.weight 3",
+        "shop_review.* 6",
+        "shop_review_tags.* 3",
+        "shop_tag.* 3",
+    }
+
+    output = go(project, "feature").stdout
+    assert "  Restoring table shop_review... OK\n" in output
+    assert dump(project) == before
+    project.assert_in_step()
+    assert not kept(project)
+    assert (
+        project.python(
+            """
+            from shop.models import *
+            review = Review.objects.create(product_id=1)
+            tag = Tag.objects.create(name='new')
+            review.tags.add(tag)
+            print(review.pk, tag.pk)
+            """
+        )
+        == "7 4"
+    )
+
+
+def test_rows_that_can_not_come_back(project: Project) -> None:
+    make_shop_with_reviews(project)
+    go(project, "main")
+    project.python("from shop.models import *; Product.objects.filter(pk=2).delete()")
+    project.python("from shop.models import *; Product.objects.create(name='new')")
+
+    result = go(project, "feature")
+
+    reasons = {
+        "1 of 3 rows of column shop_product.weight stays": "the rows they belong to are gone",
+        "2 of 6 rows of table shop_review stay": "what they refer to in shop_product is gone",
+        "1 of 3 rows of table shop_review_tags stays": "what they refer to in shop_review is gone",
+    }
+    entries = {one.split()[-2].split(".")[0]: one for one in reasons}
+    for words, reason in reasons.items():
+        assert f"{words} in the stash: {reason}. To look at them: manage.py" in result.stderr
+    assert len(entries) == result.stderr.count("stash show") == 3
+    project.assert_in_step()
+    assert values(project, "name", "weight") == "p1 10; p3 30; new 0"
+    assert values(project, "id", "text", model="Review") == "1 é 1; 2 no; 5 é 3; 6 no"
+    assert values(project, "name", model="Tag") == "t1; t2; t3"
+    dump(project)
+    assert kept(project) == {
+        "shop_product.weight 1",
+        "shop_review.* 2",
+        "shop_review_tags.* 1",
+    }
+    listed = project.manage("migrations_stash", "list").stdout
+    assert " did not come back: what they refer to in shop_product is gone\n" in listed
+    status = project.manage("migrations_status").stdout
+    assert "table shop_review (2 rows, did not come back)" in status
+    # They don't come back by themselves later either, when others may have their keys.
+    go(project, "main")
+    assert "Restoring table shop_review... OK" in go(project, "feature").stdout
+    assert values(project, "id", model="Review") == "1; 2; 5; 6"
+    assert "shop_review.* 2" in kept(project)
+
+
+def test_nothing_is_kept_of_what_holds_nothing(project: Project) -> None:
+    make_products(project)
+    default = "    text = models.TextField(null=True, default='d')\n"
+    make_branch(project, "feature", PRODUCT + NOTE + default + REVIEWS)
+    project.manage("migrate")
+    project.python("from shop.models import *; Product.objects.update(text=None)")
+    project.python("from shop.models import *; Tag.objects.create(name='a')")
+
+    go(project, "main")
+    # The column with a default would be filled with it.
+    assert {one for one in kept(project) if "shop_product" not in one} == {"shop_tag.* 1"}
+    go(project, "feature")
+    assert values(project, "note", "text") == "None None; None None; None None"
+
+    project.python("from shop.models import *; Tag.objects.all().delete()")
+    project.python("from shop.models import *; Product.objects.update(text='d')")
+    project.python("from shop.models import *; Product.objects.filter(pk=2).update(note='')")
+    go(project, "main")
+    project.assert_in_step()
+    go(project, "feature")
+    assert values(project, "note", "text") == "None d;  d; None d"
+
+
+def test_only_rows_with_values_are_kept(sqlite_project: Project) -> None:
+    make_products(sqlite_project)
+    make_branch(sqlite_project, "feature", PRODUCT + NOTE)
+    sqlite_project.manage("migrate")
+    sqlite_project.python(
+        "from shop.models import *; Product.objects.filter(pk=2).update(note='')"
+    )
+    go(sqlite_project, "main")
+    assert kept(sqlite_project) == {"shop_product.note 1"}
+
+
+def test_null_that_gives_way_to_a_default_on_the_way(sqlite_project: Project) -> None:
+    project = sqlite_project
+    null, size = "models.IntegerField(null=True)", "models.IntegerField(default=5)"
+    make_products(project)
+    project.checkout("-b", "feature")
+    project.models("shop", PRODUCT + f"    size = {null}\n")
+    project.migration(
+        "shop",
+        "0003_size",
+        f"""
+        migrations.AddField("product", "size", {null}),
+        migrations.AlterField("product", "size", {size}),
+        migrations.AlterField("product", "size", {null}),
+        """,
+        [("shop", "0002_longer_name")],
+    )
+    project.commit("Size")
+    project.checkout("-b", "drops")
+    project.models("shop", PRODUCT)
+    project.migration(
+        "shop",
+        "0004_drop",
+        f"""
+        migrations.AlterField("product", "size", {size}),
+        migrations.AlterField("product", "size", {null}),
+        migrations.RemoveField("product", "size"),
+        """,
+        [("shop", "0003_size")],
+    )
+    project.commit("Drop")
+    go(project, "feature")
+    project.python("from shop.models import *; Product.objects.filter(pk=2).update(size=7)")
+    project.python("from shop.models import *; Product.objects.exclude(pk=2).update(size=None)")
+
+    for branch in ("main", "drops"):
+        go(project, branch)
+        go(project, "feature")
+        assert values(project, "size") == "None; 7; None"
+
+
+def test_rows_that_came_meanwhile_have_the_default(project: Project) -> None:
+    make_shop_with_reviews(project)
+    go(project, "main")
+    project.python("from shop.models import *; Product.objects.create(name='new')")
+    assert go(project, "feature").stderr == ""
+    assert values(project, "name", "weight") == "p1 10; p2 20; p3 30; new 0"
+
+
+LOOKUPS = """
+class State(models.Model):
+    name = models.CharField(max_length=20, unique=True)
+    label = models.CharField(max_length=20)
+
+class Profile(models.Model):
+    product = models.OneToOneField(Product, models.CASCADE)
+    state = models.ForeignKey(State, models.CASCADE)
+    text = models.CharField(max_length=20)
+"""
+FILL_LOOKUPS = """
+def fill(apps, schema_editor):
+    State = apps.get_model("shop", "State")
+    Product = apps.get_model("shop", "Product")
+    for name in ("open", "closed"):
+        State.objects.create(name=name, label=name)
+    for product in Product.objects.order_by("pk"):
+        product.weight = 7
+        product.save()
+        state = State.objects.get(name="open")
+        apps.get_model("shop", "Profile").objects.create(product=product, state=state, text="-")
+"""
+
+
+def make_lookups(project: Project) -> None:
+    """Applied on branch feature: rows that a migration made, and that people changed since."""
+    make_products(project)
+    make_branch(project, "feature", PRODUCT + WEIGHT + LOOKUPS)
+    project.migration(
+        "shop",
+        "0004_fill",
+        "migrations.RunPython(fill, migrations.RunPython.noop),",
+        [("shop", "0003_feature")],
+        before=FILL_LOOKUPS,
+    )
+    project.commit("Fill")
+    project.manage("migrate")
+    project.python(
+        """
+        from shop.models import *
+        State.objects.filter(name="closed").delete()
+        State.objects.filter(name="open").update(label="edited")
+        State.objects.create(name="mine", label="mine")
+        Profile.objects.filter(product=1).delete()
+        Profile.objects.filter(product=2).update(text="edited")
+        Product.objects.filter(pk=2).update(weight=20)
+        """
+    )
+
+
+def test_data_migrations_double_nothing(project: Project) -> None:
+    make_lookups(project)
+    before = dump(project)
+    go(project, "main")
+    assert go(project, "feature").stderr == ""
+    assert dump(project) == before
+    assert not kept(project)
+    project.python("from shop.models import *; State.objects.create(name='new')")
+
+
+def test_what_data_migrations_make_for_newcomers_stays(project: Project) -> None:
+    make_lookups(project)
+    go(project, "main")
+    project.python("from shop.models import *; Product.objects.create(name='new')")
+    project.python("from shop.models import *; Product.objects.filter(pk=3).delete()")
+
+    result = go(project, "feature")
+
+    assert values(project, "name", "weight") == "p1 7; p2 20; new 7"
+    assert values(project, "product__name", "text", model="Profile").split("; ")[0] == "p2 edited"
+    assert sorted(values(project, "product__name", model="Profile").split("; ")) == ["new", "p2"]
+    # The row that nothing but the newcomer needs may be one that was deleted; not two of a name.
+    assert values(project, "name", "label", model="State").startswith("open edited; mine mine")
+    assert result.stderr.count("stay") == 2
+    dump(project)
+    project.assert_in_step()
+
+
+def test_unique_values_that_others_have_now(project: Project) -> None:
+    """The migration gives each row a number on its way; the one of a newcomer is taken."""
+    make_products(project)
+    number = "    number = models.IntegerField(null=True, unique=True)\n"
+    make_branch(project, "feature", PRODUCT + number)
+    project.migration(
+        "shop",
+        "0004_fill",
+        "migrations.RunPython(fill, migrations.RunPython.noop),",
+        [("shop", "0003_feature")],
+        before="""
+def fill(apps, schema_editor):
+    for product in apps.get_model("shop", "Product").objects.all():
+        product.number = product.pk
+        product.save()
+""",
+    )
+    project.commit("Fill")
+    project.manage("migrate")
+    project.python(
+        "from shop.models import *; Product.objects.filter(pk=1).update(number=4); "
+        "Product.objects.filter(pk=2).update(number=22)"
+    )
+    go(project, "main")
+    project.python("from shop.models import *; Product.objects.create(name='new')")
+
+    result = go(project, "feature")
+
+    assert values(project, "name", "number") == "p1 1; p2 22; p3 3; new 4"
+    assert kept(project) == {"shop_product.number 1"}
+    assert "1 of 3 rows of column shop_product.number stays in the stash: " in result.stderr
+    shown = project.manage("migrations_stash", "show", "1").stdout.lower()
+    assert "did not come back: " in shown
+    assert "unique" in shown or "duplicate" in shown
+    project.assert_in_step()
+
+
+def test_dropped_by_what_is_applied(project: Project) -> None:
+    """A branch that removes columns and tables; its way back makes them anew."""
+    make_products(project, PRODUCT + WEIGHT + NOTE + REVIEWS)
+    project.python(
+        """
+        from shop.models import *
+        Product.objects.filter(pk=2).update(weight=3, note="n")
+        Review.objects.create(product_id=1, text="t").tags.create(name="x")
+        """
+    )
+    before = dump(project)
+    make_branch(project, "feature", PRODUCT)
+
+    go(project, "feature")
+    project.assert_in_step()
+    project.python("from shop.models import *; Product.objects.create(name='new')")
+    assert go(project, "main").stderr == ""
+
+    assert not kept(project)
+    assert values(project, "name", "weight", "note") == (
+        "p1 0 None; p2 3 n; p3 0 None; new 0 None"
+    )
+    project.python("from shop.models import *; Product.objects.filter(name='new').delete()")
+    assert dump(project) == before
+
+
+def test_lost_and_made_again_in_one_switch(project: Project) -> None:
+    """The other branch has the same under another name, after one of its own."""
+    make_shop_with_reviews(project)
+    before = dump(project)
+    project.git("checkout", "--quiet", "main")
+    project.checkout("-b", "other")
+    project.migration(
+        "shop",
+        "0003_index",
+        'migrations.AlterModelOptions("product", {"verbose_name": "x"}),',
+        [("shop", "0002_longer_name")],
+    )
+    text = project.git("show", "feature:shop/migrations/0003_feature.py")
+    project.write(
+        "shop/migrations/0004_reviews.py", text.replace("0002_longer_name", "0003_index")
+    )
+    project.models("shop", PRODUCT + "    class Meta:\n        verbose_name = 'x'\n" + REVIEWS)
+    project.models(
+        "shop",
+        PRODUCT + WEIGHT + "    class Meta:\n        verbose_name = 'x'\n" + REVIEWS,
+    )
+    project.commit("Other")
+    assert project.manage("migrations_switch", "--no-input").stderr == ""
+    project.assert_in_step()
+    assert dump(project) == before
+    assert not kept(project)
+
+
+def test_without_a_stash(project: Project) -> None:
+    make_shop_with_reviews(project)
+    project.checkout("main")
+    output = project.switch("--no-stash")
+    assert "Keeping" not in output
+    assert not kept(project)
+    project.checkout("feature")
+    project.switch("--no-stash")
+    assert values(project, "weight") == "0; 0; 0"
+    assert values(project, "id", model="Review") == ""
+    project.assert_in_step()
+
+
+def test_the_plan_says_what_is_kept_and_what_comes_back(sqlite_project: Project) -> None:
+    project = sqlite_project
+    make_shop_with_reviews(project)
+    project.checkout("main")
+    before = dump(project)
+    plan = project.manage("migrations_switch", "--plan").stdout
+    assert plan.endswith(
+        "Would be kept in the stash:\n"
+        "    table shop_tag (3 rows)\n"
+        "    column shop_product.weight (3 rows)\n"
+        "    table shop_review (6 rows)\n"
+        "    table shop_review_tags (3 rows)\n"
+    )
+    assert dump(project) == before
+    assert not kept(project)
+
+    project.switch()
+    project.checkout("feature")
+    held = kept(project)
+    plan = project.manage("migrations_switch", "--plan").stdout
+    assert plan.endswith(
+        "Would come back from the stash:\n"
+        "    column shop_product.weight (3 rows)\n"
+        "    table shop_review (6 rows)\n"
+        "    table shop_review_tags (3 rows)\n"
+        "    table shop_tag (3 rows)\n"
+    )
+    assert kept(project) == held
+    assert "Would come back" not in project.manage("migrations_switch", "main", "--plan").stdout
+
+
+def test_unapplied_in_a_work_tree(project: Project) -> None:
+    """Helpers that a migration imports are gone with its branch."""
+    make_products(project)
+    project.checkout("-b", "feature")
+    project.write("shop/helpers.py", "def nothing(apps, schema_editor):\n    pass\n")
+    project.models("shop", PRODUCT + WEIGHT + REVIEWS)
+    project.manage("makemigrations", "shop", "--name=feature")
+    file = project.path / "shop/migrations/0003_feature.py"
+    text = file.read_text().replace(
+        "\n    operations = [", "\n    operations = [\n        RUN,", 1
+    )
+    file.write_text(
+        "from shop.helpers import nothing\n"
+        + text.replace("RUN", "migrations.RunPython(nothing, nothing)")
+    )
+    project.commit("Feature")
+    project.switch()
+    project.python(
+        """
+        from shop.models import *
+        Product.objects.filter(pk=2).update(weight=3)
+        Review.objects.create(product_id=1, text="t").tags.create(name="x")
+        """
+    )
+    before = dump(project)
+    go(project, "main")
+    assert not (project.path / "shop/helpers.py").exists()
+    assert columns(project) == {"id", "name"}
+    assert "shop_review.* 1" in kept(project)
+    project.assert_in_step()
+
+    assert go(project, "feature").stderr == ""
+    assert dump(project) == before
+    assert not kept(project)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "models.DecimalField(max_digits=8, decimal_places=2)",
+        "models.CharField(max_length=9)",
+        "models.IntegerField()",
+        "models.DateField()",
+        "models.BinaryField()",
+    ],
+)
+def test_a_column_without_a_default_that_a_branch_removes(project: Project, field: str) -> None:
+    """Django itself can't make it again where there are rows; here their values are known."""
+    make_shop_of(project, PRODUCT + f"    value = {field}\n")
+    project.python(
+        """
+        from datetime import date
+        from decimal import Decimal
+        from shop.models import Product
+        values = {"Decimal": Decimal("1.5"), "Date": date(2026, 2, 28), "Binary": b"7"}
+        kind = Product._meta.get_field("value").get_internal_type().removesuffix("Field")
+        Product.objects.create(name="p", value=values.get(kind, 7))
+        """
+    )
+    before = dump(project)
+    make_branch(project, "feature", PRODUCT)
+    project.switch()
+    assert go(project, "main").stderr == ""
+    assert dump(project) == before
+    project.assert_in_step()
+    go(project, "feature")
+    project.python("from shop.models import Product; Product.objects.create(name='new')")
+    assert go(project, "main").stderr == ""
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "models.ForeignKey(Category, models.CASCADE)",
+        "models.OneToOneField(Category, models.CASCADE)",
+        "models.CharField(max_length=9, unique=True)",
+    ],
+)
+def test_one_that_nothing_else_can_stand_in(project: Project, field: str) -> None:
+    category = "class Category(models.Model):\n    pass\n\n"
+    value = "c" if "Foreign" in field or "One" in field else "f'c{c.pk}'"
+    make_shop_of(project, category + PRODUCT + f"    value = {field}\n")
+    project.python(
+        f"""
+        from shop.models import *
+        for c in [Category.objects.create(), Category.objects.create()]:
+            Product.objects.create(name="p", value={value})
+        """
+    )
+    before = dump(project)
+    make_branch(project, "feature", category + PRODUCT)
+    project.switch()
+    assert go(project, "main").stderr == ""
+    assert dump(project) == before
+    project.assert_in_step()
+
+    go(project, "feature")
+    project.python("from shop.models import Product; Product.objects.create(name='new')")
+    project.checkout("main")
+    result = project.manage("migrations_switch", "--no-input", status=1)
+    assert "shop.0002_feature can't be unapplied" in result.stderr
+    project.python(
+        """
+        from django.db import connection
+        connection.cursor().execute("DELETE FROM shop_product WHERE name = 'new'")
+        """
+    )
+    project.switch()
+    assert dump(project) == before

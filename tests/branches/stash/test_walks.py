@@ -1,0 +1,133 @@
+"""Whatever branches do to the schema: their rows are there again when the branch is."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pymysql
+import pytest
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis.configuration import set_hypothesis_home_dir
+
+from tests.branches.stash.histories import Walk, walks
+from tests.branches.stash.worlds import World, schema
+from tests.databases import MAKERS, Configuration
+
+EXAMPLES = {
+    "quick": {"sqlite": 10, "postgresql": 3, "mariadb": 2},
+    "default": {"sqlite": 50, "postgresql": 20, "mariadb": 10},
+    "thorough": dict.fromkeys(MAKERS, 500),
+}
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
+ALIAS = "walk"
+
+
+@pytest.fixture(autouse=True)
+def _hypothesis_home(tmp_path: Path) -> Iterator[None]:
+    # Even without a database of examples, Hypothesis keeps a cache in the current directory.
+    set_hypothesis_home_dir(tmp_path / "hypothesis")
+    yield
+    set_hypothesis_home_dir(None)
+
+
+@pytest.fixture
+def connection(database: Configuration, django_db_blocker: Any) -> Iterator[BaseDatabaseWrapper]:
+    """A connection to each vendor's server, as one of Django's own."""
+    with django_db_blocker.unblock(), connected(database) as connection:
+        yield connection
+
+
+@contextmanager
+def connected(configuration: Configuration) -> Iterator[BaseDatabaseWrapper]:
+    # Nothing is to outlive a crash here; waiting for the disk would take most of the time.
+    if configuration["ENGINE"].endswith("sqlite3"):
+        options = {"init_command": "PRAGMA synchronous = OFF; PRAGMA journal_mode = MEMORY"}
+        configuration = {**configuration, "OPTIONS": options}
+    elif configuration["ENGINE"].endswith("postgresql"):
+        options = {"options": "-c synchronous_commit=off"}
+        configuration = {**configuration, "OPTIONS": options}
+    else:
+        pymysql.version_info = (2, 2, 7, "final", 0)
+        pymysql.install_as_MySQLdb()
+    known = connections.settings
+    every = connections.configure_settings({"default": known["default"], ALIAS: configuration})
+    known[ALIAS] = every[ALIAS]
+    known[ALIAS]["TIME_ZONE"] = None
+    connection = connections[ALIAS]
+    try:
+        yield connection
+    finally:
+        connection.close()
+        del connections[ALIAS], known[ALIAS]
+
+
+# All of `thorough` takes longer than a test may: give pytest -o faulthandler_timeout=10800, too.
+@pytest.mark.timeout(3 * 3600 if PROFILE == "thorough" else 600)
+def test_rows_are_there_again(connection: BaseDatabaseWrapper, tmp_path: Path) -> None:
+    @settings(
+        max_examples=EXAMPLES[PROFILE][vendor_of(connection)],
+        deadline=None,
+        database=None,
+        derandomize=True,
+        # Minutes of shrinking are for those who asked for them.
+        phases=[Phase.generate, Phase.shrink] if PROFILE == "thorough" else [Phase.generate],
+        report_multiple_bugs=False,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+    @given(walks())
+    def walk_around(walk: Walk) -> None:
+        world = World(connection, walk, tmp_path / "snapshots")
+        for name in (walk.there, walk.here):
+            shutil.rmtree(world.directory, ignore_errors=True)
+            world.directory.mkdir()
+            empty(connection)
+            world.go(name)
+            world.schemas[name] = schema(connection)
+        there_and_back(world)
+
+    walk_around()
+
+
+def there_and_back(world: World) -> None:
+    walk = world.walk
+    try:
+        world.fill()
+        world.go(walk.there)
+        world.arrive()
+        world.fill()
+        world.go(walk.here)
+        world.arrive()
+        world.go(walk.there)
+        world.arrive()
+        world.edit()
+        world.go(walk.here)
+        world.arrive(was_edited=True)
+    except BaseException:
+        note("\n".join(world.events))
+        raise
+
+
+def vendor_of(connection: BaseDatabaseWrapper) -> str:
+    return "mariadb" if connection.vendor == "mysql" else connection.vendor
+
+
+def empty(connection: BaseDatabaseWrapper) -> None:
+    """Drop all tables."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET client_min_messages = warning")
+            cursor.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+            return
+        names = connection.introspection.table_names(cursor)
+        off, on = ("PRAGMA foreign_keys = OFF", "PRAGMA foreign_keys = ON")
+        if connection.vendor == "mysql":
+            off, on = ("SET foreign_key_checks = 0", "SET foreign_key_checks = 1")
+        cursor.execute(off)
+        for name in names:
+            cursor.execute(f"DROP TABLE {connection.ops.quote_name(name)}")
+        cursor.execute(on)
