@@ -7,12 +7,12 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections
 
-from django_devtools.branches.hooks.hook import Condition, Hooks, Memory
+from django_devtools.branches.hooks.hook import Condition, Hooks, HookState
 from django_devtools.branches.planning.classify import State
-from django_devtools.branches.planning.comparison import Survey, survey
+from django_devtools.branches.planning.comparison import Comparison, compare
 from django_devtools.branches.sources.git import GitError, Repository
 from django_devtools.branches.sources.loader import code_on_disk
-from django_devtools.branches.sources.snapshots import Store
+from django_devtools.branches.sources.snapshots import SnapshotFile
 from django_devtools.conf import project_root
 
 SWITCH = "To bring them in step: manage.py migrations_switch"
@@ -26,10 +26,10 @@ def about_databases(aliases: Iterable[str]) -> Iterator[checks.CheckMessage]:
         return
     try:
         repository = Repository.find(project_root())
-        store, disk = Store.find(repository), code_on_disk()
+        snapshot_file, disk = SnapshotFile.find(repository), code_on_disk()
         for alias in aliases:
             with suppress(DatabaseError):  # Others say so.
-                found = survey(connections[alias], repository, store, disk)
+                found = compare(connections[alias], repository, snapshot_file, disk)
                 if wrong := _out_of_step(found):
                     yield checks.Warning(
                         f"Database '{alias}' is out of step with {found.target.title}: "
@@ -71,12 +71,12 @@ def _about_hooks_of(repository: Repository) -> Iterator[checks.CheckMessage]:
             hint=f"{INSTALL[:-1]}, or `git config django-devtools.manage 'COMMAND'`.",
             id="django_devtools.W003",
         )
-    if failure := Memory(repository).failure():
+    if failure := HookState(repository).failure():
         what, _, next_command = failure.rpartition("\n")
         yield checks.Warning(what, hint=next_command, id="django_devtools.W004")
 
 
-def _out_of_step(found: Survey) -> list[str]:
+def _out_of_step(found: Comparison) -> list[str]:
     return [
         _described(found, key, state)
         for key, state in sorted(found.states().items())
@@ -84,7 +84,7 @@ def _out_of_step(found: Survey) -> list[str]:
     ]
 
 
-def _described(found: Survey, key: tuple[str, str], state: State) -> str:
+def _described(found: Comparison, key: tuple[str, str], state: State) -> str:
     source = found.held_source(key)
     origin = f" from {source.branch}" if source and source.branch else ""
     return f"{key[0]}.{key[1]} ({state.value}{origin})"

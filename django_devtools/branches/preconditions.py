@@ -8,12 +8,12 @@ from django.db.migrations.operations.base import Operation
 
 from django_devtools.branches.planning.plan import Plan
 from django_devtools.branches.running.narrowing import fits
-from django_devtools.branches.schema.changes import Loss
+from django_devtools.branches.schema.changes import DataLoss
 from django_devtools.branches.schema.introspection import Tables
 from django_devtools.branches.schema.operations import field_of, raw_operations
 
 
-def rows(tables: Tables, loss: Loss) -> int:
+def rows(tables: Tables, loss: DataLoss) -> int:
     """How many rows have a value in what is lost. 0 where it is not there."""
     # Without a table, or a column, nothing is asked: on SQLite, Django parses SQL for it.
     if loss.table not in tables.names:
@@ -23,17 +23,17 @@ def rows(tables: Tables, loss: Loss) -> int:
     return tables.count(loss.table, loss.column) if tables.has_item(*loss.item) else 0
 
 
-def parentless(tables: Tables, losses: Iterable[Loss]) -> dict[Loss, int]:
+def parentless(tables: Tables, losses: Iterable[DataLoss]) -> dict[DataLoss, int]:
     """The foreign keys that can't be NULL any more, and in how many rows they are."""
     found = {}
     for loss in losses:
         if loss.needs_parent:
-            whole = Loss(loss.migration, loss.model, loss.table)
+            whole = DataLoss(loss.migration, loss.model, loss.table)
             found[loss] = rows(tables, whole) - rows(tables, loss)
     return {loss: nulls for loss, nulls in found.items() if nulls}
 
 
-def unfit_keys(tables: Tables, losses: Iterable[Loss], plan: Plan) -> list[Loss]:
+def unfit_keys(tables: Tables, losses: Iterable[DataLoss], plan: Plan) -> list[DataLoss]:
     """The columns of primary keys that get too narrow for what is in them."""
     narrowed = [
         (loss, str(loss.column), loss.becomes)
@@ -56,9 +56,9 @@ def unfit_keys(tables: Tables, losses: Iterable[Loss], plan: Plan) -> list[Loss]
     return unfit
 
 
-def unseen(tables: Tables, losses: Iterable[Loss], plan: Plan) -> list[Loss]:
+def unseen(tables: Tables, losses: Iterable[DataLoss], plan: Plan) -> list[DataLoss]:
     """What would be lost of tables that should be there, and can't be found to be copied."""
-    found = [loss for loss in losses if loss.is_sure and loss.table not in tables.names]
+    found = [loss for loss in losses if loss.is_certain and loss.table not in tables.names]
     migrations = [plan.held.graph.nodes[key] for key in plan.unapply]
     has_sql = any(isinstance(o, RunSQL) for one in migrations for o in raw_operations(one))
     if not found or has_sql:  # SQL may have dropped it.

@@ -21,13 +21,13 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.operations.models import IndexOperation
 
-from django_devtools.branches.hooks.hook import Memory
-from django_devtools.branches.planning.comparison import read_rows, snapshot_of, survey
+from django_devtools.branches.hooks.hook import HookState
+from django_devtools.branches.planning.comparison import compare, read_rows, snapshot_of
 from django_devtools.branches.running import signals
 from django_devtools.branches.running.begun import write_down
-from django_devtools.branches.schema.changes import Fate, fate
+from django_devtools.branches.schema.changes import SchemaChanges, schema_changes
 from django_devtools.branches.schema.operations import writes_rows
-from django_devtools.branches.schema.tracker import Course, Item, course
+from django_devtools.branches.schema.tracker import Item, SchemaHistory, track
 from django_devtools.branches.sources.git import GitError, Repository
 from django_devtools.branches.sources.loader import code_on_disk
 from django_devtools.branches.sources.snapshots import (
@@ -35,14 +35,14 @@ from django_devtools.branches.sources.snapshots import (
     Key,
     Snapshot,
     SnapshotError,
-    Store,
+    SnapshotFile,
     branch_of,
     database_id,
 )
 from django_devtools.branches.sources.target import checkout
 from django_devtools.branches.stash.entries import Status, step
-from django_devtools.branches.stash.restore import Filling
-from django_devtools.branches.stash.save import is_here
+from django_devtools.branches.stash.restore import Restore
+from django_devtools.branches.stash.save import is_routed_here
 from django_devtools.branches.stash.stash import Stash
 from django_devtools.conf import option, project_root
 
@@ -70,8 +70,8 @@ class _Mark(Operation):
     fails, nothing was.
     """
 
-    def __init__(self, stash: Stash, fate: Fate, drops: bool) -> None:
-        self.stash, self.fate, self.drops = stash, fate, drops
+    def __init__(self, stash: Stash, changes: SchemaChanges, drops: bool) -> None:
+        self.stash, self.changes, self.drops = stash, changes, drops
         self.is_reached = False
 
     def state_forwards(self, *_: Any) -> None:
@@ -130,7 +130,7 @@ def before_migrate(
     # Where git refuses, or its directory can't be written, the hooks know nothing.
     with suppress(GitError, OSError):
         if repository := Repository.find(project_root()):
-            Memory(repository).changed()
+            HookState(repository).changed()
 
 
 def is_on() -> bool:
@@ -149,18 +149,18 @@ def refresh(connection: BaseDatabaseWrapper) -> None:
     repository = Repository.find(project_root())
     if repository is None:
         return
-    store = Store.find(repository)
+    snapshot_file = SnapshotFile.find(repository)
     branch = repository.branch() or DETACHED
     rows = read_rows(connection)
-    snapshots, begun = store.read_all()
+    snapshots, begun = snapshot_file.read_all()
     database = database_id(connection)
     snapshot = snapshots.get(database, {}).get(branch)
     if snapshot and snapshot.says(rows) and not begun.get(database):
         return
-    found = survey(connection, repository, store, code_on_disk())
+    found = compare(connection, repository, snapshot_file, code_on_disk())
     snapshot, texts = snapshot_of(found, branch, found.rows, found.states())
     repository.keep(texts)
-    store.update(database, [snapshot], rows=found.rows)
+    snapshot_file.update(database, [snapshot], rows=found.rows)
 
 
 def keep(stash: Stash, plan: Steps, verbosity: int) -> None:
@@ -174,14 +174,14 @@ def keep(stash: Stash, plan: Steps, verbosity: int) -> None:
     may_drop = rows and any(_first_drop(*one) is not None for one in plan)
     if not (may_come or may_drop):
         return
-    found, fills = _fate(stash, plan), any(writes_rows(*one) for one in plan)
+    found, fills = _changes(stash, plan), any(writes_rows(*one) for one in plan)
     for migration, backwards in plan:
         inside: Any = migration.operations
         at = _first_drop(migration, backwards)
         mark = _Mark(stash, found, drops=at is not None)
         inside.insert(len(inside) if at is None else at, mark)
     steps = [step((m.app_label, m.name), backwards) for m, backwards in plan]
-    lost = [loss for loss in found.lost if is_here(connection, loss)]
+    lost = [loss for loss in found.lost if is_routed_here(connection, loss)]
     stash.clean()
     # In this order, as nothing that this one way drops comes back at its end.
     stash.open(found, rows, steps, is_all=False)
@@ -196,15 +196,15 @@ def bring_back(plan: Steps, models: Apps, verbosity: int) -> None:
     stash = marks[0].stash
     entries = stash.returning() if any(mark.is_reached for mark in marks) else []
     if entries:
-        made, later = marks[0].fate.made, _made_later(stash.connection)
-        filling = Filling(stash, models, _branch(), _progress(verbosity), later=later, made=made)
+        made, later = marks[0].changes.made, _made_later(stash.connection)
+        filling = Restore(stash, models, _branch(), _progress(verbosity), later=later, made=made)
         filling.fill(entries)
         for note in filling.notes:
             sys.stderr.write(f"{note}\n")
-    stash.finish(marks[0].fate, read_rows(stash.connection))
+    stash.finish(marks[0].changes, read_rows(stash.connection))
 
 
-def _fate(stash: Stash, plan: Steps) -> Fate:
+def _changes(stash: Stash, plan: Steps) -> SchemaChanges:
     """What becomes of tables and columns. All of the plan goes one way."""
     loader, most = MigrationLoader(stash.connection), stash.connection.ops.max_name_length()
     moved = {(migration.app_label, migration.name) for migration, _ in plan}
@@ -212,12 +212,12 @@ def _fate(stash: Stash, plan: Steps) -> Fate:
     base = loader.project_state(sorted(remaining))
     back = [migration for migration, backwards in reversed(plan) if backwards]
     forth = [migration for migration, backwards in plan if not backwards]
-    found = fate(course(base.clone(), back, most), course(base, forth, most))
+    found = schema_changes(track(base.clone(), back, most), track(base, forth, most))
     # What --fake-initial finds in its place is not made.
     gives_way = {loss.item for loss in found.lost} | found.renamed.keys()
     made = {
-        item: is_sure
-        for item, is_sure in found.made.items()
+        item: is_certain
+        for item, is_certain in found.made.items()
         if item in gives_way or not stash.tables.has_item(*item)
     }
     return replace(found, made=made)
@@ -230,7 +230,9 @@ def _made_later(connection: BaseDatabaseWrapper) -> Collection[Item]:
     applied = executor.loader.applied_migrations.keys() & executor.loader.graph.nodes.keys()
     base = executor.loader.project_state(sorted(applied))
     most = connection.ops.max_name_length()
-    return fate(Course(), course(base, [migration for migration, _ in plan], most)).made
+    return schema_changes(
+        SchemaHistory(), track(base, [migration for migration, _ in plan], most)
+    ).made
 
 
 def _write_down(connection: BaseDatabaseWrapper, plan: Steps) -> None:
@@ -240,7 +242,7 @@ def _write_down(connection: BaseDatabaseWrapper, plan: Steps) -> None:
         code = code_on_disk()
         sources = {key: code.source(key) for key in keys & code.migrations.keys()}
         past = checkout(repository, code).past
-        write_down(connection, repository, Store.find(repository), past, sources)
+        write_down(connection, repository, SnapshotFile.find(repository), past, sources)
 
 
 def _branch() -> str | None:
@@ -255,7 +257,7 @@ def _held_branch(connection: BaseDatabaseWrapper, rows: Mapping[Key, str]) -> st
         return None
     here, snapshots = repository.branch(), dict[str, Snapshot]()
     with suppress(SnapshotError, OSError):  # What is dropped has to be kept all the same.
-        snapshots = Store.find(repository).read_all()[0].get(database_id(connection), {})
+        snapshots = SnapshotFile.find(repository).read_all()[0].get(database_id(connection), {})
     return branch_of(snapshots, rows, here) or here
 
 

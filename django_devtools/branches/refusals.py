@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 
 from django_devtools.branches.planning.plan import Irreversible
-from django_devtools.branches.schema.changes import Loss
+from django_devtools.branches.schema.changes import DataLoss
 from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.snapshots import Key
 
@@ -33,7 +33,7 @@ def lost(
     )
 
 
-def broken(losses: Collection[Loss]) -> str:
+def broken(losses: Collection[DataLoss]) -> str:
     what = ", ".join(f"{loss} (by {'.'.join(loss.migration)})" for loss in losses)
     return (
         f"The rows of django_migrations don't add up with the target: what counts as applied "
@@ -42,7 +42,7 @@ def broken(losses: Collection[Loss]) -> str:
     )
 
 
-def parentless(rows: Mapping[Loss, int]) -> str:
+def parentless(rows: Mapping[DataLoss, int]) -> str:
     what = ", ".join(
         f"{loss.table}.{loss.column} is NULL in {count} row{'s' * (count != 1)}, which only "
         f"{'.'.join(loss.migration)} allows"
@@ -54,7 +54,7 @@ def parentless(rows: Mapping[Loss, int]) -> str:
     )
 
 
-def unfit_keys(losses: Collection[Loss]) -> str:
+def unfit_keys(losses: Collection[DataLoss]) -> str:
     what = ", ".join(
         f"{loss.table}.{loss.column} has values that are only sure to fit with "
         f"{'.'.join(loss.migration)}"
@@ -66,7 +66,7 @@ def unfit_keys(losses: Collection[Loss]) -> str:
     )
 
 
-def unseen(losses: Collection[Loss]) -> str:
+def unseen(losses: Collection[DataLoss]) -> str:
     what = ", ".join(f"{loss} (by {'.'.join(loss.migration)})" for loss in losses)
     return (
         f"{what} would be dropped and can't be kept: the database lists no table of this name. "
@@ -75,7 +75,7 @@ def unseen(losses: Collection[Loss]) -> str:
     )
 
 
-def shared(losses: Collection[Loss]) -> str:
+def shared(losses: Collection[DataLoss]) -> str:
     what = ", ".join(f"{loss} (by {'.'.join(loss.migration)})" for loss in losses)
     return (
         f"What the target has, too, would be dropped with what is in it: {what}. "

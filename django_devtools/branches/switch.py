@@ -8,14 +8,14 @@ from functools import cached_property, partial
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.state import ProjectState
 
-from django_devtools.branches.hooks.hook import Memory
+from django_devtools.branches.hooks.hook import HookState
 from django_devtools.branches.planning.classify import State
 from django_devtools.branches.planning.comparison import (
-    Survey,
+    Comparison,
+    compare,
+    compare_managestate,
     read_rows,
     snapshot_of,
-    survey,
-    survey_managestate,
 )
 from django_devtools.branches.planning.plan import Irreversible, Plan, make_plan, shared_tables
 from django_devtools.branches.running import signals
@@ -23,9 +23,9 @@ from django_devtools.branches.running.begun import strike_out, write_down
 from django_devtools.branches.running.child import Findings
 from django_devtools.branches.running.executor import Edges, Executor, with_empty_reverses
 from django_devtools.branches.running.journal import TABLE as JOURNAL
-from django_devtools.branches.running.journal import Entry, Journal
+from django_devtools.branches.running.journal import Journal, JournalEntry
 from django_devtools.branches.running.worktree import WorkTree
-from django_devtools.branches.schema.changes import Fate, Loss, losses
+from django_devtools.branches.schema.changes import DataLoss, SchemaChanges, losses
 from django_devtools.branches.schema.introspection import Tables
 from django_devtools.branches.schema.operations import writes_rows
 from django_devtools.branches.schema.tracker import Item
@@ -37,15 +37,14 @@ from django_devtools.branches.sources.snapshots import (
     Key,
     NotOurs,
     Snapshot,
-    Store,
+    SnapshotFile,
     branch_of,
     database_id,
 )
-from django_devtools.branches.stash.entries import Entry as Kept
-from django_devtools.branches.stash.entries import step
-from django_devtools.branches.stash.entry_restore import Refill
-from django_devtools.branches.stash.restore import Filling
-from django_devtools.branches.stash.save import is_here
+from django_devtools.branches.stash.entries import Entry, step
+from django_devtools.branches.stash.entry_restore import EntryRestore
+from django_devtools.branches.stash.restore import Restore
+from django_devtools.branches.stash.save import is_routed_here
 from django_devtools.branches.stash.stash import Stash
 
 from . import preconditions, refusals
@@ -67,26 +66,28 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Place:
+class Workspace:
     """Where a switch works: the repository, its snapshots, and the code of the checkout."""
 
     repository: Repository | None
-    store: Store
+    snapshot_file: SnapshotFile
     disk: Code
 
 
 class Switch:
     """The switch of one database: first look and decide, then act."""
 
-    def __init__(self, connection: BaseDatabaseWrapper, place: Place, options: Options) -> None:
+    def __init__(
+        self, connection: BaseDatabaseWrapper, workspace: Workspace, options: Options
+    ) -> None:
         """Look and decide. Raises SnapshotError and TargetError."""
         self.connection = connection
-        self.place = place
+        self.workspace = workspace
         self.options = options
         self.notes: list[str] = []
         """What could not come back from the stash, and why."""
-        self.kept: list[Kept] = []
-        self.returned: list[Kept] = []
+        self.kept: list[Entry] = []
+        self.returned: list[Entry] = []
         self.waiting: set[Item] = set()
         """What nothing has come back to yet."""
         self._way_back: list[str] = []
@@ -98,14 +99,14 @@ class Switch:
         self.stash = Stash(self.connection)
         self._has_journal = JOURNAL in self.stash.tables.names
         self.interrupted = Journal(self.connection).entry() if self._has_journal else None
-        self.survey = self._survey()
-        self.worktree = WorkTree(self.survey, self.options.irreversible, self.options.stash)
+        self.comparison = self._compare()
+        self.worktree = WorkTree(self.comparison, self.options.irreversible, self.options.stash)
         if self.interrupted and self._is_settled(self.interrupted):
             self.interrupted = None
         self.plan: Plan | None = None
         self.__dict__.pop("_findings", None)
-        self.__dict__.pop("fate", None)
-        if not self.survey.in_step() or (self.options.rerun and self.survey.raw_changed):
+        self.__dict__.pop("changes", None)
+        if not self.comparison.in_step() or (self.options.rerun and self.comparison.raw_changed):
             self.plan = self._decide()
 
     def __bool__(self) -> bool:
@@ -116,18 +117,20 @@ class Switch:
         """Raise SwitchError where the plan can't be carried out, before anything is changed."""
         if self.plan is None:
             return
-        remade = [key for key in self.plan.left if key in self.survey.traces]
+        remade = [key for key in self.plan.left if key in self.comparison.traces]
         if remade:
             raise SwitchError(refusals.remade(remade))
         if self.plan.lost:
             raise SwitchError(
-                refusals.lost(self.plan.lost, self.place.repository, self.survey.history.ambiguous)
+                refusals.lost(
+                    self.plan.lost, self.workspace.repository, self.comparison.history.ambiguous
+                )
             )
         findings = self._findings
         if stuck := findings.irreversible if findings else self.plan.irreversible:
             raise SwitchError(refusals.irreversible(stuck, self.options.irreversible))
         back = findings.back if findings else self.plan.back
-        dropped = [loss for loss in losses(back) if is_here(self.connection, loss)]
+        dropped = [loss for loss in losses(back) if is_routed_here(self.connection, loss)]
         if broken := self.plan.broken_by(dropped):
             raise SwitchError(refusals.broken(broken))
         tables, lost = self.stash.tables, self.losses()
@@ -137,8 +140,8 @@ class Switch:
             if unfit := preconditions.unfit_keys(tables, lost, self.plan):
                 raise SwitchError(refusals.unfit_keys(unfit))
             # What was interrupted may have dropped it; nor is it known of an outline.
-            is_told = not (self.interrupted or findings)
-            if is_told and (unseen := preconditions.unseen(tables, lost, self.plan)):
+            is_known = not (self.interrupted or findings)
+            if is_known and (unseen := preconditions.unseen(tables, lost, self.plan)):
                 raise SwitchError(refusals.unseen(unseen))
         elif not self.options.roll_back_shared:
             shared = [loss for loss in self.plan.shared_by(dropped) if self.rows(loss)]
@@ -146,18 +149,18 @@ class Switch:
                 raise SwitchError(refusals.shared(shared))
 
     @cached_property
-    def fate(self) -> Fate:
+    def changes(self) -> SchemaChanges:
         """What becomes of tables and columns. Raises SwitchError where a work tree can't tell."""
         if not self.plan:
-            return Fate([], {}, set())
+            return SchemaChanges([], {}, set())
         back, forth = self._findings, self.worktree.look(self.plan, backwards=False)
-        return self.plan.fate(back.back if back else None, forth.forth if forth else None)
+        return self.plan.changes(back.back if back else None, forth.forth if forth else None)
 
-    def losses(self) -> list[Loss]:
-        """What the switch drops or narrows here. Raises SwitchError as ``fate`` does."""
-        return [loss for loss in self.fate.lost if is_here(self.connection, loss)]
+    def losses(self) -> list[DataLoss]:
+        """What the switch drops or narrows here. Raises SwitchError as ``changes`` does."""
+        return [loss for loss in self.changes.lost if is_routed_here(self.connection, loss)]
 
-    def rows(self, loss: Loss) -> int:
+    def rows(self, loss: DataLoss) -> int:
         """How many rows have a value in what is lost. 0 where it is not there."""
         return preconditions.rows(Tables(self.connection), loss)
 
@@ -168,14 +171,14 @@ class Switch:
         Raises whatever a migration raises, and SwitchError where a work tree's process fails.
         What was done until then is recorded; running again goes on from there.
         """
-        if self.place.repository:
-            Memory(self.place.repository).changed()
+        if self.workspace.repository:
+            HookState(self.workspace.repository).changed()
         try:
             self._run(progress, interactive)
         except BaseException:  # Ctrl-C, too
             # It may be the connection that was lost.
             with suppress(Exception):
-                strike_out(self.connection, self.place.store)
+                strike_out(self.connection, self.workspace.snapshot_file)
             raise
 
     def _run(self, progress: Progress, interactive: bool) -> None:
@@ -184,26 +187,28 @@ class Switch:
             self.look()
             self.check()
         if self.plan and self._returns_midway(self.plan):
-            whole, self.plan = self.fate, self.plan.way_back()
-            self.__dict__.pop("fate", None)
-            way_back, self.waiting = self.fate, set()
+            whole, self.plan = self.changes, self.plan.way_back()
+            self.__dict__.pop("changes", None)
+            way_back, self.waiting = self.changes, set()
             steps = [step(key, True) for key in self.plan.unapply]
             self._migrate(self.plan, progress, interactive, goes_on=whole.forth)
             self.stash.finish(way_back)
             self.look()
             self.check()
-            self.fate, self._way_back = self.fate.after(way_back, whole, self.waiting), steps
+            self.changes, self._way_back = self.changes.after(way_back, whole, self.waiting), steps
         # Also without anything to do: the receivers of post_migrate wait for what was interrupted.
         plan = self.plan if self.plan is not None else self._decide()
         self._migrate(plan, progress, interactive)
-        self.stash.finish(self.fate)
+        self.stash.finish(self.changes)
         self._remember()
 
     def settle(self) -> None:
         """Where there was nothing to do, see to it that the snapshot of this branch says so."""
-        branch = self.survey.target.past.branch or DETACHED
-        snapshot = self.survey.history.snapshots.get(branch)
-        is_said = snapshot and snapshot.says(self.survey.rows) and not self.survey.history.begun
+        branch = self.comparison.target.past.branch or DETACHED
+        snapshot = self.comparison.history.snapshots.get(branch)
+        is_said = (
+            snapshot and snapshot.says(self.comparison.rows) and not self.comparison.history.begun
+        )
         if self.options.target is None and not is_said:
             self._remember()
 
@@ -216,16 +221,16 @@ class Switch:
         """
         if not (plan.unapply and plan.apply) or not self.stash.exists():
             return False
-        back, rows = self._findings, self.survey.rows
-        way_back = plan.way_back().fate(back.back if back else None)
+        back, rows = self._findings, self.comparison.rows
+        way_back = plan.way_back().changes(back.back if back else None)
         return bool(self.stash.expected(way_back, rows)) or any(
             entry.is_narrowed and not self.stash.can_tell(entry)
-            for entry in self.stash.expected(self.fate, rows)
+            for entry in self.stash.expected(self.changes, rows)
         )
 
     def _remember(self) -> None:
         """Write the snapshot of what the database now holds."""
-        target = self.survey.target
+        target = self.comparison.target
         if target.listed_apps is not None:
             return
         rows = read_rows(self.connection)
@@ -238,26 +243,32 @@ class Switch:
             else State.OBSOLETE
             for key in rows
         }
-        snapshot, texts = snapshot_of(self.survey, target.past.branch or DETACHED, rows, states)
-        if self.place.repository:
-            self.place.repository.keep(texts)
-        self.place.store.update(database_id(self.connection), [snapshot], rows=rows)
+        snapshot, texts = snapshot_of(
+            self.comparison, target.past.branch or DETACHED, rows, states
+        )
+        if self.workspace.repository:
+            self.workspace.repository.keep(texts)
+        self.workspace.snapshot_file.update(database_id(self.connection), [snapshot], rows=rows)
 
-    def _survey(self) -> Survey:
-        repository, store, disk = self.place.repository, self.place.store, self.place.disk
+    def _compare(self) -> Comparison:
+        repository, snapshot_file, disk = (
+            self.workspace.repository,
+            self.workspace.snapshot_file,
+            self.workspace.disk,
+        )
         name = self.options.target
         try:
-            return survey(self.connection, repository, store, disk, name)
+            return compare(self.connection, repository, snapshot_file, disk, name)
         except NotOurs:
             name = name or "default"
-            last = store.read_managestate(name)
+            last = snapshot_file.read_managestate(name)
             if last is None:
                 raise
-            return survey_managestate(self.connection, repository, disk, name, last)
+            return compare_managestate(self.connection, repository, disk, name, last)
 
     def _decide(self) -> Plan:
-        rerun = self.survey.raw_changed if self.options.rerun else set()
-        facts = self.survey.facts(rerun)
+        rerun = self.comparison.raw_changed if self.options.rerun else set()
+        facts = self.comparison.facts(rerun)
         policy, roll_back_shared = self.options.irreversible, self.options.roll_back_shared
         plan, stuck = make_plan(facts, policy, roll_back_shared), list[Key]()
         if policy is Irreversible.KEEP and (findings := self.worktree.look(plan)):
@@ -268,14 +279,18 @@ class Switch:
         leave = {
             key
             for key, tables in shared_tables(plan).items()
-            if any(self.rows(Loss(key, key, table)) for table in tables)
+            if any(self.rows(DataLoss(key, key, table)) for table in tables)
         }
         return make_plan(facts, policy, leave=leave, known_stuck=stuck) if leave else plan
 
     def _migrate(
-        self, plan: Plan, progress: Progress, interactive: bool, goes_on: Fate | None = None
+        self,
+        plan: Plan,
+        progress: Progress,
+        interactive: bool,
+        goes_on: SchemaChanges | None = None,
     ) -> None:
-        executor = self._executor(plan.held, self.survey.held_source, progress)
+        executor = self._executor(plan.held, self.comparison.held_source, progress)
         executor.recorder.ensure_schema()
         steps = _django_plan(plan)
         away = self.worktree.is_needed(plan.unapply, backwards=True)
@@ -283,8 +298,10 @@ class Switch:
         signals.send_pre_migrate(self.connection, steps, ahead.state, progress, interactive)
         self._keep(plan, progress)
         keys = [*plan.apply, *plan.record]
-        self._write_down(self.survey.target.past, {k: self.survey.wanted_source(k) for k in keys})
-        branch = self.survey.target.past.branch
+        self._write_down(
+            self.comparison.target.past, {k: self.comparison.wanted_source(k) for k in keys}
+        )
+        branch = self.comparison.target.past.branch
         fill = partial(self._fill, progress=progress, branch=branch, goes_on=goes_on)
         edges = Edges(self.stash.begin, fill)
         base = ahead.state
@@ -316,27 +333,27 @@ class Switch:
             branch = self._branch(plan)
             fills = any(writes_rows(*step) for step in _django_plan(plan))
             self.kept += self.stash.keep(
-                self.losses(), self.survey.rows, branch, steps, progress, fills
+                self.losses(), self.comparison.rows, branch, steps, progress, fills
             )
         # What comes back now belongs to both ways.
-        self.stash.open(self.fate, self.survey.rows, [*self._way_back, *steps])
+        self.stash.open(self.changes, self.comparison.rows, [*self._way_back, *steps])
 
     def _write_down(self, past: Past, sources: dict[Key, Source | None]) -> None:
-        repository, store = self.place.repository, self.place.store
-        if repository and self.survey.target.listed_apps is None:
-            write_down(self.connection, repository, store, past, sources)
+        repository, snapshot_file = self.workspace.repository, self.workspace.snapshot_file
+        if repository and self.comparison.target.listed_apps is None:
+            write_down(self.connection, repository, snapshot_file, past, sources)
 
     def _fill(
         self,
         state: ProjectState,
         progress: Progress,
         branch: str | None,
-        goes_on: Fate | None = None,
+        goes_on: SchemaChanges | None = None,
     ) -> None:
         """Bring back what the stash has for the models of ``state``, on ``branch``."""
         if entries := self.stash.returning():
-            made = self.fate.made
-            filling = Filling(self.stash, state.apps, branch, progress, goes_on=goes_on, made=made)
+            made = self.changes.made
+            filling = Restore(self.stash, state.apps, branch, progress, goes_on=goes_on, made=made)
             filling.fill(entries)
             self.notes += filling.notes
             self.returned += filling.returned
@@ -356,7 +373,7 @@ class Switch:
                 and there[name].type == entry.columns[name].info.type
             ]
             if columns:
-                Refill(self.stash, entry, columns).update(())
+                EntryRestore(self.stash, entry, columns).update(())
                 if self.connection.vendor == "postgresql":
                     # What is written waits for its foreign keys to be looked at, and no table is
                     # altered before that.
@@ -364,16 +381,16 @@ class Switch:
 
     def _branch(self, plan: Plan) -> str | None:
         """The branch that the database is on, as far as that is known."""
-        snapshots, here = self.survey.history.snapshots, self.survey.target.past.branch
-        sources = [self.survey.held_source(key) for key in plan.unapply]
-        return branch_of(snapshots, self.survey.rows, here) or next(
+        snapshots, here = self.comparison.history.snapshots, self.comparison.target.past.branch
+        sources = [self.comparison.held_source(key) for key in plan.unapply]
+        return branch_of(snapshots, self.comparison.rows, here) or next(
             (source.branch for source in sources if source and source.branch), None
         )
 
     def _apply(
         self, plan: Plan, base: ProjectState, progress: Progress, edges: Edges
     ) -> ProjectState:
-        executor = self._executor(plan.wanted, self.survey.wanted_source, progress)
+        executor = self._executor(plan.wanted, self.comparison.wanted_source, progress)
         applied = plan.wanted.applied_nodes()
         state = base
         if not _same_operations(plan, applied):
@@ -398,12 +415,12 @@ class Switch:
         stash = self.options.stash
         return Executor(self.connection, graph, source, progress, stash, self._fill_now)
 
-    def _is_settled(self, entry: Entry) -> bool:
+    def _is_settled(self, entry: JournalEntry) -> bool:
         """Whether someone has finished by hand what was interrupted, or says so."""
-        by_hand = (entry.key in self.survey.rows) is not entry.backwards
+        by_hand = (entry.key in self.comparison.rows) is not entry.backwards
         return by_hand or self.options.forget_interrupted
 
-    def _resume(self, entry: Entry, progress: Progress, interactive: bool) -> None:
+    def _resume(self, entry: JournalEntry, progress: Progress, interactive: bool) -> None:
         """
         Finish what an earlier run began and did not finish.
 
@@ -419,24 +436,24 @@ class Switch:
                 "--forget-interrupted."
             ) from error
 
-    def _finish(self, entry: Entry, progress: Progress, interactive: bool) -> None:
+    def _finish(self, entry: JournalEntry, progress: Progress, interactive: bool) -> None:
         source = Source(entry.module, entry.source.encode(), "file")
-        wanted = self.survey.target.code.migrations
-        begun = self.survey.history.begun_last(entry.key)
-        past = self.survey.target.past
+        wanted = self.comparison.target.code.migrations
+        begun = self.comparison.history.begun_last(entry.key)
+        past = self.comparison.target.past
         if entry.backwards or entry.key not in wanted or self._is_of_another(begun):
             migration = load(entry.key, source)
             past = Past(begun.branch, begun.commit) if begun else past
         else:
             # It may have failed for what is mended now.
             migration = wanted[entry.key]
-            source = self.survey.wanted_source(entry.key) or source
+            source = self.comparison.wanted_source(entry.key) or source
         if not entry.backwards:
             self._write_down(past, {entry.key: source})
-        held = dict(self.survey.held)
+        held = dict(self.comparison.held)
         held[entry.key] = with_empty_reverses(migration)
-        rows = dict.fromkeys([*self.survey.rows, entry.key])
-        graph = Graph(held, list(rows), self.place.disk.unmigrated_apps)
+        rows = dict.fromkeys([*self.comparison.rows, entry.key])
+        graph = Graph(held, list(rows), self.workspace.disk.unmigrated_apps)
         before = graph.ordered(graph.applied_nodes() - graph.descendants([entry.key]), rows)
         stash = self.options.stash
         executor = Executor(
@@ -456,7 +473,7 @@ class Switch:
 
     def _is_of_another(self, begun: Snapshot | None) -> bool:
         """Whether what was begun is of a branch that the target is not, nor goes on from."""
-        repository, past = self.place.repository, self.survey.target.past
+        repository, past = self.workspace.repository, self.comparison.target.past
         if not (begun and repository) or begun.branch == (past.branch or DETACHED):
             return False
         if not (begun.commit and past.commit):

@@ -30,9 +30,9 @@ from django_devtools.branches.refusals import SwitchError
 from django_devtools.branches.running.executor import UnfitRows
 from django_devtools.branches.sources.git import GitError, Repository
 from django_devtools.branches.sources.loader import code_on_disk
-from django_devtools.branches.sources.snapshots import SnapshotError, Store, database_id
+from django_devtools.branches.sources.snapshots import SnapshotError, SnapshotFile, database_id
 from django_devtools.branches.sources.target import TargetError
-from django_devtools.branches.switch import Place
+from django_devtools.branches.switch import Workspace
 from django_devtools.conf import project_root
 
 MESSAGES = (
@@ -84,11 +84,11 @@ class BranchesCommand(BaseCommand):
         """What the command does. The errors of MESSAGES become those of a command."""
         raise NotImplementedError
 
-    def place(self, options: dict[str, Any]) -> Place:
+    def workspace(self, options: dict[str, Any]) -> Workspace:
         """Where the command works."""
         repository = Repository.find(project_root())
         file = options["file"].absolute() if options["file"] else None
-        return Place(repository, Store.find(repository, file), code_on_disk())
+        return Workspace(repository, SnapshotFile.find(repository, file), code_on_disk())
 
     def connections(self, options: dict[str, Any]) -> list[BaseDatabaseWrapper]:
         """

@@ -18,9 +18,9 @@ from django.db import connections, transaction
 from pytest_django import DjangoDbBlocker
 
 from django_devtools.branches.progress import Progress
-from django_devtools.branches.schema.changes import Fate, Loss
+from django_devtools.branches.schema.changes import DataLoss, SchemaChanges
 from django_devtools.branches.stash.entries import Entry
-from django_devtools.branches.stash.restore import Filling
+from django_devtools.branches.stash.restore import Restore
 from django_devtools.branches.stash.stash import Stash
 from tests.conftest import SERVICES_MUST_ANSWER
 
@@ -55,7 +55,7 @@ class Kept:
     """What a branch made: what is kept of it, and the statements that do no more than that."""
 
     branch: str
-    loss: Loss
+    loss: DataLoss
     copy: str
     back: str
     drop_and_make: list[str]
@@ -64,7 +64,7 @@ class Kept:
 
 COLUMN = Kept(
     "column",
-    Loss(("stock", "0002_column"), ("stock", "item"), "stock_item", "colour"),
+    DataLoss(("stock", "0002_column"), ("stock", "item"), "stock_item", "colour"),
     copy=f"CREATE TABLE {BARE} AS SELECT id, colour FROM stock_item",
     back="UPDATE stock_item SET colour = kept.colour FROM {copy} AS kept "
     "WHERE kept.id = stock_item.id",
@@ -76,7 +76,7 @@ COLUMN = Kept(
 )
 TABLE = Kept(
     "table",
-    Loss(("stock", "0002_table"), ("stock", "remark"), "stock_remark"),
+    DataLoss(("stock", "0002_table"), ("stock", "remark"), "stock_remark"),
     copy=f"CREATE TABLE {BARE} AS SELECT * FROM stock_remark",
     back="INSERT INTO stock_remark (id, text, item_id) OVERRIDING SYSTEM VALUE "
     "SELECT id, text, item_id FROM {copy}",
@@ -113,11 +113,11 @@ class Bench:
         self.stash.keep([self.kept.loss], keys, self.kept.branch, [f"-{step}"], _silent())
 
     def _restore(self) -> None:
-        fate = Fate([], {(self.kept.loss.table, self.kept.loss.column): True}, set())
+        changes = SchemaChanges([], {(self.kept.loss.table, self.kept.loss.column): True}, set())
         step = "+" + ".".join(self.kept.loss.migration)
         with transaction.atomic(ALIAS):
-            self.stash.open(fate, {("stock", "0001_initial")}, [step])
-            filling = Filling(self.stash, Apps(), self.kept.branch, _silent())
+            self.stash.open(changes, {("stock", "0001_initial")}, [step])
+            filling = Restore(self.stash, Apps(), self.kept.branch, _silent())
             filling.fill(self.stash.returning())
         self.stash.finish()
 

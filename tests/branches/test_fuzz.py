@@ -10,7 +10,12 @@ from typing import Any
 
 import pytest
 
-from django_devtools.branches.sources.snapshots import Record, Snapshot, SnapshotError, Store
+from django_devtools.branches.sources.snapshots import (
+    Record,
+    Snapshot,
+    SnapshotError,
+    SnapshotFile,
+)
 from tests.branches.shop import make_shop, make_shop_with_feature
 from tests.project import Project
 
@@ -56,28 +61,28 @@ NASTY: list[Any] = [
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = Store(tmp_path / "kept" / "snapshots.json", tmp_path / "locks")
-    store.update("sqlite:/srv/db.sqlite3", [SNAPSHOT, Snapshot("feature", None, "now")])
-    store.update("postgresql://localhost:5432/shop", [SNAPSHOT])
-    return store
+def snapshot_file(tmp_path: Path) -> SnapshotFile:
+    snapshot_file = SnapshotFile(tmp_path / "kept" / "snapshots.json", tmp_path / "locks")
+    snapshot_file.update("sqlite:/srv/db.sqlite3", [SNAPSHOT, Snapshot("feature", None, "now")])
+    snapshot_file.update("postgresql://localhost:5432/shop", [SNAPSHOT])
+    return snapshot_file
 
 
-def check(store: Store, content: bytes) -> bool:
+def check(snapshot_file: SnapshotFile, content: bytes) -> bool:
     """Whether ``content`` can be read; asserts that it is left alone where not."""
-    store.path.write_bytes(content)
-    found, problem = attempt(store.read)
+    snapshot_file.path.write_bytes(content)
+    found, problem = attempt(snapshot_file.read)
     if problem is None:
-        store.update("new", [SNAPSHOT])
+        snapshot_file.update("new", [SNAPSHOT])
         filled = {database: branches for database, branches in found.items() if branches}
-        assert store.read() == filled | {"new": {"main": SNAPSHOT}}
+        assert snapshot_file.read() == filled | {"new": {"main": SNAPSHOT}}
         return True
-    assert str(store.path) in problem
+    assert str(snapshot_file.path) in problem
     assert problem.isprintable()
     assert len(problem) < 5000
-    assert attempt(lambda: store.update("new", [SNAPSHOT])) == (None, problem)
-    assert store.path.read_bytes() == content
-    assert list(store.path.parent.iterdir()) == [store.path]
+    assert attempt(lambda: snapshot_file.update("new", [SNAPSHOT])) == (None, problem)
+    assert snapshot_file.path.read_bytes() == content
+    assert list(snapshot_file.path.parent.iterdir()) == [snapshot_file.path]
     return False
 
 
@@ -139,19 +144,19 @@ def containers(data: Any) -> Any:
 @pytest.mark.parametrize("change", [change_bytes, change_values])
 @pytest.mark.parametrize("seed", range(5))
 def test_mutations_of_a_real_file(
-    store: Store, change: Callable[[bytes, random.Random], bytes], seed: int
+    snapshot_file: SnapshotFile, change: Callable[[bytes, random.Random], bytes], seed: int
 ) -> None:
     dice = random.Random(seed)
-    content = store.path.read_bytes()
+    content = snapshot_file.path.read_bytes()
 
-    readable = [check(store, change(content, dice)) for _ in range(200)]
+    readable = [check(snapshot_file, change(content, dice)) for _ in range(200)]
 
     assert readable.count(False) > 50
 
 
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
 @pytest.mark.parametrize("place", ["FORMAT", "DATABASES", "TAKEN", "COMMIT", "BLOB", "APPLIED"])
-def test_deep_nesting(store: Store, place: str, opening: str, closing: str) -> None:
+def test_deep_nesting(snapshot_file: SnapshotFile, place: str, opening: str, closing: str) -> None:
     """Wherever the depth is that json still reads and something else does not."""
     values = {
         "FORMAT": "1",
@@ -169,25 +174,27 @@ def test_deep_nesting(store: Store, place: str, opening: str, closing: str) -> N
         content = text
         for name, value in (values | {place: nested}).items():
             content = content.replace(name, value).replace("SNAPSHOT", snapshot)
-        assert not check(store, content.encode())
+        assert not check(snapshot_file, content.encode())
 
 
-def test_deep_nesting_in_managestate(store: Store) -> None:
+def test_deep_nesting_in_managestate(snapshot_file: SnapshotFile) -> None:
     for depth in range(300, 6000, 150):
-        store.path.write_text('{"updated_at": "now", "main": %s}' % ("[" * depth + "]" * depth))
+        snapshot_file.path.write_text(
+            '{"updated_at": "now", "main": %s}' % ("[" * depth + "]" * depth)
+        )
         with pytest.raises(SnapshotError, match=r"has no state 'main'|is damaged"):
-            store.read_managestate("main")
+            snapshot_file.read_managestate("main")
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_mutations_of_managestate(store: Store, seed: int) -> None:
+def test_mutations_of_managestate(snapshot_file: SnapshotFile, seed: int) -> None:
     dice = random.Random(seed)
     content = b'{"updated_at": "now", "main": {"shop": "0002", "auth": "zero"}, "default": {}}'
     results = []
     for _ in range(200):
-        store.path.write_bytes(dice.choice((change_bytes, change_values))(content, dice))
-        state, problem = attempt(lambda: store.read_managestate("main"))
-        assert problem is None or (str(store.path) in problem and problem.isprintable())
+        snapshot_file.path.write_bytes(dice.choice((change_bytes, change_values))(content, dice))
+        state, problem = attempt(lambda: snapshot_file.read_managestate("main"))
+        assert problem is None or (str(snapshot_file.path) in problem and problem.isprintable())
         results.append(state)
     assert {"shop": "0002", "auth": "zero"} in results
 

@@ -150,7 +150,7 @@ class Hooks:
 
 
 @dataclass(frozen=True)
-class Memory:
+class HookState:
     """What the hooks remember about a work tree."""
 
     repository: Repository

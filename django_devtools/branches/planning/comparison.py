@@ -21,13 +21,13 @@ from django_devtools.branches.sources.loader import (
     load,
     load_or_outline,
 )
-from django_devtools.branches.sources.provenance import History, Origin, Trace
+from django_devtools.branches.sources.provenance import Origin, Provenance, Trace
 from django_devtools.branches.sources.snapshots import (
     DETACHED,
     Key,
     Record,
     Snapshot,
-    Store,
+    SnapshotFile,
     database_id,
     now,
 )
@@ -38,13 +38,13 @@ from .plan import make_plan
 
 
 @dataclass
-class Survey:
+class Comparison:
     """Everything that is known of one database and its target before anything is decided."""
 
     connection: BaseDatabaseWrapper
     rows: Mapping[Key, str]
     """The applied migrations in the order of their rows, and when each was applied."""
-    history: History
+    history: Provenance
     target: Target
     traces: Mapping[Key, Trace] = field(default_factory=dict)
     """What is known of rows that the target has not."""
@@ -116,44 +116,44 @@ def read_rows(connection: BaseDatabaseWrapper) -> dict[Key, str]:
     return {(app, name): iso(applied) for app, name, applied in rows}
 
 
-def survey(
+def compare(
     connection: BaseDatabaseWrapper,
     repository: Repository | None,
-    store: Store,
+    snapshot_file: SnapshotFile,
     disk: Code,
     name: str | None = None,
-) -> Survey:
+) -> Comparison:
     """
     Look at one database and at the target called ``name`` (None: this checkout).
 
     Raises SnapshotError and TargetError.
     """
     rows = read_rows(connection)
-    snapshots, begun = store.read_all()
-    history = History(repository, snapshots, database_id(connection), disk, begun)
+    snapshots, begun = snapshot_file.read_all()
+    history = Provenance(repository, snapshots, database_id(connection), disk, begun)
     target = checkout(repository, disk) if name is None else named(name, history, rows)
-    return _look(Survey(connection, rows, history, target))
+    return _look(Comparison(connection, rows, history, target))
 
 
-def survey_managestate(
+def compare_managestate(
     connection: BaseDatabaseWrapper,
     repository: Repository | None,
     disk: Code,
     name: str,
     last: Mapping[str, str],
-) -> Survey:
+) -> Comparison:
     """
     Look at one database and at what a managestate.json holds as ``name``.
 
     Raises TargetError.
     """
     rows = read_rows(connection)
-    history = History(repository, {}, database_id(connection), disk, {})
+    history = Provenance(repository, {}, database_id(connection), disk, {})
     target = managestate(name, last, history, _held_code(history, rows), rows)
-    return _look(Survey(connection, rows, history, target))
+    return _look(Comparison(connection, rows, history, target))
 
 
-def _look(found: Survey) -> Survey:
+def _look(found: Comparison) -> Comparison:
     _complete_squashes(found)
     _compare_shared(found)
     _trace_foreign(found)
@@ -161,7 +161,7 @@ def _look(found: Survey) -> Survey:
 
 
 def snapshot_of(
-    found: Survey,
+    found: Comparison,
     branch: str,
     rows: Mapping[Key, str],
     states: Mapping[Key, State],
@@ -206,7 +206,7 @@ def iso(moment: datetime) -> str:
     return moment.isoformat()
 
 
-def _held_code(history: History, rows: Mapping[Key, str]) -> Code:
+def _held_code(history: Provenance, rows: Mapping[Key, str]) -> Code:
     code = Code({}, {})
     keys = [key for key in rows if key not in history.disk.migrations]
     for key, source in history.sources(keys).items():
@@ -216,7 +216,7 @@ def _held_code(history: History, rows: Mapping[Key, str]) -> Code:
     return code
 
 
-def _complete_squashes(found: Survey) -> None:
+def _complete_squashes(found: Comparison) -> None:
     """
     Give the target the replaced migrations of a squash that is applied in part.
 
@@ -236,7 +236,7 @@ def _complete_squashes(found: Survey) -> None:
                 found.target.unusable[key] = error
 
 
-def _compare_shared(found: Survey) -> None:
+def _compare_shared(found: Comparison) -> None:
     code, history = found.target.code, found.history
     for key, migration in code.migrations.items():
         if key in found.rows or any(tuple(r) in found.rows for r in migration.replaces):
@@ -252,7 +252,7 @@ def _compare_shared(found: Survey) -> None:
         _compare(found, key, old)
 
 
-def _compare(found: Survey, key: Key, old: Source) -> None:
+def _compare(found: Comparison, key: Key, old: Source) -> None:
     new = found.target.code.source(key)
     try:
         if new is None or new.reads_like(old):
@@ -275,7 +275,7 @@ def _compare(found: Survey, key: Key, old: Source) -> None:
         found.old_sources[key] = old
 
 
-def _trace_foreign(found: Survey) -> None:
+def _trace_foreign(found: Comparison) -> None:
     code = found.target.code
     # Rows that a squash of the target stands for are explained.
     replaced = {

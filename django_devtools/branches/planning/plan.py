@@ -7,14 +7,14 @@ from functools import cached_property
 
 from django.db.migrations import Migration
 
-from django_devtools.branches.schema.changes import Fate, Loss, fate, losses
+from django_devtools.branches.schema.changes import DataLoss, SchemaChanges, losses, schema_changes
 from django_devtools.branches.schema.operations import (
     irreversible_operations,
     raw_operations,
     structure,
     tables,
 )
-from django_devtools.branches.schema.tracker import Course, course
+from django_devtools.branches.schema.tracker import SchemaHistory, track
 from django_devtools.branches.sources.loader import Graph
 from django_devtools.branches.sources.snapshots import Key
 
@@ -74,16 +74,16 @@ class Plan:
         keys = self.held.applied_nodes() - set(self.unapply)
         return self.held.ordered(keys, self.rows)
 
-    def broken_by(self, losses: Iterable[Loss]) -> list[Loss]:
+    def broken_by(self, losses: Iterable[DataLoss]) -> list[DataLoss]:
         """What would be dropped and, as its migration counts as applied, not come back."""
         return self._in_target(losses, self.wanted.applied_nodes())
 
-    def shared_by(self, losses: Iterable[Loss]) -> list[Loss]:
+    def shared_by(self, losses: Iterable[DataLoss]) -> list[DataLoss]:
         """What phantoms drop although the target has it, too."""
         phantoms = [loss for loss in losses if self.states[loss.migration] is State.PHANTOM]
         return self._in_target(phantoms, self.wanted.graph.nodes)
 
-    def _in_target(self, losses: Iterable[Loss], keys: Collection[Key]) -> list[Loss]:
+    def _in_target(self, losses: Iterable[DataLoss], keys: Collection[Key]) -> list[DataLoss]:
         losses = list(losses)
         if not losses:
             return []
@@ -94,39 +94,41 @@ class Plan:
         return [loss for loss in losses if (loss.table, loss.column) in there]
 
     @cached_property
-    def back(self) -> Course:
+    def back(self) -> SchemaHistory:
         """What the migrations to be unapplied have done to tables and columns."""
         return self._course(self.unapply)
 
-    def losses_of(self, unapply: Sequence[Key]) -> list[Loss]:
+    def losses_of(self, unapply: Sequence[Key]) -> list[DataLoss]:
         """The tables and columns that unapplying ``unapply``, children first, would drop."""
         return list(losses(self._course(unapply)))
 
     @cached_property
-    def forth(self) -> Course:
+    def forth(self) -> SchemaHistory:
         """What the migrations to be applied will do to tables and columns."""
         if not self.apply:
-            return Course()
+            return SchemaHistory()
         keys = self.wanted.applied_nodes() - set(self.apply)
         migrations = [self.wanted.graph.nodes[key] for key in self.apply]
         base = self.wanted.state(self.wanted.ordered(keys, self.rows))
-        return course(base, migrations, self.max_name_length)
+        return track(base, migrations, self.max_name_length)
 
-    def fate(self, back: Course | None = None, forth: Course | None = None) -> Fate:
+    def changes(
+        self, back: SchemaHistory | None = None, forth: SchemaHistory | None = None
+    ) -> SchemaChanges:
         """
         What becomes of tables and columns.
 
         ``back`` and ``forth`` are what a work tree says of its side.
         """
-        return fate(back or self.back, forth or self.forth)
+        return schema_changes(back or self.back, forth or self.forth)
 
-    def _course(self, unapply: Sequence[Key]) -> Course:
+    def _course(self, unapply: Sequence[Key]) -> SchemaHistory:
         if not unapply:
-            return Course()
+            return SchemaHistory()
         keys = self.held.applied_nodes() - set(unapply)
         base = self.held.state(self.held.ordered(keys, self.rows))
         migrations = [self.held.graph.nodes[key] for key in reversed(unapply)]
-        return course(base, migrations, self.max_name_length)
+        return track(base, migrations, self.max_name_length)
 
 
 def make_plan(

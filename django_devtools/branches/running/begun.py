@@ -14,7 +14,7 @@ from django_devtools.branches.sources.snapshots import (
     Key,
     Record,
     Snapshot,
-    Store,
+    SnapshotFile,
     database_id,
     now,
 )
@@ -25,7 +25,7 @@ from .journal import Journal
 def write_down(
     connection: BaseDatabaseWrapper,
     repository: Repository,
-    store: Store,
+    snapshot_file: SnapshotFile,
     past: Past,
     sources: Mapping[Key, Source | None],
 ) -> None:
@@ -47,10 +47,10 @@ def write_down(
         {key: Record(blob, at) for key, blob in blobs.items()},
     )
     repository.keep({blobs[key]: source.content for key, source in known.items()})
-    store.write_down(database_id(connection), begun)
+    snapshot_file.write_down(database_id(connection), begun)
 
 
-def strike_out(connection: BaseDatabaseWrapper, store: Store) -> None:
+def strike_out(connection: BaseDatabaseWrapper, snapshot_file: SnapshotFile) -> None:
     """
     Forget what was written down and was not applied, as it failed.
 
@@ -60,4 +60,4 @@ def strike_out(connection: BaseDatabaseWrapper, store: Store) -> None:
     journal = Journal(connection)
     if entry := journal.entry() if journal.exists() else None:
         rows[entry.key] = iso(timezone.now())
-    store.update(database_id(connection), rows=rows)
+    snapshot_file.update(database_id(connection), rows=rows)

@@ -25,7 +25,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_devtools.branches.planning.plan import Irreversible, Plan, is_stuck
 from django_devtools.branches.progress import Progress
-from django_devtools.branches.schema.tracker import Course
+from django_devtools.branches.schema.tracker import SchemaHistory
 from django_devtools.branches.sources.loader import (
     Graph,
     Source,
@@ -79,8 +79,8 @@ class Findings:
     """What a child sees before it runs a pass."""
 
     irreversible: list[Key]
-    back: Course
-    forth: Course
+    back: SchemaHistory
+    forth: SchemaHistory
 
 
 def inspect(worktree: Path, top: Path, task: Pass) -> Findings:

@@ -21,7 +21,7 @@ from django_devtools.branches.schema.operations import raw_operations
 from django_devtools.branches.sources.loader import Graph, Source, variant
 from django_devtools.branches.sources.snapshots import Key
 
-from .journal import Entry, Journal, Journaled, tolerant
+from .journal import Journal, Journaled, JournalEntry, tolerant
 from .narrowing import Fill, filled_before, fitted
 
 
@@ -147,7 +147,7 @@ class Executor(MigrationExecutor):
         return state
 
     def resume(
-        self, entry: Entry, ahead: Ahead, last: Callable[[ProjectState], None]
+        self, entry: JournalEntry, ahead: Ahead, last: Callable[[ProjectState], None]
     ) -> ProjectState:
         """
         Finish a migration that was interrupted. The state after that.
@@ -168,18 +168,20 @@ class Executor(MigrationExecutor):
     def _has_transaction(self, migration: Migration) -> bool:
         return migration.atomic and self.connection.features.can_rollback_ddl
 
-    def _begin(self, migration: Migration, backwards: bool, first: Callable[[], None]) -> Entry:
+    def _begin(
+        self, migration: Migration, backwards: bool, first: Callable[[], None]
+    ) -> JournalEntry:
         key = (migration.app_label, migration.name)
         source = self.source(key)
         text = source.content.decode(errors="replace") if source else ""
-        entry = Entry(key, backwards, None, source.module if source else "", text)
+        entry = JournalEntry(key, backwards, None, source.module if source else "", text)
         self.journal.begin(entry, first)
         return entry
 
     def _run_journaled(
         self,
         migration: Migration,
-        entry: Entry,
+        entry: JournalEntry,
         state: ProjectState,
         ahead: Ahead | None = None,
         last: Callable[[ProjectState], None] = Edges.last,
@@ -213,7 +215,7 @@ class Executor(MigrationExecutor):
     def _fitted(self, operation: Operation) -> Operation:
         return fitted(operation, self.fill) if self.fits else operation
 
-    def _journaled(self, operation: Operation, position: int, entry: Entry) -> Operation:
+    def _journaled(self, operation: Operation, position: int, entry: JournalEntry) -> Operation:
         return cast(Operation, Journaled(operation, position, entry, self.journal))
 
     def _record(self, key: Key, applied: bool) -> None:

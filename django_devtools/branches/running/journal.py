@@ -34,7 +34,7 @@ _DONE_SQLITE = re.compile(r"already exists|duplicate column name|no such (table|
 
 
 @dataclass(frozen=True)
-class Entry:
+class JournalEntry:
     """A migration that was begun and not finished."""
 
     key: Key
@@ -53,14 +53,16 @@ class Journal:
         self.connection = connection
         self._model = _model()
 
-    def entry(self) -> Entry | None:
+    def entry(self) -> JournalEntry | None:
         """The migration that was interrupted, None where all are finished."""
         row = self._rows.first()
         if row is None:
             return None
-        return Entry((row.app, row.name), row.backwards, row.position, row.module, row.source)
+        return JournalEntry(
+            (row.app, row.name), row.backwards, row.position, row.module, row.source
+        )
 
-    def begin(self, entry: Entry, first: Callable[[], None]) -> None:
+    def begin(self, entry: JournalEntry, first: Callable[[], None]) -> None:
         """Write down that a migration begins, in one transaction with what ``first`` does."""
         if not self.exists():
             with self.connection.schema_editor() as editor:
@@ -122,7 +124,7 @@ class Journaled:
     """An operation that writes down when it is done, and knows when it was done before."""
 
     def __init__(
-        self, operation: Operation, position: int, entry: Entry, journal: Journal
+        self, operation: Operation, position: int, entry: JournalEntry, journal: Journal
     ) -> None:
         self._operation = operation
         self._position = position

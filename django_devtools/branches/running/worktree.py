@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from django_devtools.branches.planning.comparison import Survey, read_rows
+from django_devtools.branches.planning.comparison import Comparison, read_rows
 from django_devtools.branches.planning.plan import Irreversible, Plan
 from django_devtools.branches.progress import Progress
 from django_devtools.branches.refusals import SwitchError
@@ -18,9 +18,9 @@ from .child import ChildError, Findings, Pass
 class WorkTree:
     """Looks into a pass, and runs it, that has migrations which can't be imported here."""
 
-    def __init__(self, found: Survey, irreversible: Irreversible, fits: bool) -> None:
+    def __init__(self, found: Comparison, irreversible: Irreversible, fits: bool) -> None:
         """``fits`` has values made fit that a column which gets narrower would not take."""
-        self.survey = found
+        self.comparison = found
         self.noop = irreversible is Irreversible.NOOP
         self.fits = fits
 
@@ -50,7 +50,7 @@ class WorkTree:
         keys, graph = _pass_of(plan, backwards)
         foreign = self._foreign(keys, backwards)
         task = self._task(keys, graph, backwards)
-        connection = self.survey.connection
+        connection = self.comparison.connection
         connection.close()
         progress.stdout.flush()
         with self._open(foreign) as (path, top):
@@ -63,12 +63,12 @@ class WorkTree:
             raise SwitchError("The process in the work tree worked on another database.")
 
     def _foreign(self, keys: Iterable[Key], backwards: bool) -> list[Key]:
-        unusable = self.survey.unusable if backwards else self.survey.target.unusable
+        unusable = self.comparison.unusable if backwards else self.comparison.target.unusable
         return [key for key in keys if key in unusable]
 
     def _task(self, keys: list[Key], graph: Graph, backwards: bool) -> Pass:
-        history = self.survey.history
-        find = self.survey.held_source if backwards else self.survey.wanted_source
+        history = self.comparison.history
+        find = self.comparison.held_source if backwards else self.comparison.wanted_source
         sources = {
             key: source
             for key in graph.disk_migrations
@@ -76,11 +76,11 @@ class WorkTree:
             if (source := find(key))
         }
         return Pass.of(
-            self.survey.connection,
+            self.comparison.connection,
             backwards=backwards,
             keys=keys,
             nodes=set(graph.disk_migrations),
-            rows=list(self.survey.rows),
+            rows=list(self.comparison.rows),
             sources=sources,
             noop=self.noop,
             fits=self.fits,
@@ -88,8 +88,10 @@ class WorkTree:
 
     @contextmanager
     def _open(self, foreign: list[Key]) -> Iterator[tuple[Path, Path]]:
-        repository = self.survey.history.repository
-        sources = [self.survey.held_source(k) or self.survey.wanted_source(k) for k in foreign]
+        repository = self.comparison.history.repository
+        sources = [
+            self.comparison.held_source(k) or self.comparison.wanted_source(k) for k in foreign
+        ]
         commits = [source.commit for source in sources if source and source.commit]
         if repository is None or not commits:
             raise SwitchError(self._unusable(foreign, "no commit is recorded for it"))
@@ -97,7 +99,7 @@ class WorkTree:
             yield path, repository.top
 
     def _unusable(self, foreign: list[Key], why: str) -> str:
-        errors = self.survey.unusable | self.survey.target.unusable
+        errors = self.comparison.unusable | self.comparison.target.unusable
         return (
             f"{'; '.join(str(errors[key]) for key in foreign)}. In a work tree of its commit it "
             f"can't be run either: {why}. Install what it imports, or check out the branch it "

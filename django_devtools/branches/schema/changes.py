@@ -5,11 +5,11 @@ from dataclasses import dataclass, field, replace
 
 from django_devtools.branches.sources.snapshots import Key
 
-from .tracker import Column, Course, Item, Table
+from .tracker import Column, Item, SchemaHistory, Table
 
 
 @dataclass(frozen=True)
-class Loss:
+class DataLoss:
     """A table, or what a column of one holds, that a switch drops or narrows."""
 
     migration: Key
@@ -18,7 +18,7 @@ class Loss:
     column: str | None = None
     becomes: Item | None = None
     """The column that it is afterwards, where it is not dropped and only narrowed."""
-    is_sure: bool = True
+    is_certain: bool = True
     """Whether an operation says so; not so for SQL beside operations on the state alone."""
     starts_null: bool = False
     """Whether a column holds nothing but NULL when it is made anew."""
@@ -28,7 +28,7 @@ class Loss:
     """Whether only NULL is lost when a column gets narrower."""
     needs_parent: bool = False
     """Whether a foreign key can't be NULL any more, for which nothing else can stand."""
-    goes_back: bool = False
+    dropped_backwards: bool = False
     """Whether it is lost by going back, and not by going forth."""
 
     @property
@@ -44,10 +44,10 @@ class Loss:
 
 
 @dataclass(frozen=True)
-class Fate:
+class SchemaChanges:
     """What becomes of tables and columns on the way back and forth again."""
 
-    lost: list[Loss]
+    lost: list[DataLoss]
     """What is dropped or narrowed, by the names before; each thing once."""
     made: Mapping[Item, bool]
     """What is there afterwards and was not before, and whether an operation says so."""
@@ -57,7 +57,7 @@ class Fate:
     """What going back drops or narrows, of what is lost."""
     undone: frozenset[Item] = frozenset()
     """The columns, by their names afterwards, whose types going back changed."""
-    forth: "Fate | None" = None
+    forth: "SchemaChanges | None" = None
     """What becomes of things when going forth alone."""
     applied: frozenset[str] = frozenset()
     """The migrations that going forth applies."""
@@ -69,7 +69,9 @@ class Fate:
         table, column = item
         return self.renamed.get(item, (self.renamed.get((table, None), (table, None))[0], column))
 
-    def after(self, way_back: "Fate", whole: "Fate", waiting: Collection[Item]) -> "Fate":
+    def after(
+        self, way_back: "SchemaChanges", whole: "SchemaChanges", waiting: Collection[Item]
+    ) -> "SchemaChanges":
         """
         The same, with what of ``way_back`` did not come back at its end.
 
@@ -80,7 +82,7 @@ class Fate:
             waits = not {item, (item[0], None)}.isdisjoint(waiting)
             return waits or item not in {*way_back.made, *way_back.altered}
 
-        made = {item: is_sure for item, is_sure in whole.made.items() if comes_later(item)}
+        made = {item: is_certain for item, is_certain in whole.made.items() if comes_later(item)}
         altered = {item for item in whole.altered if comes_later(item)}
         return replace(
             self,
@@ -90,9 +92,9 @@ class Fate:
         )
 
 
-def losses(course: Course) -> Iterator[Loss]:
+def losses(history: SchemaHistory) -> Iterator[DataLoss]:
     """What going back would drop. By the names of now."""
-    for name, table in course.tables.items():
+    for name, table in history.tables.items():
         if table.start is None:
             yield _lost_table(table, name, table)
             continue
@@ -101,14 +103,14 @@ def losses(course: Course) -> Iterator[Loss]:
                 yield _loss(table, name, column_name, column)
 
 
-def fate(back: Course, forth: Course) -> Fate:
+def schema_changes(back: SchemaHistory, forth: SchemaHistory) -> SchemaChanges:
     """
     What becomes of everything when one course is gone back, and then another one forth.
 
     ``back`` leads from a base to what is there now, and ``forth`` from that base to the target.
     """
     targets = forth.from_start()
-    lost: list[Loss] = []
+    lost: list[DataLoss] = []
     for now, table in _now(back, forth).items():
         if table.start is None:
             lost.append(_lost_table(table, now, table))
@@ -124,19 +126,19 @@ def fate(back: Course, forth: Course) -> Fate:
         if column.narrows_back
     }
     altered, undone = _altered(forth), _undone(back, forth)
-    return Fate(
-        [replace(loss, goes_back=loss.item in gone) for loss in lost],
+    return SchemaChanges(
+        [replace(loss, dropped_backwards=loss.item in gone) for loss in lost],
         _made(back, forth),
         altered | undone,
         gone=frozenset(gone),
         undone=frozenset(undone),
-        forth=Fate([], _made(Course(), forth), altered),
+        forth=SchemaChanges([], _made(SchemaHistory(), forth), altered),
         applied=frozenset(map(".".join, forth.keys)),
         renamed={old: new for old, new in _renamed(back, forth) if old != new},
     )
 
 
-def _now(back: Course, forth: Course) -> dict[str, Table]:
+def _now(back: SchemaHistory, forth: SchemaHistory) -> dict[str, Table]:
     """The tables that either course touched and that are there now, by their names of now."""
     tables = dict(back.tables)
     known = {table.start for table in back.tables.values()} | back.gone.keys()
@@ -147,7 +149,7 @@ def _now(back: Course, forth: Course) -> dict[str, Table]:
     return tables
 
 
-def _renamed(back: Course, forth: Course) -> Iterator[tuple[Item, Item]]:
+def _renamed(back: SchemaHistory, forth: SchemaHistory) -> Iterator[tuple[Item, Item]]:
     targets = forth.from_start()
     for now, table in _now(back, forth).items():
         if table.start is None or table.start in forth.gone:
@@ -162,7 +164,7 @@ def _renamed(back: Course, forth: Course) -> Iterator[tuple[Item, Item]]:
             yield (now, starts.get(start, start)), (end, ends.get(start, start))
 
 
-def _lost_columns(now: str, table: Table, end: str, target: Table) -> Iterator[Loss]:
+def _lost_columns(now: str, table: Table, end: str, target: Table) -> Iterator[DataLoss]:
     ends = {column.start: (name, column) for name, column in target.columns.items()}
     columns = dict(table.columns)
     known = {column.start for column in columns.values()} | table.gone.keys()
@@ -179,7 +181,7 @@ def _lost_columns(now: str, table: Table, end: str, target: Table) -> Iterator[L
             if column.narrows_back or (later and later.narrows_forth):
                 maker = column.maker if column.narrows_back or not later else later.maker
                 only_null = column.only_null and (later is None or later.only_null)
-                yield Loss(
+                yield DataLoss(
                     maker,
                     table.model,
                     now,
@@ -190,37 +192,37 @@ def _lost_columns(now: str, table: Table, end: str, target: Table) -> Iterator[L
                 )
 
 
-def _lost_table(table: Table, name: str, dropped: Table) -> Loss:
-    return Loss(
+def _lost_table(table: Table, name: str, dropped: Table) -> DataLoss:
+    return DataLoss(
         dropped.maker,
         table.model,
         name,
-        is_sure=dropped.is_sure,
+        is_certain=dropped.is_certain,
         starts_empty=dropped.starts_empty,
     )
 
 
-def _loss(table: Table, table_name: str, name: str, column: Column) -> Loss:
-    return Loss(
+def _loss(table: Table, table_name: str, name: str, column: Column) -> DataLoss:
+    return DataLoss(
         column.maker,
         table.model,
         table_name,
         name,
-        is_sure=column.is_sure,
+        is_certain=column.is_certain,
         starts_null=column.starts_null,
     )
 
 
-def _made(back: Course, forth: Course) -> dict[Item, bool]:
+def _made(back: SchemaHistory, forth: SchemaHistory) -> dict[Item, bool]:
     made: dict[Item, bool] = {}
     starts = {table.start: table for table in back.tables.values() if table.start}
     targets = forth.from_start()
     for end, table in forth.tables.items():
         if table.start is None:
-            made[end, None] = table.is_sure
+            made[end, None] = table.is_certain
     for name, dropped in back.gone.items():
         if name not in forth.gone:
-            made[targets[name][0] if name in targets else name, None] = dropped.is_sure
+            made[targets[name][0] if name in targets else name, None] = dropped.is_certain
     for start in starts.keys() | targets.keys():
         end, target = targets.get(start, (start, None))
         if start in forth.gone or (end, None) in made:
@@ -228,14 +230,14 @@ def _made(back: Course, forth: Course) -> dict[Item, bool]:
         ends = {column.start: name for name, column in target.columns.items()} if target else {}
         for name, column in target.columns.items() if target else ():
             if column.start is None:
-                made[end, name] = column.is_sure
+                made[end, name] = column.is_certain
         for name, dropped_column in starts[start].gone.items() if start in starts else ():
             if target is None or name not in target.gone:
-                made[end, ends.get(name, name)] = dropped_column.is_sure
+                made[end, ends.get(name, name)] = dropped_column.is_certain
     return made
 
 
-def _altered(forth: Course) -> set[Item]:
+def _altered(forth: SchemaHistory) -> set[Item]:
     return {
         (end, name)
         for end, table in forth.tables.items()
@@ -244,7 +246,7 @@ def _altered(forth: Course) -> set[Item]:
     }
 
 
-def _undone(back: Course, forth: Course) -> set[Item]:
+def _undone(back: SchemaHistory, forth: SchemaHistory) -> set[Item]:
     targets, altered = forth.from_start(), set[Item]()
     for table in back.tables.values():
         if table.start is None or table.start in forth.gone:

@@ -47,7 +47,7 @@ class Column:
     """Its name before them; None when they made it."""
     maker: Key
     """The last migration that had to do with it."""
-    is_sure: bool = True
+    is_certain: bool = True
     starts_null: bool = False
     """Whether it holds nothing but NULL when it is made anew, after all of the migrations."""
     narrows_forth: bool = False
@@ -67,7 +67,7 @@ class Table:
     model: Key
     start: str | None
     maker: Key
-    is_sure: bool = True
+    is_certain: bool = True
     starts_empty: bool = False
     columns: dict[str, Column] = field(default_factory=dict)
     gone: dict[str, Column] = field(default_factory=dict)
@@ -75,7 +75,7 @@ class Table:
 
 
 @dataclass
-class Course:
+class SchemaHistory:
     """What some migrations did to tables and columns; what is not mentioned was not touched."""
 
     tables: dict[str, Table] = field(default_factory=dict)
@@ -90,23 +90,23 @@ class Course:
         return {table.start: (name, table) for name, table in self.tables.items() if table.start}
 
 
-def course(
+def track(
     base: ProjectState, migrations: Iterable[Migration], max_name_length: int | None = None
-) -> Course:
+) -> SchemaHistory:
     """
     Follow ``migrations`` in the order that they are applied.
 
     ``base`` is the state before them, and is changed.
     """
     migrations = list(migrations)
-    follower = _Follower(base, max_name_length)
+    follower = _SchemaTracker(base, max_name_length)
     follower.fills = any(writes_rows(migration) for migration in migrations)
     for migration in migrations:
         follower.has_sql = any(isinstance(o, operations.RunSQL) for o in raw_operations(migration))
         for operation in migration.operations:
             follower.follow(operation, (migration.app_label, migration.name))
-        follower.course.keys.append((migration.app_label, migration.name))
-    return follower.course
+        follower.history.keys.append((migration.app_label, migration.name))
+    return follower.history
 
 
 @dataclass(frozen=True)
@@ -117,13 +117,13 @@ class _Shape:
     fields: Mapping[str, tuple[Item, "Field[Any, Any]"]]
 
 
-class _Follower:
+class _SchemaTracker:
     """Keeps a course right while operations go by."""
 
     def __init__(self, state: ProjectState, max_name_length: int | None) -> None:
         self.state = state
         self.max_name_length = max_name_length
-        self.course = Course()
+        self.history = SchemaHistory()
         self.has_sql = False
         """Whether SQL of the same migration may do what its operations tell the state alone."""
         self.fills = False
@@ -134,13 +134,13 @@ class _Follower:
         if by_sql := sql_renames(operation):
             known = {table for table, _ in structure(self.state, self.max_name_length)}
             renamed = {
-                old: (new, self.course.tables.get(old)) for old, new in by_sql if old in known
+                old: (new, self.history.tables.get(old)) for old, new in by_sql if old in known
             }
         if isinstance(operation, operations.SeparateDatabaseAndState):
             self._follow_separated(operation, key)
         elif isinstance(operation, RAW):
             for inner in getattr(operation, "state_operations", None) or ():
-                self._follow_one(inner, key, is_sure=False)
+                self._follow_one(inner, key, is_certain=False)
         else:
             self._follow_one(operation, key)
         for old, (new, table) in renamed.items():
@@ -148,11 +148,11 @@ class _Follower:
 
     def _rename(self, old: str, new: str, was: Table | None, key: Key) -> None:
         """Take for a rename by SQL what the state sees as a table that goes and one that comes."""
-        made = self.course.tables.get(new)
-        if made and made.start is None and old not in self.course.tables:
+        made = self.history.tables.get(new)
+        if made and made.start is None and old not in self.history.tables:
             was = was or Table(made.model, old, key)
-            self.course.gone.pop(was.start or "", None)
-            self.course.tables[new] = replace(was, model=made.model, maker=key, is_sure=True)
+            self.history.gone.pop(was.start or "", None)
+            self.history.tables[new] = replace(was, model=made.model, maker=key, is_certain=True)
 
     def _follow_separated(self, operation: operations.SeparateDatabaseAndState, key: Key) -> None:
         after = self.state.clone()
@@ -163,10 +163,10 @@ class _Follower:
             if self.has_sql or isinstance(inner, _RENAMES):
                 # Where the database operations have done it, there is nothing to follow.
                 with suppress(KeyError, FieldDoesNotExist):
-                    self._follow_one(inner, key, is_sure=False)
+                    self._follow_one(inner, key, is_certain=False)
         self.state = after
 
-    def _follow_one(self, operation: Operation, key: Key, is_sure: bool = True) -> None:
+    def _follow_one(self, operation: Operation, key: Key, is_certain: bool = True) -> None:
         old, new = _paths(operation, key[0])
         before = self._shape(old)
         operation.state_forwards(key[0], self.state)
@@ -176,10 +176,10 @@ class _Follower:
         model = (new[0], new[1])
         if isinstance(operation, operations.CreateModel):
             if after:
-                self._create(after, model, key, is_sure)
+                self._create(after, model, key, is_certain)
         elif isinstance(operation, operations.DeleteModel):
             if before:
-                self._delete(before, model, key, is_sure)
+                self._delete(before, model, key, is_certain)
         elif before and after:
             renamed = {}
             if isinstance(operation, operations.RenameField):
@@ -188,7 +188,7 @@ class _Follower:
                 # What refers to the model itself is written anew, and refers to it still.
                 same = {n: (item, after.fields[n][1]) for n, (item, _) in before.fields.items()}
                 before = replace(before, fields=same)
-            self._compare(before, after, renamed, model, key, is_sure)
+            self._compare(before, after, renamed, model, key, is_certain)
 
     def _shape(self, path: Key | None) -> _Shape | None:
         model: ModelState | None = self.state.models.get(path) if path else None
@@ -207,19 +207,19 @@ class _Follower:
             fields["_order"] = (table, "_order"), _ORDER
         return _Shape(table, fields)
 
-    def _create(self, shape: _Shape, model: Key, key: Key, is_sure: bool) -> None:
-        self._make(shape.table, model, key, is_sure)
+    def _create(self, shape: _Shape, model: Key, key: Key, is_certain: bool) -> None:
+        self._make(shape.table, model, key, is_certain)
         for (table, column), _ in shape.fields.values():
             if column is None:
-                self._make(table, model, key, is_sure)
+                self._make(table, model, key, is_certain)
 
-    def _make(self, table: str, model: Key, key: Key, is_sure: bool) -> None:
-        self.course.tables[table] = Table(model, None, key, is_sure, not self.fills)
+    def _make(self, table: str, model: Key, key: Key, is_certain: bool) -> None:
+        self.history.tables[table] = Table(model, None, key, is_certain, not self.fills)
 
-    def _delete(self, shape: _Shape, model: Key, key: Key, is_sure: bool) -> None:
+    def _delete(self, shape: _Shape, model: Key, key: Key, is_certain: bool) -> None:
         for (table, column), _ in [*shape.fields.values(), ((shape.table, None), None)]:
             if column is None:
-                self._drop_table(table, model, key, is_sure)
+                self._drop_table(table, model, key, is_certain)
 
     def _compare(
         self,
@@ -228,31 +228,31 @@ class _Follower:
         renamed: Mapping[str, str],
         model: Key,
         key: Key,
-        is_sure: bool,
+        is_certain: bool,
     ) -> None:
         table = self._table(before.table, model, key)
         if before.table != after.table:
-            del self.course.tables[before.table]
-            self.course.tables[after.table] = table
+            del self.history.tables[before.table]
+            self.history.tables[after.table] = table
         was = {renamed.get(name, name): found for name, found in before.fields.items()}
         for name, (item, old) in was.items():
             new_item, new = after.fields.get(name, (None, None))
             if new_item is None or (item[1] is None) != (new_item[1] is None):
-                self._drop(table, item, old, model, key, is_sure)
+                self._drop(table, item, old, model, key, is_certain)
             elif item[1] is None:
                 if item != new_item:
                     own = self._table(item[0], model, key)
-                    del self.course.tables[item[0]]
-                    self.course.tables[new_item[0]] = own
+                    del self.history.tables[item[0]]
+                    self.history.tables[new_item[0]] = own
             elif new is not old or item[1] != new_item[1]:
                 self._alter(table, item[1], str(new_item[1]), old, new, key)
         for name, (item, new) in after.fields.items():
             if name not in was or (was[name][0][1] is None) != (item[1] is None):
                 if item[1] is None:
-                    self._make(item[0], model, key, is_sure)
+                    self._make(item[0], model, key, is_certain)
                 else:
                     starts_null = _starts_null(new) and not self.fills
-                    table.columns[item[1]] = Column(None, key, is_sure, starts_null)
+                    table.columns[item[1]] = Column(None, key, is_certain, starts_null)
 
     def _alter(
         self, table: Table, column: str, becomes: str, old: Any, new: Any, key: Key
@@ -271,27 +271,27 @@ class _Follower:
             found.altered |= forth or back
 
     def _drop(
-        self, table: Table, item: Item, old: Any, model: Key, key: Key, is_sure: bool
+        self, table: Table, item: Item, old: Any, model: Key, key: Key, is_certain: bool
     ) -> None:
         name, column = item
         if column is None:
-            self._drop_table(name, model, key, is_sure)
+            self._drop_table(name, model, key, is_certain)
             return
         found = table.columns.pop(column, None) or Column(column, key)
         if found.start is not None and table.start is not None:
             # What was altered may have been NOT NULL for a while, and had to have values then.
             starts_null = _starts_null(old) and not (self.fills or found.altered)
-            table.gone[found.start] = Column(found.start, key, is_sure, starts_null)
+            table.gone[found.start] = Column(found.start, key, is_certain, starts_null)
 
-    def _drop_table(self, name: str, model: Key, key: Key, is_sure: bool) -> None:
+    def _drop_table(self, name: str, model: Key, key: Key, is_certain: bool) -> None:
         table = self._table(name, model, key)
-        del self.course.tables[name]
+        del self.history.tables[name]
         if table.start is not None:
-            table.maker, table.is_sure, table.starts_empty = key, is_sure, not self.fills
-            self.course.gone[table.start] = table
+            table.maker, table.is_certain, table.starts_empty = key, is_certain, not self.fills
+            self.history.gone[table.start] = table
 
     def _table(self, name: str, model: Key, key: Key) -> Table:
-        return self.course.tables.setdefault(name, Table(model, name, key))
+        return self.history.tables.setdefault(name, Table(model, name, key))
 
 
 def _starts_null(field: "Field[Any, Any]") -> bool:

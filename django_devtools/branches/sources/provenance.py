@@ -40,7 +40,7 @@ class Past:
     commit: str | None
 
 
-class History:
+class Provenance:
     """What the snapshots, the files on disk and git know about the rows of one database."""
 
     def __init__(

@@ -93,14 +93,14 @@ As of then; that it was applied, none of them says.
 
 
 @dataclass(frozen=True)
-class Store:
+class SnapshotFile:
     """The file that snapshots are kept in."""
 
     path: Path
     lock_directory: Path
 
     @classmethod
-    def find(cls, repository: Repository | None, file: Path | None = None) -> "Store":
+    def find(cls, repository: Repository | None, file: Path | None = None) -> "SnapshotFile":
         """The store in ``file``, else where the setting says, else in the git directory."""
         if repository:
             directory = repository.common_dir / "django-devtools"

@@ -9,7 +9,7 @@ from django_devtools.conf import settings_file
 
 from .git import Repository
 from .loader import Code, Graph, Source, UnusableSource, load_or_outline
-from .provenance import History, Past, label_in
+from .provenance import Past, Provenance, label_in
 from .snapshots import DETACHED, Key, Snapshot
 
 
@@ -41,7 +41,7 @@ def checkout(repository: Repository | None, disk: Code) -> Target:
     return Target(title, Past(branch, commit), replace(disk, migrations=dict(disk.migrations)))
 
 
-def named(name: str, history: History, rows: Mapping[Key, str]) -> Target:
+def named(name: str, history: Provenance, rows: Mapping[Key, str]) -> Target:
     """
     The target that ``name`` means: a branch that has a snapshot, else a git ref.
 
@@ -67,7 +67,7 @@ def named(name: str, history: History, rows: Mapping[Key, str]) -> Target:
 
 
 def managestate(
-    name: str, last: Mapping[str, str], history: History, held: Code, rows: Mapping[Key, str]
+    name: str, last: Mapping[str, str], history: Provenance, held: Code, rows: Mapping[Key, str]
 ) -> Target:
     """
     What a managestate.json holds as ``name``: the last migration of each app.
@@ -115,7 +115,7 @@ def managestate(
     )
 
 
-def _from_snapshot(snapshot: Snapshot, history: History, rows: Mapping[Key, str]) -> Target:
+def _from_snapshot(snapshot: Snapshot, history: Provenance, rows: Mapping[Key, str]) -> Target:
     repository, disk = history.repository, history.disk
     names = {key: record.blob for key, record in snapshot.applied.items() if record.blob}
     contents = repository.contents(names.values()) if repository else {}
@@ -173,7 +173,7 @@ def _target(title: str, past: Past, sources: Mapping[Key, Source | None], disk: 
 
 
 def _tree_sources(
-    repository: Repository, commit: str, history: History, only: set[Key] | None = None
+    repository: Repository, commit: str, history: Provenance, only: set[Key] | None = None
 ) -> dict[Key, Source | None]:
     """The migrations of ``commit``; those of installed packages as they are on disk."""
     disk = history.disk

@@ -17,7 +17,7 @@ from django_devtools.branches.sources.snapshots import Key
 PREFIX = "django_devtools_"
 """What the names of all our tables begin with."""
 
-REGISTRY = f"{PREFIX}stash"
+ENTRIES_TABLE = f"{PREFIX}stash"
 
 
 class Status(StrEnum):
@@ -47,7 +47,7 @@ class Return(StrEnum):
 
 
 @dataclass(frozen=True)
-class KeptColumn:
+class StashedColumn:
     """A column in the stash."""
 
     info: ColumnInfo
@@ -58,7 +58,7 @@ class KeptColumn:
     """The highest key that there was in the table that it refers to, where keys are numbers."""
     returns: Return = Return.NOT
     """How it comes back at the end of the switch that is under way."""
-    goes_back: bool = False
+    dropped_backwards: bool = False
     """Whether it was dropped when a migration was unapplied, and not when one was applied."""
 
 
@@ -72,7 +72,7 @@ class Entry:
     """The branch that the database was on, as far as that is known."""
     table: str
     is_table: bool
-    columns: Mapping[str, KeptColumn]
+    columns: Mapping[str, StashedColumn]
     key: list[str]
     """The primary key's columns, which tell the rows apart."""
     rows: int
@@ -100,10 +100,10 @@ class Entry:
     @property
     def copy(self) -> str:
         """The table that its rows are in."""
-        return f"{REGISTRY}_{self.id}"
+        return f"{ENTRIES_TABLE}_{self.id}"
 
     @property
-    def narrowed_copy(self) -> str:
+    def residue(self) -> str:
         """The table with what was left of narrowed columns, to tell later what was changed."""
         return f"{self.copy}_narrowed"
 
@@ -160,7 +160,7 @@ def step(key: Key, backwards: bool) -> str:
     return f"{'-' if backwards else '+'}{'.'.join(key)}"
 
 
-def to_json(columns: Mapping[str, KeptColumn]) -> str:
+def to_json(columns: Mapping[str, StashedColumn]) -> str:
     """Columns as the registry notes them."""
     return json.dumps(
         {
@@ -171,18 +171,18 @@ def to_json(columns: Mapping[str, KeptColumn]) -> str:
                 kept.becomes,
                 kept.newest,
                 kept.returns,
-                kept.goes_back,
+                kept.dropped_backwards,
             ]
             for name, kept in columns.items()
         }
     )
 
 
-def to_entry(row: Any) -> Entry:
+def entry_from_row(row: Any) -> Entry:
     """An entry from its row."""
     found = json.loads(row.columns)
     columns = {
-        name: KeptColumn(
+        name: StashedColumn(
             ColumnInfo(kind, required),
             migration,
             (becomes[0], becomes[1]) if becomes else None,
@@ -209,7 +209,7 @@ def to_entry(row: Any) -> Entry:
     )
 
 
-def registry_model() -> Any:
+def entries_model() -> Any:
     """The model of the registry."""
 
     # Not a model of the app: as Django's own table of applied migrations, it can't be migrated.
@@ -231,7 +231,7 @@ def registry_model() -> Any:
         class Meta:
             apps = Apps()
             app_label = "django_devtools"
-            db_table = REGISTRY
+            db_table = ENTRIES_TABLE
 
     return Row
 

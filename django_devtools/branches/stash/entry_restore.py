@@ -38,11 +38,11 @@ _PASSING = {
     ),
 }
 
-Statement = Callable[["Sequence[Refill]", str], tuple[str, list[Any]]]
+Statement = Callable[["Sequence[EntryRestore]", str], tuple[str, list[Any]]]
 """SQL and its parameters: with what others have of the rows, and for which rows of the copy."""
 
 
-class Refill:
+class EntryRestore:
     """One entry on its way back."""
 
     def __init__(self, stash: Stash, entry: Entry, columns: list[str]) -> None:
@@ -71,14 +71,14 @@ class Refill:
         return self.tables.parents(self.entry.table)
 
     @property
-    def goes_first(self) -> bool:
+    def overrides(self) -> bool:
         """Whether what comes back takes the place of what is there."""
         return all(map(self._goes_first, self.columns))
 
     def is_empty(self) -> bool:
         return not self.tables.has_rows(self.entry.table)
 
-    def is_told(self, made: Collection[Item]) -> bool:
+    def rows_identifiable(self, made: Collection[Item]) -> bool:
         """Whether its rows can be told apart; ``made`` is what was made anew."""
         key = set(self.entry.key)
         is_new = any((self.entry.table, column) in made for column in key)
@@ -89,7 +89,7 @@ class Refill:
     def insert(
         self,
         defaults: Mapping[str, tuple[str, Sequence[Any]]],
-        others: "Sequence[Refill]" = (),
+        others: "Sequence[EntryRestore]" = (),
     ) -> None:
         """
         Insert the rows into the table.
@@ -112,7 +112,7 @@ class Refill:
             values[column] = default.format(sql, self.there[column].type)
         params = [param for _, found in defaults.values() for param in found]
 
-        def statement(others: Sequence[Refill], part: str) -> tuple[str, list[Any]]:
+        def statement(others: Sequence[EntryRestore], part: str) -> tuple[str, list[Any]]:
             found = self._beside(others, values)
             names = ", ".join(map(self.tables.quote, found))
             return (
@@ -124,13 +124,13 @@ class Refill:
         with sql_mode(self.connection, "{},NO_AUTO_VALUE_ON_ZERO".format):
             self._try(statement, others)
 
-    def update(self, made: Collection[Item], others: "Sequence[Refill]" = ()) -> None:
+    def update(self, made: Collection[Item], others: "Sequence[EntryRestore]" = ()) -> None:
         """
         Set the columns of rows that are still there; ``made`` is what was made anew.
 
         ``others`` have more columns of these rows, and are taken along as by ``insert``.
         """
-        if not self.is_told(made):
+        if not self.rows_identifiable(made):
             self.refused[UNTOLD] += self.entry.rows
             return
         orphaned = {
@@ -160,11 +160,11 @@ class Refill:
         """Delete what came back from the copy. How many rows are left."""
         if not self.entry.key or UNTOLD in self.refused:
             return self.entry.rows
-        columns = () if self.goes_first and not self.refused else self.columns
+        columns = () if self.overrides and not self.refused else self.columns
         there = self.entry.table
         if self.entry.is_narrowed and not columns and self._knows_narrowed():
             # Its rows may have been deleted; what is missing here was lost with its key.
-            there = self.entry.narrowed_copy
+            there = self.entry.residue
         left = f"NOT {self.tables.has(there, self.entry.copy, self.entry.key, columns)}"
         with self.connection.cursor() as cursor:
             cursor.execute(f"SELECT COUNT(*) FROM {self.copy} WHERE {left}", [])
@@ -240,7 +240,7 @@ class Refill:
     def _try(
         self,
         statement: Statement,
-        others: "Sequence[Refill]" = (),
+        others: "Sequence[EntryRestore]" = (),
         clearing: str | None = None,
     ) -> None:
         """Run a statement: if need be after ``clearing``, or with ``others``, or by halves."""
@@ -289,7 +289,7 @@ class Refill:
             f"UNION ALL SELECT {name} FROM {self.table}) both_)"
         )
 
-    def _by_halves(self, statement: Statement, others: "Sequence[Refill]") -> int:
+    def _by_halves(self, statement: Statement, others: "Sequence[EntryRestore]") -> int:
         """Do what can be done of a statement that was refused. How many rows that was."""
         q = self.tables.quote
         keys = ", ".join(map(q, self.entry.key))
@@ -337,14 +337,14 @@ class Refill:
         return done
 
     def _set_if(
-        self, columns: list[str], condition: str, others: "Sequence[Refill]", part: str
+        self, columns: list[str], condition: str, others: "Sequence[EntryRestore]", part: str
     ) -> tuple[str, list[Any]]:
         return self._set(columns, f"{condition} AND {part}", others), []
 
-    def _set(self, columns: list[str], condition: str, others: "Sequence[Refill]") -> str:
+    def _set(self, columns: list[str], condition: str, others: "Sequence[EntryRestore]") -> str:
         q = self.tables.quote
         if self._knows_narrowed():
-            narrowed = q(self.entry.narrowed_copy)
+            narrowed = q(self.entry.residue)
             same = " AND ".join(f"{narrowed}.{q(k)} = {self.copy}.{q(k)}" for k in self.entry.key)
             condition += f" AND EXISTS (SELECT 1 FROM {narrowed} WHERE {same})"
         if not self._goes_first(columns[0]):
@@ -369,13 +369,15 @@ class Refill:
             f"WHERE EXISTS (SELECT 1 {rows})"
         )
 
-    def _joined(self, others: "Sequence[Refill]") -> str:
+    def _joined(self, others: "Sequence[EntryRestore]") -> str:
         """SQL for the copy, beside it what ``others`` have of its rows."""
         return self.copy + "".join(
             f" LEFT JOIN {other.copy} ON {self._key_of(other.entry.copy)}" for other in others
         )
 
-    def _beside(self, others: "Sequence[Refill]", values: Mapping[str, str]) -> dict[str, str]:
+    def _beside(
+        self, others: "Sequence[EntryRestore]", values: Mapping[str, str]
+    ) -> dict[str, str]:
         """``values`` by columns, with those of ``others`` for the rows that these have."""
         found = dict(values)
         for other in others:
@@ -412,7 +414,7 @@ class Refill:
         return self.entry.columns[column].returns is Return.REPLACE
 
     def _knows_narrowed(self) -> bool:
-        return self.entry.narrowed_copy in self.tables.names
+        return self.entry.residue in self.tables.names
 
     def _is_same(self, column: str) -> bool:
         return self.there[column].type == self.entry.columns[column].info.type

@@ -18,12 +18,12 @@ from django.db.models import NOT_PROVIDED
 
 from django_devtools.branches.progress import Progress, database_option
 from django_devtools.branches.running.executor import one_transaction
-from django_devtools.branches.schema.changes import Fate
+from django_devtools.branches.schema.changes import SchemaChanges
 from django_devtools.branches.schema.introspection import Tables
 from django_devtools.branches.schema.tracker import Item
 
 from .entries import Entry, Return
-from .entry_restore import THERE, Refill, is_passing, text_of
+from .entry_restore import THERE, EntryRestore, is_passing, text_of
 from .stash import Stash
 
 GONE = "the rows they belong to are gone"
@@ -33,7 +33,7 @@ NO_PLACE = "there is no such table or column now"
 
 
 @dataclass
-class Filling:
+class Restore:
     """One attempt to bring entries back."""
 
     stash: Stash
@@ -44,7 +44,7 @@ class Filling:
     progress: Progress
     is_forced: bool = False
     """Whether someone asked for it, so that columns need not be quite the same."""
-    goes_on: Fate | None = None
+    goes_on: SchemaChanges | None = None
     """What the migrations do that follow, if any do."""
     later: Collection[Item] = ()
     """What only migrations make that are there, and not applied yet."""
@@ -98,7 +98,7 @@ class Filling:
             for entry in entries
         )
 
-    def _fill(self, jobs: list[Refill]) -> None:
+    def _fill(self, jobs: list[EntryRestore]) -> None:
         tables = [job for job in jobs if job.entry.is_table]
         for job in tables + [job for job in jobs if not job.entry.is_table]:
             self.progress.line(f"  Restoring {job.entry}...")
@@ -106,7 +106,7 @@ class Filling:
         keys = self._drop_foreign_keys(jobs)
         for table in {job.entry.table for job in jobs}:
             self.stash.tables.check_at_once(table)
-        self._make_room([job for job in tables if job.goes_first])
+        self._make_room([job for job in tables if job.overrides])
         for job in tables:
             more = others[job.entry.id]
             job.insert(self._defaults(job, more), more)
@@ -126,7 +126,7 @@ class Filling:
                 columns = {name: job.entry.columns[name] for name in what}
                 self.returned.append(replace(job.entry, columns=columns, rows=rows))
 
-    def _drop_foreign_keys(self, jobs: list[Refill]) -> list[tuple[str, str, str]]:
+    def _drop_foreign_keys(self, jobs: list[EntryRestore]) -> list[tuple[str, str, str]]:
         """
         Drop the foreign keys of tables, to be added again: table, name and definition.
 
@@ -149,7 +149,7 @@ class Filling:
             self.stash.tables.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
         return list(keys)
 
-    def _settle(self, job: Refill) -> int:
+    def _settle(self, job: EntryRestore) -> int:
         """Take out of the stash what came back. How many rows that was."""
         entry = job.entry
         missing = [column for column in entry.columns if column not in job.columns]
@@ -172,7 +172,7 @@ class Filling:
         if not left:
             self.stash.done(entry)
             return entry.rows
-        usual = THERE if entry.is_table else GONE if job.goes_first else OTHERS
+        usual = THERE if entry.is_table else GONE if job.overrides else OTHERS
         reason = "; ".join(job.refused) or usual
         self.stash.left(entry, left, reason)
         self.notes.append(
@@ -206,7 +206,7 @@ class Filling:
             return is_part or kept.items() <= there.items()
         return bool(self._columns(entry))
 
-    def _let_wait(self, entries: list[Entry], later: Fate) -> None:
+    def _let_wait(self, entries: list[Entry], later: SchemaChanges) -> None:
         """
         What is not yet as this branch had it waits, and so does what refers to it.
 
@@ -250,7 +250,7 @@ class Filling:
             if column.returns and name in there and (is_alike or there[name] == column.info)
         ]
 
-    def _jobs(self, entries: list[Entry]) -> list[Refill]:
+    def _jobs(self, entries: list[Entry]) -> list[EntryRestore]:
         """Of several entries for one thing, the one of this branch comes back, else the newest."""
         winners: dict[tuple[str, bool, str], Entry] = {}
         for entry in sorted(entries, key=lambda e: (e.branch == self.branch, e.id)):
@@ -259,10 +259,10 @@ class Filling:
         for entry in entries:
             columns = [c for c in self._columns(entry) if winners[_thing(entry, c)] is entry]
             if columns:
-                jobs.append(Refill(self.stash, entry, columns))
+                jobs.append(EntryRestore(self.stash, entry, columns))
         return jobs
 
-    def _others(self, job: Refill, jobs: Iterable[Refill]) -> list[Refill]:
+    def _others(self, job: EntryRestore, jobs: Iterable[EntryRestore]) -> list[EntryRestore]:
         """Those that bring more columns of a job's rows: a constraint may be over both."""
         return [
             other
@@ -270,12 +270,12 @@ class Filling:
             if other is not job
             and not (other.entry.is_table or other.entry.is_narrowed or job.entry.is_narrowed)
             and (other.entry.table, other.entry.key) == (job.entry.table, job.entry.key)
-            and other.goes_first
-            and other.is_told(self.made)
+            and other.overrides
+            and other.rows_identifiable(self.made)
         ]
 
     def _defaults(
-        self, job: Refill, others: Iterable[Refill]
+        self, job: EntryRestore, others: Iterable[EntryRestore]
     ) -> dict[str, tuple[str, Sequence[Any]]]:
         """
         SQL and parameters for columns that the stash does not have and that have to have a value.
@@ -302,7 +302,7 @@ class Filling:
     def _models(self) -> Mapping[str, type[models.Model]]:
         return {m._meta.db_table: m for m in self.apps.get_models(include_auto_created=True)}
 
-    def _make_room(self, jobs: list[Refill]) -> None:
+    def _make_room(self, jobs: list[EntryRestore]) -> None:
         """
         Delete what migrations have put into tables on their way, as the stash has what was there.
 
@@ -332,7 +332,7 @@ class Filling:
         return found
 
 
-def _prune(jobs: list[Refill]) -> None:
+def _prune(jobs: list[EntryRestore]) -> None:
     """Take back rows whose parents are gone, and those that refer to them in turn."""
     while sum(job.delete_orphans() for job in jobs):
         pass

@@ -7,10 +7,10 @@ from itertools import groupby
 from django.db import router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from django_devtools.branches.schema.changes import Loss
+from django_devtools.branches.schema.changes import DataLoss
 from django_devtools.branches.schema.introspection import ColumnInfo, Tables
 
-from .entries import Entry, KeptColumn
+from .entries import Entry, StashedColumn
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Copy:
 
     table: str
     is_table: bool
-    columns: Mapping[str, KeptColumn]
+    columns: Mapping[str, StashedColumn]
     key: list[str]
     names: list[str]
     """All columns of the copy: with those of the key."""
@@ -53,29 +53,29 @@ class Copy:
         return tables.count(name) if count < 0 else count
 
 
-def is_here(connection: BaseDatabaseWrapper, loss: Loss) -> bool:
+def is_routed_here(connection: BaseDatabaseWrapper, loss: DataLoss) -> bool:
     """Whether what is lost is something that the routers have in this database."""
     app, model = loss.model
     return router.allow_migrate(connection.alias, app, model_name=model)
 
 
-def copies_of(tables: Tables, losses: Iterable[Loss]) -> list[Copy]:
+def copies_of(tables: Tables, losses: Iterable[DataLoss]) -> list[Copy]:
     """What there is to be copied of what is about to be lost: one for each entry."""
     found = [_copy_of(tables, group) for group in _grouped(losses)]
     return [copy for copy in found if copy]
 
 
-def copy_narrowed(tables: Tables, entry: Entry) -> None:
+def save_residue(tables: Tables, entry: Entry) -> None:
     """Remember what a narrowed column holds: what differs later, someone has changed."""
     table, column = entry.narrowed
-    if not entry.key or entry.narrowed_copy in tables.names or table not in tables.names:
+    if not entry.key or entry.residue in tables.names or table not in tables.names:
         return
     key, live, there = key_of(tables, entry), tables.key(table), tables.columns(table)
     if key and column in there and (live == entry.key or column not in {*live, *entry.key}):
         known = tables.has(entry.copy, table, {kept: now for now, kept in key.items()})
         names = list(dict.fromkeys([*live, column]))
         copy = Copy(table, False, {}, entry.key, names, known, renamed=key)
-        copy.into(tables, entry.narrowed_copy)
+        copy.into(tables, entry.residue)
 
 
 def key_of(tables: Tables, entry: Entry) -> dict[str, str]:
@@ -94,13 +94,13 @@ def key_of(tables: Tables, entry: Entry) -> dict[str, str]:
 
 def narrow_again(tables: Tables, entry: Entry, newer: Entry) -> None:
     """Let a narrowed copy say what ``newer``, which narrowed it further, has left of it."""
-    (table, column), narrowed = entry.narrowed, entry.narrowed_copy
+    (table, column), narrowed = entry.narrowed, entry.residue
     q, key = tables.quote, dict(zip(newer.key, entry.key, strict=True))
     same = tables.same(table, narrowed, key_of(tables, entry))
     tables.execute(
         f"UPDATE {q(narrowed)} SET {q(column)} = "
         f"(SELECT {q(table)}.{q(column)} FROM {q(table)} WHERE {same}) "
-        f"WHERE {tables.has(newer.narrowed_copy, narrowed, key)} "
+        f"WHERE {tables.has(newer.residue, narrowed, key)} "
         f"AND {tables.has(newer.copy, narrowed, key, [column])}"
     )
 
@@ -131,19 +131,19 @@ def renewed(tables: Tables, entry: Entry) -> Entry:
     return replace(entry, columns=columns, rows=tables.count(entry.copy))
 
 
-def _grouped(losses: Iterable[Loss]) -> list[list[Loss]]:
+def _grouped(losses: Iterable[DataLoss]) -> list[list[DataLoss]]:
     """Whole tables one by one, and columns by their tables."""
 
-    def group(loss: Loss) -> tuple[str, bool, tuple[str, ...], bool]:
+    def group(loss: DataLoss) -> tuple[str, bool, tuple[str, ...], bool]:
         # Of what gets narrower, one column may be edited later, and another one not.
         narrowed = (loss.becomes[0], str(loss.column)) if loss.becomes else ()
         # What only SQL may make again comes back where there is nothing; the others always.
-        return loss.table, loss.column is not None, narrowed, loss.is_sure
+        return loss.table, loss.column is not None, narrowed, loss.is_certain
 
     return [list(found) for _, found in groupby(sorted(losses, key=group), group)]
 
 
-def _copy_of(tables: Tables, group: list[Loss]) -> Copy | None:
+def _copy_of(tables: Tables, group: list[DataLoss]) -> Copy | None:
     """What there is to be copied of one table, if anything."""
     loss = group[0]
     if loss.table not in tables.names:
@@ -153,16 +153,22 @@ def _copy_of(tables: Tables, group: list[Loss]) -> Copy | None:
     if loss.column is None:
         newest = _newest(tables, loss.table, there)
         kept = {
-            name: KeptColumn(
-                info, migrations[None], newest=newest.get(name), goes_back=loss.goes_back
+            name: StashedColumn(
+                info,
+                migrations[None],
+                newest=newest.get(name),
+                dropped_backwards=loss.dropped_backwards,
             )
             for name, info in there.items()
         }
         names, condition = list(kept), ""
     else:
         kept = {
-            one.column: KeptColumn(
-                there[one.column], migrations[one.column], one.becomes, goes_back=one.goes_back
+            one.column: StashedColumn(
+                there[one.column],
+                migrations[one.column],
+                one.becomes,
+                dropped_backwards=one.dropped_backwards,
             )
             for one in group
             if one.column and one.column in there

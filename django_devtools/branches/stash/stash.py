@@ -16,21 +16,21 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
 from django_devtools.branches.progress import Progress
-from django_devtools.branches.schema.changes import Fate, Loss
+from django_devtools.branches.schema.changes import DataLoss, SchemaChanges
 from django_devtools.branches.schema.introspection import ColumnInfo, Tables
 from django_devtools.branches.schema.tracker import Item
 from django_devtools.branches.sources.snapshots import Key
 
 from .entries import (
-    REGISTRY,
+    ENTRIES_TABLE,
     Entry,
     Return,
     Status,
-    registry_model,
-    to_entry,
+    entries_model,
+    entry_from_row,
     to_json,
 )
-from .save import copies_of, copy_narrowed, key_of, narrow_again, renewed
+from .save import copies_of, key_of, narrow_again, renewed, save_residue
 
 
 @dataclass
@@ -42,22 +42,22 @@ class Stash:
 
     def __post_init__(self) -> None:
         self.tables = Tables(self.connection)
-        self._model = registry_model()
+        self._model = entries_model()
 
     def exists(self) -> bool:
         """Whether anything was ever kept; asks the database once."""
-        return REGISTRY in self.tables.names
+        return ENTRIES_TABLE in self.tables.names
 
     def entries(self) -> list[Entry]:
         """All that is kept and complete, oldest first."""
         if not self.exists():
             return []
-        found = [to_entry(row) for row in self._rows.order_by("id")]
+        found = [entry_from_row(row) for row in self._rows.order_by("id")]
         return [e for e in found if e.status not in (Status.COPYING, Status.COPIED, Status.DONE)]
 
     def keep(
         self,
-        losses: Iterable[Loss],
+        losses: Iterable[DataLoss],
         rows: Collection[Key],
         branch: str | None,
         steps: list[str],
@@ -77,7 +77,7 @@ class Stash:
         if not self.exists():
             with self.connection.schema_editor() as editor:
                 editor.create_model(self._model)
-            self.tables.names.add(REGISTRY)
+            self.tables.names.add(ENTRIES_TABLE)
         # Where DDL can't be rolled back, the status says what is complete.
         with transaction.atomic(self.connection.alias):
             for copy in copies:
@@ -94,14 +94,14 @@ class Stash:
                     last=steps[-1],
                     fills=fills,
                 )
-                entry = to_entry(row)
+                entry = entry_from_row(row)
                 progress.line(f"  Keeping {entry}...")
                 count = copy.into(self.tables, entry.copy)
                 self._update(entry, status=Status.COPIED, rows=count)
         return self._complete(Status.COPIED)
 
     def open(
-        self, fate: Fate, rows: Collection[Key], steps: list[str], is_all: bool = True
+        self, changes: SchemaChanges, rows: Collection[Key], steps: list[str], is_all: bool = True
     ) -> None:
         """
         Write down what comes back with a switch that is about to begin.
@@ -110,7 +110,7 @@ class Stash:
         that is out of step, they may have nothing to do with the one that was.
         """
         entries = self.entries()
-        due = [self._due(entry, fate, rows) for entry in entries]
+        due = [self._due(entry, changes, rows) for entry in entries]
         # Newest first: what was narrowed twice got narrower in that order.
         for known, entry in reversed(list(zip(entries, due, strict=True))):
             if entry.is_midway(rows) and not (is_all or entry.is_ended_by(steps)):
@@ -128,11 +128,11 @@ class Stash:
                 self._expect(entry, status=Status.OPEN, first=steps[0], last=steps[-1])
         # What is lost and made again in one switch comes back at its end.
         for entry in self._complete(Status.COPIED):
-            self._expect(self._due(entry, fate, rows))
+            self._expect(self._due(entry, changes, rows))
 
-    def expected(self, fate: Fate, rows: Collection[Key]) -> list[Entry]:
+    def expected(self, changes: SchemaChanges, rows: Collection[Key]) -> list[Entry]:
         """What would come back with a switch."""
-        due = [self._due(entry, fate, rows) for entry in self.entries()]
+        due = [self._due(entry, changes, rows) for entry in self.entries()]
         return [entry for entry in due if entry.coming]
 
     def overdue(self) -> list[Entry]:
@@ -159,7 +159,7 @@ class Stash:
             return True  # Without a key it does not come back, and has that said.
         if not self.can_tell(entry):
             return False
-        (table, column), copy = entry.narrowed, entry.narrowed_copy
+        (table, column), copy = entry.narrowed, entry.residue
         for newer in due:
             is_next = (newer.table, *newer.columns) == (table, column) and newer.is_narrowed
             if is_next and newer.coming and newer.id > entry.id:
@@ -178,7 +178,7 @@ class Stash:
         """Whether a narrowed column is there, so that it can be told what was changed in it."""
         table, column = entry.narrowed
         return (
-            entry.narrowed_copy in self.tables.names
+            entry.residue in self.tables.names
             and table in self.tables.names
             and column in self.tables.columns(table)
             and bool(key_of(self.tables, entry))
@@ -193,7 +193,9 @@ class Stash:
         """What is to come back at the end of the switch that is under way."""
         return [e for e in self.entries() if e.status is Status.OPEN and e.coming]
 
-    def finish(self, fate: Fate | None = None, rows: Collection[Key] | None = None) -> None:
+    def finish(
+        self, changes: SchemaChanges | None = None, rows: Collection[Key] | None = None
+    ) -> None:
         """
         End a switch: what was kept is kept, what came back is forgotten.
 
@@ -206,15 +208,15 @@ class Stash:
         unsure = (
             {
                 item
-                for loss in fate.lost
-                if not loss.is_sure and not fate.made.get(item := loss.item)
+                for loss in changes.lost
+                if not loss.is_certain and not changes.made.get(item := loss.item)
             }
-            if fate
+            if changes
             else set()
         )
         entries = self.entries()
-        if fate:
-            entries = [self._follow(entry, fate) for entry in entries]
+        if changes:
+            entries = [self._follow(entry, changes) for entry in entries]
         for entry in entries:
             is_midway = rows is not None and entry.is_midway(rows)
             if entry.status is Status.OPEN and not is_midway:
@@ -226,7 +228,7 @@ class Stash:
     def close(self, entry: Entry) -> None:
         """End what a switch had to do with an entry: it is kept."""
         if entry.is_narrowed:
-            copy_narrowed(self.tables, entry)
+            save_residue(self.tables, entry)
         self._expect(entry.due({}), status=Status.KEPT, first="", last="")
 
     def clean(self) -> None:
@@ -234,16 +236,16 @@ class Stash:
         if not self.exists():
             return
         useless = (Status.COPYING, Status.COPIED, Status.DONE)
-        self.drop([to_entry(row) for row in self._rows.filter(status__in=useless)])
+        self.drop([entry_from_row(row) for row in self._rows.filter(status__in=useless)])
         if not self._rows.exists():
             with self.connection.schema_editor() as editor:
                 editor.delete_model(self._model)
-            self.tables.names.discard(REGISTRY)
+            self.tables.names.discard(ENTRIES_TABLE)
 
     def drop(self, entries: Iterable[Entry]) -> None:
         """Throw entries away with what they keep."""
         for entry in entries:
-            for name in (entry.narrowed_copy, entry.copy):
+            for name in (entry.residue, entry.copy):
                 self.tables.execute(f"DROP TABLE IF EXISTS {self.tables.quote(name)}")
             self._rows.filter(pk=entry.id).delete()
 
@@ -273,7 +275,11 @@ class Stash:
         return self._model._default_manager.using(self.connection.alias)
 
     def _complete(self, status: Status) -> list[Entry]:
-        return [to_entry(row) for row in self._rows.filter(status=status)] if self.exists() else []
+        return (
+            [entry_from_row(row) for row in self._rows.filter(status=status)]
+            if self.exists()
+            else []
+        )
 
     def _update(self, entry: Entry, **values: Any) -> None:
         self._rows.filter(pk=entry.id).update(**values)
@@ -292,15 +298,17 @@ class Stash:
         """The columns of an entry's table; none where there is no such table."""
         return self.tables.columns(entry.table) if entry.table in self.tables.names else {}
 
-    def _due(self, entry: Entry, fate: Fate, rows: Collection[Key]) -> Entry:
+    def _due(self, entry: Entry, changes: SchemaChanges, rows: Collection[Key]) -> Entry:
         """``entry`` with what of it comes back with a switch, and how."""
         if entry.status is Status.LEFT:
             return entry.due({})
-        made = _made(entry, fate)
-        made = {name: how for name, how in made.items() if _is_it(entry, name, fate, rows)}
+        made = _made(entry, changes)
+        made = {
+            name: how for name, how in made.items() if _is_same_thing(entry, name, changes, rows)
+        }
         if made:
             return entry.due(made)
-        lost = {loss.item for loss in fate.lost}
+        lost = {loss.item for loss in changes.lost}
         is_lost = (entry.table, None) in lost or lost.issuperset(
             (entry.table, name) for name in entry.columns
         )
@@ -315,16 +323,16 @@ class Stash:
         """Write down how an entry comes back."""
         self._update(entry, rows=entry.rows, columns=to_json(entry.columns), **values)
 
-    def _follow(self, entry: Entry, fate: Fate) -> Entry:
+    def _follow(self, entry: Entry, changes: SchemaChanges) -> Entry:
         """An entry that knows what its column, if it was narrowed, is called after a switch."""
-        if not entry.is_narrowed or entry.narrowed_copy not in self.tables.names:
+        if not entry.is_narrowed or entry.residue not in self.tables.names:
             return entry
-        becomes = fate.name_of(entry.narrowed)
+        becomes = changes.name_of(entry.narrowed)
         if becomes == entry.narrowed:
             return entry
         old, new = self.tables.quote(entry.narrowed[1]), self.tables.quote(str(becomes[1]))
         if old != new:
-            copy = self.tables.quote(entry.narrowed_copy)
+            copy = self.tables.quote(entry.residue)
             self.tables.execute(f"ALTER TABLE {copy} RENAME COLUMN {old} TO {new}")
         columns = {name: replace(kept, becomes=becomes) for name, kept in entry.columns.items()}
         entry = replace(entry, columns=columns)
@@ -354,11 +362,12 @@ def _is_narrower(entry: Entry, rows: Collection[Key]) -> bool:
     """Whether its column is narrower, by the migration that does it: SQLite's types don't tell."""
     applied = set(map(".".join, rows))
     return entry.is_narrowed and all(
-        (kept.migration in applied) is not kept.goes_back for kept in entry.columns.values()
+        (kept.migration in applied) is not kept.dropped_backwards
+        for kept in entry.columns.values()
     )
 
 
-def _is_it(entry: Entry, name: str, fate: Fate, rows: Collection[Key]) -> bool:
+def _is_same_thing(entry: Entry, name: str, changes: SchemaChanges, rows: Collection[Key]) -> bool:
     """
     Whether a column that is made or widened is the one that was kept.
 
@@ -368,33 +377,33 @@ def _is_it(entry: Entry, name: str, fate: Fate, rows: Collection[Key]) -> bool:
     """
     kept = entry.columns[name]
     items = {(entry.table, None), (entry.table, name)}
-    lost = items & {loss.item for loss in fate.lost}
-    is_made_forth = fate.forth is not None and name in _made(entry, fate.forth)
-    is_replaced = is_made_forth and bool(lost - fate.gone)
-    is_its_own = kept.migration in fate.applied if entry.is_narrowed else kept.goes_back
+    lost = items & {loss.item for loss in changes.lost}
+    is_made_forth = changes.forth is not None and name in _made(entry, changes.forth)
+    is_replaced = is_made_forth and bool(lost - changes.gone)
+    is_its_own = kept.migration in changes.applied if entry.is_narrowed else kept.dropped_backwards
     is_midway = _is_under_way(entry, rows)
     if entry.status is Status.COPIED or (is_midway and lost):
         return is_made_forth and not is_replaced
     if is_midway:
-        return is_made_forth is kept.goes_back
-    return not is_replaced or is_its_own or not items.isdisjoint(fate.undone)
+        return is_made_forth is kept.dropped_backwards
+    return not is_replaced or is_its_own or not items.isdisjoint(changes.undone)
 
 
-def _made(entry: Entry, fate: Fate) -> dict[str, Return]:
+def _made(entry: Entry, changes: SchemaChanges) -> dict[str, Return]:
     """The columns of an entry that a switch makes or widens, and how they come back then."""
     how = {True: Return.REPLACE, False: Return.MISSING}
     if entry.is_narrowed:
-        altered = [name for name in entry.columns if (entry.table, name) in fate.altered]
+        altered = [name for name in entry.columns if (entry.table, name) in changes.altered]
         return dict.fromkeys(altered, Return.REPLACE)
-    if (entry.table, None) in fate.made:
-        return dict.fromkeys(entry.columns, how[fate.made[entry.table, None]])
+    if (entry.table, None) in changes.made:
+        return dict.fromkeys(entry.columns, how[changes.made[entry.table, None]])
     if entry.is_table:
         return {}
     items = {name: (entry.table, name) for name in entry.columns}
-    return {name: how[fate.made[item]] for name, item in items.items() if item in fate.made}
+    return {name: how[changes.made[item]] for name, item in items.items() if item in changes.made}
 
 
-def _holds(entries: Iterable[Entry], loss: Loss) -> bool:
+def _holds(entries: Iterable[Entry], loss: DataLoss) -> bool:
     return any(
         entry.table == loss.table and (entry.is_table or loss.column in entry.columns)
         for entry in entries

@@ -8,12 +8,12 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError
 
-from django_devtools.branches.hooks.hook import Caller, Condition, Hooks, Memory, pathspecs
+from django_devtools.branches.hooks.hook import Caller, Condition, Hooks, HookState, pathspecs
 from django_devtools.branches.progress import Progress
 from django_devtools.branches.refusals import SwitchError
 from django_devtools.branches.sources.git import GitError, Repository
-from django_devtools.branches.sources.snapshots import Store
-from django_devtools.branches.switch import Options, Place, Switch
+from django_devtools.branches.sources.snapshots import SnapshotFile
+from django_devtools.branches.switch import Options, Switch, Workspace
 from django_devtools.conf import project_root
 from django_devtools.management.base import MESSAGES, BranchesCommand
 
@@ -43,8 +43,8 @@ class Command(BranchesCommand):
 
     def _install(self, repository: Repository, options: dict[str, Any]) -> None:
         hooks = Hooks(repository)
-        place = self.place(options)
-        hooks.install(_caller(repository), pathspecs(repository, place.disk))
+        workspace = self.workspace(options)
+        hooks.install(_caller(repository), pathspecs(repository, workspace.disk))
         self._write(f"Installed in {hooks.path('')}: post-checkout, post-merge, post-rewrite.")
         self._write("From now on, the databases follow `git checkout`.")
 
@@ -62,24 +62,24 @@ class Command(BranchesCommand):
             self.stdout.write(f"{hooks.path(name)}: {condition.value}")
         if any(condition is not Condition.INSTALLED for condition in conditions.values()):
             self.stdout.write("To install them: manage.py migrations_hook install")
-        if failure := Memory(repository).failure():
+        if failure := HookState(repository).failure():
             self.stdout.write(self.style.NOTICE(failure))
 
     def _run(self, repository: Repository, options: dict[str, Any]) -> None:
         """Bring the databases in step where nothing is lost; else say what to type."""
-        memory = Memory(repository)
+        memory = HookState(repository)
         progress = Progress(self.stdout, self.style, 0)
         headline = "The databases were left alone."
         try:
             if not settings.DEBUG:
                 raise CommandError("DEBUG is off, where the hooks change no database.")
-            with Store.find(repository).lock("switch", self._say_who_works):
+            with SnapshotFile.find(repository).lock("switch", self._say_who_works):
                 # Not earlier: while another switch was working, a checkout may have followed.
-                commit, place = repository.commit(), self.place(options)
-                switches = self._checked(place, options)
+                commit, workspace = repository.commit(), self.workspace(options)
+                switches = self._checked(workspace, options)
                 headline = "The databases are not in step."
                 self._bring_in_step(switches, progress)
-                memory.in_step(commit, pathspecs(repository, place.disk))
+                memory.in_step(commit, pathspecs(repository, workspace.disk))
         except Exception as error:  # noqa: BLE001
             # Whatever it is, the checkout is done, and the next one is a new chance.
             why = str(error)
@@ -92,8 +92,8 @@ class Command(BranchesCommand):
             self.stderr.write(self.style.NOTICE(why))
             sys.exit(1)
 
-    def _checked(self, place: Place, options: dict[str, Any]) -> list[Switch]:
-        switches = [Switch(c, place, Options()) for c in self.connections(options)]
+    def _checked(self, workspace: Workspace, options: dict[str, Any]) -> list[Switch]:
+        switches = [Switch(c, workspace, Options()) for c in self.connections(options)]
         for switch in switches:
             switch.check()
         return switches
@@ -105,7 +105,7 @@ class Command(BranchesCommand):
             switch.run(progress, interactive=False)
             self._write(
                 f"Database '{switch.connection.alias}' is in step with "
-                f"{switch.survey.target.title}: {summary}, in {time.monotonic() - began:.1f} s"
+                f"{switch.comparison.target.title}: {summary}, in {time.monotonic() - began:.1f} s"
             )
             for words, entries in (
                 ("Kept in the stash", switch.kept),
@@ -140,7 +140,7 @@ def _summary(switch: Switch) -> str:
     plan = switch.plan
     if plan is None:
         return "finished what was interrupted"
-    sources = [switch.survey.held_source(key) for key in plan.unapply]
+    sources = [switch.comparison.held_source(key) for key in plan.unapply]
     branches = sorted({source.branch for source in sources if source and source.branch})
     origin = f" (from {', '.join(branches)})" if branches else ""
     counted = (

@@ -6,9 +6,9 @@ from django.core.management.base import CommandError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_devtools.branches.planning.classify import State
-from django_devtools.branches.planning.comparison import snapshot_of, survey
+from django_devtools.branches.planning.comparison import compare, snapshot_of
 from django_devtools.branches.sources.snapshots import Snapshot, check_name, database_id
-from django_devtools.branches.switch import Place
+from django_devtools.branches.switch import Workspace
 from django_devtools.management.base import BranchesCommand
 
 
@@ -36,23 +36,23 @@ class Command(BranchesCommand):
         parser.add_argument("--json", action="store_true", help="Print JSON.")
 
     def work(self, options: dict[str, Any]) -> None:
-        place = self.place(options)
+        workspace = self.workspace(options)
         connections = self.connections(options)
         if options["list"]:
-            self._list(place, connections, options["json"])
+            self._list(workspace, connections, options["json"])
         elif options["delete"] is not None:
-            self._delete(place, connections, options["delete"])
+            self._delete(workspace, connections, options["delete"])
         else:
-            taken = [(c, self._take(place, c, options)) for c in connections]
+            taken = [(c, self._take(workspace, c, options)) for c in connections]
             if options["json"]:
                 self._print_json(taken)
 
     def _take(
-        self, place: Place, connection: BaseDatabaseWrapper, options: dict[str, Any]
+        self, workspace: Workspace, connection: BaseDatabaseWrapper, options: dict[str, Any]
     ) -> Snapshot:
-        current = place.repository.branch() if place.repository else None
-        branch = check_name(options["branch"] or current or _no_name(place))
-        found = survey(connection, place.repository, place.store, place.disk)
+        current = workspace.repository.branch() if workspace.repository else None
+        branch = check_name(options["branch"] or current or _no_name(workspace))
+        found = compare(connection, workspace.repository, workspace.snapshot_file, workspace.disk)
         states = found.states()
         left_out = [key for key, state in states.items() if state is State.PHANTOM]
         if branch != current:
@@ -60,8 +60,8 @@ class Command(BranchesCommand):
             states = {**states, **dict.fromkeys(left_out, State.APPLIED)}
             left_out = []
         snapshot, texts = snapshot_of(found, branch, found.rows, states, options["accept"])
-        if place.repository:
-            place.repository.keep(texts)
+        if workspace.repository:
+            workspace.repository.keep(texts)
         else:
             self.stderr.write(
                 self.style.NOTICE(
@@ -69,7 +69,7 @@ class Command(BranchesCommand):
                     "and not their sources. They can be unapplied only while their files exist."
                 )
             )
-        place.store.update(database_id(connection), [snapshot])
+        workspace.snapshot_file.update(database_id(connection), [snapshot])
         if left_out:
             names = ", ".join(f"{app}.{name}" for app, name in left_out)
             self.stderr.write(
@@ -85,8 +85,10 @@ class Command(BranchesCommand):
             )
         return snapshot
 
-    def _list(self, place: Place, connections: list[BaseDatabaseWrapper], as_json: bool) -> None:
-        snapshots = place.store.read()
+    def _list(
+        self, workspace: Workspace, connections: list[BaseDatabaseWrapper], as_json: bool
+    ) -> None:
+        snapshots = workspace.snapshot_file.read()
         found = [
             (connection, snapshot)
             for connection in connections
@@ -97,7 +99,7 @@ class Command(BranchesCommand):
             return
         if not found:
             self.stdout.write("No snapshots. `manage.py migrations_snapshot` takes one.")
-        current = place.repository.branch() if place.repository else None
+        current = workspace.repository.branch() if workspace.repository else None
         for connection, snapshot in found:
             mark = "*" if snapshot.branch == current else " "
             commit = f", at {snapshot.commit[:10]}" if snapshot.commit else ""
@@ -106,8 +108,10 @@ class Command(BranchesCommand):
                 f"'{connection.alias}'{commit}, {snapshot.taken}"
             )
 
-    def _delete(self, place: Place, connections: list[BaseDatabaseWrapper], branch: str) -> None:
-        snapshots = place.store.read()
+    def _delete(
+        self, workspace: Workspace, connections: list[BaseDatabaseWrapper], branch: str
+    ) -> None:
+        snapshots = workspace.snapshot_file.read()
         having = [c for c in connections if branch in snapshots.get(database_id(c), {})]
         if not having:
             raise CommandError(
@@ -115,7 +119,7 @@ class Command(BranchesCommand):
                 "lists those there are."
             )
         for connection in having:
-            place.store.update(database_id(connection), delete=branch)
+            workspace.snapshot_file.update(database_id(connection), delete=branch)
             if self.verbosity >= 1:
                 self.stdout.write(
                     f"Deleted the snapshot of {branch} in database '{connection.alias}'."
@@ -138,8 +142,8 @@ class Command(BranchesCommand):
         self.stdout.write(json.dumps(rows, indent=2))
 
 
-def _no_name(place: Place) -> str:
-    if place.repository:
+def _no_name(workspace: Workspace) -> str:
+    if workspace.repository:
         raise CommandError(
             "HEAD is detached, so the snapshot needs a name: `manage.py migrations_snapshot NAME`."
         )

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from django_devtools.branches.progress import Progress
 from django_devtools.branches.stash.entries import Entry
-from django_devtools.branches.stash.restore import Filling
+from django_devtools.branches.stash.restore import Restore
 from django_devtools.branches.stash.stash import Stash
 from django_devtools.management.base import BranchesCommand, ask, database_may_fail, table
 
@@ -73,7 +73,7 @@ class Command(BranchesCommand):
             return
         if not settings.DEBUG:
             raise CommandError("DEBUG is off: this may be production, where nothing is kept.")
-        with self.place(options).store.lock("switch", self._say_who_works):
+        with self.workspace(options).snapshot_file.lock("switch", self._say_who_works):
             getattr(self, f"_{options['action']}")(stashes, options)
 
     def _list(self, stashes: list[Stash], options: dict[str, Any]) -> None:
@@ -109,13 +109,13 @@ class Command(BranchesCommand):
 
     def _restore(self, stashes: list[Stash], options: dict[str, Any]) -> None:
         found = self._named(stashes, options)
-        repository = self.place(options).repository
+        repository = self.workspace(options).repository
         branch = repository.branch() if repository else None
         progress = Progress(self.stdout, self.style, self.verbosity)
         notes = []
         for stash in stashes:
             entries = [entry for one, entry in found if one is stash]
-            filling = Filling(stash, apps, branch, progress, is_forced=True)
+            filling = Restore(stash, apps, branch, progress, is_forced=True)
             filling.restore(entries)
             stash.clean()
             notes += filling.notes

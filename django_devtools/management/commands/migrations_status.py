@@ -5,9 +5,9 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from django_devtools.branches.hooks.hook import Memory
+from django_devtools.branches.hooks.hook import HookState
 from django_devtools.branches.planning.classify import State
-from django_devtools.branches.planning.comparison import Survey, survey
+from django_devtools.branches.planning.comparison import Comparison, compare
 from django_devtools.branches.stash.stash import Stash
 from django_devtools.management.base import BranchesCommand, table
 
@@ -29,9 +29,12 @@ class Command(BranchesCommand):
         )
 
     def work(self, options: dict[str, Any]) -> None:
-        place = self.place(options)
+        workspace = self.workspace(options)
         surveys = [
-            (connection, survey(connection, place.repository, place.store, place.disk))
+            (
+                connection,
+                compare(connection, workspace.repository, workspace.snapshot_file, workspace.disk),
+            )
             for connection in self.connections(options)
         ]
         rows = [row for connection, found in surveys for row in _rows(connection, found)]
@@ -43,7 +46,7 @@ class Command(BranchesCommand):
                 self._show_notes(found)
             for connection, _ in surveys:
                 self._show_stash(connection)
-            if place.repository and (failure := Memory(place.repository).failure()):
+            if workspace.repository and (failure := HookState(workspace.repository).failure()):
                 self.stdout.write(self.style.NOTICE(failure))
         if options["check"] and any(row["state"] not in IN_STEP for row in rows):
             sys.exit(1)
@@ -83,7 +86,7 @@ class Command(BranchesCommand):
                 "To look at them: manage.py migrations_stash list"
             )
 
-    def _show_notes(self, found: Survey) -> None:
+    def _show_notes(self, found: Comparison) -> None:
         for app, name in found.not_rerun():
             self.stdout.write(
                 self.style.NOTICE(
@@ -93,7 +96,7 @@ class Command(BranchesCommand):
             )
 
 
-def _rows(connection: BaseDatabaseWrapper, found: Survey) -> list[dict[str, str | None]]:
+def _rows(connection: BaseDatabaseWrapper, found: Comparison) -> list[dict[str, str | None]]:
     rows = []
     for key, state in sorted(found.states().items()):
         source = found.held_source(key) if key in found.rows else found.wanted_source(key)

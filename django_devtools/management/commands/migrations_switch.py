@@ -7,15 +7,15 @@ from django.core.management.base import CommandError
 from django.core.management.commands.migrate import Command as Migrate
 
 from django_devtools.branches import receivers
-from django_devtools.branches.hooks.hook import Memory
+from django_devtools.branches.hooks.hook import HookState
 from django_devtools.branches.planning.plan import Irreversible, Plan
 from django_devtools.branches.progress import Progress, database_option
 from django_devtools.branches.refusals import SwitchError
 from django_devtools.branches.running.executor import UnfitRows
-from django_devtools.branches.schema.changes import Loss
+from django_devtools.branches.schema.changes import DataLoss
 from django_devtools.branches.schema.operations import holds_raw
 from django_devtools.branches.sources.snapshots import Key
-from django_devtools.branches.switch import Options, Place, Switch
+from django_devtools.branches.switch import Options, Switch, Workspace
 from django_devtools.management.base import (
     BranchesCommand,
     ask,
@@ -95,14 +95,14 @@ class Command(BranchesCommand):
                 "If you mean it, add --allow-debug-off."
             )
         self.interactive = options["interactive"] and sys.stdin is not None and sys.stdin.isatty()
-        place = self.place(options)
+        workspace = self.workspace(options)
         if looks_only:
-            self._look(self._switches(place, options), options)
+            self._look(self._switches(workspace, options), options)
         else:
-            with place.store.lock("switch", self._say_who_works):
-                self._switch_or_say_how_to_go_on(place, options)
+            with workspace.snapshot_file.lock("switch", self._say_who_works):
+                self._switch_or_say_how_to_go_on(workspace, options)
 
-    def _switches(self, place: Place, options: dict[str, Any]) -> list[Switch]:
+    def _switches(self, workspace: Workspace, options: dict[str, Any]) -> list[Switch]:
         wishes = Options(
             options["target"],
             Irreversible(options["irreversible"]),
@@ -111,7 +111,7 @@ class Command(BranchesCommand):
             options["forget_interrupted"],
             options["stash"],
         )
-        return [Switch(connection, place, wishes) for connection in self.connections(options)]
+        return [Switch(connection, workspace, wishes) for connection in self.connections(options)]
 
     def _look(self, switches: list[Switch], options: dict[str, Any]) -> None:
         if options["plan"]:
@@ -120,34 +120,34 @@ class Command(BranchesCommand):
         if options["check"] and any(switches):
             sys.exit(1)
 
-    def _switch_or_say_how_to_go_on(self, place: Place, options: dict[str, Any]) -> None:
+    def _switch_or_say_how_to_go_on(self, workspace: Workspace, options: dict[str, Any]) -> None:
         again = " ".join(filter(None, ("manage.py migrations_switch", options["target"])))
         try:
             with database_may_fail(
                 f"When that is mended, run `{again}` again: it goes on from where this one "
                 "ended. With --traceback it says where that was."
             ):
-                self._switch(place, options)
+                self._switch(workspace, options)
         except UnfitRows as error:
             raise CommandError(
                 f"{error}\nChange or delete them, and run `{again}` again: it goes on from where "
                 "this one ended."
             ) from error
 
-    def _switch(self, place: Place, options: dict[str, Any]) -> None:
-        switches = self._switches(place, options)
+    def _switch(self, workspace: Workspace, options: dict[str, Any]) -> None:
+        switches = self._switches(workspace, options)
         if self.interactive and self._agrees_to_shared(switches):
-            switches = self._switches(place, {**options, "roll_back_shared": True})
-        if any(switches) and place.repository:
-            place.repository.prune_worktrees()
+            switches = self._switches(workspace, {**options, "roll_back_shared": True})
+        if any(switches) and workspace.repository:
+            workspace.repository.prune_worktrees()
         for switch in switches:
             switch.check()
         if self.interactive and not options["stash"]:
             self._confirm_losses(switches)
         for switch in switches:
             self._run(switch)
-        if place.repository and not (options["target"] or options["databases"]):
-            Memory(place.repository).settled()
+        if workspace.repository and not (options["target"] or options["databases"]):
+            HookState(workspace.repository).settled()
 
     def _run(self, switch: Switch) -> None:
         name = f"database '{switch.connection.alias}'"
@@ -155,7 +155,7 @@ class Command(BranchesCommand):
         if switch:
             self._write(self.style.MIGRATE_HEADING("Operations to perform:"))
             self._write(
-                self.style.MIGRATE_LABEL(f"  Switch {name} to {switch.survey.target.title}: ")
+                self.style.MIGRATE_LABEL(f"  Switch {name} to {switch.comparison.target.title}: ")
                 + (_summary(switch.plan) if switch.plan else "finish what was interrupted")
             )
             self._write(self.style.MIGRATE_HEADING("Running migrations:"))
@@ -164,7 +164,7 @@ class Command(BranchesCommand):
             self._report(switch, plan)
         else:
             plan = switch.plan
-            where = f"{name} is in step with {switch.survey.target.title}."
+            where = f"{name} is in step with {switch.comparison.target.title}."
             if plan is not None and (plan.left or plan.kept):
                 where = f"{name} is left as it is."
             self._write(f"Nothing to do: {where}")
@@ -187,7 +187,7 @@ class Command(BranchesCommand):
         for key in plan.kept if plan is not None else ():
             self._notice(f"{_name(key)} was left applied: it can't be unapplied.")
         for key, along in (plan.left if plan is not None else {}).items():
-            if key in switch.survey.traces:
+            if key in switch.comparison.traces:
                 continue  # no change, but remade: `check` says what about it
             what = f"{_names(along)}, which both sides have" if along else SHARED_ROWS
             self._notice(
@@ -195,19 +195,19 @@ class Command(BranchesCommand):
                 f"back would take along {what}. To do so: migrations_switch --roll-back-shared. "
                 "If the database is right as it is: migrations_snapshot --accept."
             )
-        for key, error in sorted(switch.survey.incomparable.items()):
+        for key, error in sorted(switch.comparison.incomparable.items()):
             self._notice(
                 f"{_name(key)} reads differently from what was applied, and was left as it is: "
                 f"{error}. If the database is right as it is: migrations_snapshot --accept."
             )
-        for key in () if switch.options.rerun else switch.survey.not_rerun():
+        for key in () if switch.options.rerun else switch.comparison.not_rerun():
             self._notice(
                 f"{_name(key)}: its RunPython or RunSQL reads differently from what was run. To "
                 "run it again: migrations_switch --rerun. If not: migrations_snapshot --accept."
             )
 
     def _show_plan(self, switch: Switch) -> None:
-        target, plan = switch.survey.target.title, switch.plan
+        target, plan = switch.comparison.target.title, switch.plan
         heading = f"Planned operations for database '{switch.connection.alias}', to {target}:"
         self.stdout.write(self.style.MIGRATE_LABEL(heading))
         if switch.interrupted:
@@ -225,14 +225,14 @@ class Command(BranchesCommand):
         self._report(switch, plan)
 
     def _show_steps(self, switch: Switch, plan: Plan) -> None:
-        survey = switch.survey
+        comparison = switch.comparison
         for key in plan.unapply:
-            source = survey.held_source(key)
+            source = comparison.held_source(key)
             branch = f" from {source.branch}" if source and source.branch else ""
             self.stdout.write(
                 self.style.MIGRATE_HEADING(f"Unapply {_name(key)}{branch} ({source})")
             )
-            if key in survey.unusable:
+            if key in comparison.unusable:
                 self.stdout.write(
                     "    In a work tree of its commit, as helpers of it are gone here"
                 )
@@ -244,7 +244,7 @@ class Command(BranchesCommand):
                 self.style.MIGRATE_HEADING(f"Record {_name(key)} (what it does is there already)")
             )
         for key in plan.apply:
-            source = survey.wanted_source(key)
+            source = comparison.wanted_source(key)
             self.stdout.write(self.style.MIGRATE_HEADING(f"Apply {_name(key)} ({source})"))
             self._show_operations(plan.wanted.graph.nodes[key], backwards=False)
 
@@ -266,7 +266,7 @@ class Command(BranchesCommand):
             self.stdout.write(f"    {_loss(loss, rows)}")
 
     def _show_returns(self, switch: Switch) -> None:
-        entries = switch.stash.expected(switch.fate, switch.survey.rows)
+        entries = switch.stash.expected(switch.changes, switch.comparison.rows)
         if entries:
             self.stdout.write(self.style.MIGRATE_HEADING("Would come back from the stash:"))
         for entry in entries:
@@ -325,5 +325,5 @@ def _names(keys: list[Key]) -> str:
     return ", ".join(map(_name, keys))
 
 
-def _loss(loss: Loss, rows: int) -> str:
+def _loss(loss: DataLoss, rows: int) -> str:
     return f"{loss} ({rows} row{'' if rows == 1 else 's'})"

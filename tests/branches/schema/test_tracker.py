@@ -10,8 +10,8 @@ from django.db.backends.utils import truncate_name
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
-from django_devtools.branches.schema.changes import Fate, fate, losses
-from django_devtools.branches.schema.tracker import course
+from django_devtools.branches.schema.changes import SchemaChanges, losses, schema_changes
+from django_devtools.branches.schema.tracker import track
 from tests.branches.schema.test_operations import create, migration
 
 
@@ -19,25 +19,25 @@ def lost(*operations: Operation, base: tuple[Operation, ...] = ()) -> set[str]:
     state = ProjectState()
     for operation in base:
         operation.state_forwards("shop", state)
-    return {str(loss) for loss in losses(course(state, [migration(*operations)], 30))}
+    return {str(loss) for loss in losses(track(state, [migration(*operations)], 30))}
 
 
 def becomes(
     base: Sequence[Operation] = (),
     back: Sequence[Operation] = (),
     forth: Sequence[Operation] = (),
-) -> Fate:
+) -> SchemaChanges:
     """What becomes of it all when ``back`` is unapplied over ``base``, and ``forth`` applied."""
     courses = []
     for steps in (back, forth):
         state = ProjectState()
         for operation in base:
             operation.state_forwards("shop", state)
-        courses.append(course(state, [migration(*steps)], 30))
-    return fate(*courses)
+        courses.append(track(state, [migration(*steps)], 30))
+    return schema_changes(*courses)
 
 
-def lost_of(found: Fate) -> set[str]:
+def lost_of(found: SchemaChanges) -> set[str]:
     return {str(loss) for loss in found.lost}
 
 
@@ -398,7 +398,7 @@ def test_what_starts_as_null() -> None:
 def test_sql_beside_the_state_may_drop() -> None:
     sql = migrations.RunSQL("ALTER TABLE …", "ALTER TABLE …")
     found = becomes(SHOP, [separated([sql], [add("price", INT), create("Order")])])
-    assert {str(loss): loss.is_sure for loss in found.lost} == {
+    assert {str(loss): loss.is_certain for loss in found.lost} == {
         "column shop_product.price": False,
         "table shop_order": False,
     }
@@ -407,7 +407,7 @@ def test_sql_beside_the_state_may_drop() -> None:
     found = becomes(SHOP, [sql, separated([], [drop("name")])])
     assert found.made == {("shop_product", "name"): False}
     in_sql = migrations.RunSQL("…", "…", state_operations=[add("price", INT)])
-    assert [loss.is_sure for loss in becomes(SHOP, [in_sql]).lost] == [False]
+    assert [loss.is_certain for loss in becomes(SHOP, [in_sql]).lost] == [False]
     # Without any SQL, the database was never told.
     assert lost_of(becomes(SHOP, [separated([], [add("price", INT)])])) == set()
 

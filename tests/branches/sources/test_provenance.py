@@ -7,7 +7,7 @@ import pytest
 
 from django_devtools.branches.sources.git import GitError
 from django_devtools.branches.sources.loader import Code
-from django_devtools.branches.sources.provenance import History, label_in
+from django_devtools.branches.sources.provenance import Provenance, label_in
 from tests.branches.shop import (
     ID,
     PRODUCT,
@@ -181,7 +181,7 @@ def test_without_git_no_app_is_known_as_ones_own(make_project: Callable[..., Pro
 
 
 def test_asking_for_git_where_there_is_none() -> None:
-    history = History(None, {}, "sqlite:x", Code({}, {}), {})
+    history = Provenance(None, {}, "sqlite:x", Code({}, {}), {})
     with pytest.raises(GitError, match="There is no git repository"):
         history.module(PurePosixPath("shop/migrations/0001_initial.py"))
 

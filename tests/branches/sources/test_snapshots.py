@@ -17,7 +17,7 @@ from django_devtools.branches.sources.snapshots import (
     Record,
     Snapshot,
     SnapshotError,
-    Store,
+    SnapshotFile,
     check_name,
     database_id,
 )
@@ -41,8 +41,8 @@ MAIN = Snapshot(
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "kept" / "snapshots.json", tmp_path / "locks")
+def snapshot_file(tmp_path: Path) -> SnapshotFile:
+    return SnapshotFile(tmp_path / "kept" / "snapshots.json", tmp_path / "locks")
 
 
 def as_json(**changes: Any) -> dict[str, Any]:
@@ -57,9 +57,11 @@ def as_json(**changes: Any) -> dict[str, Any]:
     return {"format": 1, "databases": {DATABASE: {"main": snapshot | changes}}}
 
 
-def in_another_process(store: Store, code: str) -> AbstractContextManager["subprocess.Popen[str]"]:
+def in_another_process(
+    snapshot_file: SnapshotFile, code: str
+) -> AbstractContextManager["subprocess.Popen[str]"]:
     return started(
-        [sys.executable, "-c", code, str(store.path), str(store.lock_directory)],
+        [sys.executable, "-c", code, str(snapshot_file.path), str(snapshot_file.lock_directory)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         cwd=Path(__file__).parents[3],
@@ -70,14 +72,14 @@ def in_another_process(store: Store, code: str) -> AbstractContextManager["subpr
 # Reading and writing
 
 
-def test_without_a_file(store: Store) -> None:
-    assert store.read() == {}
+def test_without_a_file(snapshot_file: SnapshotFile) -> None:
+    assert snapshot_file.read() == {}
 
 
-def test_reads_what_was_written(store: Store) -> None:
-    store.update(DATABASE, [MAIN])
+def test_reads_what_was_written(snapshot_file: SnapshotFile) -> None:
+    snapshot_file.update(DATABASE, [MAIN])
 
-    assert store.read() == {DATABASE: {"main": MAIN}}
+    assert snapshot_file.read() == {DATABASE: {"main": MAIN}}
     assert list(MAIN.records()) == [
         ("shop", "0001_old"),
         ("shop", "0001_initial"),
@@ -85,10 +87,10 @@ def test_reads_what_was_written(store: Store) -> None:
     ]
 
 
-def test_the_file_reads_well(store: Store) -> None:
-    store.update(DATABASE, [MAIN])
+def test_the_file_reads_well(snapshot_file: SnapshotFile) -> None:
+    snapshot_file.update(DATABASE, [MAIN])
 
-    assert json.loads(store.path.read_text()) == {
+    assert json.loads(snapshot_file.path.read_text()) == {
         "format": 1,
         "databases": {
             "sqlite:/srv/db.sqlite3": {
@@ -109,103 +111,107 @@ def test_the_file_reads_well(store: Store) -> None:
     }
 
 
-def test_keeps_what_else_is_in_the_file(store: Store) -> None:
-    store.update(DATABASE, [MAIN])
+def test_keeps_what_else_is_in_the_file(snapshot_file: SnapshotFile) -> None:
+    snapshot_file.update(DATABASE, [MAIN])
     feature = Snapshot("feature", None, "now")
 
-    store.update(DATABASE, [feature])
-    store.update("postgresql://localhost:5432/shop", [feature])
+    snapshot_file.update(DATABASE, [feature])
+    snapshot_file.update("postgresql://localhost:5432/shop", [feature])
 
-    assert store.read() == {
+    assert snapshot_file.read() == {
         DATABASE: {"main": MAIN, "feature": feature},
         "postgresql://localhost:5432/shop": {"feature": feature},
     }
 
 
-def test_deletes(store: Store) -> None:
+def test_deletes(snapshot_file: SnapshotFile) -> None:
     feature = Snapshot("feature", None, "now")
-    store.update(DATABASE, [MAIN, feature])
+    snapshot_file.update(DATABASE, [MAIN, feature])
 
-    store.update(DATABASE, delete="feature")
-    store.update(DATABASE, delete="no such")
-    assert store.read() == {DATABASE: {"main": MAIN}}
+    snapshot_file.update(DATABASE, delete="feature")
+    snapshot_file.update(DATABASE, delete="no such")
+    assert snapshot_file.read() == {DATABASE: {"main": MAIN}}
 
-    store.update(DATABASE, delete="main")
-    assert store.read() == {}
+    snapshot_file.update(DATABASE, delete="main")
+    assert snapshot_file.read() == {}
 
 
-def test_package_whose_name_is_no_identifier(store: Store) -> None:
+def test_package_whose_name_is_no_identifier(snapshot_file: SnapshotFile) -> None:
     snapshot = Snapshot("main", None, "now", {"shop": "my-shop.db-migrations"})
-    store.update(DATABASE, [snapshot])
-    assert store.read() == {DATABASE: {"main": snapshot}}
+    snapshot_file.update(DATABASE, [snapshot])
+    assert snapshot_file.read() == {DATABASE: {"main": snapshot}}
 
 
-def test_other_users_may_read_what_the_umask_lets_them(store: Store) -> None:
+def test_other_users_may_read_what_the_umask_lets_them(snapshot_file: SnapshotFile) -> None:
     before = os.umask(0o022)
     try:
-        store.update(DATABASE, [MAIN])
+        snapshot_file.update(DATABASE, [MAIN])
     finally:
         os.umask(before)
-    assert store.path.stat().st_mode & 0o777 == 0o644
+    assert snapshot_file.path.stat().st_mode & 0o777 == 0o644
 
 
-def test_writes_through_a_symlink(store: Store, tmp_path: Path) -> None:
-    store.path.parent.mkdir()
-    store.path.symlink_to(tmp_path / "elsewhere.json")
+def test_writes_through_a_symlink(snapshot_file: SnapshotFile, tmp_path: Path) -> None:
+    snapshot_file.path.parent.mkdir()
+    snapshot_file.path.symlink_to(tmp_path / "elsewhere.json")
 
-    store.update(DATABASE, [MAIN])
+    snapshot_file.update(DATABASE, [MAIN])
 
-    assert store.path.is_symlink()
-    assert store.read() == {DATABASE: {"main": MAIN}}
+    assert snapshot_file.path.is_symlink()
+    assert snapshot_file.read() == {DATABASE: {"main": MAIN}}
 
 
-def test_synced_before_it_is_renamed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    store.update(DATABASE, [MAIN])
-    before = store.path.read_bytes()
+def test_synced_before_it_is_renamed(
+    snapshot_file: SnapshotFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot_file.update(DATABASE, [MAIN])
+    before = snapshot_file.path.read_bytes()
     seen = []
 
     def fsync(descriptor: int) -> None:
-        (aside,) = store.path.parent.glob(".snapshots.json.*")
+        (aside,) = snapshot_file.path.parent.glob(".snapshots.json.*")
         seen.append(aside.read_text())
-        assert store.path.read_bytes() == before
+        assert snapshot_file.path.read_bytes() == before
 
     monkeypatch.setattr(os, "fsync", fsync)
-    store.update(DATABASE, delete="main")
+    snapshot_file.update(DATABASE, delete="main")
 
     assert seen == ['{\n "format": 1,\n "databases": {}\n}\n']
-    assert store.path.read_text() == seen[0]
+    assert snapshot_file.path.read_text() == seen[0]
 
 
-def test_a_crash_leaves_the_old_file(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    store.update(DATABASE, [MAIN])
+def test_a_crash_leaves_the_old_file(
+    snapshot_file: SnapshotFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot_file.update(DATABASE, [MAIN])
 
     def interrupt(descriptor: int) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(os, "fsync", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        store.update(DATABASE, delete="main")
+        snapshot_file.update(DATABASE, delete="main")
 
-    assert store.read() == {DATABASE: {"main": MAIN}}
-    assert list(store.path.parent.iterdir()) == [store.path]
+    assert snapshot_file.read() == {DATABASE: {"main": MAIN}}
+    assert list(snapshot_file.path.parent.iterdir()) == [snapshot_file.path]
 
 
-def test_a_full_disk_leaves_the_old_file(store: Store) -> None:
-    store.update(DATABASE, [MAIN])
-    before = store.path.read_bytes()
+def test_a_full_disk_leaves_the_old_file(snapshot_file: SnapshotFile) -> None:
+    snapshot_file.update(DATABASE, [MAIN])
+    before = snapshot_file.path.read_bytes()
     many = Snapshot("big", None, "now", {f"app{i}": "a.migrations" for i in range(1000)})
 
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
     try:
         with pytest.raises(SnapshotError) as caught:
-            store.update(DATABASE, [many])
+            snapshot_file.update(DATABASE, [many])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
-    assert str(caught.value) == f"{store.path} can't be written: File too large."
-    assert store.path.read_bytes() == before
-    assert list(store.path.parent.iterdir()) == [store.path]
+    assert str(caught.value) == f"{snapshot_file.path} can't be written: File too large."
+    assert snapshot_file.path.read_bytes() == before
+    assert list(snapshot_file.path.parent.iterdir()) == [snapshot_file.path]
 
 
 @pytest.mark.parametrize(
@@ -220,15 +226,15 @@ def test_a_full_disk_leaves_the_old_file(store: Store) -> None:
     ],
 )
 def test_never_writes_what_it_could_not_read(
-    store: Store, snapshot: Snapshot, message: str
+    snapshot_file: SnapshotFile, snapshot: Snapshot, message: str
 ) -> None:
-    store.update(DATABASE, [MAIN])
+    snapshot_file.update(DATABASE, [MAIN])
 
     with pytest.raises(SnapshotError) as caught:
-        store.update(DATABASE, [snapshot])
+        snapshot_file.update(DATABASE, [snapshot])
 
-    assert str(caught.value) == f"{store.path} can't be written: {message}."
-    assert store.read() == {DATABASE: {"main": MAIN}}
+    assert str(caught.value) == f"{snapshot_file.path} can't be written: {message}."
+    assert snapshot_file.read() == {DATABASE: {"main": MAIN}}
 
 
 # Files that are not as they should be
@@ -264,45 +270,47 @@ ADVICE = "It was left as it is. Move it away, or name another with --file."
         ),
     ],
 )
-def test_not_a_snapshot_file(store: Store, content: bytes, message: str) -> None:
-    store.path.parent.mkdir()
-    store.path.write_bytes(content)
+def test_not_a_snapshot_file(snapshot_file: SnapshotFile, content: bytes, message: str) -> None:
+    snapshot_file.path.parent.mkdir()
+    snapshot_file.path.write_bytes(content)
 
     with pytest.raises(SnapshotError) as reading:
-        store.read()
+        snapshot_file.read()
     with pytest.raises(SnapshotError) as writing:
-        store.update(DATABASE, [MAIN])
+        snapshot_file.update(DATABASE, [MAIN])
 
-    assert str(reading.value).startswith(f"{store.path} {message}")
+    assert str(reading.value).startswith(f"{snapshot_file.path} {message}")
     assert str(reading.value).endswith(ADVICE)
     assert str(writing.value) == str(reading.value)
-    assert store.path.read_bytes() == content
-    assert list(store.path.parent.iterdir()) == [store.path]
+    assert snapshot_file.path.read_bytes() == content
+    assert list(snapshot_file.path.parent.iterdir()) == [snapshot_file.path]
 
 
-def test_what_was_begun_stays_where_it_became_a_row(store: Store) -> None:
+def test_what_was_begun_stays_where_it_became_a_row(snapshot_file: SnapshotFile) -> None:
     other = ("shop", "0002_longer_name")
     failed, ended = (
         replace(MAIN, branch=branch, applied=dict.fromkeys([KEY, other], Record(BLOB, at)))
         for branch, at in [("b", "2026-01-01T00:00:01"), ("a", "2026-01-01T00:00:02.5")]
     )
-    store.update(DATABASE, [MAIN])
-    store.write_down(DATABASE, failed)
-    store.write_down("sqlite:other", failed)
-    store.write_down(DATABASE, ended)
-    assert store.read() == {DATABASE: {"main": MAIN}}
-    assert store.read_all()[1] == {DATABASE: [failed, ended], "sqlite:other": [failed]}
+    snapshot_file.update(DATABASE, [MAIN])
+    snapshot_file.write_down(DATABASE, failed)
+    snapshot_file.write_down("sqlite:other", failed)
+    snapshot_file.write_down(DATABASE, ended)
+    assert snapshot_file.read() == {DATABASE: {"main": MAIN}}
+    assert snapshot_file.read_all()[1] == {DATABASE: [failed, ended], "sqlite:other": [failed]}
 
     row = {KEY: "2026-01-01T00:00:01.2"}
-    store.update(DATABASE, [MAIN])
-    assert store.read_all()[1][DATABASE] == [failed, ended]
-    store.update(DATABASE, rows=row)
-    assert store.read_all()[1][DATABASE] == [replace(failed, applied={KEY: failed.applied[KEY]})]
+    snapshot_file.update(DATABASE, [MAIN])
+    assert snapshot_file.read_all()[1][DATABASE] == [failed, ended]
+    snapshot_file.update(DATABASE, rows=row)
+    assert snapshot_file.read_all()[1][DATABASE] == [
+        replace(failed, applied={KEY: failed.applied[KEY]})
+    ]
     said = replace(MAIN, applied={KEY: Record(BLOB, row[KEY])})
-    store.update(DATABASE, [said], rows=row)
-    assert store.read_all()[1] == {"sqlite:other": [failed]}
-    store.update("sqlite:other", rows={})
-    assert "begun" not in json.loads(store.path.read_text())
+    snapshot_file.update(DATABASE, [said], rows=row)
+    assert snapshot_file.read_all()[1] == {"sqlite:other": [failed]}
+    snapshot_file.update("sqlite:other", rows={})
+    assert "begun" not in json.loads(snapshot_file.path.read_text())
 
 
 @pytest.mark.parametrize(
@@ -323,83 +331,85 @@ def test_what_was_begun_stays_where_it_became_a_row(store: Store) -> None:
         ({"obsolete": None}, "'NoneType' object has no attribute 'items'"),
     ],
 )
-def test_damaged_snapshot(store: Store, changes: dict[str, Any], message: str) -> None:
-    store.path.parent.mkdir()
-    store.path.write_text(json.dumps(as_json(**changes)))
+def test_damaged_snapshot(
+    snapshot_file: SnapshotFile, changes: dict[str, Any], message: str
+) -> None:
+    snapshot_file.path.parent.mkdir()
+    snapshot_file.path.write_text(json.dumps(as_json(**changes)))
 
     with pytest.raises(SnapshotError) as caught:
-        store.read()
+        snapshot_file.read()
 
-    assert str(caught.value).startswith(f"{store.path} is damaged ({message}")
+    assert str(caught.value).startswith(f"{snapshot_file.path} is damaged ({message}")
 
 
-def test_branch_that_no_terminal_should_see(store: Store) -> None:
-    store.path.parent.mkdir()
+def test_branch_that_no_terminal_should_see(snapshot_file: SnapshotFile) -> None:
+    snapshot_file.path.parent.mkdir()
     content = as_json()
     content["databases"][DATABASE]["a\rb"] = content["databases"][DATABASE].pop("main")
-    store.path.write_text(json.dumps(content))
+    snapshot_file.path.write_text(json.dumps(content))
 
     with pytest.raises(SnapshotError, match=r"is damaged \(not a line of text: 'a\\rb'\)"):
-        store.read()
+        snapshot_file.read()
 
 
-def test_newer_format(store: Store) -> None:
-    store.path.parent.mkdir()
-    store.path.write_text('{"format": 2, "databases": {}, "more": true}')
+def test_newer_format(snapshot_file: SnapshotFile) -> None:
+    snapshot_file.path.parent.mkdir()
+    snapshot_file.path.write_text('{"format": 2, "databases": {}, "more": true}')
 
     with pytest.raises(SnapshotError) as caught:
-        store.update(DATABASE, [MAIN])
+        snapshot_file.update(DATABASE, [MAIN])
 
     assert str(caught.value) == (
-        f"{store.path} has format 2, and this version reads up to 1. It was left as it is. "
-        "Upgrade django-devtools-kit."
+        f"{snapshot_file.path} has format 2, and this version reads up to 1. "
+        "It was left as it is. Upgrade django-devtools-kit."
     )
-    assert store.path.read_text() == '{"format": 2, "databases": {}, "more": true}'
+    assert snapshot_file.path.read_text() == '{"format": 2, "databases": {}, "more": true}'
 
 
-def test_a_directory(store: Store) -> None:
-    store.path.mkdir(parents=True)
+def test_a_directory(snapshot_file: SnapshotFile) -> None:
+    snapshot_file.path.mkdir(parents=True)
     with pytest.raises(SnapshotError) as caught:
-        store.read()
-    assert str(caught.value) == f"{store.path} can't be read: Is a directory."
+        snapshot_file.read()
+    assert str(caught.value) == f"{snapshot_file.path} can't be read: Is a directory."
 
 
-def test_below_a_file(store: Store) -> None:
-    store.path.parent.write_text("")
+def test_below_a_file(snapshot_file: SnapshotFile) -> None:
+    snapshot_file.path.parent.write_text("")
     with pytest.raises(SnapshotError) as caught:
-        store.update(DATABASE, [MAIN])
-    assert str(caught.value) == f"{store.path} can't be read: Not a directory."
+        snapshot_file.update(DATABASE, [MAIN])
+    assert str(caught.value) == f"{snapshot_file.path} can't be read: Not a directory."
 
 
-def test_lock_that_can_not_be_made(store: Store) -> None:
-    store.lock_directory.write_text("")
+def test_lock_that_can_not_be_made(snapshot_file: SnapshotFile) -> None:
+    snapshot_file.lock_directory.write_text("")
     with pytest.raises(SnapshotError) as caught:
-        store.update(DATABASE, [MAIN])
-    lock = store.lock_directory / "snapshots.lock"
+        snapshot_file.update(DATABASE, [MAIN])
+    lock = snapshot_file.lock_directory / "snapshots.lock"
     assert str(caught.value) == f"{lock} can't be written: File exists."
 
 
 # managestate.json of django-extensions
 
 
-def managestate(store: Store, data: Any) -> Store:
-    store.path.parent.mkdir()
-    store.path.write_text(json.dumps(data))
-    return store
+def managestate(snapshot_file: SnapshotFile, data: Any) -> SnapshotFile:
+    snapshot_file.path.parent.mkdir()
+    snapshot_file.path.write_text(json.dumps(data))
+    return snapshot_file
 
 
-def test_managestate(store: Store) -> None:
-    managestate(store, {"updated_at": "now", "default": {"shop": "0002", "auth": "zero"}})
-    assert store.read_managestate("default") == {"shop": "0002", "auth": "zero"}
+def test_managestate(snapshot_file: SnapshotFile) -> None:
+    managestate(snapshot_file, {"updated_at": "now", "default": {"shop": "0002", "auth": "zero"}})
+    assert snapshot_file.read_managestate("default") == {"shop": "0002", "auth": "zero"}
 
 
 @pytest.mark.parametrize("data", [[], {"default": {}}, {"updated_at": "now", "format": 1}])
-def test_no_managestate(store: Store, data: Any) -> None:
-    assert managestate(store, data).read_managestate("default") is None
+def test_no_managestate(snapshot_file: SnapshotFile, data: Any) -> None:
+    assert managestate(snapshot_file, data).read_managestate("default") is None
 
 
-def test_no_managestate_at_all(store: Store) -> None:
-    assert store.read_managestate("default") is None
+def test_no_managestate_at_all(snapshot_file: SnapshotFile) -> None:
+    assert snapshot_file.read_managestate("default") is None
 
 
 @pytest.mark.parametrize(
@@ -411,40 +421,42 @@ def test_no_managestate_at_all(store: Store) -> None:
         ({"feature": "0002", "\ud800\x1b": {}}, r"'feature', '\ud800\x1b'"),
     ],
 )
-def test_managestate_without_that_state(store: Store, data: dict[str, Any], names: str) -> None:
-    managestate(store, {"updated_at": "now", **data})
+def test_managestate_without_that_state(
+    snapshot_file: SnapshotFile, data: dict[str, Any], names: str
+) -> None:
+    managestate(snapshot_file, {"updated_at": "now", **data})
 
     with pytest.raises(SnapshotError) as caught:
-        store.read_managestate("feature")
+        snapshot_file.read_managestate("feature")
 
-    assert str(caught.value) == f"{store.path} has no state 'feature'. It has: {names}."
+    assert str(caught.value) == f"{snapshot_file.path} has no state 'feature'. It has: {names}."
 
 
 # Where it lies
 
 
 def test_beside_the_project_without_git() -> None:
-    store = Store.find(None)
-    assert store.path == project_root() / ".django-devtools/snapshots.json"
-    assert store.lock_directory == project_root() / ".django-devtools"
+    snapshot_file = SnapshotFile.find(None)
+    assert snapshot_file.path == project_root() / ".django-devtools/snapshots.json"
+    assert snapshot_file.lock_directory == project_root() / ".django-devtools"
 
 
 def test_in_the_git_directory(tmp_path: Path) -> None:
-    store = Store.find(Repository(tmp_path, tmp_path / ".git", "sha1"))
-    assert store.path == tmp_path / ".git/django-devtools/snapshots.json"
-    assert store.lock_directory == tmp_path / ".git/django-devtools"
+    snapshot_file = SnapshotFile.find(Repository(tmp_path, tmp_path / ".git", "sha1"))
+    assert snapshot_file.path == tmp_path / ".git/django-devtools/snapshots.json"
+    assert snapshot_file.lock_directory == tmp_path / ".git/django-devtools"
 
 
 def test_where_the_setting_says(tmp_path: Path, settings: Any) -> None:
     settings.DJANGO_DEVTOOLS = {"SNAPSHOT_FILE": "var/branches.json"}
-    store = Store.find(Repository(tmp_path, tmp_path / ".git", "sha1"))
-    assert store.path == project_root() / "var/branches.json"
-    assert store.lock_directory == tmp_path / ".git/django-devtools"
+    snapshot_file = SnapshotFile.find(Repository(tmp_path, tmp_path / ".git", "sha1"))
+    assert snapshot_file.path == project_root() / "var/branches.json"
+    assert snapshot_file.lock_directory == tmp_path / ".git/django-devtools"
 
 
 def test_where_the_caller_says(tmp_path: Path, settings: Any) -> None:
     settings.DJANGO_DEVTOOLS = {"SNAPSHOT_FILE": "var/branches.json"}
-    assert Store.find(None, tmp_path / "other.json").path == tmp_path / "other.json"
+    assert SnapshotFile.find(None, tmp_path / "other.json").path == tmp_path / "other.json"
 
 
 # Which database is which
@@ -528,9 +540,9 @@ HOLD = """
 import sys
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from django_devtools.branches.sources.snapshots import Store
+from django_devtools.branches.sources.snapshots import SnapshotFile
 
-with Store(Path(sys.argv[1]), Path(sys.argv[2])).lock("switch"):
+with SnapshotFile(Path(sys.argv[1]), Path(sys.argv[2])).lock("switch"):
     print("locked", flush=True)
     sys.stdin.read()
 """
@@ -538,81 +550,83 @@ WAIT = """
 import sys
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from django_devtools.branches.sources.snapshots import Store
+from django_devtools.branches.sources.snapshots import SnapshotFile
 
 def waiting(who):
     print(who, flush=True)
 
-with Store(Path(sys.argv[1]), Path(sys.argv[2])).lock("switch", waiting):
+with SnapshotFile(Path(sys.argv[1]), Path(sys.argv[2])).lock("switch", waiting):
     print("mine", flush=True)
 """
 
 
-def test_second_process_is_told_who_works_and_waits(store: Store) -> None:
+def test_second_process_is_told_who_works_and_waits(snapshot_file: SnapshotFile) -> None:
     with ExitStack() as stack:
-        with store.lock("switch"):
-            other = stack.enter_context(in_another_process(store, WAIT))
+        with snapshot_file.lock("switch"):
+            other = stack.enter_context(in_another_process(snapshot_file, WAIT))
             assert read_until(other, "since").startswith(f"process {os.getpid()}, since 20")
         assert other.communicate()[0] == "mine\n"
     assert other.returncode == 0
 
 
-def test_we_are_told_who_works(store: Store) -> None:
+def test_we_are_told_who_works(snapshot_file: SnapshotFile) -> None:
     told: list[str] = []
 
     def waiting(who: str) -> None:
         told.append(who)
         other.communicate()
 
-    with in_another_process(store, HOLD) as other:
+    with in_another_process(snapshot_file, HOLD) as other:
         read_until(other, "locked")
-        with store.lock("switch", waiting):
-            text = (store.lock_directory / "switch.lock").read_text()
+        with snapshot_file.lock("switch", waiting):
+            text = (snapshot_file.lock_directory / "switch.lock").read_text()
             assert text.startswith(f"process {os.getpid()}, since 20")
 
     assert told[0].startswith(f"process {other.pid}, since 20")
-    assert (store.lock_directory / "switch.lock").read_text() == ""
+    assert (snapshot_file.lock_directory / "switch.lock").read_text() == ""
 
 
-def test_the_lock_of_a_killed_process_is_free(store: Store) -> None:
-    with in_another_process(store, HOLD) as other:
+def test_the_lock_of_a_killed_process_is_free(snapshot_file: SnapshotFile) -> None:
+    with in_another_process(snapshot_file, HOLD) as other:
         read_until(other, "locked")
         other.kill()
         other.wait()
 
-    with store.lock("switch", lambda who: pytest.fail(f"{who} holds it")):
+    with snapshot_file.lock("switch", lambda who: pytest.fail(f"{who} holds it")):
         pass
 
 
-def test_the_lock_is_free_after_an_error(store: Store) -> None:
-    with pytest.raises(RuntimeError, match="inside"), store.lock("switch"):
+def test_the_lock_is_free_after_an_error(snapshot_file: SnapshotFile) -> None:
+    with pytest.raises(RuntimeError, match="inside"), snapshot_file.lock("switch"):
         raise RuntimeError("inside")
-    with store.lock("switch", lambda who: pytest.fail(f"{who} holds it")):
+    with snapshot_file.lock("switch", lambda who: pytest.fail(f"{who} holds it")):
         pass
 
 
-def test_locks_of_other_names_do_not_wait(store: Store) -> None:
-    with store.lock("switch"):
-        store.update(DATABASE, [MAIN])
-    assert store.read() == {DATABASE: {"main": MAIN}}
+def test_locks_of_other_names_do_not_wait(snapshot_file: SnapshotFile) -> None:
+    with snapshot_file.lock("switch"):
+        snapshot_file.update(DATABASE, [MAIN])
+    assert snapshot_file.read() == {DATABASE: {"main": MAIN}}
 
 
 UPDATE = """
 import sys
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from django_devtools.branches.sources.snapshots import Snapshot, Store
+from django_devtools.branches.sources.snapshots import Snapshot, SnapshotFile
 
-store = Store(Path(sys.argv[1]), Path(sys.argv[2]))
+snapshot_file = SnapshotFile(Path(sys.argv[1]), Path(sys.argv[2]))
 name = sys.stdin.readline().strip()
 for number in range(20):
-    store.update("sqlite:x", [Snapshot(f"{name}{number}", None, "now")])
+    snapshot_file.update("sqlite:x", [Snapshot(f"{name}{number}", None, "now")])
 """
 
 
-def test_writers_lose_nothing_of_each_other(store: Store) -> None:
+def test_writers_lose_nothing_of_each_other(snapshot_file: SnapshotFile) -> None:
     with ExitStack() as stack:
-        writers = [stack.enter_context(in_another_process(store, UPDATE)) for _ in range(3)]
+        writers = [
+            stack.enter_context(in_another_process(snapshot_file, UPDATE)) for _ in range(3)
+        ]
         for name, writer in zip("abc", writers, strict=True):
             assert writer.stdin
             writer.stdin.write(f"{name}\n")
@@ -621,11 +635,11 @@ def test_writers_lose_nothing_of_each_other(store: Store) -> None:
             writer.communicate()
             assert writer.returncode == 0
 
-    assert len(store.read()["sqlite:x"]) == 60
+    assert len(snapshot_file.read()["sqlite:x"]) == 60
 
 
 def test_waits_in_silence_unless_told_otherwise(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    snapshot_file: SnapshotFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = locks.lock
     answers: list[bool] = []
@@ -636,8 +650,8 @@ def test_waits_in_silence_unless_told_otherwise(
         answers.append(real(file, flags))
         return answers[-1]
 
-    with in_another_process(store, HOLD) as other:
+    with in_another_process(snapshot_file, HOLD) as other:
         read_until(other, "locked")
         monkeypatch.setattr(locks, "lock", lock)
-        with store.lock("switch"):
+        with snapshot_file.lock("switch"):
             assert answers == [False, True]

@@ -20,15 +20,15 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.autodetector import MigrationAutodetector
 
-from django_devtools.branches.planning.comparison import Survey, read_rows
+from django_devtools.branches.planning.comparison import Comparison, read_rows
 from django_devtools.branches.progress import Progress
 from django_devtools.branches.schema.introspection import Tables
 from django_devtools.branches.sources.loader import Code, Graph, Source
-from django_devtools.branches.sources.provenance import History, Origin, Past, Trace
-from django_devtools.branches.sources.snapshots import Store, database_id
+from django_devtools.branches.sources.provenance import Origin, Past, Provenance, Trace
+from django_devtools.branches.sources.snapshots import SnapshotFile, database_id
 from django_devtools.branches.sources.target import Target
 from django_devtools.branches.stash.entries import Entry
-from django_devtools.branches.switch import Options, Place, Switch
+from django_devtools.branches.switch import Options, Switch, Workspace
 from tests.branches.stash.histories import DEFAULTS, Id, Line, Walk
 
 Pk = tuple[Any, ...]
@@ -43,18 +43,22 @@ class HistorySwitch(Switch):
         self, connection: BaseDatabaseWrapper, walk: Walk, line: Line, directory: Path
     ) -> None:
         self.walk, self.line = walk, line
-        place = Place(None, Store(directory / "snapshots.json", directory), Code({}, {}))
-        super().__init__(connection, place, Options())
+        workspace = Workspace(
+            None, SnapshotFile(directory / "snapshots.json", directory), Code({}, {})
+        )
+        super().__init__(connection, workspace, Options())
 
-    def _survey(self) -> Survey:
+    def _compare(self) -> Comparison:
         rows = read_rows(self.connection)
         wanted = self.line.migrations
         sources = {key: Source(f"{key[0]}.migrations.{key[1]}", b"", "file") for key in wanted}
         code = Code(dict(wanted), {}, set(), sources)
-        history = History(None, self.place.store.read(), database_id(self.connection), code, {})
+        history = Provenance(
+            None, self.workspace.snapshot_file.read(), database_id(self.connection), code, {}
+        )
         target = Target(self.line.name, Past(self.line.name, None), code)
         known = {k: found for line in self.walk.lines for k, found in line.migrations.items()}
-        return Survey(
+        return Comparison(
             self.connection,
             rows,
             history,
@@ -155,7 +159,7 @@ def schema(connection: BaseDatabaseWrapper) -> Schema:
 
 def changes(switch: HistorySwitch) -> Any:
     """What makemigrations would find between what is applied and the models of the branch."""
-    graph = Graph(switch.survey.held, list(switch.survey.rows))
+    graph = Graph(switch.comparison.held, list(switch.comparison.rows))
     applied = graph.state(graph.ordered(graph.applied_nodes()))
     wanted = switch.line.state.clone()
     for model in wanted.models.values():
