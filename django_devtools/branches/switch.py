@@ -191,7 +191,7 @@ class Switch:
             self.__dict__.pop("changes", None)
             way_back, self.waiting = self.changes, set()
             steps = [step(key, True) for key in self.plan.unapply]
-            self._migrate(self.plan, progress, interactive, goes_on=whole.forth)
+            self._migrate(self.plan, progress, interactive, goes_on=whole.forwards)
             self.stash.finish(way_back)
             self.look()
             self.check()

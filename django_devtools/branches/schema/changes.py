@@ -53,11 +53,11 @@ class SchemaChanges:
     """What is there afterwards and was not before, and whether an operation says so."""
     altered: set[Item]
     """The columns, by their names afterwards, whose types were changed on the way."""
-    gone: frozenset[Item] = frozenset()
+    lost_backwards: frozenset[Item] = frozenset()
     """What going back drops or narrows, of what is lost."""
-    undone: frozenset[Item] = frozenset()
+    altered_backwards: frozenset[Item] = frozenset()
     """The columns, by their names afterwards, whose types going back changed."""
-    forth: "SchemaChanges | None" = None
+    forwards: "SchemaChanges | None" = None
     """What becomes of things when going forth alone."""
     applied: frozenset[str] = frozenset()
     """The migrations that going forth applies."""
@@ -88,7 +88,7 @@ class SchemaChanges:
             self,
             made=made | dict(self.made),
             altered=altered | self.altered,
-            undone=self.undone | whole.undone,
+            altered_backwards=self.altered_backwards | whole.altered_backwards,
         )
 
 
@@ -130,9 +130,9 @@ def schema_changes(back: SchemaHistory, forth: SchemaHistory) -> SchemaChanges:
         [replace(loss, dropped_backwards=loss.item in gone) for loss in lost],
         _made(back, forth),
         altered | undone,
-        gone=frozenset(gone),
-        undone=frozenset(undone),
-        forth=SchemaChanges([], _made(SchemaHistory(), forth), altered),
+        lost_backwards=frozenset(gone),
+        altered_backwards=frozenset(undone),
+        forwards=SchemaChanges([], _made(SchemaHistory(), forth), altered),
         applied=frozenset(map(".".join, forth.keys)),
         renamed={old: new for old, new in _renamed(back, forth) if old != new},
     )

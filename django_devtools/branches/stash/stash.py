@@ -378,15 +378,15 @@ def _is_same_thing(entry: Entry, name: str, changes: SchemaChanges, rows: Collec
     kept = entry.columns[name]
     items = {(entry.table, None), (entry.table, name)}
     lost = items & {loss.item for loss in changes.lost}
-    is_made_forth = changes.forth is not None and name in _made(entry, changes.forth)
-    is_replaced = is_made_forth and bool(lost - changes.gone)
+    is_made_forth = changes.forwards is not None and name in _made(entry, changes.forwards)
+    is_replaced = is_made_forth and bool(lost - changes.lost_backwards)
     is_its_own = kept.migration in changes.applied if entry.is_narrowed else kept.dropped_backwards
     is_midway = _is_under_way(entry, rows)
     if entry.status is Status.COPIED or (is_midway and lost):
         return is_made_forth and not is_replaced
     if is_midway:
         return is_made_forth is kept.dropped_backwards
-    return not is_replaced or is_its_own or not items.isdisjoint(changes.undone)
+    return not is_replaced or is_its_own or not items.isdisjoint(changes.altered_backwards)
 
 
 def _made(entry: Entry, changes: SchemaChanges) -> dict[str, Return]:
