@@ -7,7 +7,7 @@ from django.db.migrations import RunSQL
 from django.db.migrations.operations.base import Operation
 
 from django_devtools.branches.planning.plan import Plan
-from django_devtools.branches.running.narrowing import fits
+from django_devtools.branches.running.narrowing import is_lossless
 from django_devtools.branches.schema.changes import DataLoss
 from django_devtools.branches.schema.introspection import Tables
 from django_devtools.branches.schema.operations import field_of, raw_operations
@@ -51,7 +51,7 @@ def unfit_keys(tables: Tables, losses: Iterable[DataLoss], plan: Plan) -> list[D
         old = field_of(now, loss.table, column, size)
         end = field_of(then, new_table, str(new_column), size)
         between = field_of(midway, new_table, str(new_column), size) or end
-        if not all(fits(tables, loss.table, column, old, new) for new in (between, end)):
+        if not all(is_lossless(tables, loss.table, column, old, new) for new in (between, end)):
             unfit.append(loss)
     return unfit
 

@@ -185,11 +185,11 @@ def keep(stash: Stash, plan: Steps, verbosity: int) -> None:
     stash.clean()
     # In this order, as nothing that this one way drops comes back at its end.
     stash.open(found, rows, steps, is_all=False)
-    stash.keep(lost, rows, _held_branch(connection, rows), steps, _progress(verbosity), fills)
+    stash.save(lost, rows, _held_branch(connection, rows), steps, _progress(verbosity), fills)
 
 
 def bring_back(plan: Steps, models: Apps, verbosity: int) -> None:
-    """End what ``keep`` began: fill what ``migrate`` has made, unless it only pretended to."""
+    """End what ``save`` began: restore what ``migrate`` made, unless it only pretended to."""
     marks = [one for m, _ in plan for one in m.operations if isinstance(one, _Mark)]
     if not marks:
         return
@@ -197,9 +197,9 @@ def bring_back(plan: Steps, models: Apps, verbosity: int) -> None:
     entries = stash.returning() if any(mark.is_reached for mark in marks) else []
     if entries:
         made, later = marks[0].changes.made, _made_later(stash.connection)
-        filling = Restore(stash, models, _branch(), _progress(verbosity), later=later, made=made)
-        filling.fill(entries)
-        for note in filling.notes:
+        restore = Restore(stash, models, _branch(), _progress(verbosity), later=later, made=made)
+        restore.restore(entries)
+        for note in restore.notes:
             sys.stderr.write(f"{note}\n")
     stash.finish(marks[0].changes, read_rows(stash.connection))
 

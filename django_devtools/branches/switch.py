@@ -86,8 +86,8 @@ class Switch:
         self.options = options
         self.notes: list[str] = []
         """What could not come back from the stash, and why."""
-        self.kept: list[Entry] = []
-        self.returned: list[Entry] = []
+        self.saved: list[Entry] = []
+        self.restored: list[Entry] = []
         self.waiting: set[Item] = set()
         """What nothing has come back to yet."""
         self._way_back: list[str] = []
@@ -302,8 +302,8 @@ class Switch:
             self.comparison.target.past, {k: self.comparison.wanted_source(k) for k in keys}
         )
         branch = self.comparison.target.past.branch
-        fill = partial(self._fill, progress=progress, branch=branch, goes_on=goes_on)
-        edges = Edges(self.stash.begin, fill)
+        restore = partial(self._restore, progress=progress, branch=branch, goes_on=goes_on)
+        edges = Edges(self.stash.begin, restore)
         base = ahead.state
         if away:
             self.stash.begin()
@@ -332,7 +332,7 @@ class Switch:
         if self.options.stash:
             branch = self._branch(plan)
             fills = any(writes_rows(*step) for step in _django_plan(plan))
-            self.kept += self.stash.keep(
+            self.saved += self.stash.save(
                 self.losses(), self.comparison.rows, branch, steps, progress, fills
             )
         # What comes back now belongs to both ways.
@@ -343,7 +343,7 @@ class Switch:
         if repository and self.comparison.target.listed_apps is None:
             write_down(self.connection, repository, snapshot_file, past, sources)
 
-    def _fill(
+    def _restore(
         self,
         state: ProjectState,
         progress: Progress,
@@ -353,13 +353,13 @@ class Switch:
         """Bring back what the stash has for the models of ``state``, on ``branch``."""
         if entries := self.stash.returning():
             made = self.changes.made
-            filling = Restore(self.stash, state.apps, branch, progress, goes_on=goes_on, made=made)
-            filling.fill(entries)
-            self.notes += filling.notes
-            self.returned += filling.returned
-            self.waiting = filling.waiting
+            restore = Restore(self.stash, state.apps, branch, progress, goes_on=goes_on, made=made)
+            restore.restore(entries)
+            self.notes += restore.notes
+            self.restored += restore.restored
+            self.waiting = restore.waiting
 
-    def _fill_now(self, table: str, column: str | None) -> None:
+    def _restore_now(self, table: str, column: str | None) -> None:
         """Put what is coming back into columns that are there again; the newest at last."""
         for entry in self.stash.returning():
             if entry.table != table or entry.is_table or entry.is_narrowed:
@@ -413,7 +413,7 @@ class Switch:
             for key, migration in graph.graph.nodes.items():
                 graph.graph.nodes[key] = with_empty_reverses(migration)
         stash = self.options.stash
-        return Executor(self.connection, graph, source, progress, stash, self._fill_now)
+        return Executor(self.connection, graph, source, progress, stash, self._restore_now)
 
     def _is_settled(self, entry: JournalEntry) -> bool:
         """Whether someone has finished by hand what was interrupted, or says so."""
@@ -457,7 +457,7 @@ class Switch:
         before = graph.ordered(graph.applied_nodes() - graph.descendants([entry.key]), rows)
         stash = self.options.stash
         executor = Executor(
-            self.connection, graph, lambda key: source, progress, stash, self._fill_now
+            self.connection, graph, lambda key: source, progress, stash, self._restore_now
         )
         ahead = executor.ahead(before, [entry.key] if entry.backwards else [])
         # As then: receivers may put operations of their own into the migration.
@@ -467,8 +467,9 @@ class Switch:
         ends = {kept.last for kept in self.stash.returning()}
         is_last = step(entry.key, entry.backwards) in ends
         # It is not known what branch it was going to: only what is alike in all comes back.
-        fill = Edges(last=lambda state: self._fill(state, progress, None)) if is_last else Edges()
-        executor.resume(entry, ahead, fill.last)
+        restore = partial(self._restore, progress=progress, branch=None)
+        edges = Edges(last=restore) if is_last else Edges()
+        executor.resume(entry, ahead, edges.last)
         executor.journal.drop()
 
     def _is_of_another(self, begun: Snapshot | None) -> bool:

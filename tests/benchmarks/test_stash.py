@@ -110,15 +110,15 @@ class Bench:
         self.stash = Stash(connections[ALIAS])
         keys = {("stock", "0001_initial"), self.kept.loss.migration}
         step = ".".join(self.kept.loss.migration)
-        self.stash.keep([self.kept.loss], keys, self.kept.branch, [f"-{step}"], _silent())
+        self.stash.save([self.kept.loss], keys, self.kept.branch, [f"-{step}"], _silent())
 
     def _restore(self) -> None:
         changes = SchemaChanges([], {(self.kept.loss.table, self.kept.loss.column): True}, set())
         step = "+" + ".".join(self.kept.loss.migration)
         with transaction.atomic(ALIAS):
             self.stash.open(changes, {("stock", "0001_initial")}, [step])
-            filling = Restore(self.stash, Apps(), self.kept.branch, _silent())
-            filling.fill(self.stash.returning())
+            restore = Restore(self.stash, Apps(), self.kept.branch, _silent())
+            restore.restore(self.stash.returning())
         self.stash.finish()
 
     def _copy_back(self) -> None:

@@ -60,7 +60,7 @@ class Pass:
     """Texts of those that the work tree may not have, or not so."""
     noop: bool
     """Whether a RunPython or RunSQL without a reverse counts as one with an empty reverse."""
-    fits: bool
+    coerce_values: bool
     """Whether values are made fit for columns that get narrower."""
 
     @classmethod
@@ -185,7 +185,7 @@ def _inspect(task: Pass, graph: Graph) -> Findings:
 
 def _run(task: Pass, graph: Graph, progress: Progress) -> bool:
     connection = connections[task.alias]
-    executor = Executor(connection, graph, task.sources.get, progress, task.fits)
+    executor = Executor(connection, graph, task.sources.get, progress, task.coerce_values)
     if task.noop:
         for key in task.keys:
             graph.graph.nodes[key] = with_empty_reverses(graph.graph.nodes[key])

@@ -18,11 +18,12 @@ from django.db.migrations.utils import resolve_relation
 from django.db.models import Field, ForeignKey
 
 from django_devtools.branches.schema.operations import raw_operations
+from django_devtools.branches.schema.transactions import one_transaction
 from django_devtools.branches.sources.loader import Graph, Source, variant
 from django_devtools.branches.sources.snapshots import Key
 
 from .journal import Journal, Journaled, JournalEntry, tolerant
-from .narrowing import Fill, filled_before, fitted
+from .narrowing import RestoreColumn, coercing, restoring
 
 
 class UnfitRows(Exception):
@@ -68,13 +69,13 @@ class Executor(MigrationExecutor):
         graph: Graph,
         source: Callable[[Key], Source | None],
         progress: Callable[..., None] | None = None,
-        fits: bool = False,
-        fill: Fill | None = None,
+        coerce_values: bool = False,
+        restore: RestoreColumn | None = None,
     ) -> None:
         """
-        ``fits`` has values made fit that a column which gets narrower would not take.
+        ``coerce_values`` has values made fit that a column which gets narrower would not take.
 
-        ``fill`` gives columns their values that can't be made again, or constrained, without.
+        ``restore`` gives columns their values that can't be made again, or constrained, without.
         """
         # MigrationExecutor.__init__ would load the graph of the code on disk.
         self.connection = connection
@@ -82,7 +83,7 @@ class Executor(MigrationExecutor):
         self.recorder = MigrationRecorder(connection)
         self.progress_callback = progress
         self.source = source
-        self.fits, self.fill = fits, fill
+        self.coerce_values, self.restore = coerce_values, restore
         self.journal = Journal(connection)
 
     def ahead(self, remaining: Iterable[Key], unapply: Iterable[Key]) -> "Ahead":
@@ -120,7 +121,7 @@ class Executor(MigrationExecutor):
                 edge.first()
                 with self.connection.schema_editor(atomic=True) as editor:
                     for operation in reversed(migration.operations):
-                        undone = self._fitted(operation)
+                        undone = self._coercing(operation)
                         state = _undo(operation, undone, migration, state, ahead, editor)
                 self._record(key, applied=False)
                 self._progress("unapply_success", migration)
@@ -141,7 +142,7 @@ class Executor(MigrationExecutor):
                 continue
             with _naming(migration, "applied"), one_transaction(self.connection):
                 edge.first()
-                operations = [filled_before(one, self.fill) for one in migration.operations]
+                operations = [restoring(one, self.restore) for one in migration.operations]
                 state = self.apply_migration(state, variant(migration, operations=operations))
                 edge.last(state)
         return state
@@ -195,11 +196,11 @@ class Executor(MigrationExecutor):
             with self.connection.schema_editor(atomic=migration.atomic) as editor:
                 if entry.backwards and ahead:
                     for position, operation in enumerate(reversed(migration.operations)):
-                        undone = self._journaled(self._fitted(operation), position, entry)
+                        undone = self._journaled(self._coercing(operation), position, entry)
                         state = _undo(operation, undone, migration, state, ahead, editor)
                 else:
                     operations = [
-                        self._journaled(filled_before(operation, self.fill), position, entry)
+                        self._journaled(restoring(operation, self.restore), position, entry)
                         for position, operation in enumerate(migration.operations)
                     ]
                     state = variant(migration, operations=operations).apply(state, editor)
@@ -212,8 +213,8 @@ class Executor(MigrationExecutor):
             last(state)
         return state
 
-    def _fitted(self, operation: Operation) -> Operation:
-        return fitted(operation, self.fill) if self.fits else operation
+    def _coercing(self, operation: Operation) -> Operation:
+        return coercing(operation, self.restore) if self.coerce_values else operation
 
     def _journaled(self, operation: Operation, position: int, entry: JournalEntry) -> Operation:
         return cast(Operation, Journaled(operation, position, entry, self.journal))
@@ -277,14 +278,6 @@ def _with_empty_reverse(operation: Operation) -> Operation:
             _with_empty_reverse(inner) for inner in operation.database_operations
         ]
     return operation
-
-
-@contextmanager
-def one_transaction(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    """A transaction that a schema editor can be used in, on SQLite too."""
-    # SQLite's schema editor wants foreign keys off, and they can't be switched off inside.
-    with connection.constraint_checks_disabled(), transaction.atomic(connection.alias):
-        yield
 
 
 def restore_foreign_keys(connection: BaseDatabaseWrapper, state: ProjectState, app: str) -> None:

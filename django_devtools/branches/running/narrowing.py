@@ -59,7 +59,7 @@ END $$
 """
 
 
-def fits(
+def is_lossless(
     tables: Tables,
     table: str,
     column: str,
@@ -87,31 +87,31 @@ def fits(
     return not any(tables.has_rows(table, limit) for limit in limits)
 
 
-Fill = Callable[[str, str | None], None]
+RestoreColumn = Callable[[str, str | None], None]
 """Puts what the stash has into a column, by table and name, or into all that come back to one."""
 
 
-def fitted(operation: Operation, fill: Fill | None = None) -> Operation:
+def coercing(operation: Operation, restore: RestoreColumn | None = None) -> Operation:
     """``operation`` so that it makes all values fit when it is undone, also where it is nested."""
     if isinstance(operation, AlterField):
-        return cast(Operation, _Fitted(operation))
+        return cast(Operation, _Coercing(operation))
     if isinstance(operation, RemoveField):
-        return cast(Operation, _Filled(operation, fill))
-    return filled_before(operation, fill, fitted)
+        return cast(Operation, _Restoring(operation, restore))
+    return restoring(operation, restore, coercing)
 
 
-def filled_before(
+def restoring(
     operation: Operation,
-    fill: Fill | None = None,
-    inner: "Callable[[Operation, Fill | None], Operation] | None" = None,
+    restore: RestoreColumn | None = None,
+    inner: "Callable[[Operation, RestoreColumn | None], Operation] | None" = None,
 ) -> Operation:
     """``operation`` so that what comes back is there where a constraint can't be made without."""
-    if isinstance(operation, _CONSTRAINING) and fill:
-        return cast(Operation, _Constraining(operation, fill))
+    if isinstance(operation, _CONSTRAINING) and restore:
+        return cast(Operation, _Constraining(operation, restore))
     if isinstance(operation, SeparateDatabaseAndState):
         operation = copy.copy(operation)
         operation.database_operations = [
-            (inner or filled_before)(one, fill) for one in operation.database_operations
+            (inner or restoring)(one, restore) for one in operation.database_operations
         ]
     return operation
 
@@ -126,20 +126,20 @@ class _Other:
         return getattr(self._operation, name)
 
 
-class _Fitted(_Other):
+class _Coercing(_Other):
     """An AlterField that makes all values fit when it is undone."""
 
     def database_backwards(self, *arguments: Any) -> None:
         run = partial(self._operation.database_backwards, *arguments)
-        _run_fitted(run, self._operation, *arguments)
+        _run_coercing(run, self._operation, *arguments)
 
 
 class _Constraining(_Other):
     """An operation that makes a constraint, either way: if none else, the values of before fit."""
 
-    def __init__(self, operation: Any, fill: Fill) -> None:
+    def __init__(self, operation: Any, restore: RestoreColumn) -> None:
         super().__init__(operation)
-        self._fill = fill
+        self._restore = restore
 
     def database_forwards(
         self, app: str, editor: BaseDatabaseSchemaEditor, state: ProjectState, after: ProjectState
@@ -167,16 +167,16 @@ class _Constraining(_Other):
         except IntegrityError:
             editor.deferred_sql[:] = deferred
             name = getattr(self._operation, "model_name", None) or self._operation.name
-            self._fill(state.apps.get_model(app, name)._meta.db_table, None)
+            self._restore(state.apps.get_model(app, name)._meta.db_table, None)
             run(app, editor, state, end)
 
 
-class _Filled(_Other):
+class _Restoring(_Other):
     """A RemoveField that makes its column again also where rows need a value and none is given."""
 
-    def __init__(self, operation: RemoveField, fill: Fill | None) -> None:
+    def __init__(self, operation: RemoveField, restore: RestoreColumn | None) -> None:
         super().__init__(operation)
-        self._fill = fill
+        self._restore = restore
 
     def database_backwards(
         self, app: str, editor: BaseDatabaseSchemaEditor, state: ProjectState, before: ProjectState
@@ -194,7 +194,7 @@ class _Filled(_Other):
             return
         if field.is_relation or field.unique:
             now = state.apps.get_model(app, self._operation.model_name)
-            self._make_and_fill(model, field, now, editor)
+            self._make_and_restore(model, field, now, editor)
             return
         # For this time only, as AddField does it with preserve_default=False.
         field.default = _nothing(editor, field)
@@ -204,15 +204,15 @@ class _Filled(_Other):
             field.default = NOT_PROVIDED
             field.__dict__.pop("_get_default", None)
 
-    def _make_and_fill(
+    def _make_and_restore(
         self, model: Any, field: Any, now: Any, editor: BaseDatabaseSchemaEditor
     ) -> None:
         """Nothing else can stand there until its values are back: they come at once."""
         nullable = copy.copy(field)
         nullable.null = True
         editor.add_field(now, nullable)
-        if self._fill:
-            self._fill(model._meta.db_table, field.column)
+        if self._restore:
+            self._restore(model._meta.db_table, field.column)
         editor.alter_field(model, nullable, field)
 
 
@@ -221,7 +221,7 @@ def _has_default(editor: BaseDatabaseSchemaEditor, field: Any) -> bool:
     return db_default is not NOT_PROVIDED or editor.effective_default(field) is not None
 
 
-def _run_fitted(
+def _run_coercing(
     run: Callable[[], None],
     operation: AlterField,
     app: str,

@@ -18,11 +18,11 @@ from .child import ChildError, Findings, Pass
 class WorkTree:
     """Looks into a pass, and runs it, that has migrations which can't be imported here."""
 
-    def __init__(self, found: Comparison, irreversible: Irreversible, fits: bool) -> None:
-        """``fits`` has values made fit that a column which gets narrower would not take."""
+    def __init__(self, found: Comparison, irreversible: Irreversible, coerce_values: bool) -> None:
+        """``coerce_values``: values that a narrowed column would reject are made to fit."""
         self.comparison = found
         self.noop = irreversible is Irreversible.NOOP
-        self.fits = fits
+        self.coerce_values = coerce_values
 
     def is_needed(self, keys: Iterable[Key], backwards: bool) -> bool:
         """Whether some of ``keys`` can't be imported here."""
@@ -83,7 +83,7 @@ class WorkTree:
             rows=list(self.comparison.rows),
             sources=sources,
             noop=self.noop,
-            fits=self.fits,
+            coerce_values=self.coerce_values,
         )
 
     @contextmanager

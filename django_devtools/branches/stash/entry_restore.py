@@ -50,7 +50,7 @@ class EntryRestore:
         self.connection = stash.connection
         self.entry = entry
         self.columns = columns
-        self.returned = 0
+        self.rows_restored = 0
         self.refused: Counter[str] = Counter()
         self.table = stash.tables.quote(entry.table)
         self.copy = stash.tables.quote(entry.copy)
@@ -149,12 +149,12 @@ class EntryRestore:
             along = others if group is certain else ()
             self._try(partial(self._set_if, group, "1 = 1"), along, self._clearing(group))
         if len(groups) > 1:
-            self.returned = -1  # to be counted
+            self.rows_restored = -1  # to be counted
         for column, parent in orphaned.items():
             there = self._has_parent(self.entry.copy, column, parent)
             self._try(partial(self._set_if, [column], there))
             self.refused[f"what they refer to in {parent.table} is gone"] += 1
-            self.returned = -1  # to be counted
+            self.rows_restored = -1  # to be counted
 
     def take_out(self) -> int:
         """Delete what came back from the copy. How many rows are left."""
@@ -234,7 +234,7 @@ class EntryRestore:
             if found:
                 self.refused[f"what they refer to in {parent.table} is gone"] += found
             count += found
-        self.returned -= count
+        self.rows_restored -= count
         return count
 
     def _try(
@@ -250,7 +250,7 @@ class EntryRestore:
                 with transaction.atomic(self.connection.alias):
                     if first:
                         self.tables.execute(first)
-                    self.returned = self.tables.execute(*statement(some, "1 = 1"))
+                    self.rows_restored = self.tables.execute(*statement(some, "1 = 1"))
                 return
             except DatabaseError as error:
                 if is_passing(error, self.connection.vendor):
@@ -259,7 +259,7 @@ class EntryRestore:
                 if isinstance(error, ProgrammingError) or not self.entry.key:
                     self.refused[text_of(error)] += self.entry.rows
                     return
-        self.returned = self._by_halves(statement, others)
+        self.rows_restored = self._by_halves(statement, others)
 
     def _clearing(self, columns: list[str]) -> str | None:
         """SQL that empties columns first: else unique values could not change their places."""

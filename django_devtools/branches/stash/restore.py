@@ -17,10 +17,10 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import NOT_PROVIDED
 
 from django_devtools.branches.progress import Progress, database_option
-from django_devtools.branches.running.executor import one_transaction
 from django_devtools.branches.schema.changes import SchemaChanges
 from django_devtools.branches.schema.introspection import Tables
 from django_devtools.branches.schema.tracker import Item
+from django_devtools.branches.schema.transactions import one_transaction
 
 from .entries import Entry, Return
 from .entry_restore import THERE, EntryRestore, is_passing, text_of
@@ -52,12 +52,12 @@ class Restore:
     """What was made anew, as far as that is known: a new key tells of no row which one it was."""
     notes: list[str] = field(default_factory=list)
     """What could not come back, and why."""
-    returned: list[Entry] = field(default_factory=list)
+    restored: list[Entry] = field(default_factory=list)
     """What came back, and of how many rows."""
     waiting: set[Item] = field(default_factory=set)
     """The tables and columns that nothing came back to yet, as more migrations follow."""
 
-    def fill(self, entries: Iterable[Entry]) -> None:
+    def restore(self, entries: Iterable[Entry]) -> None:
         """
         Bring ``entries`` back as they say, and write down what is left of them.
 
@@ -77,28 +77,28 @@ class Restore:
             return
         try:
             with self._transaction():
-                self._fill(jobs)
+                self._restore(jobs)
         except DatabaseError as error:
             if is_passing(error, self._connection.vendor):
                 raise
             what = ", ".join(str(job.entry) for job in jobs)
             self.notes.append(f"{what}: kept in the stash, as the database says: {text_of(error)}")
 
-    def restore(self, entries: Iterable[Entry]) -> None:
+    def restore_requested(self, entries: Iterable[Entry]) -> None:
         """
         Bring ``entries`` back because someone asks for it.
 
         Rows of tables come where there are none with their keys; values of columns replace those
         that are there.
         """
-        self.fill(
+        self.restore(
             entry.due(
                 dict.fromkeys(entry.columns, Return.MISSING if entry.is_table else Return.REPLACE)
             )
             for entry in entries
         )
 
-    def _fill(self, jobs: list[EntryRestore]) -> None:
+    def _restore(self, jobs: list[EntryRestore]) -> None:
         tables = [job for job in jobs if job.entry.is_table]
         for job in tables + [job for job in jobs if not job.entry.is_table]:
             self.progress.line(f"  Restoring {job.entry}...")
@@ -116,15 +116,15 @@ class Restore:
                 job.update(self.made, others[job.entry.id])
         for job in tables:
             job.set_sequences()
-        filled = sorted({job.entry.table for job in jobs})
-        self._connection.check_constraints(filled)
+        restored = sorted({job.entry.table for job in jobs})
+        self._connection.check_constraints(restored)
         for table, name, definition in keys:
             self.stash.tables.execute(f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}")
         for job in jobs:
             if rows := self._settle(job):
                 what = job.entry.columns if job.entry.is_table else job.columns
                 columns = {name: job.entry.columns[name] for name in what}
-                self.returned.append(replace(job.entry, columns=columns, rows=rows))
+                self.restored.append(replace(job.entry, columns=columns, rows=rows))
 
     def _drop_foreign_keys(self, jobs: list[EntryRestore]) -> list[tuple[str, str, str]]:
         """
@@ -158,7 +158,7 @@ class Restore:
         gone = [
             c for c in missing if is_last and c in absent and (entry.table, c) not in self.later
         ]
-        is_whole = job.returned == entry.rows or not entry.is_table
+        is_whole = job.rows_restored == entry.rows or not entry.is_table
         if missing and is_whole and not (gone or job.refused):
             # They will come with another migration, or to another branch.
             self.stash.keep_only(entry, missing)
@@ -168,7 +168,7 @@ class Restore:
             if gone:
                 job.refused[f"{NO_COLUMN}: {', '.join(gone)}"] += left
         else:
-            left = 0 if job.returned == entry.rows else job.take_out()
+            left = 0 if job.rows_restored == entry.rows else job.take_out()
         if not left:
             self.stash.done(entry)
             return entry.rows

@@ -55,7 +55,7 @@ class Stash:
         found = [entry_from_row(row) for row in self._rows.order_by("id")]
         return [e for e in found if e.status not in (Status.COPYING, Status.COPIED, Status.DONE)]
 
-    def keep(
+    def save(
         self,
         losses: Iterable[DataLoss],
         rows: Collection[Key],

@@ -108,8 +108,8 @@ class Command(BranchesCommand):
                 f"{switch.comparison.target.title}: {summary}, in {time.monotonic() - began:.1f} s"
             )
             for words, entries in (
-                ("Kept in the stash", switch.kept),
-                ("Back from the stash", switch.returned),
+                ("Kept in the stash", switch.saved),
+                ("Back from the stash", switch.restored),
             ):
                 if entries:
                     self._write(f"{words}: {', '.join(entry.summary for entry in entries)}")

@@ -115,10 +115,10 @@ class Command(BranchesCommand):
         notes = []
         for stash in stashes:
             entries = [entry for one, entry in found if one is stash]
-            filling = Restore(stash, apps, branch, progress, is_forced=True)
-            filling.restore(entries)
+            restore = Restore(stash, apps, branch, progress, is_forced=True)
+            restore.restore_requested(entries)
             stash.clean()
-            notes += filling.notes
+            notes += restore.notes
         for note in notes:
             self.stderr.write(self.style.NOTICE(note))
 
