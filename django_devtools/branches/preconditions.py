@@ -10,7 +10,8 @@ from django_devtools.branches.planning.plan import Plan
 from django_devtools.branches.running.narrowing import is_lossless
 from django_devtools.branches.schema.changes import DataLoss
 from django_devtools.branches.schema.introspection import Tables
-from django_devtools.branches.schema.operations import field_of, raw_operations
+from django_devtools.branches.schema.operations import raw_operations
+from django_devtools.branches.schema.structure import field_of
 
 
 def rows(tables: Tables, loss: DataLoss) -> int:

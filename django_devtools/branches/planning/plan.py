@@ -8,12 +8,8 @@ from functools import cached_property
 from django.db.migrations import Migration
 
 from django_devtools.branches.schema.changes import DataLoss, SchemaChanges, losses, schema_changes
-from django_devtools.branches.schema.operations import (
-    irreversible_operations,
-    raw_operations,
-    structure,
-    tables,
-)
+from django_devtools.branches.schema.operations import irreversible_operations, raw_operations
+from django_devtools.branches.schema.structure import structure, tables
 from django_devtools.branches.schema.tracker import SchemaHistory, track
 from django_devtools.branches.sources.loader import Graph
 from django_devtools.branches.sources.snapshots import Key

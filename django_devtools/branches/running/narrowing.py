@@ -28,8 +28,8 @@ from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 from django.db.models import NOT_PROVIDED, Field
 
+from django_devtools.branches.schema.field_types import INTEGERS, TEXTS, narrows
 from django_devtools.branches.schema.introspection import Tables, sql_mode
-from django_devtools.branches.schema.operations import INTEGERS, TEXTS, narrows
 
 # What stands for nothing where NULL can't.
 _EMPTY = {

@@ -11,23 +11,13 @@ from django.db.migrations.operations.base import Operation
 from django.db.migrations.operations.fields import FieldOperation
 from django.db.migrations.operations.models import ModelOperation
 from django.db.migrations.state import ModelState, ProjectState
-from django.db.models import NOT_PROVIDED, Field, IntegerField
+from django.db.models import Field, IntegerField
 
 from django_devtools.branches.sources.snapshots import Key
 
-from .operations import (
-    RAW,
-    column_of,
-    has_table,
-    has_through,
-    m2m_table,
-    narrows,
-    raw_operations,
-    sql_renames,
-    structure,
-    table_of,
-    writes_rows,
-)
+from .field_types import is_null_when_added, narrows
+from .operations import RAW, raw_operations, sql_renames, writes_rows
+from .structure import column_of, has_table, has_through, m2m_table, structure, table_of
 
 _RENAMES = (operations.AlterModelTable, operations.RenameField, operations.RenameModel)
 """What the database has to follow, whoever sees to it."""
@@ -251,7 +241,7 @@ class _SchemaTracker:
                 if item[1] is None:
                     self._make(item[0], model, key, is_certain)
                 else:
-                    starts_null = _starts_null(new) and not self.fills
+                    starts_null = is_null_when_added(new) and not self.fills
                     table.columns[item[1]] = Column(None, key, is_certain, starts_null)
 
     def _alter(
@@ -280,7 +270,7 @@ class _SchemaTracker:
         found = table.columns.pop(column, None) or Column(column, key)
         if found.start is not None and table.start is not None:
             # What was altered may have been NOT NULL for a while, and had to have values then.
-            starts_null = _starts_null(old) and not (self.fills or found.altered)
+            starts_null = is_null_when_added(old) and not (self.fills or found.altered)
             table.gone[found.start] = Column(found.start, key, is_certain, starts_null)
 
     def _drop_table(self, name: str, model: Key, key: Key, is_certain: bool) -> None:
@@ -292,12 +282,6 @@ class _SchemaTracker:
 
     def _table(self, name: str, model: Key, key: Key) -> Table:
         return self.history.tables.setdefault(name, Table(model, name, key))
-
-
-def _starts_null(field: "Field[Any, Any]") -> bool:
-    db_default = getattr(field, "db_default", NOT_PROVIDED)
-    is_dated = getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False)
-    return field.null and not (field.has_default() or is_dated) and db_default is NOT_PROVIDED
 
 
 def _paths(operation: Operation, app: str) -> tuple[Key | None, Key | None]:

@@ -18,8 +18,8 @@ from django_devtools.branches.schema.operations import (
     same_models,
     same_raw_operations,
     same_schema,
-    tables,
 )
+from django_devtools.branches.schema.structure import tables
 from django_devtools.branches.sources.loader import variant
 
 
