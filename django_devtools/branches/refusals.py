@@ -12,7 +12,7 @@ class SwitchError(Exception):
     """A switch can't be done; the text says why and what to type."""
 
 
-def lost(
+def missing_sources(
     keys: Collection[Key], repository: Repository | None, ambiguous: Mapping[Key, list[str]]
 ) -> str:
     several = [key for key in keys if key in ambiguous]

@@ -111,25 +111,29 @@ class Switch:
 
     def __bool__(self) -> bool:
         """Whether there is anything to do."""
-        return bool(self.plan or self._has_journal or (self.plan is not None and self.plan.lost))
+        return bool(
+            self.plan or self._has_journal or (self.plan is not None and self.plan.missing_sources)
+        )
 
     def check(self) -> None:
         """Raise SwitchError where the plan can't be carried out, before anything is changed."""
         if self.plan is None:
             return
-        remade = [key for key in self.plan.left if key in self.comparison.traces]
+        remade = [key for key in self.plan.not_rolled_back if key in self.comparison.traces]
         if remade:
             raise SwitchError(refusals.remade(remade))
-        if self.plan.lost:
+        if self.plan.missing_sources:
             raise SwitchError(
-                refusals.lost(
-                    self.plan.lost, self.workspace.repository, self.comparison.history.ambiguous
+                refusals.missing_sources(
+                    self.plan.missing_sources,
+                    self.workspace.repository,
+                    self.comparison.history.ambiguous,
                 )
             )
         findings = self._findings
         if stuck := findings.irreversible if findings else self.plan.irreversible:
             raise SwitchError(refusals.irreversible(stuck, self.options.irreversible))
-        back = findings.back if findings else self.plan.back
+        back = findings.back if findings else self.plan.backwards
         dropped = [loss for loss in losses(back) if is_routed_here(self.connection, loss)]
         if broken := self.plan.broken_by(dropped):
             raise SwitchError(refusals.broken(broken))
@@ -187,7 +191,7 @@ class Switch:
             self.look()
             self.check()
         if self.plan and self._returns_midway(self.plan):
-            whole, self.plan = self.changes, self.plan.way_back()
+            whole, self.plan = self.changes, self.plan.backwards_only()
             self.__dict__.pop("changes", None)
             way_back, self.waiting = self.changes, set()
             steps = [step(key, True) for key in self.plan.unapply]
@@ -222,7 +226,7 @@ class Switch:
         if not (plan.unapply and plan.apply) or not self.stash.exists():
             return False
         back, rows = self._findings, self.comparison.rows
-        way_back = plan.way_back().changes(back.back if back else None)
+        way_back = plan.backwards_only().changes(back.back if back else None)
         return bool(self.stash.expected(way_back, rows)) or any(
             entry.is_narrowed and not self.stash.can_tell(entry)
             for entry in self.stash.expected(self.changes, rows)
@@ -234,7 +238,11 @@ class Switch:
         if target.listed_apps is not None:
             return
         rows = read_rows(self.connection)
-        kept = {*self.plan.kept, *self.plan.left} if self.plan is not None else set()
+        kept = (
+            {*self.plan.left_applied, *self.plan.not_rolled_back}
+            if self.plan is not None
+            else set()
+        )
         states = {
             key: State.APPLIED
             if key in target.code.migrations

@@ -66,7 +66,7 @@ class Judge:
         self.held = Graph(held, self.rows, facts.unmigrated_apps)
         self.to = self.wanted_graph(self.rows)
         self.pending = set(self.to.graph.nodes) - self.to.applied_nodes()
-        self.phantoms = self._with_origin(Origin.OTHER, Origin.LOST) - self.squashes
+        self.phantoms = self._with_origin(Origin.OTHER, Origin.MISSING) - self.squashes
         self.obsolete = self._with_origin(Origin.UNKNOWN)
         self.changed = set(facts.changed)
         self.remade: set[Key] = set()

@@ -41,9 +41,9 @@ class Plan:
     """Rows to delete: what they did is there under other names."""
     record: list[Key] = field(default_factory=list)
     """Rows to write: what they do is there already."""
-    kept: list[Key] = field(default_factory=list)
+    left_applied: list[Key] = field(default_factory=list)
     """Irreversible, or needed by one that is: left applied."""
-    left: Mapping[Key, list[Key]] = field(default_factory=dict)
+    not_rolled_back: Mapping[Key, list[Key]] = field(default_factory=dict)
     """
     Left as they are, with the migrations both sides share that would go along (none: rows would).
 
@@ -52,7 +52,7 @@ class Plan:
     questionable: list[Key] = field(default_factory=list)
     """Changed or remade ones that are unapplied: they must not empty a table by themselves."""
     irreversible: list[Key] = field(default_factory=list)
-    lost: list[Key] = field(default_factory=list)
+    missing_sources: list[Key] = field(default_factory=list)
     """Phantoms whose source was not found."""
     max_name_length: int | None = None
 
@@ -60,7 +60,7 @@ class Plan:
         """Whether there is anything to do."""
         return bool(self.unapply or self.apply or self.forget or self.record)
 
-    def way_back(self) -> "Plan":
+    def backwards_only(self) -> "Plan":
         """The first pass alone."""
         return replace(self, apply=[], forget=[], record=[])
 
@@ -90,7 +90,7 @@ class Plan:
         return [loss for loss in losses if (loss.table, loss.column) in there]
 
     @cached_property
-    def back(self) -> SchemaHistory:
+    def backwards(self) -> SchemaHistory:
         """What the migrations to be unapplied have done to tables and columns."""
         return self._course(self.unapply)
 
@@ -99,7 +99,7 @@ class Plan:
         return list(losses(self._course(unapply)))
 
     @cached_property
-    def forth(self) -> SchemaHistory:
+    def forwards(self) -> SchemaHistory:
         """What the migrations to be applied will do to tables and columns."""
         if not self.apply:
             return SchemaHistory()
@@ -109,14 +109,14 @@ class Plan:
         return track(base, migrations, self.max_name_length)
 
     def changes(
-        self, back: SchemaHistory | None = None, forth: SchemaHistory | None = None
+        self, backwards: SchemaHistory | None = None, forwards: SchemaHistory | None = None
     ) -> SchemaChanges:
         """
         What becomes of tables and columns.
 
-        ``back`` and ``forth`` are what a work tree says of its side.
+        ``backwards`` and ``forwards`` are what a work tree says of its side.
         """
-        return schema_changes(back or self.back, forth or self.forth)
+        return schema_changes(backwards or self.backwards, forwards or self.forwards)
 
     def _course(self, unapply: Sequence[Key]) -> SchemaHistory:
         if not unapply:
@@ -143,18 +143,18 @@ def make_plan(
     """
     judge = Judge(facts)
     held, applied = judge.held, judge.held.applied_nodes()
-    lost = {key for key in judge.phantoms if key not in facts.held}
-    seeds, left = _seeds(judge, lost, roll_back_shared, leave)
+    missing_sources = {key for key in judge.phantoms if key not in facts.held}
+    seeds, not_rolled_back = _seeds(judge, missing_sources, roll_back_shared, leave)
     unapply = held.descendants(seeds) & applied
     stuck = {
         key for key in unapply if key in known_stuck or is_stuck(held.graph.nodes[key], policy)
     }
-    kept: set[Key] = set()
+    left_applied: set[Key] = set()
     if policy is Irreversible.KEEP:
-        older = {key for key in seeds for one in lost if key[0] == one[0]}
-        kept = (held.ancestors(stuck | older) & unapply) | stuck | lost
-        unapply -= kept
-        stuck, lost = set(), set()
+        older = {key for key in seeds for one in missing_sources if key[0] == one[0]}
+        left_applied = (held.ancestors(stuck | older) & unapply) | stuck | missing_sources
+        unapply -= left_applied
+        stuck, missing_sources = set(), set()
     unapplied = _with_replaced(unapply, held)
     gone = unapplied | judge.forget
     wanted = judge.wanted_graph([k for k in [*facts.rows, *judge.record] if k not in gone])
@@ -167,29 +167,29 @@ def make_plan(
         apply=wanted.ordered(set(wanted.graph.nodes) - wanted.applied_nodes()),
         forget=sorted(judge.forget - unapplied),
         record=sorted(judge.record - unapplied),
-        kept=sorted(kept),
-        left=left,
+        left_applied=sorted(left_applied),
+        not_rolled_back=not_rolled_back,
         questionable=sorted((judge.changed | judge.remade) & unapply),
         irreversible=sorted(stuck),
-        lost=sorted(lost),
+        missing_sources=sorted(missing_sources),
         max_name_length=facts.max_name_length,
     )
 
 
 def _seeds(
-    judge: Judge, lost: set[Key], roll_back_shared: bool, leave: Collection[Key]
+    judge: Judge, missing_sources: set[Key], roll_back_shared: bool, leave: Collection[Key]
 ) -> tuple[set[Key], dict[Key, list[Key]]]:
     """What is to be unapplied for its own sake, and what is left for the sake of others."""
-    seeds = judge.phantoms - lost - judge.remade
-    left = {}
-    for key in sorted(judge.changed | (judge.remade & judge.phantoms) - lost):
+    seeds = judge.phantoms - missing_sources - judge.remade
+    not_rolled_back = {}
+    for key in sorted(judge.changed | (judge.remade & judge.phantoms) - missing_sources):
         along = judge.held.descendants([key]) & judge.held.applied_nodes()
         shared = {k for k in along if k in judge.facts.wanted and k not in judge.changed}
         if key in leave or (shared and not roll_back_shared):
-            left[key] = sorted(shared)
+            not_rolled_back[key] = sorted(shared)
         else:
             seeds.add(key)
-    return seeds, left
+    return seeds, not_rolled_back
 
 
 def is_stuck(migration: Migration, policy: Irreversible) -> bool:

@@ -180,7 +180,7 @@ def _inspect(task: Pass, graph: Graph) -> Findings:
     plan = Plan({}, graph, graph, task.rows, back, forth, max_name_length=longest)
     policy = Irreversible.NOOP if task.noop else Irreversible.FAIL
     stuck = [key for key in plan.unapply if is_stuck(graph.graph.nodes[key], policy)]
-    return Findings(stuck, plan.back, plan.forth)
+    return Findings(stuck, plan.backwards, plan.forwards)
 
 
 def _run(task: Pass, graph: Graph, progress: Progress) -> bool:

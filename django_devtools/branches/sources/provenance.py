@@ -20,7 +20,7 @@ class Origin(Enum):
 
     OWN = "the target had it once"
     OTHER = "another branch has it"
-    LOST = "one of the project's own apps, and found nowhere"
+    MISSING = "one of the project's own apps, and found nowhere"
     UNKNOWN = "of a package or an app that left no trace"
 
 
@@ -123,7 +123,7 @@ class Provenance:
             elif key in self._applied_somewhere or (source and source.origin != "snapshot"):
                 origin = Origin.OTHER
             elif source is None and (key[0] in self.own_apps or self._is_last(key, rows)):
-                origin = Origin.LOST
+                origin = Origin.MISSING
             else:
                 origin = Origin.UNKNOWN
             result[key] = Trace(origin, source)

@@ -127,7 +127,10 @@ class Command(BranchesCommand):
 
 def _refuse_changed(switches: list[Switch]) -> None:
     left = {
-        ".".join(key) for switch in switches if switch.plan is not None for key in switch.plan.left
+        ".".join(key)
+        for switch in switches
+        if switch.plan is not None
+        for key in switch.plan.not_rolled_back
     }
     if left:
         raise SwitchError(

@@ -165,7 +165,7 @@ class Command(BranchesCommand):
         else:
             plan = switch.plan
             where = f"{name} is in step with {switch.comparison.target.title}."
-            if plan is not None and (plan.left or plan.kept):
+            if plan is not None and (plan.not_rolled_back or plan.left_applied):
                 where = f"{name} is left as it is."
             self._write(f"Nothing to do: {where}")
             switch.stash.finish()
@@ -184,9 +184,9 @@ class Command(BranchesCommand):
         """What was seen and left alone."""
         for note in switch.notes:
             self._notice(note)
-        for key in plan.kept if plan is not None else ():
+        for key in plan.left_applied if plan is not None else ():
             self._notice(f"{_name(key)} was left applied: it can't be unapplied.")
-        for key, along in (plan.left if plan is not None else {}).items():
+        for key, along in (plan.not_rolled_back if plan is not None else {}).items():
             if key in switch.comparison.traces:
                 continue  # no change, but remade: `check` says what about it
             what = f"{_names(along)}, which both sides have" if along else SHARED_ROWS
@@ -273,7 +273,12 @@ class Command(BranchesCommand):
             self.stdout.write(f"    {entry.summary}")
 
     def _agrees_to_shared(self, switches: list[Switch]) -> bool:
-        left = {key: a for s in switches if s.plan is not None for key, a in s.plan.left.items()}
+        left = {
+            key: a
+            for s in switches
+            if s.plan is not None
+            for key, a in s.plan.not_rolled_back.items()
+        }
         if not left:
             return False
         self.stdout.write("Changed since they were applied:")
