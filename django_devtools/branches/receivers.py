@@ -22,7 +22,8 @@ from django.db.migrations.operations.base import Operation
 from django.db.migrations.operations.models import IndexOperation
 
 from django_devtools.branches.hooks.hook import HookState
-from django_devtools.branches.planning.comparison import compare, read_rows, snapshot_of
+from django_devtools.branches.planning.comparison import compare
+from django_devtools.branches.planning.recording import snapshot_of
 from django_devtools.branches.running import signals
 from django_devtools.branches.running.begun import write_down
 from django_devtools.branches.schema.changes import SchemaChanges, schema_changes
@@ -30,6 +31,7 @@ from django_devtools.branches.schema.operations import writes_rows
 from django_devtools.branches.schema.tracker import Item, SchemaHistory, track
 from django_devtools.branches.sources.git import GitError, Repository
 from django_devtools.branches.sources.loader import code_on_disk
+from django_devtools.branches.sources.rows import read_rows
 from django_devtools.branches.sources.snapshots import (
     DETACHED,
     Key,

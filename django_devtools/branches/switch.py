@@ -14,10 +14,9 @@ from django_devtools.branches.planning.comparison import (
     Comparison,
     compare,
     compare_managestate,
-    read_rows,
-    snapshot_of,
 )
 from django_devtools.branches.planning.plan import Irreversible, Plan, make_plan, shared_tables
+from django_devtools.branches.planning.recording import snapshot_of
 from django_devtools.branches.running import signals
 from django_devtools.branches.running.begun import strike_out, write_down
 from django_devtools.branches.running.child import Findings
@@ -32,6 +31,7 @@ from django_devtools.branches.schema.tracker import Item
 from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.loader import Code, Graph, Source, load
 from django_devtools.branches.sources.provenance import Past
+from django_devtools.branches.sources.rows import read_rows
 from django_devtools.branches.sources.snapshots import (
     DETACHED,
     Key,

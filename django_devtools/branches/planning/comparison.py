@@ -2,11 +2,9 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations import Migration
-from django.db.migrations.recorder import MigrationRecorder
 
 from django_devtools.branches.schema.operations import (
     raw_operations,
@@ -22,15 +20,8 @@ from django_devtools.branches.sources.loader import (
     load_or_outline,
 )
 from django_devtools.branches.sources.provenance import Origin, Provenance, Trace
-from django_devtools.branches.sources.snapshots import (
-    DETACHED,
-    Key,
-    Record,
-    Snapshot,
-    SnapshotFile,
-    database_id,
-    now,
-)
+from django_devtools.branches.sources.rows import read_rows
+from django_devtools.branches.sources.snapshots import Key, SnapshotFile, database_id
 from django_devtools.branches.sources.target import Target, checkout, managestate, named
 
 from .classify import Facts, State
@@ -107,15 +98,6 @@ class Comparison:
         return self.target.code.source(key) if key in self.target.code.migrations else None
 
 
-def read_rows(connection: BaseDatabaseWrapper) -> dict[Key, str]:
-    """The rows of ``django_migrations`` in their order, with the time of each (UTC, ISO 8601)."""
-    recorder = MigrationRecorder(connection)
-    if not recorder.has_table():
-        return {}
-    rows = recorder.migration_qs.order_by("id").values_list("app", "name", "applied")
-    return {(app, name): iso(applied) for app, name, applied in rows}
-
-
 def compare(
     connection: BaseDatabaseWrapper,
     repository: Repository | None,
@@ -158,52 +140,6 @@ def _look(found: Comparison) -> Comparison:
     _compare_shared(found)
     _trace_foreign(found)
     return found
-
-
-def snapshot_of(
-    found: Comparison,
-    branch: str,
-    rows: Mapping[Key, str],
-    states: Mapping[Key, State],
-    accept: bool = False,
-) -> tuple[Snapshot, dict[str, bytes]]:
-    """
-    A snapshot of ``rows`` but for the phantoms among them, and the texts to keep, by blob id.
-
-    What was recorded when a migration was applied stays, whatever the file says now, unless
-    ``accept`` takes the new text for it.
-    """
-    repository, past = found.history.repository, found.target.past
-    applied: dict[Key, Record] = {}
-    obsolete: dict[Key, Record] = {}
-    packages: dict[str, str] = {}
-    texts: dict[str, bytes] = {}
-    for key, at in rows.items():
-        if states[key] is State.PHANTOM:
-            continue
-        # What this switch has applied comes from nothing that was begun before.
-        is_new = found.rows.get(key) != at
-        old = None if is_new else found.history.record(key, at)
-        accepted = accept and key in found.target.code.migrations
-        source = found.wanted_source(key) if accepted or is_new else found.held_source(key)
-        blob = old.blob if old and not accepted else None
-        if source:
-            packages[key[0]] = source.package
-            if blob is None and repository:
-                blob = repository.blob_id(source.content)
-                texts[blob] = source.content
-        (obsolete if states[key] is State.OBSOLETE else applied)[key] = Record(blob, at)
-    commit = past.commit
-    if branch not in (past.branch, DETACHED):
-        commit = repository.commit() if repository else None
-    return Snapshot(branch, commit, now(), packages, applied, obsolete), texts
-
-
-def iso(moment: datetime) -> str:
-    """``moment`` as snapshots write when a migration was applied."""
-    if moment.tzinfo:
-        moment = moment.astimezone(UTC).replace(tzinfo=None)
-    return moment.isoformat()
 
 
 def _held_code(history: Provenance, rows: Mapping[Key, str]) -> Code:

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
-from django_devtools.branches.planning.comparison import iso, read_rows
 from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.loader import Source
 from django_devtools.branches.sources.provenance import Past
+from django_devtools.branches.sources.rows import iso, read_rows
 from django_devtools.branches.sources.snapshots import (
     DETACHED,
     Key,

@@ -1,0 +1,28 @@
+"""The rows of ``django_migrations``: what a database has applied, and when."""
+
+from datetime import UTC, datetime
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations.recorder import MigrationRecorder
+
+from .snapshots import Key
+
+
+def read_rows(connection: BaseDatabaseWrapper) -> dict[Key, str]:
+    """
+    The applied migrations in the order of their rows, and when each was applied.
+
+    The time is in UTC and ISO 8601. Empty where there is no table. Raises DatabaseError.
+    """
+    recorder = MigrationRecorder(connection)
+    if not recorder.has_table():
+        return {}
+    rows = recorder.migration_qs.order_by("id").values_list("app", "name", "applied")
+    return {(app, name): iso(applied) for app, name, applied in rows}
+
+
+def iso(moment: datetime) -> str:
+    """``moment`` in the format in which snapshots record when a migration was applied."""
+    if moment.tzinfo:
+        moment = moment.astimezone(UTC).replace(tzinfo=None)
+    return moment.isoformat()
