@@ -8,10 +8,6 @@ from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.snapshots import Key
 
 
-class SwitchError(Exception):
-    """A switch can't be done; the text says why and what to type."""
-
-
 def missing_sources(
     keys: Collection[Key], repository: Repository | None, ambiguous: Mapping[Key, list[str]]
 ) -> str:

@@ -8,6 +8,7 @@ from functools import cached_property, partial
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.state import ProjectState
 
+from django_devtools.branches.errors import SwitchError
 from django_devtools.branches.hooks.hook import HookState
 from django_devtools.branches.planning.classify import State
 from django_devtools.branches.planning.comparison import (
@@ -49,7 +50,6 @@ from django_devtools.branches.stash.stash import Stash
 
 from . import preconditions, refusals
 from .progress import Progress
-from .refusals import SwitchError
 
 
 @dataclass(frozen=True)

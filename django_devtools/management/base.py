@@ -25,29 +25,21 @@ from django.db.migrations.exceptions import (
 from django.db.migrations.recorder import MigrationRecorder
 from django_extensions.management.utils import signalcommand
 
-from django_devtools.branches.hooks.hook import HookError
-from django_devtools.branches.refusals import SwitchError
-from django_devtools.branches.running.executor import UnfitRows
-from django_devtools.branches.sources.git import GitError, Repository
+from django_devtools.branches.errors import DevtoolsError
+from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.loader import code_on_disk
-from django_devtools.branches.sources.snapshots import SnapshotError, SnapshotFile, database_id
-from django_devtools.branches.sources.target import TargetError
+from django_devtools.branches.sources.snapshots import SnapshotFile, database_id
 from django_devtools.branches.switch import Workspace
 from django_devtools.conf import project_root
 
 MESSAGES = (
+    DevtoolsError,
     BadMigrationError,
     CircularDependencyError,
-    GitError,
-    HookError,
     ImproperlyConfigured,
     NodeNotFoundError,
-    SnapshotError,
-    SwitchError,
-    TargetError,
-    UnfitRows,
 )
-"""Errors whose text is all that a user needs."""
+"""Errors whose text says all that a user needs: our own, and those that Django raises."""
 
 
 class BranchesCommand(BaseCommand):
@@ -81,7 +73,7 @@ class BranchesCommand(BaseCommand):
             raise CommandError(str(error)) from error
 
     def work(self, options: dict[str, Any]) -> None:
-        """What the command does. The errors of MESSAGES become those of a command."""
+        """Do what the command is for. The errors of MESSAGES become CommandErrors."""
         raise NotImplementedError
 
     def workspace(self, options: dict[str, Any]) -> Workspace:

@@ -10,6 +10,7 @@ from enum import Enum
 from functools import cached_property
 from pathlib import Path
 
+from django_devtools.branches.errors import DevtoolsError
 from django_devtools.branches.files import write_aside
 from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.loader import Code
@@ -43,7 +44,7 @@ fi
 """
 
 
-class HookError(Exception):
+class HookError(DevtoolsError):
     """The hooks can't be written; the text says why and what to type."""
 
 

@@ -23,6 +23,7 @@ from django.core.management.color import color_style, no_style
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from django_devtools.branches.errors import DevtoolsError
 from django_devtools.branches.planning.plan import Irreversible, Plan, is_stuck
 from django_devtools.branches.progress import Progress
 from django_devtools.branches.schema.tracker import SchemaHistory
@@ -39,7 +40,7 @@ from django_devtools.conf import project_root
 from .executor import Executor, with_empty_reverses
 
 
-class ChildError(Exception):
+class ChildError(DevtoolsError):
     """The process in the work tree could not do it; the text is its own."""
 
 

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from django_devtools.branches.errors import SwitchError
 from django_devtools.branches.planning.comparison import Comparison
 from django_devtools.branches.planning.plan import Irreversible, Plan
 from django_devtools.branches.progress import Progress
-from django_devtools.branches.refusals import SwitchError
 from django_devtools.branches.sources.loader import Graph
 from django_devtools.branches.sources.rows import read_rows
 from django_devtools.branches.sources.snapshots import Key

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from django_devtools.branches.errors import DevtoolsError
+
 # Holds one tree of every recorded source, so that `git gc` keeps them. It points at a tree, not at
 # a commit: `git log --all` does not show it. Of the ways to push, only `--mirror` takes it along.
 SOURCES_REF = "refs/django-devtools/sources"
@@ -42,7 +44,7 @@ _LOCAL_VARIABLES = (
 )
 
 
-class GitError(Exception):
+class GitError(DevtoolsError):
     """Git could not do what it was asked; the text is git's own."""
 
 

@@ -16,12 +16,14 @@ from django.db.migrations.exceptions import NodeNotFoundError
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.state import ProjectState
 
+from django_devtools.branches.errors import DevtoolsError
+
 from .snapshots import Key
 
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-class UnusableSource(Exception):
+class UnusableSource(DevtoolsError):
     """The text of a migration can't be executed here, as a rule because a helper is gone."""
 
 

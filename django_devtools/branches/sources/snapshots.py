@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 from django.core.files import locks
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from django_devtools.branches.errors import DevtoolsError
 from django_devtools.branches.files import write_aside
 from django_devtools.conf import option, project_root
 
@@ -31,7 +32,7 @@ Key = tuple[str, str]
 """App label and name of a migration."""
 
 
-class SnapshotError(Exception):
+class SnapshotError(DevtoolsError):
     """A snapshot file can't be read or written; the text names the file and what to do."""
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
+from django_devtools.branches.errors import DevtoolsError
 from django_devtools.conf import settings_file
 
 from .git import Repository
@@ -13,7 +14,7 @@ from .provenance import Past, Provenance, label_in
 from .snapshots import DETACHED, Key, Snapshot
 
 
-class TargetError(Exception):
+class TargetError(DevtoolsError):
     """There is no such target; the text names it and what could be meant."""
 
 

@@ -8,9 +8,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError
 
+from django_devtools.branches.errors import SwitchError
 from django_devtools.branches.hooks.hook import Caller, Condition, Hooks, HookState, pathspecs
 from django_devtools.branches.progress import Progress
-from django_devtools.branches.refusals import SwitchError
 from django_devtools.branches.sources.git import GitError, Repository
 from django_devtools.branches.sources.snapshots import SnapshotFile
 from django_devtools.branches.switch import Options, Switch, Workspace

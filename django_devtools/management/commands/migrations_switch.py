@@ -7,10 +7,10 @@ from django.core.management.base import CommandError
 from django.core.management.commands.migrate import Command as Migrate
 
 from django_devtools.branches import receivers
+from django_devtools.branches.errors import SwitchError
 from django_devtools.branches.hooks.hook import HookState
 from django_devtools.branches.planning.plan import Irreversible, Plan
 from django_devtools.branches.progress import Progress, database_option
-from django_devtools.branches.refusals import SwitchError
 from django_devtools.branches.running.executor import UnfitRows
 from django_devtools.branches.schema.changes import DataLoss
 from django_devtools.branches.schema.operations import holds_raw

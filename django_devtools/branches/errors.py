@@ -1,0 +1,14 @@
+"""The errors whose text is written for the person at the keyboard."""
+
+
+class DevtoolsError(Exception):
+    """
+    Something that a person has to decide or repair: the text says what, and what to type.
+
+    The commands show the text without a traceback. Each subclass stands in the module that raises
+    it, except for those that several modules raise.
+    """
+
+
+class SwitchError(DevtoolsError):
+    """A switch is refused or failed."""
