@@ -4,7 +4,7 @@ A history is made of cycles of ten migrations, each of which brings two models i
 changes them as a project's own migrations do. So a longer history means more migrations, more
 models and more foreign keys between apps, as in a project that grew.
 
-Branch ``feature`` adds three migrations to every fourth app.
+Branch ``feature`` adds three migrations to every fourth app, to twelve apps at most.
 """
 
 import os
@@ -12,8 +12,7 @@ import subprocess
 from pathlib import Path
 
 CYCLE = 10
-FEATURE_APPS = 12
-FEATURE_MIGRATIONS = 3 * FEATURE_APPS
+MOST_FEATURE_APPS = 12
 
 SETTINGS = """\
 from pathlib import Path
@@ -237,16 +236,21 @@ def generate(root: Path, *, apps: int, cycles: int) -> int:
     _commit(root, "Many apps")
 
     git(root, "checkout", "--quiet", "-b", "feature")
-    for number in feature_apps():
+    for number in feature_apps(apps):
         _write_feature(root, number, cycles)
     _commit(root, "Remarks and colours")
     git(root, "checkout", "--quiet", "main")
     return apps * cycles * CYCLE
 
 
-def feature_apps() -> range:
-    """Return the numbers of the apps that branch ``feature`` changes."""
-    return range(0, 4 * FEATURE_APPS, 4)
+def feature_apps(apps: int) -> range:
+    """Return the numbers of those of ``apps`` that branch ``feature`` changes."""
+    return range(0, apps, 4)[:MOST_FEATURE_APPS]
+
+
+def feature_migrations(apps: int) -> int:
+    """Return how many migrations branch ``feature`` adds in a project of ``apps``."""
+    return len(FEATURE_STEPS) * len(feature_apps(apps))
 
 
 def environment() -> dict[str, str]:

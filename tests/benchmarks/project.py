@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from .generate import FEATURE_MIGRATIONS, feature_apps, generate, git
+from .generate import feature_apps, feature_migrations, generate, git
 from .measure import Run, execute
 
 ROWS = 100
@@ -40,7 +40,9 @@ class Project:
 
     root: Path
     saved: Path
+    apps: int
     migrations: int
+    """How many ``main`` has."""
 
     @property
     def in_step(self) -> Path:
@@ -57,7 +59,9 @@ class Project:
 
     def run(self, command: list[str], *, branch: str, database: str, ends_on: str) -> Run:
         """Return a run that starts on ``branch`` with the database as it was on ``database``."""
-        applied = self.migrations + (FEATURE_MIGRATIONS if ends_on == "feature" else 0)
+        applied = self.migrations
+        if ends_on == "feature":
+            applied += feature_migrations(self.apps)
         return Run(
             command,
             self.root,
@@ -76,6 +80,14 @@ class Project:
     def install_hook(self) -> None:
         """Have the databases follow each checkout from now on."""
         execute(self.ours("migrations_hook", "install"), self.root)
+
+    def see_that_feature_is_in_step(self) -> None:
+        """Have the hooks look at ``feature``, so that they remember that it is in step."""
+        git(self.root, "checkout", "--quiet", "--detach")
+        git(self.root, "checkout", "--quiet", "feature")
+        if not self.in_step.exists():
+            raise RuntimeError("The hooks have not remembered that feature is in step")
+        self.save_snapshots()
 
     def save_database(self, name: str) -> None:
         """Keep the database under ``name``."""
@@ -146,11 +158,12 @@ def empty_tables(project: Project) -> None:
 
 def _generate(root: Path, apps: int, cycles: int) -> Project:
     migrations = generate(root, apps=apps, cycles=cycles)
-    return Project(root, root.with_name(f"{root.name}-saved"), migrations + CONTRIB_MIGRATIONS)
+    saved = root.with_name(f"{root.name}-saved")
+    return Project(root, saved, apps, migrations + CONTRIB_MIGRATIONS)
 
 
 def _execute(project: Project, statement: str, parameters: tuple[int, ...] = ()) -> None:
     """Run a statement for each app that ``feature`` changes."""
     with closing(sqlite3.connect(project.root / "db.sqlite3")) as connection, connection:
-        for number in feature_apps():
+        for number in feature_apps(project.apps):
             connection.execute(statement.format(app=f"app{number:02}"), parameters)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from .generate import FEATURE_MIGRATIONS, git
+from .generate import feature_migrations, git
 from .measure import Run, compare, compare_cost, interleave
 from .project import NO_HOOKS, Project, build, build_without_tables, empty_tables
 
@@ -83,7 +83,7 @@ def test_a_switch(tmp_path: Path) -> None:
         },
         rounds=7,
     )
-    what = f"git checkout, back over {FEATURE_MIGRATIONS} migrations / migrations_switch"
+    what = f"git checkout, back over {feature_migrations(APPS)} migrations / migrations_switch"
     compare(what, times["checkout"], times["switch"], bound=1.1).check()
 
 
@@ -93,10 +93,7 @@ def _see_that_feature_is_in_step(project: Project) -> None:
     empty_tables(project)
     project.save_database("empty")
     project.install_hook()
-    git(project.root, "checkout", "--quiet", "--detach")
-    git(project.root, "checkout", "--quiet", "feature")
-    assert project.in_step.exists()
-    project.save_snapshots()
+    project.see_that_feature_is_in_step()
 
 
 def _fill(root: Path) -> None:

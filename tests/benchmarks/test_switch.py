@@ -6,14 +6,14 @@ theirs, the ratio and its bound.
 
 import pytest
 
-from .generate import CYCLE, FEATURE_MIGRATIONS
+from .generate import CYCLE, feature_migrations
 from .measure import Times, compare, compare_growth, interleave
 from .project import Project, build, build_without_tables
 
 APPS = 50
 LONG = 10
 
-BACK = f"back over {FEATURE_MIGRATIONS} migrations"
+BACK = f"back over {feature_migrations(APPS)} migrations"
 
 
 @pytest.fixture(scope="module")
