@@ -63,13 +63,17 @@ class Zygote:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        # It measures coverage in its own way, and compiles what it warms.
+        environment = os.environ | ENVIRONMENT
+        is_measured = environment.pop("COVERAGE_PROCESS_CONFIG", None)
+        del environment["PYTHONDONTWRITEBYTECODE"]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.zygote"],
+            [sys.executable, "-m", "tests.zygote", *(["--measure"] if is_measured else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             cwd=Path(__file__).parents[1],
-            env=os.environ | ENVIRONMENT,
+            env=environment,
         )
 
     def run(
