@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.core import mail
 from django.core.exceptions import ImproperlyConfigured
 
 SETTINGS_NAME = "DJANGO_DEVTOOLS"
@@ -33,6 +34,18 @@ def option(name: str) -> Any:
             f"{SETTINGS_NAME}[{name!r}] must be of type {types}, not {value!r}."
         )
     return value
+
+
+def takes_snapshots() -> bool:
+    """
+    Whether snapshots are taken: with DEBUG, or as AUTO_SNAPSHOT says; never in tests.
+
+    Raises ImproperlyConfigured as ``option`` does.
+    """
+    chosen = option("AUTO_SNAPSHOT")
+    # Django's test runners put the outbox there, and their databases are gone soon.
+    is_test = hasattr(mail, "outbox")
+    return bool(settings.DEBUG if chosen is None else chosen) and not is_test
 
 
 def settings_file() -> Path | None:

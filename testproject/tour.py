@@ -70,7 +70,7 @@ def there_and_back(tour: Shop) -> None:
     tour.run("python manage.py migrations_status", says="phantom")
 
     chapter("See what would be done, do it, and see that there is nothing left to do.")
-    tour.run("python manage.py migrations_switch --plan", says="Would be kept in the stash")
+    tour.run("python manage.py migrations_switch --plan", says="Would be saved in the stash")
     tour.run("python manage.py migrations_switch")
     tour.run("python manage.py migrations_switch", says="Nothing to do")
     tour.run(shell("Customer.objects.create(username='cat')"))

@@ -1,76 +1,250 @@
-"""What there is in the tables that stands in the way of a switch."""
+"""
+What has to be true before a switch may begin.
 
-from collections.abc import Iterable
+Each precondition is a function that looks at a decision and returns the words of a refusal: what
+the switch would do, to which thing, and what to type. It returns None where nothing is in the way.
+"""
+
+import logging
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations import RunSQL
 from django.db.migrations.operations.base import Operation
 
-from django_devtools.branches.planning.plan import Plan
+from django_devtools.branches.planning.plan import Irreversible, Plan
 from django_devtools.branches.running.narrowing import is_lossless
 from django_devtools.branches.schema.changes import DataLoss
-from django_devtools.branches.schema.introspection import Tables
 from django_devtools.branches.schema.operations import raw_operations
 from django_devtools.branches.schema.structure import field_of
+from django_devtools.branches.sources.snapshots import Key
+
+from .decision import Decision, count_rows
+
+logger = logging.getLogger("django_devtools.branches")
 
 
-def rows(tables: Tables, loss: DataLoss) -> int:
-    """How many rows have a value in what is lost. 0 where it is not there."""
-    # Without a table, or a column, nothing is asked: on SQLite, Django parses SQL for it.
-    if loss.table not in tables.names:
-        return 0
-    if loss.column is None:
-        return tables.count(loss.table)
-    return tables.count(loss.table, loss.column) if tables.has_item(*loss.item) else 0
+def refusal(decision: Decision) -> str | None:
+    """
+    The words of the first precondition that is not met; None where the switch may begin.
+
+    Raises SwitchError where a work tree can't tell what its migrations do.
+    """
+    if decision.plan is None:
+        return None
+    for precondition in PRECONDITIONS:
+        if words := precondition(decision, decision.plan):
+            logger.debug("%s: refused by %s", decision.connection.alias, precondition.__name__)
+            return words
+        logger.debug("%s: satisfies %s", decision.connection.alias, precondition.__name__)
+    return None
 
 
-def parentless(tables: Tables, losses: Iterable[DataLoss]) -> dict[DataLoss, int]:
-    """The foreign keys that can't be NULL any more, and in how many rows they are."""
-    found = {}
-    for loss in losses:
+def nothing_is_recreated(decision: Decision, plan: Plan) -> str | None:
+    """No migration was deleted and written anew, where its tables hold rows."""
+    recreated = [key for key in plan.not_rolled_back if key in decision.comparison.traces]
+    if not recreated:
+        return None
+    apps = sorted({app for app, _ in recreated})
+    prune = ", ".join(f"`manage.py migrate {app} --prune`" for app in apps)
+    return (
+        f"{_names(recreated)} was deleted and recreated, and unapplying it would empty tables "
+        "that the target has as well. If their rows may go: `manage.py migrations_switch "
+        "--roll-back-shared`. If the database is right already: `manage.py migrate --fake`, then "
+        f"{prune}."
+    )
+
+
+def sources_are_found(decision: Decision, plan: Plan) -> str | None:
+    """The text of each migration that is to be unapplied is known, and no other one it may be."""
+    if not plan.missing_sources:
+        return None
+    ambiguous = decision.comparison.history.ambiguous
+    several = [key for key in plan.missing_sources if key in ambiguous]
+    if several:
+        return "\n".join(
+            f"The text that {'.'.join(key)} was applied from is not recorded, and these branches "
+            f"have different ones: {', '.join(ambiguous[key])}. Check out the one it came from, "
+            "run `manage.py migrations_snapshot`, and come back."
+            for key in several
+        )
+    repository = decision.workspace.repository
+    is_cut = repository is not None and repository.is_shallow()
+    fetch = " (`git fetch --unshallow` brings the history that this clone lacks)" if is_cut else ""
+    return (
+        f"The source of {_names(plan.missing_sources)} was not found: not on disk, not in a "
+        f"snapshot, not in the git history of any ref{fetch}. Put the file back, fetch the branch "
+        "or install the version of the package that has it, or leave it applied with "
+        "--irreversible=keep."
+    )
+
+
+def all_is_reversible(decision: Decision, plan: Plan) -> str | None:
+    """Each migration that is to be unapplied has a reverse."""
+    findings, policy = decision.findings, decision.options.irreversible
+    stuck = findings.irreversible if findings else plan.irreversible
+    if not stuck:
+        return None
+    lines = [f"{app}.{name} can't be unapplied: it has no reverse." for app, name in stuck]
+    noop = ", or treat RunPython and RunSQL as empty with --irreversible=noop"
+    way_out = "Leave it applied with --irreversible=keep"
+    return "\n".join([*lines, way_out + ("" if policy is Irreversible.NOOP else noop) + "."])
+
+
+def rows_agree_with_target(decision: Decision, plan: Plan) -> str | None:
+    """Nothing is dropped that the target has by a migration that counts as applied."""
+    broken = plan.broken_by(decision.dropped_backwards())
+    if not broken:
+        return None
+    return (
+        "The rows of django_migrations contradict the target. According to them, the target has "
+        f"what this switch would drop and never create again: {_named(broken)}. Compare with "
+        "`manage.py migrations_status`, and correct the rows with `manage.py migrate --fake`."
+    )
+
+
+def foreign_keys_have_values(decision: Decision, plan: Plan) -> str | None:
+    """No foreign key that becomes NOT NULL is NULL in any row."""
+    tables, nulls = decision.stash.tables, {}
+    for loss in decision.losses():
         if loss.needs_parent:
             whole = DataLoss(loss.migration, loss.model, loss.table)
-            found[loss] = rows(tables, whole) - rows(tables, loss)
-    return {loss: nulls for loss, nulls in found.items() if nulls}
+            nulls[loss] = count_rows(tables, whole) - count_rows(tables, loss)
+    what = ", ".join(
+        f"{loss.table}.{loss.column} is NULL in {count} row{'s' * (count != 1)}, which only "
+        f"{'.'.join(loss.migration)} allows"
+        for loss, count in nulls.items()
+        if count
+    )
+    if not what:
+        return None
+    return (
+        f"{what}. It is a foreign key, so no other value can replace NULL. Let these rows refer "
+        "to something, or delete them."
+    )
 
 
-def unfit_keys(tables: Tables, losses: Iterable[DataLoss], plan: Plan) -> list[DataLoss]:
-    """The columns of primary keys that get too narrow for what is in them."""
+def primary_keys_fit(decision: Decision, plan: Plan) -> str | None:
+    """No column of a primary key gets too narrow for the values in it."""
+    if not decision.options.stash:
+        return None
+    tables = decision.stash.tables
     narrowed = [
-        (loss, str(loss.column), loss.becomes)
-        for loss in losses
+        loss
+        for loss in decision.losses()
         if loss.becomes and loss.table in tables.names and loss.column in tables.key(loss.table)
     ]
+    what = ", ".join(
+        f"{loss.table}.{loss.column} has values that are only sure to fit with "
+        f"{'.'.join(loss.migration)}"
+        for loss in _that_do_not_fit(decision, plan, narrowed)
+    )
+    if not what:
+        return None
+    return (
+        f"{what}. It is part of the primary key, which identifies the rows, so its values can't "
+        "be shortened. Give these rows other keys, or delete them."
+    )
+
+
+def tables_are_listed(decision: Decision, plan: Plan) -> str | None:
+    """Each table that is dropped can be found, and so be saved in the stash."""
+    # A migration that was interrupted may have dropped it; nor is it known of an outline.
+    if not decision.options.stash or decision.interrupted or decision.findings:
+        return None
+    unlisted = _unlisted(decision, plan)
+    if not unlisted:
+        return None
+    return (
+        f"{_named(unlisted)} would be dropped and can't be saved: the database lists no table of "
+        "this name. Save its data yourself, and then run `manage.py migrations_switch "
+        "--no-stash`. If the table is gone already: `manage.py migrate --fake`."
+    )
+
+
+def shared_tables_are_empty(decision: Decision, plan: Plan) -> str | None:
+    """Nothing is dropped with its data, without the stash, that the target has as well."""
+    if decision.options.stash or decision.options.roll_back_shared:
+        return None
+    shared = plan.shared_by(decision.dropped_backwards())
+    filled = [loss for loss in shared if decision.rows(loss)]
+    if not filled:
+        return None
+    return (
+        "This switch would drop something that the target has as well, together with its data: "
+        f"{_named(filled)}. Without --no-stash the data is saved. If it may go: "
+        "`manage.py migrations_switch --no-stash --roll-back-shared`."
+    )
+
+
+PRECONDITIONS: list[Callable[[Decision, Plan], str | None]] = [
+    nothing_is_recreated,
+    # What follows looks into the migrations, so their texts come first.
+    sources_are_found,
+    all_is_reversible,
+    rows_agree_with_target,
+    # What follows looks into the tables.
+    foreign_keys_have_values,
+    primary_keys_fit,
+    tables_are_listed,
+    shared_tables_are_empty,
+]
+"""In the order in which they are asked: the first one that is not met refuses."""
+
+
+def _that_do_not_fit(
+    decision: Decision, plan: Plan, narrowed: Collection[DataLoss]
+) -> Iterable[DataLoss]:
+    """The columns whose values have no room, neither midway nor at the end of the switch."""
     if not narrowed:
-        return []
+        return
     held, wanted, size = plan.held, plan.wanted, plan.max_name_length
     now = held.state(held.ordered(held.applied_nodes(), plan.rows))
     midway = held.state(plan.remaining)
     then = wanted.state(wanted.ordered(wanted.applied_nodes(), plan.rows))
-    unfit = []
-    for loss, column, (new_table, new_column) in narrowed:
-        old = field_of(now, loss.table, column, size)
+    for loss in narrowed:
+        table, column = loss.table, str(loss.column)
+        new_table, new_column = loss.becomes or loss.item
+        old = field_of(now, table, column, size)
         end = field_of(then, new_table, str(new_column), size)
         between = field_of(midway, new_table, str(new_column), size) or end
-        if not all(is_lossless(tables, loss.table, column, old, new) for new in (between, end)):
-            unfit.append(loss)
-    return unfit
+        tables = decision.stash.tables
+        if not all(is_lossless(tables, table, column, old, new) for new in (between, end)):
+            yield loss
 
 
-def unseen(tables: Tables, losses: Iterable[DataLoss], plan: Plan) -> list[DataLoss]:
-    """What would be lost of tables that should be there, and can't be found to be copied."""
-    found = [loss for loss in losses if loss.is_certain and loss.table not in tables.names]
-    migrations = [plan.held.graph.nodes[key] for key in plan.unapply]
-    has_sql = any(isinstance(o, RunSQL) for one in migrations for o in raw_operations(one))
-    if not found or has_sql:  # SQL may have dropped it.
+def _unlisted(decision: Decision, plan: Plan) -> list[DataLoss]:
+    """What is dropped with tables that should be there, and that the database does not list."""
+    names = decision.stash.tables.names
+    missing = [loss for loss in decision.losses() if loss.is_certain and loss.table not in names]
+    if not missing or _runs_sql(plan):  # SQL may have dropped it.
         return []
-    connection = tables.connection
+    expected = _tables_of_models(decision.connection, plan)
+    return [loss for loss in missing if loss.table in expected]
+
+
+def _runs_sql(plan: Plan) -> bool:
+    migrations = [plan.held.graph.nodes[key] for key in plan.unapply]
+    raw = [operation for migration in migrations for operation in raw_operations(migration)]
+    return any(isinstance(operation, RunSQL) for operation in raw)
+
+
+def _tables_of_models(connection: BaseDatabaseWrapper, plan: Plan) -> set[str]:
+    """The tables that the applied migrations should have made here, and that are no views."""
     state = plan.held.state(plan.held.ordered(plan.held.applied_nodes(), plan.rows))
     models: list[Any] = state.apps.get_models(include_auto_created=True)
-    there = {
+    found = {
         model._meta.db_table
         for model in models
         if Operation().allow_migrate_model(connection.alias, model._meta.auto_created or model)
     }
-    there -= set(connection.introspection.table_names(include_views=True))
-    return [loss for loss in found if loss.table in there]
+    return found - set(connection.introspection.table_names(include_views=True))
+
+
+def _named(losses: Iterable[DataLoss]) -> str:
+    return ", ".join(f"{loss} (by {'.'.join(loss.migration)})" for loss in losses)
+
+
+def _names(keys: Iterable[Key]) -> str:
+    return ", ".join(map(".".join, keys))

@@ -9,7 +9,6 @@ from typing import Any
 from django.apps import AppConfig, apps
 from django.apps.registry import Apps
 from django.conf import settings
-from django.core import mail
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import OutputWrapper
 from django.core.management.color import color_style
@@ -46,7 +45,7 @@ from django_devtools.branches.stash.entries import Status, step
 from django_devtools.branches.stash.restore import Restore
 from django_devtools.branches.stash.save import is_routed_here
 from django_devtools.branches.stash.stash import Stash
-from django_devtools.conf import option, project_root
+from django_devtools.conf import project_root, takes_snapshots
 
 from .progress import Progress
 
@@ -104,7 +103,7 @@ def after_migrate(
         bring_back(plan, signal.get("apps", apps), verbosity)
     hint = "\n`manage.py migrations_snapshot` takes one."
     with _warning(f"No snapshot was taken of database '{using}'", verbosity, hint):
-        if is_on():
+        if takes_snapshots():
             refresh(connections[using])
 
 
@@ -120,26 +119,19 @@ def before_migrate(
         return
     # What hinders it hinders the snapshot, too, and is said then.
     with suppress(Exception):
-        if is_on():
+        if takes_snapshots():
             _write_down(connections[using], plan)
     if not settings.DEBUG:
         return
     # What is amiss with settings, the checks say.
     with suppress(ImproperlyConfigured):
-        if is_on():
+        if takes_snapshots():
             with _warning(f"What is dropped from database '{using}' was not kept", verbosity):
                 keep(Stash(connections[using]), plan, verbosity)
     # Where git refuses, or its directory can't be written, the hooks know nothing.
     with suppress(GitError, OSError):
         if repository := Repository.find(project_root()):
             HookState(repository).changed()
-
-
-def is_on() -> bool:
-    """Whether snapshots are taken: where DEBUG is on or AUTO_SNAPSHOT says so, not in tests."""
-    chosen = option("AUTO_SNAPSHOT")
-    # Django's test runners put the outbox there, and databases that are gone soon.
-    return bool(settings.DEBUG if chosen is None else chosen) and not hasattr(mail, "outbox")
 
 
 def refresh(connection: BaseDatabaseWrapper) -> None:

@@ -25,11 +25,11 @@ from django.db.migrations.exceptions import (
 from django.db.migrations.recorder import MigrationRecorder
 from django_extensions.management.utils import signalcommand
 
+from django_devtools.branches.decision import Workspace
 from django_devtools.branches.errors import DevtoolsError
 from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.loader import code_on_disk
 from django_devtools.branches.sources.snapshots import SnapshotFile, database_id
-from django_devtools.branches.switch import Workspace
 from django_devtools.conf import project_root
 
 MESSAGES = (
@@ -113,7 +113,7 @@ def database_may_fail(
     try:
         yield
     except kinds as error:
-        raise CommandError(f"The database says: {str(error).strip()}\n{what_then}") from error
+        raise CommandError(f"Database error: {str(error).strip()}\n{what_then}") from error
 
 
 def ask(question: str) -> bool:

@@ -37,9 +37,9 @@ NO_ID = (
     "`manage.py migrations_stash list` shows their numbers.\n"
 )
 WHEN_MENDED = (
-    "When that is mended, run this again. If the table of an entry is gone, "
-    "`manage.py migrations_stash drop` forgets the entry. With --traceback it says where that "
-    "was.\n"
+    "Once that is fixed, run this again. If the table of an entry is gone, "
+    "`manage.py migrations_stash drop` forgets the entry. With --traceback it shows where "
+    "that was.\n"
 )
 UNKNOWN = (
     "CommandError: The stash has no {}. `manage.py migrations_stash list` shows what it has.\n"
@@ -344,7 +344,7 @@ def test_while_the_database_is_locked(stash: Project, action: str) -> None:
     with closing(sqlite3.connect(stash.databases["default"]["NAME"])) as other:
         other.execute("BEGIN IMMEDIATE")
         result = stash.manage("migrations_stash", action, "1", status=1)
-    assert result.stderr == f"CommandError: The database says: database is locked\n{WHEN_MENDED}"
+    assert result.stderr == f"CommandError: Database error: database is locked\n{WHEN_MENDED}"
     assert len(kept(stash)) == 2
 
 
@@ -356,7 +356,7 @@ def test_a_copy_is_gone(project: Project) -> None:
     )
     assert "column shop_product.note" in project.manage("migrations_stash", "list").stdout
     result = project.manage("migrations_stash", "show", "1", status=1)
-    assert result.stderr.startswith("CommandError: The database says: ")
+    assert result.stderr.startswith("CommandError: Database error: ")
     assert "django_devtools_stash_1" in result.stderr
     assert result.stderr.endswith(WHEN_MENDED)
     output = project.manage("migrations_stash", "drop", "1").stdout
@@ -483,8 +483,8 @@ def test_what_could_come_back_to_several_databases(two_databases: Project) -> No
     two_databases.manage("migrate")
     two_databases.manage("migrate", "--database=other")
     hint = (
-        "The stash has what could come back: table shop_spare (from feature2). "
-        "To bring it: manage.py migrations_stash restore 1 --database "
+        "The stash has data that could be restored: table shop_spare (from feature2). "
+        "To restore it: manage.py migrations_stash restore 1 --database "
     )
     result = two_databases.manage("migrations_switch")
     assert result.stderr == f"{hint}default\n{hint}other\n"

@@ -56,11 +56,11 @@ def test_the_plan(project: Project) -> None:
         "Apply shop.0003_data (file)\n"
         "    Raw Python operation (its effect can't be foreseen)\n"
         "    Raw SQL operation -> SELECT 1 (its effect can't be foreseen)\n"
-        "Would be kept in the stash:\n"
+        "Would be saved in the stash:\n"
         "    column shop_product.colour (1 row)\n"
     )
     assert project.manage("migrations_switch", "--plan", "--no-stash").stdout == output.replace(
-        "Would be kept in the stash:", "Would be dropped:"
+        "Would be saved in the stash:", "Would be dropped:"
     )
     assert project.manage("migrate", "--plan").stdout == before
     assert columns(project) == {"id", "name", "colour"}
@@ -164,7 +164,7 @@ def test_it_refuses_where_debug_is_off(sqlite_project: Project) -> None:
 
     assert result.stderr.strip() == (
         "CommandError: DEBUG is off: this may be production, and a switch can drop tables. "
-        "If you mean it, add --allow-debug-off."
+        "To switch all the same, run `manage.py migrations_switch --allow-debug-off`."
     )
     project.manage("migrations_switch", "--check", status=1)
     project.switch("--allow-debug-off")

@@ -257,8 +257,8 @@ def _naming(migration: Migration, becomes: str) -> Iterator[None]:
         if raw_operations(migration):
             raise
         raise UnfitRows(
-            f"{migration.app_label}.{migration.name} can't be {becomes}, as there are rows that "
-            f"don't fit. The database says: {' '.join(str(error).split())}"
+            f"{migration.app_label}.{migration.name} can't be {becomes} because some rows don't "
+            f"fit. Database error: {' '.join(str(error).split())}"
         ) from error
 
 

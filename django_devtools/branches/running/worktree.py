@@ -1,8 +1,10 @@
-"""Does in a work tree of their commit what migrations can't do in this checkout."""
+"""Runs migrations that can't be imported here in a work tree of the commit they came from."""
 
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from django_devtools.branches.errors import SwitchError
 from django_devtools.branches.planning.comparison import Comparison
@@ -12,62 +14,72 @@ from django_devtools.branches.sources.loader import Graph
 from django_devtools.branches.sources.rows import read_rows
 from django_devtools.branches.sources.snapshots import Key
 
-from . import child
-from .child import ChildError, Findings, Pass
+if TYPE_CHECKING:
+    from .child import Findings, Pass
+
+logger = logging.getLogger("django_devtools.branches")
 
 
 class WorkTree:
-    """Looks into a pass, and runs it, that has migrations which can't be imported here."""
+    """Looks into passes, and runs them, whose migrations can't be imported in this checkout."""
 
     def __init__(self, found: Comparison, irreversible: Irreversible, coerce_values: bool) -> None:
         """``coerce_values``: values that a narrowed column would reject are made to fit."""
         self.comparison = found
         self.noop = irreversible is Irreversible.NOOP
         self.coerce_values = coerce_values
+        self._findings: dict[tuple[bool, tuple[Key, ...]], Findings] = {}
 
     def is_needed(self, keys: Iterable[Key], backwards: bool) -> bool:
         """Whether some of ``keys`` can't be imported here."""
         return bool(self._foreign(keys, backwards))
 
-    def look(self, plan: Plan, backwards: bool = True) -> Findings | None:
+    def look(self, plan: Plan, backwards: bool = True) -> "Findings | None":
         """
         What the pass would do; None where it can be looked into here.
 
-        Raises SwitchError where a work tree can't tell either.
+        Looks once at each list of migrations. Raises SwitchError where a work tree can't tell
+        either.
         """
         keys, graph = _pass_of(plan, backwards)
         foreign = self._foreign(keys, backwards)
         if not foreign:
             return None
-        task = self._task(keys, graph, backwards)
-        with self._open(foreign) as (path, top):
-            try:
-                return child.inspect(path, top, task)
-            except ChildError as error:
-                raise SwitchError(self._unusable(foreign, str(error))) from error
+        seen = (backwards, tuple(keys))
+        if seen not in self._findings:
+            from . import child
+
+            with self._open(foreign) as (path, top):
+                task = self._task(keys, graph, backwards)
+                self._findings[seen] = child.inspect(path, top, task)
+        return self._findings[seen]
 
     def run(self, plan: Plan, progress: Progress, backwards: bool) -> None:
         """Run the pass. Raises SwitchError where that fails."""
+        from . import child
+
         keys, graph = _pass_of(plan, backwards)
-        foreign = self._foreign(keys, backwards)
         task = self._task(keys, graph, backwards)
         connection = self.comparison.connection
         connection.close()
         progress.stdout.flush()
-        with self._open(foreign) as (path, top):
-            try:
-                child.run(path, top, task, progress)
-            except ChildError as error:
-                raise SwitchError(self._unusable(foreign, str(error))) from error
+        with self._open(self._foreign(keys, backwards)) as (path, top):
+            child.run(path, top, task, progress)
         rows = read_rows(connection)
         if any((key in rows) is backwards for key in keys):
-            raise SwitchError("The process in the work tree worked on another database.")
+            raise SwitchError(
+                "The process in the work tree worked on another database. Check out the "
+                "branch that the migrations came from, and run `manage.py migrations_switch "
+                "TARGET` there."
+            )
 
     def _foreign(self, keys: Iterable[Key], backwards: bool) -> list[Key]:
         unusable = self.comparison.unusable if backwards else self.comparison.target.unusable
         return [key for key in keys if key in unusable]
 
-    def _task(self, keys: list[Key], graph: Graph, backwards: bool) -> Pass:
+    def _task(self, keys: list[Key], graph: Graph, backwards: bool) -> "Pass":
+        from .child import Pass
+
         history = self.comparison.history
         find = self.comparison.held_source if backwards else self.comparison.wanted_source
         sources = {
@@ -89,22 +101,36 @@ class WorkTree:
 
     @contextmanager
     def _open(self, foreign: list[Key]) -> Iterator[tuple[Path, Path]]:
+        """A work tree that has the code of ``foreign``. What fails in it becomes a SwitchError."""
+        from .child import ChildError
+
         repository = self.comparison.history.repository
-        sources = [
-            self.comparison.held_source(k) or self.comparison.wanted_source(k) for k in foreign
-        ]
-        commits = [source.commit for source in sources if source and source.commit]
-        if repository is None or not commits:
+        commit = self._commit_of(foreign)
+        if repository is None or commit is None:
             raise SwitchError(self._unusable(foreign, "no commit is recorded for it"))
-        with repository.worktree(commits[0]) as path:
-            yield path, repository.top
+        names = ", ".join(map(".".join, foreign))
+        logger.debug("Opening a work tree of %s: it can't be imported here: %s", commit, names)
+        with repository.worktree(commit) as path:
+            try:
+                yield path, repository.top
+            except ChildError as error:
+                raise SwitchError(self._unusable(foreign, str(error))) from error
+
+    def _commit_of(self, foreign: list[Key]) -> str | None:
+        """The first commit that is recorded for any of ``foreign``."""
+        for key in foreign:
+            source = self.comparison.held_source(key) or self.comparison.wanted_source(key)
+            if source and source.commit:
+                return source.commit
+        return None
 
     def _unusable(self, foreign: list[Key], why: str) -> str:
         errors = self.comparison.unusable | self.comparison.target.unusable
+        reasons = "; ".join(str(errors[key]) for key in foreign)
         return (
-            f"{'; '.join(str(errors[key]) for key in foreign)}. In a work tree of its commit it "
-            f"can't be run either: {why}. Install what it imports, or check out the branch it "
-            "came from and run `manage.py migrations_switch TARGET` there."
+            f"{reasons}. In a work tree of its commit it can't be run either: {why}. "
+            "Install what it imports, or check out the branch it came from "
+            "and run `manage.py migrations_switch TARGET` there."
         )
 
 

@@ -8,12 +8,13 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError
 
+from django_devtools.branches.decision import Options, Workspace
 from django_devtools.branches.errors import SwitchError
 from django_devtools.branches.hooks.hook import Caller, Condition, Hooks, HookState, pathspecs
 from django_devtools.branches.progress import Progress
 from django_devtools.branches.sources.git import GitError, Repository
 from django_devtools.branches.sources.snapshots import SnapshotFile
-from django_devtools.branches.switch import Options, Switch, Workspace
+from django_devtools.branches.switch import Switch
 from django_devtools.conf import project_root
 from django_devtools.management.base import MESSAGES, BranchesCommand
 
@@ -101,19 +102,19 @@ class Command(BranchesCommand):
     def _bring_in_step(self, switches: list[Switch], progress: Progress) -> None:
         began = time.monotonic()
         for switch in filter(None, switches):
-            summary = _summary(switch)
-            switch.run(progress, interactive=False)
+            summary, target = _summary(switch), switch.decision.comparison.target.title
+            report = switch.run(progress, interactive=False)
             self._write(
-                f"Database '{switch.connection.alias}' is in step with "
-                f"{switch.comparison.target.title}: {summary}, in {time.monotonic() - began:.1f} s"
+                f"Database '{switch.connection.alias}' is in step with {target}: {summary}, "
+                f"in {time.monotonic() - began:.1f} s"
             )
             for words, entries in (
-                ("Kept in the stash", switch.saved),
-                ("Back from the stash", switch.restored),
+                ("Kept in the stash", report.saved),
+                ("Back from the stash", report.restored),
             ):
                 if entries:
                     self._write(f"{words}: {', '.join(entry.summary for entry in entries)}")
-            for note in switch.notes:
+            for note in report.notes:
                 self.stderr.write(self.style.NOTICE(note))
         _refuse_changed(switches)
 
@@ -129,8 +130,8 @@ def _refuse_changed(switches: list[Switch]) -> None:
     left = {
         ".".join(key)
         for switch in switches
-        if switch.plan is not None
-        for key in switch.plan.not_rolled_back
+        if switch.decision.plan is not None
+        for key in switch.decision.plan.not_rolled_back
     }
     if left:
         raise SwitchError(
@@ -140,10 +141,10 @@ def _refuse_changed(switches: list[Switch]) -> None:
 
 
 def _summary(switch: Switch) -> str:
-    plan = switch.plan
+    plan = switch.decision.plan
     if plan is None:
         return "finished what was interrupted"
-    sources = [switch.comparison.held_source(key) for key in plan.unapply]
+    sources = [switch.decision.comparison.held_source(key) for key in plan.unapply]
     branches = sorted({source.branch for source in sources if source and source.branch})
     origin = f" (from {', '.join(branches)})" if branches else ""
     counted = (

@@ -5,11 +5,11 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from django_devtools.branches.decision import Workspace
 from django_devtools.branches.planning.classify import State
 from django_devtools.branches.planning.comparison import compare
 from django_devtools.branches.planning.recording import snapshot_of
 from django_devtools.branches.sources.snapshots import Snapshot, check_name, database_id
-from django_devtools.branches.switch import Workspace
 from django_devtools.management.base import BranchesCommand
 
 

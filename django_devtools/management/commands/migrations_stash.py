@@ -24,10 +24,10 @@ SHOWN_ROWS = 20
 # A century: what is subtracted from today stays in the calendar.
 MOST_DAYS = 36500
 
-WHEN_MENDED = (
-    "When that is mended, run this again. If the table of an entry is gone, "
+ONCE_FIXED = (
+    "Once that is fixed, run this again. If the table of an entry is gone, "
     "`manage.py migrations_stash drop` forgets the entry. "
-    "With --traceback it says where that was."
+    "With --traceback it shows where that was."
 )
 
 
@@ -64,7 +64,7 @@ class Command(BranchesCommand):
             help="Do not ask anything.",
         )
 
-    @database_may_fail(WHEN_MENDED, (Error,))
+    @database_may_fail(ONCE_FIXED, (Error,))
     def work(self, options: dict[str, Any]) -> None:
         self.interactive = options["interactive"] and sys.stdin is not None and sys.stdin.isatty()
         stashes = [Stash(connection) for connection in self.connections(options)]

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.management.base import CommandError
 from django.core.management.commands.migrate import Command as Migrate
 
-from django_devtools.branches import receivers
+from django_devtools.branches.decision import Decision, Options, Workspace
 from django_devtools.branches.errors import SwitchError
 from django_devtools.branches.hooks.hook import HookState
 from django_devtools.branches.planning.plan import Irreversible, Plan
@@ -15,7 +15,8 @@ from django_devtools.branches.running.executor import UnfitRows
 from django_devtools.branches.schema.changes import DataLoss
 from django_devtools.branches.schema.operations import holds_raw
 from django_devtools.branches.sources.snapshots import Key
-from django_devtools.branches.switch import Options, Switch, Workspace
+from django_devtools.branches.switch import Switch
+from django_devtools.conf import takes_snapshots
 from django_devtools.management.base import (
     BranchesCommand,
     ask,
@@ -23,12 +24,13 @@ from django_devtools.management.base import (
 )
 
 SHARED_ROWS = "rows of tables that both sides have"
+ACCEPT = "manage.py migrations_snapshot --accept"
 
 
 class Command(BranchesCommand):
     help = (
-        "Makes the databases match the code of this checkout, or a branch, or any git ref. "
-        "Example: manage.py migrations_switch main"
+        "Updates the databases to match the code of this checkout, of a branch or of any git ref. "
+        "Unapplies the migrations of other branches, and applies the missing ones."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -37,54 +39,56 @@ class Command(BranchesCommand):
             "target",
             nargs="?",
             metavar="TARGET",
-            help="A branch that has a snapshot, or any git ref. Default: this checkout.",
+            help="A branch that has a snapshot, or any git ref. Defaults to this checkout.",
         )
         parser.add_argument(
-            "--plan", action="store_true", help="Show what would happen, and do nothing."
+            "--plan",
+            action="store_true",
+            help="Shows a list of the actions that would be performed, without performing them.",
         )
         parser.add_argument(
             "--check",
             action="store_true",
-            help="Exit with status 1 if there is anything to do, and do nothing.",
+            help="Exits with a non-zero status if there is anything to do, without doing it.",
         )
         parser.add_argument(
             "--irreversible",
             choices=[choice.value for choice in Irreversible],
             default=Irreversible.FAIL.value,
-            help="Migrations that can't be unapplied: fail (the default), keep them applied, "
-            "or treat RunPython and RunSQL without a reverse as having an empty one.",
+            help="What to do about migrations that can't be unapplied: fail (the default), keep "
+            "them applied, or (noop) treat RunPython and RunSQL without a reverse as empty.",
         )
         parser.add_argument(
             "--roll-back-shared",
             action="store_true",
-            help="Roll changed migrations back even where that takes along migrations or filled "
-            "tables that both sides share.",
+            help="Rolls changed migrations back even if that takes along migrations or rows that "
+            "both sides share.",
         )
         parser.add_argument(
             "--rerun",
             action="store_true",
-            help="Unapply and apply again what has a RunPython or RunSQL that reads differently.",
+            help="Unapplies and reapplies migrations whose RunPython or RunSQL was edited.",
         )
         parser.add_argument(
             "--forget-interrupted",
             action="store_true",
-            help="Do not finish a migration that was interrupted: the database was put right.",
+            help="Does not finish an interrupted migration. Use it after repairing the database.",
         )
         parser.add_argument(
             "--no-stash",
             action="store_false",
             dest="stash",
-            help="Do not keep what is dropped: it is lost.",
+            help="Drops tables and columns without saving their data in the stash.",
         )
         parser.add_argument(
-            "--allow-debug-off", action="store_true", help="Work where DEBUG is off, too."
+            "--allow-debug-off", action="store_true", help="Runs even if DEBUG is off."
         )
         parser.add_argument(
             "--noinput",
             "--no-input",
             action="store_false",
             dest="interactive",
-            help="Do not ask anything.",
+            help="Tells the command to NOT prompt the user for input of any kind.",
         )
 
     def work(self, options: dict[str, Any]) -> None:
@@ -92,7 +96,7 @@ class Command(BranchesCommand):
         if not (settings.DEBUG or looks_only or options["allow_debug_off"]):
             raise CommandError(
                 "DEBUG is off: this may be production, and a switch can drop tables. "
-                "If you mean it, add --allow-debug-off."
+                "To switch all the same, run `manage.py migrations_switch --allow-debug-off`."
             )
         self.interactive = options["interactive"] and sys.stdin is not None and sys.stdin.isatty()
         workspace = self.workspace(options)
@@ -122,17 +126,14 @@ class Command(BranchesCommand):
 
     def _switch_or_say_how_to_go_on(self, workspace: Workspace, options: dict[str, Any]) -> None:
         again = " ".join(filter(None, ("manage.py migrations_switch", options["target"])))
+        resumes = f"run `{again}` again; it resumes where this run stopped."
         try:
             with database_may_fail(
-                f"When that is mended, run `{again}` again: it goes on from where this one "
-                "ended. With --traceback it says where that was."
+                f"Once that is fixed, {resumes} With --traceback it shows where that was."
             ):
                 self._switch(workspace, options)
         except UnfitRows as error:
-            raise CommandError(
-                f"{error}\nChange or delete them, and run `{again}` again: it goes on from where "
-                "this one ended."
-            ) from error
+            raise CommandError(f"{error}\nChange or delete them, and {resumes}") from error
 
     def _switch(self, workspace: Workspace, options: dict[str, Any]) -> None:
         switches = self._switches(workspace, options)
@@ -146,106 +147,119 @@ class Command(BranchesCommand):
             self._confirm_losses(switches)
         for switch in switches:
             self._run(switch)
-        if workspace.repository and not (options["target"] or options["databases"]):
+        self._clear_failure(workspace, options)
+
+    def _clear_failure(self, workspace: Workspace, options: dict[str, Any]) -> None:
+        """Forget why a hook failed, where all databases were brought in step since."""
+        is_whole = not (options["target"] or options["databases"])
+        if workspace.repository and is_whole:
             HookState(workspace.repository).settled()
 
     def _run(self, switch: Switch) -> None:
-        name = f"database '{switch.connection.alias}'"
-        progress = Progress(self.stdout, self.style, self.verbosity)
         if switch:
-            self._write(self.style.MIGRATE_HEADING("Operations to perform:"))
-            self._write(
-                self.style.MIGRATE_LABEL(f"  Switch {name} to {switch.comparison.target.title}: ")
-                + (_summary(switch.plan) if switch.plan else "finish what was interrupted")
-            )
-            self._write(self.style.MIGRATE_HEADING("Running migrations:"))
-            plan = switch.plan
-            switch.run(progress, self.interactive)
-            self._report(switch, plan)
+            self._run_plan(switch)
         else:
-            plan = switch.plan
-            where = f"{name} is in step with {switch.comparison.target.title}."
-            if plan is not None and (plan.not_rolled_back or plan.left_applied):
-                where = f"{name} is left as it is."
-            self._write(f"Nothing to do: {where}")
-            switch.stash.finish()
-            if receivers.is_on():
-                switch.settle()
-            for entry in switch.stash.overdue():
-                self._notice(
-                    f"The stash has what could come back: {entry}"
-                    f"{f' (from {entry.branch})' if entry.branch else ''}. "
-                    f"To bring it: manage.py migrations_stash restore {entry.id}"
-                    + database_option(switch.connection)
-                )
-            self._report(switch, switch.plan)
+            self._report_nothing_to_do(switch)
 
-    def _report(self, switch: Switch, plan: Plan | None) -> None:
-        """What was seen and left alone."""
-        for note in switch.notes:
+    def _run_plan(self, switch: Switch) -> None:
+        decision = switch.decision
+        what = _summary(decision.plan) if decision.plan else "finish what was interrupted"
+        label = f"  Switch {_database(switch)} to {decision.comparison.target.title}: "
+        self._write(self.style.MIGRATE_HEADING("Operations to perform:"))
+        self._write(self.style.MIGRATE_LABEL(label) + what)
+        self._write(self.style.MIGRATE_HEADING("Running migrations:"))
+        progress = Progress(self.stdout, self.style, self.verbosity)
+        for note in switch.run(progress, self.interactive).notes:
             self._notice(note)
-        for key in plan.left_applied if plan is not None else ():
-            self._notice(f"{_name(key)} was left applied: it can't be unapplied.")
-        for key, along in (plan.not_rolled_back if plan is not None else {}).items():
-            if key in switch.comparison.traces:
-                continue  # no change, but remade: `check` says what about it
+        self._notice_left_alone(switch.decision, decision.plan)
+
+    def _report_nothing_to_do(self, switch: Switch) -> None:
+        decision = switch.decision
+        where = f"{_database(switch)} is in step with {decision.comparison.target.title}."
+        if decision.plan is not None and (
+            decision.plan.not_rolled_back or decision.plan.left_applied
+        ):
+            where = f"{_database(switch)} is left as it is."
+        self._write(f"Nothing to do: {where}")
+        decision.stash.finish()
+        if takes_snapshots():
+            switch.settle()
+        for entry in decision.stash.overdue():
+            branch = f" (from {entry.branch})" if entry.branch else ""
+            self._notice(
+                f"The stash has data that could be restored: {entry}{branch}. "
+                f"To restore it: manage.py migrations_stash restore {entry.id}"
+                + database_option(switch.connection)
+            )
+        self._notice_left_alone(decision, decision.plan)
+
+    def _notice_left_alone(self, decision: Decision, plan: Plan | None) -> None:
+        """Name what was seen and left alone, with the command that does something about it."""
+        if plan is not None:
+            for key in plan.left_applied:
+                self._notice(f"{_name(key)} was left applied: it can't be unapplied.")
+            self._notice_not_rolled_back(decision, plan)
+        for key, error in sorted(decision.comparison.incomparable.items()):
+            self._notice(
+                f"{_name(key)} reads differently from what was applied, and was left as it is: "
+                f"{error}. If the database is right as it is: {ACCEPT}."
+            )
+        if not decision.options.rerun:
+            for key in decision.comparison.not_rerun():
+                self._notice(
+                    f"{_name(key)}: its RunPython or RunSQL reads differently from what was run. "
+                    f"To run it again: manage.py migrations_switch --rerun. If not: {ACCEPT}."
+                )
+
+    def _notice_not_rolled_back(self, decision: Decision, plan: Plan) -> None:
+        for key, along in plan.not_rolled_back.items():
+            if key in decision.comparison.traces:
+                continue  # It was recreated, not changed: a precondition says what about it.
             what = f"{_names(along)}, which both sides have" if along else SHARED_ROWS
             self._notice(
                 f"{_name(key)} was changed since it was applied, and left as it is: rolling it "
-                f"back would take along {what}. To do so: migrations_switch --roll-back-shared. "
-                "If the database is right as it is: migrations_snapshot --accept."
-            )
-        for key, error in sorted(switch.comparison.incomparable.items()):
-            self._notice(
-                f"{_name(key)} reads differently from what was applied, and was left as it is: "
-                f"{error}. If the database is right as it is: migrations_snapshot --accept."
-            )
-        for key in () if switch.options.rerun else switch.comparison.not_rerun():
-            self._notice(
-                f"{_name(key)}: its RunPython or RunSQL reads differently from what was run. To "
-                "run it again: migrations_switch --rerun. If not: migrations_snapshot --accept."
+                f"back would take along {what}. To do so: manage.py migrations_switch "
+                f"--roll-back-shared. If the database is right as it is: {ACCEPT}."
             )
 
     def _show_plan(self, switch: Switch) -> None:
-        target, plan = switch.comparison.target.title, switch.plan
-        heading = f"Planned operations for database '{switch.connection.alias}', to {target}:"
-        self.stdout.write(self.style.MIGRATE_LABEL(heading))
-        if switch.interrupted:
-            self.stdout.write(f"  Finish {_name(switch.interrupted.key)}, which was interrupted")
+        decision = switch.decision
+        where = f"{_database(switch)}, to {decision.comparison.target.title}"
+        self.stdout.write(self.style.MIGRATE_LABEL(f"Planned operations for {where}:"))
+        if decision.interrupted:
+            name = _name(decision.interrupted.key)
+            self.stdout.write(f"  Finish {name}, which was interrupted")
         if not switch:
             self.stdout.write("  No planned migration operations.")
-        if plan is not None:
-            self._show_steps(switch, plan)
-            self._show_losses(switch)
-            self._show_returns(switch)
+        if decision.plan is not None:
+            self._show_unapplied(decision, decision.plan)
+            self._show_applied(decision, decision.plan)
+            self._show_losses(decision)
+            self._show_returns(decision)
         try:
             switch.check()
         except SwitchError as error:
             self._notice(str(error))
-        self._report(switch, plan)
+        self._notice_left_alone(decision, decision.plan)
 
-    def _show_steps(self, switch: Switch, plan: Plan) -> None:
-        comparison = switch.comparison
+    def _show_unapplied(self, decision: Decision, plan: Plan) -> None:
         for key in plan.unapply:
-            source = comparison.held_source(key)
+            source = decision.comparison.held_source(key)
             branch = f" from {source.branch}" if source and source.branch else ""
-            self.stdout.write(
-                self.style.MIGRATE_HEADING(f"Unapply {_name(key)}{branch} ({source})")
-            )
-            if key in comparison.unusable:
+            self._show_heading(f"Unapply {_name(key)}{branch} ({source})")
+            if key in decision.comparison.unusable:
                 self.stdout.write(
-                    "    In a work tree of its commit, as helpers of it are gone here"
+                    "    In a work tree of its commit, because it imports what is not here"
                 )
             self._show_operations(plan.held.graph.nodes[key], backwards=True)
         for key in plan.forget:
-            self.stdout.write(self.style.MIGRATE_HEADING(f"Forget {_name(key)} (its row only)"))
+            self._show_heading(f"Forget {_name(key)} (its row only)")
+
+    def _show_applied(self, decision: Decision, plan: Plan) -> None:
         for key in plan.record:
-            self.stdout.write(
-                self.style.MIGRATE_HEADING(f"Record {_name(key)} (what it does is there already)")
-            )
+            self._show_heading(f"Record {_name(key)} (what it does is there already)")
         for key in plan.apply:
-            source = comparison.wanted_source(key)
-            self.stdout.write(self.style.MIGRATE_HEADING(f"Apply {_name(key)} ({source})"))
+            self._show_heading(f"Apply {_name(key)} ({decision.comparison.wanted_source(key)})")
             self._show_operations(plan.wanted.graph.nodes[key], backwards=False)
 
     def _show_operations(self, migration: Any, backwards: bool) -> None:
@@ -256,28 +270,29 @@ class Command(BranchesCommand):
                 message += " (its effect can't be foreseen)"
             self.stdout.write("    " + message, self.style.WARNING if is_error else None)
 
-    def _show_losses(self, switch: Switch) -> None:
-        losses = [(loss, switch.rows(loss)) for loss in switch.losses()]
-        if losses and switch.options.stash:
-            self.stdout.write(self.style.MIGRATE_HEADING("Would be kept in the stash:"))
+    def _show_losses(self, decision: Decision) -> None:
+        losses = [(loss, decision.rows(loss)) for loss in decision.losses()]
+        if losses and decision.options.stash:
+            self._show_heading("Would be saved in the stash:")
         elif losses:
             self.stdout.write(self.style.WARNING("Would be dropped:"))
         for loss, rows in losses:
             self.stdout.write(f"    {_loss(loss, rows)}")
 
-    def _show_returns(self, switch: Switch) -> None:
-        entries = switch.stash.expected(switch.changes, switch.comparison.rows)
+    def _show_returns(self, decision: Decision) -> None:
+        entries = decision.stash.expected(decision.changes, decision.comparison.rows)
         if entries:
-            self.stdout.write(self.style.MIGRATE_HEADING("Would come back from the stash:"))
+            self._show_heading("Would be restored from the stash:")
         for entry in entries:
             self.stdout.write(f"    {entry.summary}")
 
+    def _show_heading(self, text: str) -> None:
+        self.stdout.write(self.style.MIGRATE_HEADING(text))
+
     def _agrees_to_shared(self, switches: list[Switch]) -> bool:
+        plans = [switch.decision.plan for switch in switches]
         left = {
-            key: a
-            for s in switches
-            if s.plan is not None
-            for key, a in s.plan.not_rolled_back.items()
+            key: a for plan in plans if plan is not None for key, a in plan.not_rolled_back.items()
         }
         if not left:
             return False
@@ -285,14 +300,17 @@ class Command(BranchesCommand):
         for key, along in left.items():
             what = _names(along) if along else SHARED_ROWS
             self.stdout.write(f"    {_name(key)}; rolling it back takes along {what}")
-        return ask("Roll these back, too? Type 'yes', or 'no' to leave them as they are: ")
+        return ask("Roll these back as well? Type 'yes', or 'no' to leave them as they are: ")
 
     def _confirm_losses(self, switches: list[Switch]) -> None:
-        losses = [(loss, s.rows(loss)) for s in switches for loss in s.losses()]
+        decisions = [switch.decision for switch in switches]
+        losses = [
+            (loss, decision.rows(loss)) for decision in decisions for loss in decision.losses()
+        ]
         filled = [(loss, rows) for loss, rows in losses if rows]
         if not filled:
             return
-        self.stdout.write(self.style.WARNING("These will be dropped, with what is in them:"))
+        self.stdout.write(self.style.WARNING("The following will be dropped with its data:"))
         for loss, rows in filled:
             self.stdout.write(f"    {_loss(loss, rows)}")
         if not ask("Type 'yes' to continue, or 'no' to cancel: "):
@@ -307,6 +325,10 @@ class Command(BranchesCommand):
 
     def _notice(self, text: str) -> None:
         self.stderr.write(self.style.NOTICE(text))
+
+
+def _database(switch: Switch) -> str:
+    return f"database '{switch.connection.alias}'"
 
 
 def _summary(plan: Plan) -> str:

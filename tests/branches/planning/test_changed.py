@@ -308,9 +308,9 @@ def test_remade_ones_do_not_empty_tables_that_both_sides_have(project: Project) 
     result = project.manage("migrations_switch", status=1)
 
     assert (
-        "shop.0001_old was deleted and made anew, and unapplying it would empty" in result.stderr
+        "shop.0001_old was deleted and recreated, and unapplying it would empty" in result.stderr
     )
-    assert "was deleted and made anew" in project.manage("migrations_switch", "--plan").stderr
+    assert "was deleted and recreated" in project.manage("migrations_switch", "--plan").stderr
     assert names(project) == "Chair"
     project.switch("--roll-back-shared")
     project.assert_in_step()

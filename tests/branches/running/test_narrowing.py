@@ -201,7 +201,7 @@ def test_nothing_stands_for_a_missing_parent(sqlite_project: Project) -> None:
 
     assert result.stderr == (
         "CommandError: shop_thing.brand_id is NULL in 1 row, which only shop.0002_maybe allows. "
-        "It refers to another table, and nothing else can stand there. Let these rows refer to "
+        "It is a foreign key, so no other value can replace NULL. Let these rows refer to "
         "something, or delete them.\n"
     )
     project.python("from shop.models import *; Thing.objects.update(brand=Brand.objects.create())")
@@ -371,8 +371,8 @@ def test_nothing_stands_for_a_key(
     result = project.manage("migrations_switch", "--no-input", status=1)
     assert result.stderr == (
         "CommandError: shop_product.code has values that are only sure to fit with "
-        "shop.0002_feature. It is part of the primary key, and nothing else can stand there: rows "
-        "are known by it. Give these rows other keys, or delete them.\n"
+        "shop.0002_feature. It is part of the primary key, which identifies the rows, so its "
+        "values can't be shortened. Give these rows other keys, or delete them.\n"
     )
     assert dump(project) == before
     project.checkout("feature")

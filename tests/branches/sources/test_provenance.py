@@ -84,9 +84,9 @@ def test_two_branches_made_the_same_table_in_their_own_way(project: Project) -> 
     result = project.manage("migrations_switch", "--no-stash", status=1)
 
     assert result.stderr.strip() == (
-        "CommandError: What the target has, too, would be dropped with what is in it: table "
-        "notes_note (by notes.0001_two). Without --no-stash it is kept. If it may go: "
-        "--roll-back-shared."
+        "CommandError: This switch would drop something that the target has as well, together "
+        "with its data: table notes_note (by notes.0001_two). Without --no-stash the data is "
+        "saved. If it may go: `manage.py migrations_switch --no-stash --roll-back-shared`."
     )
     project.switch()
     assert columns(project, "notes_note") == {"id", "a"}

@@ -193,7 +193,7 @@ def test_applied_in_a_work_tree(project: Project) -> None:
     before = dump(project)
     go(project, "main")
     plan = project.manage("migrations_switch", "feature2", "--plan").stdout
-    assert "Would come back from the stash:\n" in plan
+    assert "Would be restored from the stash:\n" in plan
     assert project.manage("migrations_switch", "--no-input", "feature2").stderr == ""
     assert "weight" in columns(project)
     project.checkout("feature2")
@@ -276,8 +276,8 @@ def test_required_values_that_were_swapped(project: Project) -> None:
 
 THING = "class Thing(models.Model):\n    name = models.CharField({})\n"
 AGAIN = (
-    "Change or delete them, and run `manage.py migrations_switch` again: it goes on from where "
-    "this one ended.\n"
+    "Change or delete them, and run `manage.py migrations_switch` again; it resumes where this "
+    "run stopped.\n"
 )
 
 
@@ -294,8 +294,8 @@ def test_rows_that_do_not_fit_what_is_unapplied(project: Project) -> None:
     result = project.manage("migrations_switch", "--no-input", status=1)
 
     assert result.stderr.startswith(
-        "CommandError: shop.0002_feature can't be unapplied, as there are rows that don't fit. "
-        "The database says: "
+        "CommandError: shop.0002_feature can't be unapplied because some rows don't fit. "
+        "Database error: "
     )
     assert result.stderr.endswith(f"\n{AGAIN}")
     assert "unique" in result.stderr.lower() or "duplicate" in result.stderr.lower()
@@ -314,8 +314,8 @@ def test_rows_that_do_not_fit_what_is_applied(
     make_branch(project, "feature", PRODUCT.replace("50", "1"))
     result = project.manage("migrations_switch", status=1)
     assert result.stderr == (
-        "CommandError: shop.0003_feature can't be applied, as there are rows that don't fit. The "
-        f"database says: value too long for type character varying(1)\n{AGAIN}"
+        "CommandError: shop.0003_feature can't be applied because some rows don't fit. "
+        f"Database error: value too long for type character varying(1)\n{AGAIN}"
     )
 
 

@@ -404,7 +404,7 @@ def test_the_plan_says_what_is_kept_and_what_comes_back(sqlite_project: Project)
     before = dump(project)
     plan = project.manage("migrations_switch", "--plan").stdout
     assert plan.endswith(
-        "Would be kept in the stash:\n"
+        "Would be saved in the stash:\n"
         "    table shop_tag (3 rows)\n"
         "    column shop_product.weight (3 rows)\n"
         "    table shop_review (6 rows)\n"
@@ -418,14 +418,14 @@ def test_the_plan_says_what_is_kept_and_what_comes_back(sqlite_project: Project)
     held = kept(project)
     plan = project.manage("migrations_switch", "--plan").stdout
     assert plan.endswith(
-        "Would come back from the stash:\n"
+        "Would be restored from the stash:\n"
         "    column shop_product.weight (3 rows)\n"
         "    table shop_review (6 rows)\n"
         "    table shop_review_tags (3 rows)\n"
         "    table shop_tag (3 rows)\n"
     )
     assert kept(project) == held
-    assert "Would come back" not in project.manage("migrations_switch", "main", "--plan").stdout
+    assert "Would be restored" not in project.manage("migrations_switch", "main", "--plan").stdout
 
 
 def test_unapplied_in_a_work_tree(project: Project) -> None:

@@ -20,6 +20,7 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.autodetector import MigrationAutodetector
 
+from django_devtools.branches.decision import Options, Workspace
 from django_devtools.branches.planning.comparison import Comparison
 from django_devtools.branches.progress import Progress
 from django_devtools.branches.schema.introspection import Tables
@@ -29,7 +30,7 @@ from django_devtools.branches.sources.rows import read_rows
 from django_devtools.branches.sources.snapshots import SnapshotFile, database_id
 from django_devtools.branches.sources.target import Target
 from django_devtools.branches.stash.entries import Entry
-from django_devtools.branches.switch import Options, Switch, Workspace
+from django_devtools.branches.switch import Switch
 from tests.branches.stash.histories import DEFAULTS, Id, Line, Walk
 
 Pk = tuple[Any, ...]
@@ -160,7 +161,7 @@ def schema(connection: BaseDatabaseWrapper) -> Schema:
 
 def changes(switch: HistorySwitch) -> Any:
     """What makemigrations would find between what is applied and the models of the branch."""
-    graph = Graph(switch.comparison.held, list(switch.comparison.rows))
+    graph = Graph(switch.decision.comparison.held, list(switch.decision.comparison.rows))
     applied = graph.state(graph.ordered(graph.applied_nodes()))
     wanted = switch.line.state.clone()
     for model in wanted.models.values():
@@ -202,10 +203,10 @@ class World:
         switch = HistorySwitch(self.connection, self.walk, line, self.directory)
         switch.check()
         progress = Progress(OutputWrapper(io.StringIO()), no_style(), 0)
-        switch.run(progress, interactive=False)
+        report = switch.run(progress, interactive=False)
         self.line = line
         self.tables = [*tables_of(line, self.connection)]
-        self.notes = switch.notes
+        self.notes = report.notes
         return switch
 
     # What should be there
@@ -226,10 +227,10 @@ class World:
         else:
             assert not left
             assert not self.notes
-            entries = switch.stash.entries()
+            entries = switch.decision.stash.entries()
             own = [entry for entry in entries if entry.branch == self.line.name]
             assert not own
-            assert switch.stash.exists() is bool(entries)
+            assert switch.decision.stash.exists() is bool(entries)
         self.connection.check_constraints()
         self._remember(seen)
 
@@ -281,11 +282,11 @@ class World:
                 return False
             if column and column not in entry.columns:
                 return False
-            names, rows = switch.stash.rows(entry, 1000)
+            names, rows = switch.decision.stash.rows(entry, 1000)
             positions = [names.index(table.columns[p].name) for p in table.key]
             return any(tuple(row[position] for position in positions) == key for row in rows)
 
-        return any(map(has, switch.stash.entries()))
+        return any(map(has, switch.decision.stash.entries()))
 
     def _remember(self, seen: Rows) -> None:
         for table in self.tables:

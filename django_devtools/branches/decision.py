@@ -1,0 +1,283 @@
+"""Looks at one database and decides what a switch is to do. Changes nothing."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from django_devtools.branches.planning.comparison import (
+    Comparison,
+    compare,
+    compare_managestate,
+)
+from django_devtools.branches.planning.plan import Irreversible, Plan, make_plan, shared_tables
+from django_devtools.branches.running.journal import TABLE as JOURNAL
+from django_devtools.branches.running.journal import Journal, JournalEntry
+from django_devtools.branches.running.worktree import WorkTree
+from django_devtools.branches.schema.changes import DataLoss, SchemaChanges, losses
+from django_devtools.branches.schema.introspection import Tables
+from django_devtools.branches.sources.git import Repository
+from django_devtools.branches.sources.loader import Code
+from django_devtools.branches.sources.snapshots import Key, NotOurs, SnapshotFile, branch_of
+from django_devtools.branches.stash.entries import step
+from django_devtools.branches.stash.save import is_routed_here
+from django_devtools.branches.stash.stash import Stash
+
+if TYPE_CHECKING:
+    from django_devtools.branches.running.child import Findings
+
+logger = logging.getLogger("django_devtools.branches")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user wants of a switch."""
+
+    target: str | None = None
+    irreversible: Irreversible = Irreversible.FAIL
+    roll_back_shared: bool = False
+    rerun: bool = False
+    forget_interrupted: bool = False
+    stash: bool = True
+    """Whether data is saved in the stash before it is dropped."""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where a switch works: the repository, its snapshots, and the code of the checkout."""
+
+    repository: Repository | None
+    snapshot_file: SnapshotFile
+    disk: Code
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """What was found in one database, and what a switch is to do about it."""
+
+    connection: BaseDatabaseWrapper
+    workspace: Workspace
+    options: Options
+    comparison: Comparison
+    stash: Stash
+    worktree: WorkTree
+    has_journal: bool
+    interrupted: JournalEntry | None
+    """The migration that an earlier run began and did not finish."""
+    plan: Plan | None
+    """None where database and target are in step."""
+    known_changes: SchemaChanges | None = None
+    """The changes of a second part: those of the first part count, too."""
+    earlier_steps: Sequence[str] = ()
+    """The steps of the first part, where this is the second one."""
+
+    @property
+    def has_work(self) -> bool:
+        """Whether there is anything to do, or anything that can't be done."""
+        if self.has_journal:
+            return True
+        return self.plan is not None and bool(self.plan or self.plan.missing_sources)
+
+    @cached_property
+    def full_plan(self) -> Plan:
+        """The plan; one without steps where database and target are in step."""
+        if self.plan is not None:
+            return self.plan
+        return _plan(self.comparison, self.worktree, self.options)
+
+    @cached_property
+    def findings(self) -> "Findings | None":
+        """
+        What a work tree says of the first pass, where that can't be imported here.
+
+        Raises SwitchError where a work tree can't tell either.
+        """
+        return self.worktree.look(self.plan) if self.plan is not None else None
+
+    @cached_property
+    def changes(self) -> SchemaChanges:
+        """What becomes of tables and columns. Raises SwitchError where a work tree can't tell."""
+        if self.known_changes is not None:
+            return self.known_changes
+        if not self.plan:
+            return SchemaChanges([], {}, set())
+        first, second = self.findings, self.worktree.look(self.plan, backwards=False)
+        return self.plan.changes(first.back if first else None, second.forth if second else None)
+
+    def losses(self) -> list[DataLoss]:
+        """What the switch drops or narrows here. Raises SwitchError as ``changes`` does."""
+        return [loss for loss in self.changes.lost if is_routed_here(self.connection, loss)]
+
+    def dropped_backwards(self) -> list[DataLoss]:
+        """What the first pass drops here, whatever the second one makes anew."""
+        if self.plan is None:
+            return []
+        history = self.findings.back if self.findings else self.plan.backwards
+        return [loss for loss in losses(history) if is_routed_here(self.connection, loss)]
+
+    def rows(self, loss: DataLoss) -> int:
+        """How many rows have a value in what is lost. 0 where it is not there."""
+        return count_rows(Tables(self.connection), loss)
+
+    def steps(self) -> list[str]:
+        """The migrations of both passes, as entries of the stash name them."""
+        if self.plan is None:
+            return []
+        unapplied = [step(key, True) for key in self.plan.unapply]
+        return unapplied + [step(key, False) for key in self.plan.apply]
+
+    def branch(self) -> str | None:
+        """The branch that the database is on, as far as that is known."""
+        comparison = self.comparison
+        snapshots, here = comparison.history.snapshots, comparison.target.past.branch
+        if known := branch_of(snapshots, comparison.rows, here):
+            return known
+        sources = [comparison.held_source(key) for key in (self.plan.unapply if self.plan else ())]
+        return next((source.branch for source in sources if source and source.branch), None)
+
+    def restores_midway(self) -> bool:
+        """
+        Whether rows have to be back before the second pass begins.
+
+        The second pass may alter what they are in. And what was changed in a narrowed column can't
+        be told while that column has another name.
+        """
+        plan, stash = self.plan, self.stash
+        if plan is None or not (plan.unapply and plan.apply) or not stash.exists():
+            return False
+        rows = self.comparison.rows
+        if stash.expected(self.backwards_only().changes, rows):
+            return True
+        expected = stash.expected(self.changes, rows)
+        return any(entry.is_narrowed and not stash.can_tell(entry) for entry in expected)
+
+    def backwards_only(self) -> "Decision":
+        """The first pass alone."""
+        return replace(self, plan=self.plan.backwards_only() if self.plan is not None else None)
+
+
+def compare_with_target(
+    connection: BaseDatabaseWrapper, workspace: Workspace, options: Options
+) -> Comparison:
+    """Compare a database with the target of ``options``. Raises SnapshotError and TargetError."""
+    repository, snapshot_file = workspace.repository, workspace.snapshot_file
+    try:
+        return compare(connection, repository, snapshot_file, workspace.disk, options.target)
+    except NotOurs:
+        name = options.target or "default"
+        last = snapshot_file.read_managestate(name)
+        if last is None:
+            raise
+        return compare_managestate(connection, repository, workspace.disk, name, last)
+
+
+def decide(
+    connection: BaseDatabaseWrapper, workspace: Workspace, options: Options, comparison: Comparison
+) -> Decision:
+    """Decide what to do about a comparison. Raises SwitchError where a work tree can't tell."""
+    stash = Stash(connection)
+    has_journal = JOURNAL in stash.tables.names
+    interrupted = Journal(connection).entry() if has_journal else None
+    if interrupted and _is_settled(interrupted, comparison, options):
+        logger.debug("%s was interrupted, and is settled", _name(interrupted.key))
+        interrupted = None
+    worktree = WorkTree(comparison, options.irreversible, options.stash)
+    reruns = options.rerun and bool(comparison.raw_changed)
+    plan = None
+    if reruns or not comparison.in_step():
+        plan = _plan(comparison, worktree, options)
+    decision = Decision(
+        connection,
+        workspace,
+        options,
+        comparison,
+        stash,
+        worktree,
+        has_journal,
+        interrupted,
+        plan,
+    )
+    if logger.isEnabledFor(logging.DEBUG):
+        _log(decision)
+    return decision
+
+
+def count_rows(tables: Tables, loss: DataLoss) -> int:
+    """How many rows have a value in what is lost. 0 where it is not there."""
+    # Without a table, or a column, nothing is asked: on SQLite, Django parses SQL for it.
+    if loss.table not in tables.names:
+        return 0
+    if loss.column is None:
+        return tables.count(loss.table)
+    return tables.count(loss.table, loss.column) if tables.has_item(*loss.item) else 0
+
+
+def _is_settled(entry: JournalEntry, comparison: Comparison, options: Options) -> bool:
+    """Whether someone has finished by hand what was interrupted, or says so."""
+    by_hand = (entry.key in comparison.rows) is not entry.backwards
+    return by_hand or options.forget_interrupted
+
+
+def _plan(comparison: Comparison, worktree: WorkTree, options: Options) -> Plan:
+    facts = comparison.facts(comparison.raw_changed if options.rerun else set())
+    policy, roll_back_shared = options.irreversible, options.roll_back_shared
+    plan = make_plan(facts, policy, roll_back_shared)
+    stuck: list[Key] = []
+    if policy is Irreversible.KEEP and (findings := worktree.look(plan)):
+        stuck = findings.irreversible
+        plan = make_plan(facts, policy, roll_back_shared, known_stuck=stuck)
+    if roll_back_shared or not plan.questionable:
+        return plan
+    leave = _filled_questions(comparison.connection, plan)
+    return make_plan(facts, policy, leave=leave, known_stuck=stuck) if leave else plan
+
+
+def _filled_questions(connection: BaseDatabaseWrapper, plan: Plan) -> set[Key]:
+    """The questionable migrations whose tables have rows, and the target has these tables, too."""
+    found = set()
+    for key, names in shared_tables(plan).items():
+        tables = Tables(connection)
+        if any(count_rows(tables, DataLoss(key, key, name)) for name in names):
+            found.add(key)
+    return found
+
+
+def _log(decision: Decision) -> None:
+    alias, target = decision.connection.alias, decision.comparison.target.title
+    if decision.interrupted:
+        logger.debug("%s: %s was interrupted", alias, _name(decision.interrupted.key))
+    plan = decision.plan
+    if plan is None:
+        logger.debug("%s: in step with %s", alias, target)
+        return
+    logger.debug("%s: out of step with %s", alias, target)
+    decisions = (
+        ("unapply", plan.unapply),
+        ("forget", plan.forget),
+        ("record", plan.record),
+        ("apply", plan.apply),
+        ("leave applied, as it can't be unapplied", plan.left_applied),
+        ("leave changed, as rolling back would empty what both sides have", plan.not_rolled_back),
+        ("refuse, as its source is missing", plan.missing_sources),
+    )
+    for what, keys in decisions:
+        for key in keys:
+            state = plan.states.get(key)
+            source = decision.comparison.held_source(key)
+            trace = decision.comparison.traces.get(key)
+            logger.debug(
+                "%s: %s: %s (%s; origin: %s; source: %s)",
+                alias,
+                _name(key),
+                what,
+                state.value if state else "not in the target",
+                trace.origin.name.lower() if trace else "the target",
+                source,
+            )
+
+
+def _name(key: Key) -> str:
+    return ".".join(key)
