@@ -7,7 +7,8 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections
 
-from django_devtools.branches.hooks.hook import Condition, Hooks, HookState
+from django_devtools.branches.hooks.hook import Condition, Hooks
+from django_devtools.branches.hooks.state import HookState
 from django_devtools.branches.planning.classify import State
 from django_devtools.branches.planning.comparison import Comparison, compare
 from django_devtools.branches.sources.git import GitError, Repository

@@ -25,3 +25,12 @@ def write_aside(path: Path, text: str, mode: int | None = None) -> None:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def read_text(path: Path) -> str:
+    """The text of a file, empty where there is none; half surrogates for what is no UTF-8."""
+    try:
+        # As bytes, for the line ends to stay what they are.
+        return path.read_bytes().decode(errors="surrogateescape")
+    except (FileNotFoundError, NotADirectoryError):
+        return ""

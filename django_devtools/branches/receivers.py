@@ -20,7 +20,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.operations.models import IndexOperation
 
-from django_devtools.branches.hooks.hook import HookState
+from django_devtools.branches.hooks.state import HookState
 from django_devtools.branches.planning.comparison import compare
 from django_devtools.branches.planning.recording import snapshot_of
 from django_devtools.branches.running import signals

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_devtools.branches.errors import SwitchError
-from django_devtools.branches.hooks.hook import HookState
+from django_devtools.branches.hooks.state import HookState
 from django_devtools.branches.planning.classify import State
 from django_devtools.branches.planning.comparison import Comparison
 from django_devtools.branches.running.journal import JournalEntry

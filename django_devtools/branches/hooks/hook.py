@@ -1,4 +1,4 @@
-"""The git hooks that keep the databases in step with the branch, and what they remember."""
+"""The git hooks that keep the databases in step with the branch: written and removed."""
 
 import os
 import re
@@ -11,25 +11,26 @@ from functools import cached_property
 from pathlib import Path
 
 from django_devtools.branches.errors import DevtoolsError
-from django_devtools.branches.files import write_aside
+from django_devtools.branches.files import read_text, write_aside
 from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.loader import Code
 
 NAMES = ("post-checkout", "post-merge", "post-rewrite")
 BEGIN = "# >>> django_devtools >>>"
 END = "# <<< django_devtools <<<"
-KEPT = ".before-django-devtools"
+BACKUP_SUFFIX = ".before-django-devtools"
 SCRIPT = Path(__file__).with_name("hook.sh")
 WRITTEN = "# Written by `manage.py migrations_hook install`.\n"
 MIGRATIONS = ":(top,glob)**/migrations/**"
-# They say which apps there are, other people's among them, and where their migrations lie.
+# Settings name the installed apps, those of packages included, and where their migrations are.
 SETTINGS = (":(top,glob)**/settings*.py", ":(top,glob)**/settings/**")
 
-# The hook that was there runs first, as a process of its own: it may end with `exit` or `exec`. It
-# may also start itself anew, or read another one of ours, which have nothing more to do then.
+# The existing part of the hook runs first, in a process of its own, because it may end with `exit`
+# or `exec`. It may also restart itself or source another of our hooks. These have nothing more to
+# do then, which DJANGO_DEVTOOLS_REST tells them.
 BLOCK = f"""\
 {BEGIN}
-# Keeps the databases in step with the branch. `manage.py migrations_hook uninstall` takes it out.
+# Keeps the databases in step with the branch. `manage.py migrations_hook uninstall` removes it.
 if [ "${{DJANGO_DEVTOOLS_REST-}}" != "$PWD $0 $*" ]; then
     set +eu
     DJANGO_DEVTOOLS_REST="$PWD $0 $*" "$0" "$@"
@@ -45,11 +46,11 @@ fi
 
 
 class HookError(DevtoolsError):
-    """The hooks can't be written; the text says why and what to type."""
+    """The hooks can't be written."""
 
 
 class Condition(Enum):
-    """What a hook is like."""
+    """The state of an installed hook."""
 
     INSTALLED = "installed"
     OUTDATED = "outdated"
@@ -58,11 +59,11 @@ class Condition(Enum):
 
 @dataclass(frozen=True)
 class Caller:
-    """How the hooks call manage.py, unless git's setting django-devtools.manage says it."""
+    """How the hooks call manage.py, unless the git setting django-devtools.manage says it."""
 
     python: Path
     script: Path
-    """Where manage.py lies, from the top of the work tree on."""
+    """The path of manage.py, relative to the top of the work tree."""
 
 
 @dataclass(frozen=True)
@@ -73,35 +74,39 @@ class Hooks:
 
     @property
     def script(self) -> Path:
-        """What all hooks call, in every work tree."""
+        """The script that all hooks call, in every work tree."""
         return self.repository.common_dir / "django-devtools" / "hook.sh"
 
     def install(self, caller: Caller, specs: Sequence[str]) -> None:
         """
-        Write the hooks. Ones that are there already stay, and go first.
+        Write the hooks. Existing hooks stay, and run first.
 
-        ``specs`` are those of ``pathspecs``. Raises HookError.
+        ``specs`` are those of ``pathspecs``. Raises GitError, and HookError where a file can't be
+        written.
         """
         try:
             write_aside(self.script, _script(caller, specs))
             for name in NAMES:
                 self._install(name)
         except OSError as error:
-            raise HookError(f"{error.filename} can't be written: {error.strerror}.") from None
+            raise HookError(
+                f"{error.filename} can't be written: {error.strerror}. Once that is fixed, run "
+                "`manage.py migrations_hook install` again."
+            ) from None
 
     def uninstall(self) -> bool:
-        """Take the hooks away again, and say whether there were any."""
+        """Remove the hooks. Whether there were any."""
         found = [self._uninstall(name) for name in NAMES]
         self.script.unlink(missing_ok=True)
         return any(found)
 
     def conditions(self) -> dict[str, Condition]:
-        """What each hook is like."""
+        """The state of each hook, by its name."""
         return {name: self._condition(name) for name in NAMES}
 
     def python(self) -> Path | None:
-        """What the hooks start; None where there are none, or git's settings say it."""
-        found = re.search("^python=(.*)$", _read(self.script), re.MULTILINE)
+        """The Python that the hooks start; None without hooks, or where git's settings say it."""
+        found = re.search("^python=(.*)$", read_text(self.script), re.MULTILINE)
         if found is None or self.repository.config("django-devtools.manage"):
             return None
         return Path(*shlex.split(found[1]))
@@ -114,35 +119,40 @@ class Hooks:
         return self.repository.hooks_dir()
 
     def _condition(self, name: str) -> Condition:
-        text = _read(self.path(name))
+        text = read_text(self.path(name))
         if BEGIN not in text:
             return Condition.MISSING
-        current = _block(name) in text and _read(self.script).endswith(SCRIPT.read_text("utf-8"))
+        current = _block(name) in text and read_text(self.script).endswith(
+            SCRIPT.read_text("utf-8")
+        )
         return Condition.INSTALLED if current else Condition.OUTDATED
 
     def _install(self, name: str) -> None:
-        path, kept = self.path(name), self.path(name + KEPT)
-        text = _without_block(_read(path))
+        path, backup = self.path(name), self.path(name + BACKUP_SUFFIX)
+        text = _without_block(read_text(path))
         mode = path.stat().st_mode if path.exists() else 0o644
-        # A link's target may be a file of the project, or of others.
+        # The target of a link may be a file of the project, or of another one.
         if path.is_symlink() or (path.exists() and not _is_active_shell(text, mode)):
-            if os.path.lexists(kept):
-                raise HookError(f"{kept} is there from before. Move it away, or back to {path}.")
-            path.replace(kept)
-            text, mode = _call_kept(name), 0o644
+            if os.path.lexists(backup):
+                raise HookError(
+                    f"{backup} already exists. Move it away, or back to {path}, and run "
+                    "`manage.py migrations_hook install` again."
+                )
+            path.replace(backup)
+            text, mode = _call_backup(name), 0o644
         first, rest = _split_shebang(text)
-        # Who may read it, may run it.
+        # Whoever may read it may run it.
         write_aside(path, first + _block(name) + rest, mode | (mode & 0o444) >> 2)
 
     def _uninstall(self, name: str) -> bool:
-        path, kept = self.path(name), self.path(name + KEPT)
-        text = _read(path)
+        path, backup = self.path(name), self.path(name + BACKUP_SUFFIX)
+        text = read_text(path)
         if BEGIN not in text:
             return False
         text = _without_block(text)
         _, rest = _split_shebang(text)
-        if os.path.lexists(kept) and rest == _call_kept(name):
-            kept.replace(path)
+        if os.path.lexists(backup) and rest == _call_backup(name):
+            backup.replace(path)
         elif rest.strip():
             write_aside(path, text, path.stat().st_mode)
         else:
@@ -150,52 +160,8 @@ class Hooks:
         return True
 
 
-@dataclass(frozen=True)
-class HookState:
-    """What the hooks remember about a work tree."""
-
-    repository: Repository
-
-    def in_step(self, commit: str | None, specs: Sequence[str]) -> None:
-        """The databases are in step with the code that was read with ``commit`` checked out."""
-        self._failure.unlink(missing_ok=True)
-        moved = commit != self.repository.commit()
-        if commit and not moved and not self.repository.has_changes(specs):
-            write_aside(self._in_step, commit + "\n")
-        else:
-            self._in_step.unlink(missing_ok=True)
-
-    def changed(self) -> None:
-        """A database was changed, maybe one that other work trees use: have all of them look."""
-        self._failure.unlink(missing_ok=True)
-        common = self.repository.common_dir
-        for directory in (common, *common.glob("worktrees/*")):
-            (directory / "django-devtools" / "in-step").unlink(missing_ok=True)
-
-    def settled(self) -> None:
-        """Somebody has looked at the databases, and there was nothing to do."""
-        self._failure.unlink(missing_ok=True)
-
-    def failed(self, why: str) -> None:
-        """The databases could not be brought in step."""
-        self._in_step.unlink(missing_ok=True)
-        write_aside(self._failure, why)
-
-    def failure(self) -> str | None:
-        """Why the databases could not be brought in step the last time, None when they were."""
-        return _read(self._failure) or None
-
-    @cached_property
-    def _in_step(self) -> Path:
-        return self.repository.private_dir() / "django-devtools" / "in-step"
-
-    @cached_property
-    def _failure(self) -> Path:
-        return self._in_step.with_name("failed")
-
-
 def pathspecs(repository: Repository, disk: Code) -> list[str]:
-    """Which files of a repository are migrations, as git is told; those of the branches, too."""
+    """The pathspecs of all migration files of a repository, on this branch and on others."""
     own = repository.own(list({*disk.directories().values()}))
     others = sorted(path.relative_to(repository.top) for path in own if path.name != "migrations")
     return [MIGRATIONS, *(f":(top,literal){path.as_posix()}" for path in others)]
@@ -204,7 +170,7 @@ def pathspecs(repository: Repository, disk: Code) -> list[str]:
 def _script(caller: Caller, specs: Sequence[str]) -> str:
     values = {
         "python": str(caller.python),
-        # "cd" would look for what begins with a name in CDPATH.
+        # `cd` looks up a path that begins with a name in CDPATH.
         "script": f"./{caller.script.as_posix()}",
         "pathspecs": shlex.join([*specs, *SETTINGS]),
     }
@@ -216,10 +182,10 @@ def _block(name: str) -> str:
     return BLOCK.replace("{name}", name)
 
 
-def _call_kept(name: str) -> str:
-    # Not by "$0": a tool that took the place of this hook may call it by another name.
-    kept = f'"${{0%/*}}/{name}{KEPT}"'
-    return f'[ ! -x {kept} ] || exec {kept} "$@"\n'
+def _call_backup(name: str) -> str:
+    # Not by "$0": a tool that replaced this hook may call it by another name.
+    backup = f'"${{0%/*}}/{name}{BACKUP_SUFFIX}"'
+    return f'[ ! -x {backup} ] || exec {backup} "$@"\n'
 
 
 def _without_block(text: str) -> str:
@@ -236,11 +202,3 @@ def _is_active_shell(text: str, mode: int) -> bool:
     if not mode & stat.S_IXUSR or "\0" in text or first.endswith("\r"):
         return False
     return not first.startswith("#!") or re.search(r"\b(ba|da|k|z)?sh\b", first) is not None
-
-
-def _read(path: Path) -> str:
-    try:
-        # As bytes, for the line ends to stay what they are.
-        return path.read_bytes().decode(errors="surrogateescape")
-    except (FileNotFoundError, NotADirectoryError):
-        return ""

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The hooks as pre-commit calls them, with what it knows of git's arguments in its environment.
+# The hooks as pre-commit calls them: it passes git's arguments in its environment.
 python=python
 script=./manage.py
 pathspecs="':(top,glob)**/migrations/**' ':(top,glob)**/settings*.py' ':(top,glob)**/settings/**'"

@@ -10,7 +10,8 @@ from django.core.management.base import CommandError
 
 from django_devtools.branches.decision import Options, Workspace
 from django_devtools.branches.errors import SwitchError
-from django_devtools.branches.hooks.hook import Caller, Condition, Hooks, HookState, pathspecs
+from django_devtools.branches.hooks.hook import Caller, Condition, Hooks, pathspecs
+from django_devtools.branches.hooks.state import HookState
 from django_devtools.branches.progress import Progress
 from django_devtools.branches.sources.git import GitError, Repository
 from django_devtools.branches.sources.snapshots import SnapshotFile

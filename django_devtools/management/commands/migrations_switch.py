@@ -8,7 +8,7 @@ from django.core.management.commands.migrate import Command as Migrate
 
 from django_devtools.branches.decision import Decision, Options, Workspace
 from django_devtools.branches.errors import SwitchError
-from django_devtools.branches.hooks.hook import HookState
+from django_devtools.branches.hooks.state import HookState
 from django_devtools.branches.planning.plan import Irreversible, Plan
 from django_devtools.branches.progress import Progress, database_option
 from django_devtools.branches.running.executor import UnfitRows

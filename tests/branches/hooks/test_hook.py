@@ -400,7 +400,7 @@ def test_python_that_is_gone(shop: Project) -> None:
     script.write_text(script.read_text().replace(sys.executable, "/gone/python"))
     assert git(shop, "checkout", "feature").endswith(
         "The databases were left alone: /gone/python is gone.\n"
-        "Run `manage.py migrations_hook install` with the one that took its place.\n"
+        "Run `manage.py migrations_hook install` with the Python that replaced it.\n"
     )
 
 
@@ -547,7 +547,8 @@ def test_hooks_that_other_tools_move(shop: Project) -> None:
     result = shop.manage("migrations_hook", "install", status=1)
     kept = file.with_name("post-checkout.before-django-devtools")
     assert result.stderr == (
-        f"CommandError: {kept} is there from before. Move it away, or back to {file}.\n"
+        f"CommandError: {kept} already exists. Move it away, or back to {file}, and run "
+        "`manage.py migrations_hook install` again.\n"
     )
     assert kept.read_text() == mine
 
@@ -647,7 +648,10 @@ def test_a_directory_that_cannot_be_written(shop: Project) -> None:
     shop.git("config", "core.hooksPath", "file/hooks")
     result = shop.manage("migrations_hook", "install", status=1)
     assert result.stderr.startswith("CommandError: ")
-    assert result.stderr.endswith("can't be written: Not a directory.\n")
+    assert result.stderr.endswith(
+        "can't be written: Not a directory. Once that is fixed, run `manage.py migrations_hook "
+        "install` again.\n"
+    )
 
 
 def test_install_without_manage_py(shop: Project) -> None:

@@ -311,9 +311,10 @@ def test_a_table_that_is_not_found_by_its_name(
     result = project.manage("migrations_switch", "--no-input", status=1)
 
     assert result.stderr == (
-        'CommandError: table a"."part (by shop.0003_feature) would be dropped and can\'t be saved: '
-        "the database lists no table of this name. Save its data yourself, and then run "
-        "`manage.py migrations_switch --no-stash`. If the table is gone already: `manage.py migrate --fake`.\n"
+        'CommandError: table a"."part (by shop.0003_feature) would be dropped and can\'t be '
+        "saved: the database lists no table of this name. Save its data yourself, and then run "
+        "`manage.py migrations_switch --no-stash`. If the table is gone already: "
+        "`manage.py migrate --fake`.\n"
     )
     assert dump(project) == before
     assert not kept(project)
