@@ -10,14 +10,21 @@ class DjangoDevtoolsConfig(AppConfig):
     verbose_name = "Django devtools"
 
     def ready(self) -> None:
-        from django_devtools import checks
+        from django_devtools import checks, extras
+
+        checks.register_all()
+        pre_migrate.connect(_before_migrate)
+        post_migrate.connect(_after_migrate)
+        if extras.has_jobs():
+            self._ready_for_jobs()
+
+    def _ready_for_jobs(self) -> None:
+        from django_devtools.jobs import checks
         from django_devtools.jobs.redis import stand_in
 
         checks.register_all()
         stand_in()
         setting_changed.connect(_follow_settings)
-        pre_migrate.connect(_before_migrate)
-        post_migrate.connect(_after_migrate)
 
 
 def _follow_settings(setting: str, **signal: Any) -> None:

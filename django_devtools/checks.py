@@ -3,18 +3,12 @@
 import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
-from importlib import import_module
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 
 from django_devtools.conf import OPTIONS, SETTINGS_NAME
-from django_devtools.jobs.decorator import tasks
-from django_devtools.jobs.redis import is_fake
-
-# Commands that wait for jobs of other processes.
-WORKERS = ("rqworker", "rqworker-pool", "rqscheduler", "rqcron")
 
 # Commands that people look at the warnings of.
 WATCHED = ("check", "runserver")
@@ -24,9 +18,6 @@ def register_all() -> None:
     register(check_options)
     register(check_databases, Tags.database)
     register(check_branches)
-    register(check_queues)
-    register(check_worker)
-    register(check_production, Tags.security, deploy=True)
 
 
 def check_options(**options: Any) -> Iterable[CheckMessage]:
@@ -73,41 +64,3 @@ def check_branches(**options: Any) -> Iterable[CheckMessage]:
     from django_devtools.branches.checks import about_databases, about_hooks
 
     return [*about_hooks(), *about_databases(connections if command == "runserver" else ())]
-
-
-def check_queues(**options: Any) -> Iterable[CheckMessage]:
-    """Whether each task names a queue of RQ_QUEUES."""
-    urls = getattr(settings, "ROOT_URLCONF", None)
-    if isinstance(urls, str):
-        # The views, and with them their tasks. Django's own checks do it, before these or after.
-        import_module(urls)
-    queues = getattr(settings, "RQ_QUEUES", {})
-    for name, task in sorted(tasks.items()):
-        if task.queue not in queues:
-            yield Error(
-                f"{name} is a job for the queue {task.queue!r}, which RQ_QUEUES does not have.",
-                hint=f"RQ_QUEUES has: {', '.join(sorted(queues)) or 'no queue'}.",
-                id="django_devtools.E101",
-            )
-
-
-def check_worker(**options: Any) -> Iterable[CheckMessage]:
-    """Whether this is the start of a worker that would wait for ever."""
-    if is_fake() and sys.argv[1:2] and sys.argv[1] in WORKERS:
-        yield Error(
-            f"{sys.argv[1]} has nothing to do: FAKE_REDIS is on, and what other processes "
-            "enqueue stays in their own memory.",
-            hint="Set FAKE_REDIS = False, or run the jobs in this process with "
-            "django_rq.get_worker().work(burst=True).",
-            id="django_devtools.E102",
-        )
-
-
-def check_production(**options: Any) -> Iterable[CheckMessage]:
-    """Whether jobs would be thrown away in production."""
-    if is_fake():
-        yield Error(
-            "FAKE_REDIS is on: jobs are kept in memory, and no worker will ever run them.",
-            hint="Set FAKE_REDIS = False.",
-            id="django_devtools.E103",
-        )

@@ -8,6 +8,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import pytest
 
+from django_devtools import extras
+
 # Django and Redis are imported where they are needed: other projects have this plugin, too.
 if TYPE_CHECKING:
     from django_devtools.jobs.testing import RqJobs
@@ -44,7 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Before all fixtures: those of a session or a class may enqueue jobs, too."""
     config = session.config
-    if not _is_installed():
+    if not _has_stand_in(config):
         return
     from django_devtools.jobs.isolation import emptied, faked, pointed_to
 
@@ -81,6 +83,10 @@ def fake_redis(request: pytest.FixtureRequest) -> Iterator[Any]:
         raise pytest.UsageError(
             "fake_redis needs Django to be set up, with 'django_devtools' in INSTALLED_APPS."
         )
+    if not _has_stand_in(request.config, request.node.get_closest_marker(MARK)):
+        raise pytest.UsageError(
+            'fake_redis needs fakeredis and django-rq: pip install "django-devtools-kit[testing]"'
+        )
     from django.utils.functional import SimpleLazyObject
 
     from django_devtools.jobs.redis import connection
@@ -108,9 +114,20 @@ def _is_installed() -> bool:
     return bool(django and django.apps.ready and django.apps.is_installed("django_devtools"))
 
 
+def _has_stand_in(config: pytest.Config, mark: pytest.Mark | None = None) -> bool:
+    """
+    Whether there is a Redis for tests: a fake, or a real one that is named.
+
+    False in projects that use the branches half alone: they notice nothing of this plugin.
+    """
+    names_real_redis = bool(config.getoption(OPTION) or mark)
+    return _is_installed() and extras.has_jobs() and (names_real_redis or extras.has_fakes())
+
+
 def _is_autouse(request: pytest.FixtureRequest) -> bool:
-    autouse = request.config.getini(AUTOUSE) or request.node.get_closest_marker(MARK)
-    return bool(autouse) and _is_installed()
+    mark = request.node.get_closest_marker(MARK)
+    is_wanted = bool(request.config.getini(AUTOUSE) or mark)
+    return is_wanted and _has_stand_in(request.config, mark)
 
 
 @contextmanager

@@ -42,7 +42,6 @@ WARM = (
     "django.views.csrf",
     "django.views.debug",
     "django.views.generic",
-    "django_extensions.management.utils",
     "logging.config",
     "pymysql",
 )

@@ -10,7 +10,7 @@ import fakeredis
 from django.conf import settings
 from redis.connection import URL_QUERY_ARGUMENT_PARSERS, parse_url
 
-from django_devtools.jobs.redis import CONNECTION_KEYS
+from django_devtools.jobs.configuration import CONNECTION_KEYS
 
 # Its newest commands are there, and RQ uses those of this version where it can.
 VERSION = (7, 4)

@@ -10,30 +10,10 @@ from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from django_devtools.jobs.configuration import CONNECTION_KEYS
+
 if TYPE_CHECKING:
     from redis import Redis
-
-# What django-rq reads of a queue's configuration to connect.
-CONNECTION_KEYS = frozenset(
-    {
-        "CONNECTION_KWARGS",
-        "DB",
-        "HOST",
-        "MASTER_NAME",
-        "PASSWORD",
-        "PORT",
-        "REDIS_CLIENT_KWARGS",
-        "SENTINELS",
-        "SENTINEL_KWARGS",
-        "SOCKET_TIMEOUT",
-        "SSL",
-        "SSL_CERT_REQS",
-        "UNIX_SOCKET_PATH",
-        "URL",
-        "USERNAME",
-        "USE_REDIS_CACHE",
-    }
-)
 
 SETTINGS = ("FAKE_REDIS", "RQ", "RQ_QUEUES")
 FAKES = "django_devtools.jobs.fake"

@@ -23,7 +23,6 @@ from django.db.migrations.exceptions import (
     NodeNotFoundError,
 )
 from django.db.migrations.recorder import MigrationRecorder
-from django_extensions.management.utils import signalcommand
 
 from django_devtools.branches.decision import Workspace
 from django_devtools.branches.errors import DevtoolsError
@@ -63,7 +62,6 @@ class BranchesCommand(BaseCommand):
             help="The snapshot file. Default: one in the git directory.",
         )
 
-    @signalcommand  # type: ignore[untyped-decorator]
     @no_translations
     def handle(self, *args: Any, **options: Any) -> None:
         self.verbosity: int = options["verbosity"]

@@ -8,8 +8,8 @@ from django.core.checks import Error, run_checks
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 
-from django_devtools.checks import WORKERS, check_queues
 from django_devtools.jobs import async_job
+from django_devtools.jobs.checks import WORKERS, check_queues
 from tests.jobs.tasks import Invoice, add, multiply
 from tests.project import Project
 
@@ -29,13 +29,12 @@ def test_unknown_queue(registry: None) -> None:
     async_job("low", timeout=60)(add)
     assert errors() == [
         Error(
-            "tests.jobs.tasks.add is a job for the queue 'low', which RQ_QUEUES does not have.",
+            "tests.jobs.tasks.add uses the queue 'low', which is not in RQ_QUEUES.",
             hint="RQ_QUEUES has: default, elsewhere, high.",
             id="django_devtools.E101",
         ),
         Error(
-            "tests.jobs.tasks.multiply is a job for the queue 'hgih', which RQ_QUEUES does "
-            "not have.",
+            "tests.jobs.tasks.multiply uses the queue 'hgih', which is not in RQ_QUEUES.",
             hint="RQ_QUEUES has: default, elsewhere, high.",
             id="django_devtools.E101",
         ),
@@ -46,8 +45,7 @@ def test_unknown_queue_of_a_method(settings: Any) -> None:
     settings.RQ_QUEUES = {"default": settings.RQ_QUEUES["default"]}
     assert (
         Error(
-            "tests.jobs.tasks.Invoice.remind is a job for the queue 'high', which RQ_QUEUES does "
-            "not have.",
+            "tests.jobs.tasks.Invoice.remind uses the queue 'high', which is not in RQ_QUEUES.",
             hint="RQ_QUEUES has: default.",
             id="django_devtools.E101",
         )
@@ -79,9 +77,7 @@ def test_unknown_queue_of_a_task_next_to_views(
     monkeypatch.syspath_prepend(tmp_path)
     settings.ROOT_URLCONF = "views_of_a_shop"
     [found] = check_queues()
-    assert found.msg == (
-        "views_of_a_shop.greet is a job for the queue 'hgih', which RQ_QUEUES does not have."
-    )
+    assert found.msg == ("views_of_a_shop.greet uses the queue 'hgih', which is not in RQ_QUEUES.")
     monkeypatch.delitem(sys.modules, "views_of_a_shop")
 
 
@@ -226,7 +222,7 @@ def test_process_that_names_an_unknown_queue(shop: Project) -> None:
     )
     refused = shop.manage("check", status=1)
     assert (
-        "?: (django_devtools.E101) shop.tasks.greet is a job for the queue 'hgih', which "
-        "RQ_QUEUES does not have.\n"
+        "?: (django_devtools.E101) shop.tasks.greet uses the queue 'hgih', which is not in "
+        "RQ_QUEUES.\n"
         "\tHINT: RQ_QUEUES has: default.\n"
     ) in refused.stderr

@@ -22,10 +22,10 @@ from redis import Redis
 from rq import SimpleWorker, Worker
 from rq.job import Job
 from rq.scheduler import RQScheduler
-from rq.worker import SpawnWorker
 
 from django_devtools.jobs import fake
 from django_devtools.jobs.redis import RealServer, connection, flush, stand_in
+from tests.jobs import versions
 from tests.jobs.tasks import add, process_image
 from tests.processes import TIMEOUT
 from tests.project import Project
@@ -191,8 +191,12 @@ def test_worker_kills_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     assert killed == []
 
 
-@pytest.mark.parametrize("name", ["rq.worker.SpawnWorker", SpawnWorker])
-def test_worker_of_another_class_does_not_fork(settings: Any, name: Any) -> None:
+@versions.spawning_workers
+@pytest.mark.parametrize("is_name", [True, False], ids=["name", "class"])
+def test_worker_of_another_class_does_not_fork(settings: Any, is_name: bool) -> None:
+    from rq.worker import SpawnWorker
+
+    name = "rq.worker.SpawnWorker" if is_name else SpawnWorker
     settings.RQ = {"WORKER_CLASS": name}
     worker: Any = get_worker()
     assert isinstance(worker, SimpleWorker)

@@ -16,13 +16,13 @@ import django_rq
 import pytest
 from django.core.exceptions import SynchronousOnlyOperation
 from pytest_django import Settings
-from rq import Repeat, Retry, SimpleWorker, Worker
+from rq import Retry, SimpleWorker, Worker
 from rq.exceptions import NoSuchJobError
 from rq.job import Dependency, Job, JobStatus
 from rq.timeouts import JobTimeoutException
 
 from django_devtools.jobs.testing import RqJobs
-from tests.jobs import mailing
+from tests.jobs import mailing, versions
 from tests.jobs.mailing import (
     Shop,
     Unreachable,
@@ -667,19 +667,28 @@ def test_jobs_that_schedule_jobs(rq_jobs: RqJobs) -> None:
     rq_jobs.assert_enqueued(send_mail, kwargs={"subject": "Did you forget us?"}, count=1)
 
 
+@versions.repeats
 def test_repeated_jobs(rq_jobs: RqJobs) -> None:
+    from rq import Repeat
+
     django_rq.get_queue().enqueue(plain, "a.png", repeat=Repeat(times=2))
     assert images(rq_jobs.run()) == ["a.png"] * 3
 
 
+@versions.repeats
 def test_repeated_jobs_with_an_interval(rq_jobs: RqJobs) -> None:
+    from rq import Repeat
+
     django_rq.get_queue().enqueue(plain, "a.png", repeat=Repeat(times=2, interval=86400))
     assert images(rq_jobs.run()) == ["a.png"]
     assert images(rq_jobs.run(until=2 * DAY)) == ["a.png", "a.png"]
 
 
+@versions.repeats
 def test_repeats_of_a_job_that_was_retried(rq_jobs: RqJobs) -> None:
     """They wait, as those of others do."""
+    from rq import Repeat
+
     django_rq.get_queue().enqueue(
         fetch_later, "a.png", retry=Retry(max=2, interval=60), repeat=Repeat(1, interval=86400)
     )

@@ -1,0 +1,21 @@
+"""What came with which version of RQ and django-rq, for tests that older ones can't pass."""
+
+import re
+from importlib.metadata import version
+
+import pytest
+
+
+def since(package: str, first: str, what: str) -> pytest.MarkDecorator:
+    """Skip a test of ``what``, where the ``package`` that is installed is older than that."""
+    is_older = _numbers(version(package)) < _numbers(first)
+    return pytest.mark.skipif(is_older, reason=f"{what} came with {package} {first}")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", version)[:3]))
+
+
+webhooks = since("rq", "2.10", "Webhooks")
+repeats = since("rq", "2.3", "Repeated jobs")
+spawning_workers = since("rq", "2.2", "SpawnWorker")
