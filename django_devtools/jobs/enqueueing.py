@@ -37,9 +37,7 @@ def enqueue(
         connection=options.get("connection") or redis.connection(name),
         queue_class=options.get("queue_class"),
     )
-    call = {key: value for key, value in options.items() if key not in QUEUE_OPTIONS}
-    if call.get("meta"):
-        call["meta"] = dict(call["meta"])
+    call = _call_options(options)
     waits = _waits(queue)
     if when is None and not waits and _is_plain(queue, call):
         return _enqueue_at_once(queue, func, args, kwargs, call)
@@ -49,13 +47,17 @@ def enqueue(
     call |= {"args": args, "kwargs": kwargs}
     if when is not None:
         return _schedule(queue, func, call, when)
-    if not waits:
-        return queue.enqueue_call(func, **call)
-    call["job_id"] = call.get("job_id") or str(uuid4())
-    # Before it waits, so that RQ raises now what it would raise after the commit.
-    job = _create(queue, func, call)
-    queue.enqueue_call(func, **call)
-    return job
+    if waits:
+        return _enqueue_later(queue, func, call)
+    return queue.enqueue_call(func, **call)
+
+
+def _call_options(options: dict[str, Any]) -> dict[str, Any]:
+    """The options of one call, without those of its queue."""
+    call = {key: value for key, value in options.items() if key not in QUEUE_OPTIONS}
+    if call.get("meta"):
+        call["meta"] = dict(call["meta"])
+    return call
 
 
 def _enqueue_at_once(
@@ -69,6 +71,15 @@ def _enqueue_at_once(
     with queue.connection.pipeline() as pipeline:
         job: Job = queue.enqueue_call(func, args, kwargs, pipeline=pipeline, **call)
         pipeline.execute()
+    return job
+
+
+def _enqueue_later(queue: Queue, func: Callable[..., Any], call: dict[str, Any]) -> Job:
+    """Let django-rq enqueue the call when its commit mode says, and return the job now."""
+    call["job_id"] = call.get("job_id") or str(uuid4())
+    # Before it waits, so that RQ raises now what it would raise after the commit.
+    job = _create(queue, func, call)
+    queue.enqueue_call(func, **call)
     return job
 
 
