@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.databases import MAKERS, Configuration
+from tests.databases import MAKERS, Configuration, drop_all
 from tests.project import Project, Zygote
 
 pytest_plugins = ["pytester"]
@@ -20,8 +20,14 @@ def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
     zygote.stop()
 
 
+@pytest.fixture(scope="session")
+def _databases() -> Iterator[None]:
+    yield
+    drop_all()
+
+
 @pytest.fixture
-def make_database(tmp_path: Path) -> Iterator[Callable[[str], Configuration]]:
+def make_database(_databases: None, tmp_path: Path) -> Iterator[Callable[[str], Configuration]]:
     """A function that makes a fresh database of a vendor."""
     drops = []
 

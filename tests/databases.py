@@ -1,8 +1,10 @@
 """Fresh databases on SQLite, PostgreSQL and MariaDB."""
 
 import os
+import sqlite3
 import uuid
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,46 @@ Configuration = dict[str, Any]
 
 def sqlite(directory: Path) -> tuple[Configuration, Callable[[], None]]:
     """An SQLite database in ``directory``."""
-    file = directory / f"{uuid.uuid4().hex}.sqlite3"
-    return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(file)}, lambda: None
+    configuration = {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": str(directory / f"{uuid.uuid4().hex}.sqlite3"),
+        # Processes get killed here, but the machine keeps its power.
+        "OPTIONS": {"init_command": "PRAGMA synchronous = OFF"},
+    }
+    return configuration, lambda: None
 
 
 def postgresql(directory: Path) -> tuple[Configuration, Callable[[], None]]:
-    """A database on the local PostgreSQL server. Raises OSError when there is none."""
+    """
+    A database on the local PostgreSQL server. Raises OSError when there is none.
+
+    Emptying one takes a third of the time of making and dropping one, so they are used again.
+    """
+    if not _emptied:
+        configuration = _made_on_postgresql()
+        _made.append(configuration)
+    else:
+        configuration = _emptied.pop()
+
+    def empty() -> None:
+        _empty_postgresql(configuration)
+        _emptied.append(configuration)
+
+    return configuration, empty
+
+
+_made: list[Configuration] = []
+_emptied: list[Configuration] = []
+
+
+def drop_all() -> None:
+    """Drop the databases that are used again. Call it when the session ends."""
+    while _made:
+        _postgresql(_made.pop(), 'DROP DATABASE IF EXISTS "{}" WITH (FORCE)')
+    _emptied.clear()
+
+
+def _made_on_postgresql() -> Configuration:
     configuration = {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": f"devtools_{uuid.uuid4().hex}",
@@ -33,9 +69,23 @@ def postgresql(directory: Path) -> tuple[Configuration, Callable[[], None]]:
     _postgresql(configuration, 'CREATE DATABASE "{}"')
     # By default, these two servers wait for a lock for ever, and for a day.
     _postgresql(configuration, f"ALTER DATABASE \"{{}}\" SET lock_timeout = '{TIMEOUT // 2}s'")
-    return configuration, lambda: _postgresql(
-        configuration, 'DROP DATABASE IF EXISTS "{}" WITH (FORCE)'
-    )
+    _postgresql(configuration, 'ALTER DATABASE "{}" SET synchronous_commit = off')
+    return configuration
+
+
+def _empty_postgresql(configuration: Configuration) -> None:
+    with _connected_to_postgresql(configuration, configuration["NAME"]) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid, 9000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        schemas = connection.execute(
+            "SELECT quote_ident(nspname) FROM pg_namespace"
+            " WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'"
+        ).fetchall()
+        for (schema,) in schemas:
+            connection.execute(f"DROP SCHEMA {schema} CASCADE")
+        connection.execute("CREATE SCHEMA public")
 
 
 def mariadb(directory: Path) -> tuple[Configuration, Callable[[], None]]:
@@ -55,33 +105,87 @@ def mariadb(directory: Path) -> tuple[Configuration, Callable[[], None]]:
 
 MAKERS = {"sqlite": sqlite, "postgresql": postgresql, "mariadb": mariadb}
 
+# By the last part of Django's engine.
+TABLES = {
+    "sqlite3": "SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'sqlite_sequence'",
+    "postgresql": "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p')"
+    " AND pg_table_is_visible(oid) AND relnamespace <> 'pg_catalog'::regnamespace",
+    "mysql": "SELECT table_name FROM information_schema.tables"
+    " WHERE table_schema = database() AND table_type = 'BASE TABLE'",
+}
+COLUMNS = {
+    "sqlite3": "SELECT name FROM pragma_table_xinfo(?)",
+    "postgresql": "SELECT attname FROM pg_attribute WHERE attrelid = quote_ident(%s)::regclass"
+    " AND attnum > 0 AND NOT attisdropped",
+    "mysql": "SELECT column_name FROM information_schema.columns"
+    " WHERE table_schema = database() AND table_name = %s",
+}
+
+
+def tables(configuration: Configuration) -> set[str]:
+    """The tables of a database, without views."""
+    return _names(configuration, TABLES)
+
+
+def columns(configuration: Configuration, table: str) -> set[str]:
+    """The columns of a table."""
+    return _names(configuration, COLUMNS, table)
+
+
+def _names(configuration: Configuration, statements: dict[str, str], *parameters: str) -> set[str]:
+    engine = configuration["ENGINE"].rpartition(".")[2]
+    with closing(_connected(configuration, engine)) as connection:
+        cursor = connection.cursor()
+        cursor.execute(statements[engine], parameters)
+        return {name for (name,) in cursor.fetchall()}
+
+
+def _connected(configuration: Configuration, engine: str) -> Any:
+    name = configuration["NAME"]
+    if engine == "sqlite3":
+        return sqlite3.connect(f"file:{name}?mode=ro", uri=True)
+    if engine == "postgresql":
+        return _connected_to_postgresql(configuration, name)
+    return _connected_to_mariadb(configuration, name)
+
+
+def _connected_to_postgresql(
+    configuration: Configuration, name: str
+) -> "psycopg.Connection[tuple[Any, ...]]":
+    return psycopg.connect(
+        host=configuration["HOST"],
+        port=configuration["PORT"],
+        user=configuration["USER"],
+        password=configuration["PASSWORD"],
+        dbname=name,
+        autocommit=True,
+        connect_timeout=TIMEOUT,
+        options=f"-c statement_timeout={TIMEOUT}s",
+    )
+
 
 def _postgresql(configuration: Configuration, statement: str) -> None:
     try:
-        with psycopg.connect(
-            host=configuration["HOST"],
-            port=configuration["PORT"],
-            user=configuration["USER"],
-            password=configuration["PASSWORD"],
-            dbname="postgres",
-            autocommit=True,
-            connect_timeout=TIMEOUT,
-            options=f"-c statement_timeout={TIMEOUT}s",
-        ) as connection:
+        with _connected_to_postgresql(configuration, "postgres") as connection:
             connection.execute(statement.format(configuration["NAME"]))
     except psycopg.OperationalError as error:
         raise OSError(str(error)) from error
 
 
+def _connected_to_mariadb(configuration: Configuration, name: str | None) -> Any:
+    return pymysql.connect(
+        host=configuration["HOST"],
+        port=int(configuration["PORT"]),
+        user=configuration["USER"],
+        password=configuration["PASSWORD"],
+        database=name,
+        read_timeout=TIMEOUT,
+    )
+
+
 def _mariadb(configuration: Configuration, statement: str) -> None:
     try:
-        with pymysql.connect(
-            host=configuration["HOST"],
-            port=int(configuration["PORT"]),
-            user=configuration["USER"],
-            password=configuration["PASSWORD"],
-            read_timeout=TIMEOUT,
-        ) as connection:
+        with _connected_to_mariadb(configuration, None) as connection:
             connection.cursor().execute(statement.format(configuration["NAME"]))
     except pymysql.OperationalError as error:
         raise OSError(str(error)) from error

@@ -1,5 +1,6 @@
 """A small shop, the project that most tests start from."""
 
+from tests import databases
 from tests.project import Project
 
 PRODUCT = """\
@@ -62,26 +63,9 @@ def make_shop_with_feature(project: Project) -> None:
 
 def columns(project: Project, table: str = "shop_product", alias: str = "default") -> set[str]:
     """The columns that a table has in the database."""
-    return set(
-        project.python(
-            f"""
-            from django.db import connections
-            connection = connections[{alias!r}]
-            with connection.cursor() as cursor:
-                for column in connection.introspection.get_table_description(cursor, {table!r}):
-                    print(column.name)
-            """
-        ).split()
-    )
+    return databases.columns(project.databases[alias], table)
 
 
 def tables(project: Project, alias: str = "default") -> set[str]:
     """The tables that a database has."""
-    return set(
-        project.python(
-            f"""
-            from django.db import connections
-            print(*connections[{alias!r}].introspection.table_names())
-            """
-        ).split()
-    )
+    return databases.tables(project.databases[alias])
