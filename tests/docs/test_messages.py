@@ -1,0 +1,54 @@
+"""Every message that a page quotes is one of the package, word for word."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.docs.messages import unexplained
+from tests.docs.pages import blocks, page
+
+# What is put into messages: names, paths, numbers, placeholders.
+PUT_IN = re.compile(r"[^a-zA-Z]*$|.*[._/'\"…\d=]|(?:X|Y|APP|BRANCH|NAME|PATH|ID|a|b)\W*$")
+# What else is put in, and what others say: Python, Django, RQ, pytest, the databases, the system.
+OTHERS = {
+    *("table", "column", "by", "from", "phantom", "branch", "main", "default", "logs", "high"),
+    *("bool", "rqworker", "rows", "stays", "with", "of", "applied", "Applying", "drop"),
+    *("Run", "install", "CommandError", "real-redis", "SKIPPED", "ERROR"),
+    *("KeyError", "ValueError", "TypeError", "AssertionError", "RuntimeError"),
+    *("ImproperlyConfigured", "SynchronousOnlyOperation", "OperationalError"),
+    *("ModuleNotFoundError", "No", "module", "named"),
+    *("no", "such", "table", "nope", "unable", "to", "open", "database", "file"),
+    *("value", "too", "long", "for", "type", "character", "varying"),
+    *("Invalid", "attribute", "name", "chrage"),
+}
+
+
+def _quotes(text: str) -> Iterator[str]:
+    for quote in re.findall(r"(?:^ *>.*\n)+", text, re.MULTILINE):
+        yield re.sub(r"^ *> ?", "", quote, flags=re.MULTILINE).strip()
+
+
+def _messages_of_checks() -> Iterator[str]:
+    text = page("checks.md")
+    yield from re.findall(r"^\| \[django_devtools\.\w+\]\(#\w+\) \| (.*?) \|", text, re.MULTILINE)
+    for block in blocks(text):
+        yield from re.findall(r"(?:\?: \(.*?\)|HINT:) (.*)", block.text)
+
+
+TROUBLES = [
+    quote for quote in _quotes(page("troubleshooting.md")) if not quote.startswith("fatal:")
+]
+CHECKS = list(_messages_of_checks())
+
+
+def test_the_pages_quote_messages() -> None:
+    assert len(TROUBLES) > 30
+    assert len(CHECKS) > 20
+
+
+@pytest.mark.parametrize("quote", TROUBLES + CHECKS)
+def test_a_quoted_message_is_in_the_package(quote: str) -> None:
+    words = [word for word in unexplained(quote) if not PUT_IN.match(word)]
+
+    assert [word for word in words if word.strip(":;,.()`-") not in OTHERS] == []
