@@ -11,6 +11,9 @@ from django.core.exceptions import ImproperlyConfigured
 
 SETTINGS_NAME = "DJANGO_DEVTOOLS"
 
+TABLE_PREFIX = "django_devtools_"
+"""What the names of all our tables begin with."""
+
 OPTIONS: dict[str, tuple[type, ...]] = {
     "AUTO_SNAPSHOT": (bool,),
     "SNAPSHOT_FILE": (str, Path),

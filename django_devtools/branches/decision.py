@@ -1,7 +1,9 @@
 """Looks at one database and decides what a switch is to do. Changes nothing."""
 
+from __future__ import annotations
+
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -13,21 +15,21 @@ from django_devtools.branches.planning.comparison import (
     compare,
     compare_managestate,
 )
-from django_devtools.branches.planning.plan import Irreversible, Plan, make_plan, shared_tables
-from django_devtools.branches.running.journal import TABLE as JOURNAL
-from django_devtools.branches.running.journal import Journal, JournalEntry
+from django_devtools.branches.planning.policy import Irreversible
 from django_devtools.branches.running.worktree import WorkTree
-from django_devtools.branches.schema.changes import DataLoss, SchemaChanges, losses
-from django_devtools.branches.schema.introspection import Tables
 from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.loader import Code
 from django_devtools.branches.sources.snapshots import Key, NotOurs, SnapshotFile, branch_of
-from django_devtools.branches.stash.entries import step
-from django_devtools.branches.stash.save import is_routed_here
-from django_devtools.branches.stash.stash import Stash
+from django_devtools.conf import TABLE_PREFIX
 
+# Most databases are in step. What is only needed to get them there is imported where it is used.
 if TYPE_CHECKING:
+    from django_devtools.branches.planning.plan import Plan
     from django_devtools.branches.running.child import Findings
+    from django_devtools.branches.running.journal import JournalEntry
+    from django_devtools.branches.schema.changes import DataLoss, SchemaChanges
+    from django_devtools.branches.schema.introspection import Tables
+    from django_devtools.branches.stash.stash import Stash
 
 logger = logging.getLogger("django_devtools.branches")
 
@@ -62,9 +64,9 @@ class Decision:
     workspace: Workspace
     options: Options
     comparison: Comparison
-    stash: Stash
     worktree: WorkTree
-    has_journal: bool
+    our_tables: Collection[str]
+    """The tables of this package that the database has: the stash and the journal."""
     interrupted: JournalEntry | None
     """The migration that an earlier run began and did not finish."""
     plan: Plan | None
@@ -81,6 +83,27 @@ class Decision:
             return True
         return self.plan is not None and bool(self.plan or self.plan.missing_sources)
 
+    @property
+    def has_journal(self) -> bool:
+        """Whether a migration was interrupted, and maybe finished by hand since."""
+        if not self.our_tables:
+            return False
+        from django_devtools.branches.running.journal import TABLE
+
+        return TABLE in self.our_tables
+
+    @property
+    def has_stash(self) -> bool:
+        """Whether the stash has anything in it."""
+        return bool(self.our_tables) and self.stash.exists()
+
+    @cached_property
+    def stash(self) -> Stash:
+        """The stash of the database, which may be empty."""
+        from django_devtools.branches.stash.stash import Stash
+
+        return Stash(self.connection)
+
     @cached_property
     def full_plan(self) -> Plan:
         """The plan; one without steps where database and target are in step."""
@@ -89,7 +112,7 @@ class Decision:
         return _plan(self.comparison, self.worktree, self.options)
 
     @cached_property
-    def findings(self) -> "Findings | None":
+    def findings(self) -> Findings | None:
         """
         What a work tree says of the first pass, where that can't be imported here.
 
@@ -102,6 +125,8 @@ class Decision:
         """What becomes of tables and columns. Raises SwitchError where a work tree can't tell."""
         if self.known_changes is not None:
             return self.known_changes
+        from django_devtools.branches.schema.changes import SchemaChanges
+
         if not self.plan:
             return SchemaChanges([], {}, set())
         first, second = self.findings, self.worktree.look(self.plan, backwards=False)
@@ -109,10 +134,15 @@ class Decision:
 
     def losses(self) -> list[DataLoss]:
         """What the switch drops or narrows here. Raises SwitchError as ``changes`` does."""
+        from django_devtools.branches.stash.save import is_routed_here
+
         return [loss for loss in self.changes.lost if is_routed_here(self.connection, loss)]
 
     def dropped_backwards(self) -> list[DataLoss]:
         """What the first pass drops here, whatever the second one makes anew."""
+        from django_devtools.branches.schema.changes import losses
+        from django_devtools.branches.stash.save import is_routed_here
+
         if self.plan is None:
             return []
         history = self.findings.back if self.findings else self.plan.backwards
@@ -120,10 +150,14 @@ class Decision:
 
     def rows(self, loss: DataLoss) -> int:
         """How many rows have a value in what is lost. 0 where it is not there."""
+        from django_devtools.branches.schema.introspection import Tables
+
         return count_rows(Tables(self.connection), loss)
 
     def steps(self) -> list[str]:
         """The migrations of both passes, as entries of the stash name them."""
+        from django_devtools.branches.stash.entries import step
+
         if self.plan is None:
             return []
         unapplied = [step(key, True) for key in self.plan.unapply]
@@ -145,16 +179,16 @@ class Decision:
         The second pass may alter what they are in. And what was changed in a narrowed column can't
         be told while that column has another name.
         """
-        plan, stash = self.plan, self.stash
-        if plan is None or not (plan.unapply and plan.apply) or not stash.exists():
+        plan = self.plan
+        if plan is None or not (plan.unapply and plan.apply) or not self.has_stash:
             return False
-        rows = self.comparison.rows
+        stash, rows = self.stash, self.comparison.rows
         if stash.expected(self.backwards_only().changes, rows):
             return True
         expected = stash.expected(self.changes, rows)
         return any(entry.is_narrowed and not stash.can_tell(entry) for entry in expected)
 
-    def backwards_only(self) -> "Decision":
+    def backwards_only(self) -> Decision:
         """The first pass alone."""
         return replace(self, plan=self.plan.backwards_only() if self.plan is not None else None)
 
@@ -178,12 +212,8 @@ def decide(
     connection: BaseDatabaseWrapper, workspace: Workspace, options: Options, comparison: Comparison
 ) -> Decision:
     """Decide what to do about a comparison. Raises SwitchError where a work tree can't tell."""
-    stash = Stash(connection)
-    has_journal = JOURNAL in stash.tables.names
-    interrupted = Journal(connection).entry() if has_journal else None
-    if interrupted and _is_settled(interrupted, comparison, options):
-        logger.debug("%s was interrupted, and is settled", _name(interrupted.key))
-        interrupted = None
+    our_tables = _our_tables(connection)
+    interrupted = _interrupted(connection, comparison, options) if our_tables else None
     worktree = WorkTree(comparison, options.irreversible, options.stash)
     reruns = options.rerun and bool(comparison.raw_changed)
     plan = None
@@ -194,9 +224,8 @@ def decide(
         workspace,
         options,
         comparison,
-        stash,
         worktree,
-        has_journal,
+        our_tables,
         interrupted,
         plan,
     )
@@ -215,6 +244,27 @@ def count_rows(tables: Tables, loss: DataLoss) -> int:
     return tables.count(loss.table, loss.column) if tables.has_item(*loss.item) else 0
 
 
+def _our_tables(connection: BaseDatabaseWrapper) -> set[str]:
+    with connection.cursor() as cursor:
+        found = connection.introspection.table_names(cursor)
+    # Some servers list names in other cases than they were made with.
+    return {name.lower() for name in found if name.lower().startswith(TABLE_PREFIX)}
+
+
+def _interrupted(
+    connection: BaseDatabaseWrapper, comparison: Comparison, options: Options
+) -> JournalEntry | None:
+    """The migration that is to be finished first."""
+    from django_devtools.branches.running.journal import Journal
+
+    journal = Journal(connection)
+    entry = journal.entry() if journal.exists() else None
+    if entry and _is_settled(entry, comparison, options):
+        logger.debug("%s was interrupted, and is settled", _name(entry.key))
+        return None
+    return entry
+
+
 def _is_settled(entry: JournalEntry, comparison: Comparison, options: Options) -> bool:
     """Whether someone has finished by hand what was interrupted, or says so."""
     by_hand = (entry.key in comparison.rows) is not entry.backwards
@@ -222,6 +272,8 @@ def _is_settled(entry: JournalEntry, comparison: Comparison, options: Options) -
 
 
 def _plan(comparison: Comparison, worktree: WorkTree, options: Options) -> Plan:
+    from django_devtools.branches.planning.plan import make_plan
+
     facts = comparison.facts(comparison.raw_changed if options.rerun else set())
     policy, roll_back_shared = options.irreversible, options.roll_back_shared
     plan = make_plan(facts, policy, roll_back_shared)
@@ -237,6 +289,10 @@ def _plan(comparison: Comparison, worktree: WorkTree, options: Options) -> Plan:
 
 def _filled_questions(connection: BaseDatabaseWrapper, plan: Plan) -> set[Key]:
     """The questionable migrations whose tables have rows, and the target has these tables, too."""
+    from django_devtools.branches.planning.plan import shared_tables
+    from django_devtools.branches.schema.changes import DataLoss
+    from django_devtools.branches.schema.introspection import Tables
+
     found = set()
     for key, names in shared_tables(plan).items():
         tables = Tables(connection)

@@ -12,3 +12,7 @@ class DevtoolsError(Exception):
 
 class SwitchError(DevtoolsError):
     """A switch is refused or failed."""
+
+
+class UnfitRows(DevtoolsError):
+    """The database rejects a migration because of rows that are there."""

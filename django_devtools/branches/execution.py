@@ -8,7 +8,8 @@ from functools import partial
 from django.db.migrations import Migration
 from django.db.migrations.state import ProjectState
 
-from django_devtools.branches.planning.plan import Irreversible, Plan
+from django_devtools.branches.planning.plan import Plan
+from django_devtools.branches.planning.policy import Irreversible
 from django_devtools.branches.running import signals
 from django_devtools.branches.running.begun import write_down
 from django_devtools.branches.running.executor import Edges, Executor, with_empty_reverses

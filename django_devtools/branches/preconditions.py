@@ -13,7 +13,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations import RunSQL
 from django.db.migrations.operations.base import Operation
 
-from django_devtools.branches.planning.plan import Irreversible, Plan
+from django_devtools.branches.planning.plan import Plan
+from django_devtools.branches.planning.policy import Irreversible
 from django_devtools.branches.running.narrowing import is_lossless
 from django_devtools.branches.schema.changes import DataLoss
 from django_devtools.branches.schema.operations import raw_operations

@@ -12,8 +12,6 @@ from django_devtools.branches.errors import SwitchError
 from django_devtools.branches.hooks.state import HookState
 from django_devtools.branches.planning.classify import State
 from django_devtools.branches.planning.comparison import Comparison
-from django_devtools.branches.running.journal import JournalEntry
-from django_devtools.branches.schema.changes import SchemaChanges
 from django_devtools.branches.sources.loader import Code
 from django_devtools.branches.sources.rows import read_rows
 from django_devtools.branches.sources.snapshots import DETACHED, Key, database_id
@@ -22,6 +20,9 @@ from .decision import Decision, Options, Workspace, compare_with_target, decide
 from .progress import Progress
 
 if TYPE_CHECKING:
+    from django_devtools.branches.running.journal import JournalEntry
+    from django_devtools.branches.schema.changes import SchemaChanges
+
     from .execution import Execution, Report
 
 logger = logging.getLogger("django_devtools.branches")
@@ -100,7 +101,7 @@ class Switch:
 
         report = Report()
 
-        def execution(decision: Decision, goes_on: SchemaChanges | None = None) -> "Execution":
+        def execution(decision: Decision, goes_on: "SchemaChanges | None" = None) -> "Execution":
             return Execution(decision, report, progress, interactive, goes_on)
 
         if self.decision.interrupted:
@@ -151,7 +152,7 @@ def _state_after(key: Key, code: Code, left: Collection[Key]) -> State:
     return State.PHANTOM if key in left else State.OBSOLETE
 
 
-def _resume(execution: "Execution", entry: JournalEntry) -> None:
+def _resume(execution: "Execution", entry: "JournalEntry") -> None:
     """Finish what an earlier run began. Raises SwitchError when it fails again."""
     name = ".".join(entry.key)
     logger.debug("Finishing %s, which was interrupted", name)

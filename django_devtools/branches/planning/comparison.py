@@ -25,7 +25,6 @@ from django_devtools.branches.sources.snapshots import Key, SnapshotFile, databa
 from django_devtools.branches.sources.target import Target, checkout, managestate, named
 
 from .classify import Facts, State
-from .plan import make_plan
 
 
 @dataclass
@@ -78,6 +77,9 @@ class Comparison:
         if self.in_step():
             obsolete = dict.fromkeys(self.traces, State.OBSOLETE)
             return dict.fromkeys(self.rows, State.APPLIED) | obsolete
+        # Most databases are in step, and need none of it.
+        from .plan import make_plan
+
         return make_plan(self.facts()).states
 
     def not_rerun(self) -> list[Key]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from functools import cached_property
 
 from django.db.migrations import Migration
@@ -15,14 +14,7 @@ from django_devtools.branches.sources.loader import Graph
 from django_devtools.branches.sources.snapshots import Key
 
 from .classify import Facts, Judge, State
-
-
-class Irreversible(StrEnum):
-    """What to do about migrations that can't be unapplied."""
-
-    FAIL = "fail"
-    KEEP = "keep"
-    NOOP = "noop"
+from .policy import Irreversible
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_devtools.branches.errors import DevtoolsError
-from django_devtools.branches.planning.plan import Irreversible, Plan, is_stuck
+from django_devtools.branches.planning.plan import Plan, is_stuck
+from django_devtools.branches.planning.policy import Irreversible
 from django_devtools.branches.progress import Progress
 from django_devtools.branches.schema.tracker import SchemaHistory
 from django_devtools.branches.sources.loader import (

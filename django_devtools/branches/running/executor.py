@@ -17,7 +17,7 @@ from django.db.migrations.state import ModelState, ProjectState
 from django.db.migrations.utils import resolve_relation
 from django.db.models import Field, ForeignKey
 
-from django_devtools.branches.errors import DevtoolsError
+from django_devtools.branches.errors import UnfitRows
 from django_devtools.branches.schema.operations import raw_operations
 from django_devtools.branches.schema.transactions import one_transaction
 from django_devtools.branches.sources.loader import Graph, Source, variant
@@ -25,10 +25,6 @@ from django_devtools.branches.sources.snapshots import Key
 
 from .journal import Journal, Journaled, JournalEntry, tolerant
 from .narrowing import RestoreColumn, coercing, restoring
-
-
-class UnfitRows(DevtoolsError):
-    """There are rows that the database does not take along through a migration."""
 
 
 @dataclass(frozen=True)

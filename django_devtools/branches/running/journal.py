@@ -19,8 +19,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.operations.base import Operation
 
 from django_devtools.branches.sources.snapshots import Key
+from django_devtools.conf import TABLE_PREFIX
 
-TABLE = "django_devtools_journal"
+TABLE = f"{TABLE_PREFIX}journal"
 
 # What the servers say when a statement finds its work done already.
 # https://mariadb.com/docs/server/reference/error-codes, PostgreSQL's Appendix A, SQLite's texts.

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 
 from django_devtools.branches.errors import SwitchError
 from django_devtools.branches.planning.comparison import Comparison
-from django_devtools.branches.planning.plan import Irreversible, Plan
+from django_devtools.branches.planning.policy import Irreversible
 from django_devtools.branches.progress import Progress
-from django_devtools.branches.sources.loader import Graph
 from django_devtools.branches.sources.rows import read_rows
 from django_devtools.branches.sources.snapshots import Key
 
 if TYPE_CHECKING:
+    from django_devtools.branches.planning.plan import Plan
+    from django_devtools.branches.sources.loader import Graph
+
     from .child import Findings, Pass
 
 logger = logging.getLogger("django_devtools.branches")
@@ -34,7 +36,7 @@ class WorkTree:
         """Whether some of ``keys`` can't be imported here."""
         return bool(self._foreign(keys, backwards))
 
-    def look(self, plan: Plan, backwards: bool = True) -> "Findings | None":
+    def look(self, plan: "Plan", backwards: bool = True) -> "Findings | None":
         """
         What the pass would do; None where it can be looked into here.
 
@@ -54,7 +56,7 @@ class WorkTree:
                 self._findings[seen] = child.inspect(path, top, task)
         return self._findings[seen]
 
-    def run(self, plan: Plan, progress: Progress, backwards: bool) -> None:
+    def run(self, plan: "Plan", progress: Progress, backwards: bool) -> None:
         """Run the pass. Raises SwitchError where that fails."""
         from . import child
 
@@ -77,7 +79,7 @@ class WorkTree:
         unusable = self.comparison.unusable if backwards else self.comparison.target.unusable
         return [key for key in keys if key in unusable]
 
-    def _task(self, keys: list[Key], graph: Graph, backwards: bool) -> "Pass":
+    def _task(self, keys: list[Key], graph: "Graph", backwards: bool) -> "Pass":
         from .child import Pass
 
         history = self.comparison.history
@@ -134,5 +136,5 @@ class WorkTree:
         )
 
 
-def _pass_of(plan: Plan, backwards: bool) -> tuple[list[Key], Graph]:
+def _pass_of(plan: "Plan", backwards: bool) -> "tuple[list[Key], Graph]":
     return (plan.unapply, plan.held) if backwards else (plan.apply, plan.wanted)

@@ -98,8 +98,20 @@ class Repository:
             return None
         return output.decode(errors="replace").removesuffix("\n").removeprefix("refs/heads/")
 
+    def head(self) -> tuple[str | None, str | None]:
+        """What ``branch`` and ``commit`` say, by one process."""
+        try:
+            output = self.git("rev-parse", "HEAD^{commit}", "--symbolic-full-name", "HEAD")
+        except GitError:  # There is no commit yet.
+            return self.branch(), None
+        commit, _, ref = output.decode(errors="replace").removesuffix("\n").partition("\n")
+        return None if ref == "HEAD" else ref.removeprefix("refs/heads/"), commit
+
     def private_dir(self) -> Path:
         """The directory that git keeps for this work tree alone."""
+        dot_git = self.top / ".git"
+        if dot_git.is_dir():  # In other work trees, and in submodules, it is a file.
+            return dot_git.resolve()
         return Path(os.fsdecode(self.git("rev-parse", "--absolute-git-dir")).removesuffix("\n"))
 
     def hooks_dir(self) -> Path:

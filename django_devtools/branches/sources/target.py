@@ -35,8 +35,7 @@ class Target:
 
 def checkout(repository: Repository | None, disk: Code) -> Target:
     """The code of this checkout."""
-    branch = repository.branch() if repository else None
-    commit = repository.commit() if repository else None
+    branch, commit = repository.head() if repository else (None, None)
     title = f"branch {branch}" if branch else "this checkout"
     # A copy, as what a database holds may add to it.
     return Target(title, Past(branch, commit), replace(disk, migrations=dict(disk.migrations)))

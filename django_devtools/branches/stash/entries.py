@@ -13,11 +13,9 @@ from django.db import models
 from django_devtools.branches.schema.introspection import ColumnInfo
 from django_devtools.branches.schema.tracker import Item
 from django_devtools.branches.sources.snapshots import Key
+from django_devtools.conf import TABLE_PREFIX
 
-PREFIX = "django_devtools_"
-"""What the names of all our tables begin with."""
-
-ENTRIES_TABLE = f"{PREFIX}stash"
+ENTRIES_TABLE = f"{TABLE_PREFIX}stash"
 
 
 class Status(StrEnum):

@@ -11,8 +11,9 @@ from django.db import DatabaseError, OperationalError, ProgrammingError, transac
 
 from django_devtools.branches.schema.introspection import ColumnInfo, Parent, equal, sql_mode
 from django_devtools.branches.schema.tracker import Item
+from django_devtools.conf import TABLE_PREFIX
 
-from .entries import PREFIX, Entry, Return
+from .entries import Entry, Return
 from .stash import Stash
 
 # Beyond this, more of the same says nothing new.
@@ -294,7 +295,7 @@ class EntryRestore:
         q = self.tables.quote
         keys = ", ".join(map(q, self.entry.key))
         ours = ", ".join(f"{self.copy}.{q(key)}" for key in self.entry.key)
-        numbers, number = q(f"{PREFIX}numbers"), q(f"{PREFIX}number")
+        numbers, number = q(f"{TABLE_PREFIX}numbers"), q(f"{TABLE_PREFIX}number")
         # MySQL commits before an index is made by itself.
         is_mysql = self.connection.vendor == "mysql"
         indexes = f" (PRIMARY KEY ({keys}), UNIQUE (number_))" if is_mysql else ""

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.apps import apps
 
-from django_devtools.branches.stash.entries import PREFIX
+from django_devtools.conf import TABLE_PREFIX
 
 # GeoDjango has a command of its own.
 _PACKAGE = "contrib.gis" if apps.is_installed("django.contrib.gis") else "core"
@@ -18,7 +18,7 @@ class Command(_module.Command):  # type: ignore[misc, name-defined]
         wanted = options.get("table_name_filter") or (lambda name: True)
 
         def is_not_ours(name: str) -> bool:
-            return not name.startswith(PREFIX) and wanted(name)
+            return not name.startswith(TABLE_PREFIX) and wanted(name)
 
         if not options["table"]:
             options["table_name_filter"] = is_not_ours

@@ -1,19 +1,15 @@
 import sys
 from argparse import ArgumentParser
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.management.base import CommandError
-from django.core.management.commands.migrate import Command as Migrate
 
 from django_devtools.branches.decision import Decision, Options, Workspace
-from django_devtools.branches.errors import SwitchError
+from django_devtools.branches.errors import SwitchError, UnfitRows
 from django_devtools.branches.hooks.state import HookState
-from django_devtools.branches.planning.plan import Irreversible, Plan
+from django_devtools.branches.planning.policy import Irreversible
 from django_devtools.branches.progress import Progress, database_option
-from django_devtools.branches.running.executor import UnfitRows
-from django_devtools.branches.schema.changes import DataLoss
-from django_devtools.branches.schema.operations import holds_raw
 from django_devtools.branches.sources.snapshots import Key
 from django_devtools.branches.switch import Switch
 from django_devtools.conf import takes_snapshots
@@ -22,6 +18,10 @@ from django_devtools.management.base import (
     ask,
     database_may_fail,
 )
+
+if TYPE_CHECKING:
+    from django_devtools.branches.planning.plan import Plan
+    from django_devtools.branches.schema.changes import DataLoss
 
 SHARED_ROWS = "rows of tables that both sides have"
 ACCEPT = "manage.py migrations_snapshot --accept"
@@ -181,10 +181,11 @@ class Command(BranchesCommand):
         ):
             where = f"{_database(switch)} is left as it is."
         self._write(f"Nothing to do: {where}")
-        decision.stash.finish()
+        if decision.has_stash:
+            decision.stash.finish()
         if takes_snapshots():
             switch.settle()
-        for entry in decision.stash.overdue():
+        for entry in decision.stash.overdue() if decision.has_stash else ():
             branch = f" (from {entry.branch})" if entry.branch else ""
             self._notice(
                 f"The stash has data that could be restored: {entry}{branch}. "
@@ -193,7 +194,7 @@ class Command(BranchesCommand):
             )
         self._notice_left_alone(decision, decision.plan)
 
-    def _notice_left_alone(self, decision: Decision, plan: Plan | None) -> None:
+    def _notice_left_alone(self, decision: Decision, plan: "Plan | None") -> None:
         """Name what was seen and left alone, with the command that does something about it."""
         if plan is not None:
             for key in plan.left_applied:
@@ -211,7 +212,7 @@ class Command(BranchesCommand):
                     f"To run it again: manage.py migrations_switch --rerun. If not: {ACCEPT}."
                 )
 
-    def _notice_not_rolled_back(self, decision: Decision, plan: Plan) -> None:
+    def _notice_not_rolled_back(self, decision: Decision, plan: "Plan") -> None:
         for key, along in plan.not_rolled_back.items():
             if key in decision.comparison.traces:
                 continue  # It was recreated, not changed: a precondition says what about it.
@@ -242,7 +243,7 @@ class Command(BranchesCommand):
             self._notice(str(error))
         self._notice_left_alone(decision, decision.plan)
 
-    def _show_unapplied(self, decision: Decision, plan: Plan) -> None:
+    def _show_unapplied(self, decision: Decision, plan: "Plan") -> None:
         for key in plan.unapply:
             source = decision.comparison.held_source(key)
             branch = f" from {source.branch}" if source and source.branch else ""
@@ -255,7 +256,7 @@ class Command(BranchesCommand):
         for key in plan.forget:
             self._show_heading(f"Forget {_name(key)} (its row only)")
 
-    def _show_applied(self, decision: Decision, plan: Plan) -> None:
+    def _show_applied(self, decision: Decision, plan: "Plan") -> None:
         for key in plan.record:
             self._show_heading(f"Record {_name(key)} (what it does is there already)")
         for key in plan.apply:
@@ -263,6 +264,10 @@ class Command(BranchesCommand):
             self._show_operations(plan.wanted.graph.nodes[key], backwards=False)
 
     def _show_operations(self, migration: Any, backwards: bool) -> None:
+        from django.core.management.commands.migrate import Command as Migrate
+
+        from django_devtools.branches.schema.operations import holds_raw
+
         operations = migration.operations
         for operation in reversed(operations) if backwards else operations:
             message, is_error = Migrate.describe_operation(operation, backwards)
@@ -331,7 +336,7 @@ def _database(switch: Switch) -> str:
     return f"database '{switch.connection.alias}'"
 
 
-def _summary(plan: Plan) -> str:
+def _summary(plan: "Plan") -> str:
     parts = []
     for word, keys in (
         ("unapply", plan.unapply),
@@ -352,5 +357,5 @@ def _names(keys: list[Key]) -> str:
     return ", ".join(map(_name, keys))
 
 
-def _loss(loss: DataLoss, rows: int) -> str:
+def _loss(loss: "DataLoss", rows: int) -> str:
     return f"{loss} ({rows} row{'' if rows == 1 else 's'})"
