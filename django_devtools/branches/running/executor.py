@@ -1,6 +1,7 @@
 """Runs migrations so that they can be interrupted anywhere and run again."""
 
 import copy
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -13,9 +14,8 @@ from django.db.migrations import Migration
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.recorder import MigrationRecorder
-from django.db.migrations.state import ModelState, ProjectState
-from django.db.migrations.utils import resolve_relation
-from django.db.models import Field, ForeignKey
+from django.db.migrations.state import ProjectState
+from django.db.models import ForeignKey, Model
 
 from django_devtools.branches.errors import UnfitRows
 from django_devtools.branches.schema.operations import raw_operations
@@ -25,6 +25,9 @@ from django_devtools.branches.sources.snapshots import Key
 
 from .journal import Journal, Journaled, JournalEntry, tolerant
 from .narrowing import RestoreColumn, coercing, restoring
+from .rewind import rewind
+
+logger = logging.getLogger("django_devtools.branches")
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,7 @@ class Executor(MigrationExecutor):
         state = ahead.state
         for key, edge in _with_edges(unapply, edges):
             migration = self.graph.graph.nodes[key]
+            _log(migration, "backwards", self._has_transaction(migration))
             if not self._has_transaction(migration):
                 entry = self._begin(migration, True, edge.first)
                 with _naming(migration, "unapplied"):
@@ -132,6 +136,7 @@ class Executor(MigrationExecutor):
         for key, edge in _with_edges(apply, edges):
             self._rendered(state)
             migration = self.graph.graph.nodes[key]
+            _log(migration, "forwards", self._has_transaction(migration))
             if not self._has_transaction(migration):
                 entry = self._begin(migration, False, edge.first)
                 with _naming(migration, "applied"):
@@ -153,6 +158,7 @@ class Executor(MigrationExecutor):
         ``ahead`` is where it began: with its steps when it goes back, without when forwards.
         """
         migration = self.graph.graph.nodes[entry.key]
+        logger.debug("%s: resumed after operation %s", ".".join(entry.key), entry.position)
         return self._run_journaled(migration, entry, ahead.state, ahead, last)
 
     def rewrite_rows(self, forget: Iterable[Key], record: Iterable[Key]) -> None:
@@ -237,6 +243,11 @@ class Executor(MigrationExecutor):
                 self.progress_callback("render_success")
 
 
+def _log(migration: Migration, direction: str, has_transaction: bool) -> None:
+    how = "in one transaction" if has_transaction else "journaled: it has no transaction"
+    logger.debug("%s.%s: %s, %s", migration.app_label, migration.name, direction, how)
+
+
 def _with_edges(keys: Sequence[Key], edges: Edges) -> Iterator[tuple[Key, Edges]]:
     for position, key in enumerate(keys):
         nothing = Edges()
@@ -281,32 +292,44 @@ def restore_foreign_keys(connection: BaseDatabaseWrapper, state: ProjectState, a
     """
     Add the foreign keys from and to ``app`` that an interrupted operation left out.
 
-    To alter a column, MySQL and PostgreSQL want its foreign keys dropped and added again after
-    that; who comes later can't see any more that there were some.
+    To alter a column, MySQL and PostgreSQL drop its foreign keys and add them again afterwards. A
+    later run can't see any more that there were some.
     """
     if connection.vendor == "sqlite":
         return
     for model in state.apps.get_models(include_auto_created=True):
-        fields = [
-            field
-            for field in model._meta.local_concrete_fields
-            if isinstance(field, ForeignKey)
-            and getattr(field, "db_constraint", True)
-            and app in (model._meta.app_label, field.related_model._meta.app_label)
-        ]
-        if not fields or not model._meta.can_migrate(connection):
+        fields = _constrained_fields(model, app)
+        if not fields or not _is_migrated_here(connection, model):
             continue
-        if not router.allow_migrate_model(connection.alias, model):
-            continue
-        with connection.cursor() as cursor:
-            found = connection.introspection.get_constraints(cursor, model._meta.db_table)
-        there = {c["columns"][0] for c in found.values() if c["foreign_key"]}
+        there = _columns_with_foreign_key(connection, model._meta.db_table)
         for field in fields:
             if field.column not in there:
                 without: Any = copy.copy(field)
                 without.db_constraint = False
                 with connection.schema_editor() as editor:
                     editor.alter_field(model, without, field)
+
+
+def _constrained_fields(model: type[Model], app: str) -> "list[ForeignKey[Any, Any]]":
+    """The foreign keys of a model that start or end in ``app``, and have a constraint."""
+    return [
+        field
+        for field in model._meta.local_concrete_fields
+        if isinstance(field, ForeignKey)
+        and getattr(field, "db_constraint", True)
+        and app in (model._meta.app_label, field.related_model._meta.app_label)
+    ]
+
+
+def _is_migrated_here(connection: BaseDatabaseWrapper, model: type[Model]) -> bool:
+    is_routed = router.allow_migrate_model(connection.alias, model)
+    return bool(is_routed and model._meta.can_migrate(connection))
+
+
+def _columns_with_foreign_key(connection: BaseDatabaseWrapper, table: str) -> set[str]:
+    with connection.cursor() as cursor:
+        found: Any = connection.introspection.get_constraints(cursor, table)
+    return {one["columns"][0] for one in found.values() if one["foreign_key"]}
 
 
 def _undo(
@@ -328,65 +351,3 @@ def _undo(
     ):
         undone.database_backwards(migration.app_label, editor, state, before)
     return before
-
-
-def rewind(state: ProjectState, before: ProjectState) -> ProjectState:
-    """
-    A copy of ``state`` that has the models of ``before``, and only what differs rendered anew.
-
-    As when Django goes forwards, relations of relations may be out of date after that; then the
-    state is marked as delayed, and operations that want all models render it again.
-    """
-    result = state.clone()
-    around = set()
-    for key in state.models.keys() - before.models.keys():
-        around |= _relations(state.models[key])
-        for name, field in state.models[key].fields.items():
-            if field.many_to_many:
-                result.apps.unregister_model(key[0], f"{key[1]}_{name}")
-        result.remove_model(*key)
-    far: set[tuple[str, str]] = set()
-    for key, model in before.models.items():
-        old = result.models.get(key)
-        if old is None:
-            result.add_model(model.clone())
-        elif changed := _changed_fields(old, model):
-            around |= _relations(old)
-            result.models[key] = model.clone()
-            (far if any(map(_is_referable, changed)) else around).add(key)
-        elif not _same_options(old, model):
-            result.models[key] = model.clone()
-            around.add(key)
-    if far:
-        result.reload_models(list(far), delay=False)
-    if around:
-        result.reload_models(list(around & result.models.keys()), delay=True)
-    return result
-
-
-def _changed_fields(one: ModelState, other: ModelState) -> "list[Field[Any, Any]]":
-    # States share the fields that no operation touched.
-    left = {(name, id(field)): field for name, field in one.fields.items()}
-    right = {(name, id(field)): field for name, field in other.fields.items()}
-    return [field for key, field in (left | right).items() if (key in left) != (key in right)]
-
-
-def _same_options(one: ModelState, other: ModelState) -> bool:
-    return (
-        one.bases == other.bases
-        and list(one.fields) == list(other.fields)
-        and one.options.keys() == other.options.keys()
-        and all(one.options[name] is other.options[name] for name in one.options)
-    )
-
-
-def _is_referable(field: "Field[Any, Any]") -> bool:
-    return bool(field.is_relation or field.primary_key or field.unique)
-
-
-def _relations(model: ModelState) -> set[tuple[str, str]]:
-    return {
-        resolve_relation(field.remote_field.model, model.app_label, model.name_lower)
-        for field in model.fields.values()
-        if field.is_relation and field.remote_field
-    }
