@@ -25,8 +25,8 @@ OTHERS = {
 
 
 def _quotes(text: str) -> Iterator[str]:
-    for quote in re.findall(r"(?:^ *>.*\n)+", text, re.MULTILINE):
-        yield re.sub(r"^ *> ?", "", quote, flags=re.MULTILINE).strip()
+    for quote in re.findall(r"(?:^>.*\n)+", text, re.MULTILINE):
+        yield re.sub(r"^> ?", "", quote, flags=re.MULTILINE).strip()
 
 
 def _messages_of_checks() -> Iterator[str]:
