@@ -121,7 +121,7 @@ def _has_stand_in(config: pytest.Config, mark: pytest.Mark | None = None) -> boo
     False in projects that use the branches half alone: they notice nothing of this plugin.
     """
     names_real_redis = bool(config.getoption(OPTION) or mark)
-    return _is_installed() and extras.has_jobs() and (names_real_redis or extras.has_fakes())
+    return _is_installed() and (extras.supports_jobs() if names_real_redis else extras.can_fake())
 
 
 def _is_autouse(request: pytest.FixtureRequest) -> bool:

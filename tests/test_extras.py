@@ -1,11 +1,15 @@
 """Projects without RQ, django-rq or fakeredis: their processes can't import these."""
 
+import importlib.metadata
 import subprocess
 import sys
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from django_devtools import extras
 from tests.processes import TIMEOUT
 from tests.project import Project
 
@@ -56,8 +60,8 @@ def test_branches_import_nothing_of_jobs(hide: Hide) -> None:
 @pytest.mark.parametrize(
     ("missing", "named"),
     [
-        (("django_rq", "rq"), "django_rq and rq"),
-        (("django_rq",), "django_rq"),
+        (("django_rq", "rq"), "django-rq and rq"),
+        (("django_rq",), "django-rq"),
     ],
 )
 def test_a_task_names_what_is_missing(hide: Hide, missing: tuple[str, ...], named: str) -> None:
@@ -91,3 +95,37 @@ def test_a_fixture_names_what_is_missing(hide: Hide, missing: tuple[str, ...]) -
         "fake_redis needs fakeredis and django-rq: "
         'pip install "django-devtools-kit[testing]"' in output
     )
+
+
+@pytest.fixture
+def old_versions(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The versions that NetBox 4 pins."""
+    versions = {"django-rq": "3.2.2", "rq": "2.8.0"}
+    monkeypatch.setattr(importlib.metadata, "version", versions.__getitem__)
+    extras._outdated.cache_clear()
+    yield
+    extras._outdated.cache_clear()
+
+
+@pytest.mark.usefixtures("old_versions")
+def test_an_old_django_rq_is_named_with_its_version() -> None:
+    assert extras.has_jobs()
+    assert not extras.supports_jobs()
+    assert not extras.can_fake()
+    message = (
+        r"django_devtools.jobs does not work with django-rq 3.2.2 \(before 4.0\): "
+        r'pip install --upgrade "django-devtools-kit\[jobs\]"'
+    )
+    with pytest.raises(ImportError, match=message):
+        extras.require_supported_jobs()
+
+
+def test_the_installed_versions_are_supported() -> None:
+    extras.require_supported_jobs()
+    assert extras.can_fake()
+
+
+def test_the_extra_asks_for_the_oldest_versions() -> None:
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    oldest = [f"{name}>={'.'.join(map(str, version))}" for name, version in extras.JOBS.items()]
+    assert project["optional-dependencies"]["jobs"] == oldest

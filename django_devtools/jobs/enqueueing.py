@@ -14,7 +14,10 @@ from rq import Queue
 from rq.job import Job, JobStatus
 from rq.utils import now
 
+from django_devtools.extras import require_supported_jobs
 from django_devtools.jobs import redis
+
+require_supported_jobs()
 
 QUEUE_OPTIONS = ("connection", "queue_class")
 
