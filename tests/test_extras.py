@@ -13,9 +13,12 @@ from django_devtools import extras
 from tests.processes import TIMEOUT
 from tests.project import Project
 
+ROOT = Path(__file__).parents[1]
 EVERYTHING = ("django_rq", "fakeredis", "redis", "rq")
 
 Hide = Callable[..., Project]
+
+needs_rq = pytest.mark.skipif(not extras.has_jobs(), reason="needs RQ and django-rq")
 
 
 @pytest.fixture
@@ -52,6 +55,19 @@ def test_branches_need_django_alone(hide: Hide) -> None:
     assert "in step" in project.switch()
 
 
+def test_each_module_of_branches_can_be_imported_without_rq(hide: Hide) -> None:
+    files = [*(ROOT / "django_devtools").glob("branches/**/*.py")]
+    files += (ROOT / "django_devtools").glob("management/**/*.py")
+    modules = [".".join(file.relative_to(ROOT).with_suffix("").parts) for file in files]
+    assert len(modules) > 40
+    code = f"""
+        from importlib import import_module
+        for name in {modules!r}:
+            import_module(name.removesuffix(".__init__"))
+    """
+    assert hide(*EVERYTHING).python(code) == ""
+
+
 def test_branches_import_nothing_of_jobs(hide: Hide) -> None:
     code = "import sys; print('django_devtools.jobs' in sys.modules)"
     assert hide(*EVERYTHING).python(code) == "False"
@@ -61,7 +77,7 @@ def test_branches_import_nothing_of_jobs(hide: Hide) -> None:
     ("missing", "named"),
     [
         (("django_rq", "rq"), "django-rq and rq"),
-        (("django_rq",), "django-rq"),
+        pytest.param(("django_rq",), "django-rq", marks=needs_rq),
     ],
 )
 def test_a_task_names_what_is_missing(hide: Hide, missing: tuple[str, ...], named: str) -> None:
@@ -107,6 +123,7 @@ def old_versions(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     extras._outdated.cache_clear()
 
 
+@needs_rq
 @pytest.mark.usefixtures("old_versions")
 def test_an_old_django_rq_is_named_with_its_version() -> None:
     assert extras.has_jobs()
@@ -120,12 +137,13 @@ def test_an_old_django_rq_is_named_with_its_version() -> None:
         extras.require_supported_jobs()
 
 
+@needs_rq
 def test_the_installed_versions_are_supported() -> None:
     extras.require_supported_jobs()
     assert extras.can_fake()
 
 
 def test_the_extra_asks_for_the_oldest_versions() -> None:
-    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     oldest = [f"{name}>={'.'.join(map(str, version))}" for name, version in extras.JOBS.items()]
     assert project["optional-dependencies"]["jobs"] == oldest
