@@ -1,8 +1,42 @@
-"""What each migration of a database is to the target. Pure, as ``plan`` is."""
+"""
+Decides what each migration is to the target: applied, pending, phantom, obsolete or changed.
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+The rules run in this order. Each is a function of that name, which takes the facts and the
+verdicts so far and returns the verdicts after it.
+
+1. ``by_origin``: a row that another branch has, or whose source is missing, is a phantom. A row
+   that left no trace is obsolete.
+2. ``redundant_squash``: if the target has migrations that an applied squash replaces, the row of
+   the squash is obsolete on the branch that had it, and is forgotten elsewhere.
+3. ``app_removed``: a row of the target's past is obsolete if the target has no migrations of its
+   app any more.
+4. ``models_unknown``: a row of the target's past is obsolete if the models of the database can't
+   be computed.
+5. ``target_has_its_models``: a row of the target's past is obsolete if the target's applied
+   migrations lead to the models of the database without it. Nothing in that app is changed then.
+6. ``renamed``: rows of the target's past are forgotten, and the pending migrations recorded, if
+   the pending ones would lead to the models that the database has already.
+7. ``left_behind_by_squash``: rows of the target's past are obsolete if the models of the database
+   are the same without them.
+8. ``made_anew``: any other row of the target's past is a phantom. The target deleted its migration
+   to make something else.
+9. ``created_twice``: a phantom is forgotten if it creates what the target's applied migrations
+   create, too. Another branch has reset its migrations.
+10. ``adopted``: phantoms are forgotten, and the pending migrations recorded, if they lead to the
+    target's models. Another branch did the same under other names.
+11. ``rerun_on_request``: what the user wants to run again is changed.
+
+"The target's past" is what its branch had once: ``Origin.OWN``. ``sources/provenance.py`` finds
+the origins. It also takes a row for one without a trace if the target's own snapshot has it as
+obsolete, so that a verdict outlives the history it was based on. ``planning/comparison.py``
+compares the texts of migrations that both sides have, and tells which of them are changed.
+"""
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
+from functools import cached_property
 
 from django.db.migrations import Migration
 from django.db.migrations.state import ProjectState
@@ -15,6 +49,8 @@ from django_devtools.branches.schema.operations import (
 from django_devtools.branches.sources.loader import Graph, variant
 from django_devtools.branches.sources.provenance import Origin
 from django_devtools.branches.sources.snapshots import Key
+
+logger = logging.getLogger("django_devtools.branches")
 
 
 class State(StrEnum):
@@ -29,7 +65,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Facts:
-    """What one database holds, and what it should."""
+    """What a database holds, and what it should hold. Graphs and models are computed once."""
 
     rows: Collection[Key]
     """The applied migrations, in the order of their rows."""
@@ -38,7 +74,7 @@ class Facts:
     wanted: Mapping[Key, Migration]
     """The target's migrations."""
     origins: Mapping[Key, Origin]
-    """Of what is applied and not in ``wanted``."""
+    """The origin of each row that is not in ``wanted``."""
     changed: Collection[Key] = ()
     """Those in both whose effect on the schema differs."""
     rerun: Collection[Key] = ()
@@ -47,222 +83,454 @@ class Facts:
     """Held ones whose operations are not known, because their text can't be executed here."""
     unmigrated_apps: Collection[str] = ()
     is_complete: bool = True
-    """Whether ``wanted`` has all that its migrations depend on, or else is broken."""
+    """Whether ``wanted`` is broken if it lacks something that its migrations depend on."""
     max_name_length: int | None = None
 
-
-class Judge:
-    """Tells phantoms, obsolete and changed ones apart, and whose rows only change their names."""
-
-    def __init__(self, facts: Facts) -> None:
-        self.facts = facts
-        self.rows = list(facts.rows)
-        self.squashes = self._redundant_squashes()
-        held = {key: m for key, m in facts.held.items() if key not in self.squashes}
-        for key in self.squashes:
-            held[key] = _stand_in(facts.held[key])
-        self.superseded: set[Key] = set()
-        """Obsolete ones whose work others have in the target's code: not part of any state."""
-        self.held = Graph(held, self.rows, facts.unmigrated_apps)
-        self.to = self.wanted_graph(self.rows)
-        self.pending = set(self.to.graph.nodes) - self.to.applied_nodes()
-        self.phantoms = self._with_origin(Origin.OTHER, Origin.MISSING) - self.squashes
-        self.obsolete = self._with_origin(Origin.UNKNOWN)
-        self.changed = set(facts.changed)
-        self.remade: set[Key] = set()
-        """Phantoms that the target deleted itself, to make something else instead."""
-        self.forget = {k for k in self.squashes if facts.origins[k] is not Origin.OWN}
-        self.obsolete |= self.squashes - self.forget
-        self.record = self.to.applied_nodes() - set(self.rows)
-        self._judge_own_past()
-        self._forget_doubles()
-        self._adopt()
-        self.changed |= set(facts.rerun)
-        if self.superseded or self.changed != set(facts.changed) | set(facts.rerun):
-            self.held = Graph(self._without_superseded(), self.rows, facts.unmigrated_apps)
-
-    def wanted_graph(self, applied: Collection[Key]) -> Graph:
-        """The target's graph, where ``applied`` are."""
-        facts = self.facts
-        return Graph(facts.wanted, applied, facts.unmigrated_apps, facts.is_complete)
-
-    def _with_origin(self, *origins: Origin) -> set[Key]:
-        return {key for key, origin in self.facts.origins.items() if origin in origins}
-
-    def _redundant_squashes(self) -> set[Key]:
+    @cached_property
+    def redundant_squashes(self) -> frozenset[Key]:
         """
-        Rows of squashed migrations of which the target has some in their long form.
+        Rows of squashed migrations, of which the target has some in their long form.
 
-        Those that it has not are phantoms by themselves; the squash is not to be unapplied whole.
+        What the target lacks of the long form is a phantom in its own right. So nothing
+        unapplies the squash as a whole.
         """
-        rows, there = set(self.rows), set(self.rows) & set(self.facts.wanted)
+        rows = set(self.rows)
+        shared = rows & self.wanted.keys()
         found = set()
-        for key in self.facts.origins.keys() & self.facts.held.keys():
-            replaced = {(app, name) for app, name in self.facts.held[key].replaces}
-            if replaced & there and replaced <= rows:
+        for key in self.origins.keys() & self.held.keys():
+            replaced = {(app, name) for app, name in self.held[key].replaces}
+            if replaced & shared and replaced <= rows:
                 found.add(key)
-        return found
+        return frozenset(found)
 
-    def _judge_own_past(self) -> None:
-        """
-        Tell apart what the target had once and deleted: obsolete, or thrown away and made anew.
+    @cached_property
+    def held_graph(self) -> Graph:
+        """The graph of what is held, with stand-ins for redundant squashes."""
+        held = dict(self.held)
+        for key in self.redundant_squashes:
+            held[key] = _stand_in(held[key])
+        return Graph(held, self.rows, self.unmigrated_apps)
 
-        Obsolete where the database's models and the target's are the same with it, or where
-        those of the database are the same without it (a squash left it behind).
-        """
-        own: dict[str, list[Key]] = {}
-        for key in self.rows:
-            if self.facts.origins.get(key) is Origin.OWN and key not in self.squashes:
-                own.setdefault(key[0], []).append(key)
-        for app in {key[0] for key in self.changed}:
-            own.setdefault(app, [])
-        target_apps = {app for app, _ in self.facts.wanted}
-        if not any(app in target_apps for app in own):
-            self.obsolete |= {key for keys in own.values() for key in keys}
-            return
-        nodes = self.held.applied_nodes() - self.held.descendants(self.phantoms)
-        now = self._state(self.held, nodes)
-        common = self._state(self.to, self.to.applied_nodes())
-        goal = self._state(self.to, set(self.to.graph.nodes))
-        for app, keys in own.items():
-            if app not in target_apps or now is None:
-                self.obsolete |= set(keys)
-            elif common and same_models(now, common, app):
-                self.obsolete |= set(keys)
-                self.superseded |= set(keys)
-                self.changed = {key for key in self.changed if key[0] != app}
-            elif keys and goal and same_models(now, goal, app) and self._can_adopt(app):
-                self.forget |= set(keys)
-                self.changed = {key for key in self.changed if key[0] != app}
-                self._record_pending(app)
-            else:
-                behind = self._left_behind_by_squash(app, keys, nodes, now)
-                self.obsolete |= set(behind)
-                self.superseded |= set(behind)
-                self.remade |= set(keys) - set(behind)
-                self.phantoms |= self.remade
+    @cached_property
+    def wanted_graph(self) -> Graph:
+        """The target's graph, with the rows applied. Raises NodeNotFoundError if it is broken."""
+        return self.wanted_graph_after(self.rows)
 
-    def _left_behind_by_squash(
-        self, app: str, keys: list[Key], nodes: set[Key], now: ProjectState
-    ) -> list[Key]:
-        for count in range(len(keys), 0, -1):
-            without = self._state(self.held, nodes - set(keys[:count]))
-            if without and same_models(now, without, app):
-                return keys[:count]
-        return []
+    def wanted_graph_after(self, applied: Collection[Key]) -> Graph:
+        """The target's graph, with ``applied`` applied."""
+        return Graph(self.wanted, applied, self.unmigrated_apps, self.is_complete)
 
-    def _without_superseded(self) -> dict[Key, Migration]:
-        held = {}
-        for key, migration in self.held.disk_migrations.items():
-            if key in self.facts.changed and key not in self.changed:
-                held[key] = self.facts.wanted[key]
-            elif key not in self.superseded:
-                held[key] = migration
-        return held
+    @cached_property
+    def pending(self) -> frozenset[Key]:
+        """The target's migrations that are not applied."""
+        graph = self.wanted_graph
+        return frozenset(set(graph.graph.nodes) - graph.applied_nodes())
 
-    def _adopt(self) -> None:
-        """
-        Where another branch did the same under other names, let the rows change their names.
+    def pending_in(self, app: str) -> dict[Key, Migration]:
+        """The pending migrations of ``app``."""
+        nodes = self.wanted_graph.graph.nodes
+        return {key: nodes[key] for key in _of_app(self.pending, app)}
 
-        Nothing is unapplied then, and no data lost.
-        """
-        apps = {key[0] for key in self.phantoms if key in self.facts.held}
-        apps = {app for app in apps if self._may_have_done_the_same(app)}
-        if not apps:
-            return
-        now = self._state(self.held, self.held.applied_nodes())
-        goal = self._state(self.to, set(self.to.graph.nodes))
-        if not (now and goal):
-            return
-        for app in sorted(apps):
-            same = self._which_do_the_same(app, now, goal)
-            if same:
-                self.phantoms -= same
-                self.forget |= same
-                self.changed = {key for key in self.changed if key[0] != app}
-                self._record_pending(app)
+    def held_models(self, keys: Collection[Key]) -> ProjectState | None:
+        """The models after ``keys`` of what is held; None if they don't add up to any."""
+        found = frozenset(keys)
+        if found not in self._held_models:
+            self._held_models[found] = self._models(self.held_graph, found)
+        return self._held_models[found]
 
-    def _which_do_the_same(self, app: str, now: ProjectState, goal: ProjectState) -> set[Key]:
-        """The phantoms of ``app`` that lead to the target's models: all, or all but the last."""
-        mine = {key for key in self.phantoms if key[0] == app}
-        others = self.held.descendants(self.phantoms - mine)
-        if not mine <= set(self.facts.held) or mine & others or not self._can_adopt(app):
-            return set()
-        if not all(is_seen_by_state(self.facts.held[key]) for key in mine):
-            return set()
-        if same_models(now, goal, app):
-            return mine
-        pending = (self.to.graph.nodes[key] for key in self.pending if key[0] == app)
-        if created_models(pending) & created_models(self.facts.held[key] for key in mine):
-            order = self.held.ordered(mine, self.rows)
-            nodes = self.held.applied_nodes()
-            for count in range(len(order) - 1, 0, -1):
-                state = self._state(self.held, nodes - self.held.descendants(order[count:]))
-                if state and same_models(state, goal, app):
-                    return set(order[:count])
-        return set()
+    @cached_property
+    def _held_models(self) -> dict[frozenset[Key], ProjectState | None]:
+        return {}
 
-    def _forget_doubles(self) -> None:
-        """
-        Phantoms that create models which the target's applied migrations have created, too.
+    @cached_property
+    def shared_models(self) -> ProjectState | None:
+        """The models after those of the target's migrations that are applied."""
+        return self._models(self.wanted_graph, self.wanted_graph.applied_nodes())
 
-        Migrations were reset on another branch: without these rows the models are the same.
-        """
-        applied = self.to.applied_nodes()
-        for app in sorted({key[0] for key in self.phantoms}):
-            wanted = created_models(self.to.graph.nodes[k] for k in applied if k[0] == app)
-            doubles = {
-                key
-                for key in self.phantoms & self.facts.held.keys()
-                if key[0] == app
-                and wanted & created_models([self.facts.held[key]])
-                and is_seen_by_state(self.facts.held[key])
-            }
-            if not doubles:
-                continue
-            nodes = self.held.applied_nodes()
-            now, without = self._state(self.held, nodes), self._state(self.held, nodes - doubles)
-            if now and without and same_models(now, without, app):
-                self.phantoms -= doubles
-                self.forget |= doubles
-                self.superseded |= doubles
+    @cached_property
+    def wanted_models(self) -> ProjectState | None:
+        """The models after all of the target's migrations."""
+        return self._models(self.wanted_graph, set(self.wanted_graph.graph.nodes))
 
-    def _may_have_done_the_same(self, app: str) -> bool:
-        """Whether something is pending in ``app``, or the target creates a model of it, too."""
-        phantoms = [self.facts.held.get(key) for key in self.phantoms if key[0] == app]
-        created = created_models(migration for migration in phantoms if migration)
-        wanted = (m for key, m in self.facts.wanted.items() if key[0] == app)
-        return any(key[0] == app for key in self.pending) or bool(
-            created and created & created_models(wanted)
-        )
-
-    def _can_adopt(self, app: str) -> bool:
-        pending = (self.to.graph.nodes[key] for key in self.pending if key[0] == app)
-        return all(is_seen_by_state(migration) for migration in pending)
-
-    def _record_pending(self, app: str) -> None:
-        self.record |= {key for key in self.pending if key[0] == app}
-
-    def _state(self, graph: Graph, keys: Collection[Key]) -> ProjectState | None:
-        """The state after ``keys``; None where they don't add up to one."""
-        if any(key in self.facts.unusable for key in keys):
+    def _models(self, graph: Graph, keys: Collection[Key]) -> ProjectState | None:
+        if any(key in self.unusable for key in keys):
             return None
         try:
             return graph.state(graph.ordered(keys, self.rows))
-        except Exception:  # noqa: BLE001 - any operation may raise anything on a state not its own
+        except Exception:  # noqa: BLE001 - an operation may raise anything on a foreign state
             return None
 
-    def states(self) -> dict[Key, State]:
-        """The verdicts."""
-        states = dict.fromkeys(self.rows, State.APPLIED)
-        states |= dict.fromkeys(self.pending, State.PENDING)
-        states |= dict.fromkeys(self.changed, State.CHANGED)
-        states |= dict.fromkeys(self.phantoms | self.forget, State.PHANTOM)
-        states |= dict.fromkeys(self.obsolete, State.OBSOLETE)
-        return states
+    def in_step(self) -> bool:
+        """Whether there is nothing to do, as far as that shows without building any graph."""
+        is_explained = all(origin is Origin.UNKNOWN for origin in self.origins.values())
+        is_as_wanted = not self.changed and not self.rerun
+        return is_explained and is_as_wanted and self.wanted.keys() <= set(self.rows)
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What the rules have decided."""
+
+    phantoms: frozenset[Key] = frozenset()
+    obsolete: frozenset[Key] = frozenset()
+    changed: frozenset[Key] = frozenset()
+    remade: frozenset[Key] = frozenset()
+    """Phantoms that the target deleted itself, to make something else instead."""
+    forget: frozenset[Key] = frozenset()
+    """Rows to delete: what they did is there under other names."""
+    record: frozenset[Key] = frozenset()
+    """Rows to write: what they do is there already."""
+    superseded: frozenset[Key] = frozenset()
+    """Rows whose work the target's migrations have done, too: not part of any state."""
+
+    def changed_outside(self, app: str) -> frozenset[Key]:
+        """The changed ones of all other apps."""
+        return self.changed - _of_app(self.changed, app)
+
+
+Rule = Callable[[Facts, Verdicts], Verdicts]
+
+
+def classify(facts: Facts) -> Verdicts:
+    """Run the rules. Raises NodeNotFoundError if the target is broken."""
+    rules: tuple[Rule, ...] = (
+        by_origin,
+        redundant_squash,
+        app_removed,
+        models_unknown,
+        target_has_its_models,
+        renamed,
+        left_behind_by_squash,
+        made_anew,
+        created_twice,
+        adopted,
+        rerun_on_request,
+    )
+    verdicts = Verdicts()
+    history = []
+    for rule in rules:
+        verdicts = rule(facts, verdicts)
+        history.append((rule, verdicts))
+    if logger.isEnabledFor(logging.DEBUG):
+        _log(facts, history)
+    return verdicts
+
+
+def states(facts: Facts) -> dict[Key, State]:
+    """The state of each migration, applied or wanted. Raises NodeNotFoundError as ``classify``."""
+    if facts.in_step():
+        obsolete = dict.fromkeys(facts.origins, State.OBSOLETE)
+        return dict.fromkeys(facts.rows, State.APPLIED) | obsolete
+    return states_by(facts, classify(facts))
+
+
+def states_by(facts: Facts, verdicts: Verdicts) -> dict[Key, State]:
+    """The state of each migration, as ``verdicts`` have it."""
+    found = dict.fromkeys(facts.rows, State.APPLIED)
+    found |= dict.fromkeys(facts.pending, State.PENDING)
+    found |= dict.fromkeys(verdicts.changed, State.CHANGED)
+    found |= dict.fromkeys(verdicts.phantoms | verdicts.forget, State.PHANTOM)
+    found |= dict.fromkeys(verdicts.obsolete, State.OBSOLETE)
+    return found
+
+
+def states_after_switch(
+    rows: Iterable[Key], wanted: Collection[Key], left: Collection[Key]
+) -> dict[Key, State]:
+    """
+    The state of each row that a switch ends with.
+
+    What the target lacks is obsolete, unless the switch has ``left`` it in spite of its plan.
+    """
+    found = {}
+    for key in rows:
+        if key in wanted:
+            found[key] = State.APPLIED
+        elif key in left:
+            found[key] = State.PHANTOM
+        else:
+            found[key] = State.OBSOLETE
+    return found
+
+
+def graph_by(facts: Facts, verdicts: Verdicts) -> Graph:
+    """
+    The graph of what is held, as ``verdicts`` have it.
+
+    It lacks what is superseded, and has the target's text of what a rule took for unchanged.
+    """
+    unchanged = set(facts.changed) - verdicts.changed
+    if not (verdicts.superseded or unchanged):
+        return facts.held_graph
+    held = dict(facts.held_graph.disk_migrations)
+    for key in verdicts.superseded:
+        held.pop(key, None)
+    held |= {key: facts.wanted[key] for key in unchanged & held.keys()}
+    return Graph(held, facts.rows, facts.unmigrated_apps)
+
+
+def by_origin(facts: Facts, verdicts: Verdicts) -> Verdicts:
+    """Begin with what the facts say of each row."""
+    return replace(
+        verdicts,
+        phantoms=_with_origin(facts, Origin.OTHER, Origin.MISSING),
+        obsolete=_with_origin(facts, Origin.UNKNOWN),
+        changed=frozenset(facts.changed),
+        # A squash whose replaced migrations are all applied counts as applied without a row.
+        record=frozenset(facts.wanted_graph.applied_nodes() - set(facts.rows)),
+    )
+
+
+def redundant_squash(facts: Facts, verdicts: Verdicts) -> Verdicts:
+    """Never unapply a squash if the target has migrations that it replaces."""
+    squashes = facts.redundant_squashes
+    own = squashes & _with_origin(facts, Origin.OWN)
+    return replace(
+        verdicts,
+        phantoms=verdicts.phantoms - squashes,
+        obsolete=verdicts.obsolete | own,
+        forget=verdicts.forget | (squashes - own),
+    )
+
+
+def app_removed(facts: Facts, verdicts: Verdicts) -> Verdicts:
+    """Leave alone what an app of the past has made that the target has taken out."""
+    apps = {app for app, _ in facts.wanted}
+    past = _own_past(facts, verdicts)
+    gone = [key for app, keys in past.items() if app not in apps for key in keys]
+    return replace(verdicts, obsolete=verdicts.obsolete.union(gone))
+
+
+def models_unknown(facts: Facts, verdicts: Verdicts) -> Verdicts:
+    """Leave alone what can't be compared."""
+    past = _own_past(facts, verdicts)
+    if not past or _models_without_phantoms(facts, verdicts) is not None:
+        return verdicts
+    return replace(verdicts, obsolete=verdicts.obsolete.union(*past.values()))
+
+
+def target_has_its_models(facts: Facts, verdicts: Verdicts) -> Verdicts:
+    """Leave alone what the target's applied migrations explain."""
+    past = _own_past(facts, verdicts)
+    apps = past.keys() | {app for app, _ in verdicts.changed}
+    if not apps:
+        return verdicts
+    now = _models_without_phantoms(facts, verdicts)
+    for app in apps:
+        if _same_models(now, facts.shared_models, app):
+            keys = past.get(app, [])
+            verdicts = replace(
+                verdicts,
+                obsolete=verdicts.obsolete.union(keys),
+                superseded=verdicts.superseded.union(keys),
+                changed=verdicts.changed_outside(app),
+            )
+    return verdicts
+
+
+def renamed(facts: Facts, verdicts: Verdicts) -> Verdicts:
+    """Rename the rows of the past whose files were renamed."""
+    past = _own_past(facts, verdicts)
+    if not past:
+        return verdicts
+    now = _models_without_phantoms(facts, verdicts)
+    for app, keys in past.items():
+        if _same_models(now, facts.wanted_models, app) and _can_be_recorded(facts, app):
+            verdicts = _rename_rows(facts, verdicts, app, keys)
+    return verdicts
+
+
+def left_behind_by_squash(facts: Facts, verdicts: Verdicts) -> Verdicts:
+    """Leave alone the oldest rows of the past, as many as the models don't need."""
+    past = _own_past(facts, verdicts)
+    behind = [key for app in past for key in _left_behind(facts, verdicts, app, past[app])]
+    return replace(
+        verdicts,
+        obsolete=verdicts.obsolete.union(behind),
+        superseded=verdicts.superseded.union(behind),
+    )
+
+
+def made_anew(facts: Facts, verdicts: Verdicts) -> Verdicts:
+    """Unapply what is left of the past."""
+    remade = [key for keys in _own_past(facts, verdicts).values() for key in keys]
+    return replace(
+        verdicts,
+        phantoms=verdicts.phantoms.union(remade),
+        remade=verdicts.remade.union(remade),
+    )
+
+
+def created_twice(facts: Facts, verdicts: Verdicts) -> Verdicts:
+    """Forget the phantoms that only create what is there without them, too."""
+    applied = facts.held_graph.applied_nodes()
+    for app in sorted({app for app, _ in verdicts.phantoms}):
+        doubles = _doubles(facts, verdicts, app)
+        if not doubles:
+            continue
+        now, without = facts.held_models(applied), facts.held_models(applied - doubles)
+        if _same_models(now, without, app):
+            verdicts = replace(
+                verdicts,
+                phantoms=verdicts.phantoms - doubles,
+                forget=verdicts.forget | doubles,
+                superseded=verdicts.superseded | doubles,
+            )
+    return verdicts
+
+
+def adopted(facts: Facts, verdicts: Verdicts) -> Verdicts:
+    """Rename the rows of phantoms that do the same as the target's migrations."""
+    for app in sorted({app for app, _ in verdicts.phantoms}):
+        same = _which_do_the_same(facts, verdicts, app)
+        if same:
+            verdicts = _rename_rows(facts, verdicts, app, same)
+    return verdicts
+
+
+def rerun_on_request(facts: Facts, verdicts: Verdicts) -> Verdicts:
+    """Count as changed what the user wants to run again."""
+    return replace(verdicts, changed=verdicts.changed.union(facts.rerun))
+
+
+def _with_origin(facts: Facts, *origins: Origin) -> frozenset[Key]:
+    return frozenset(key for key, origin in facts.origins.items() if origin in origins)
+
+
+def _own_past(facts: Facts, verdicts: Verdicts) -> dict[str, list[Key]]:
+    """The rows of the target's past on which no rule has decided yet, by app."""
+    decided = verdicts.phantoms | verdicts.obsolete | verdicts.forget
+    found: dict[str, list[Key]] = {}
+    for key in facts.rows:
+        if facts.origins.get(key) is Origin.OWN and key not in decided:
+            found.setdefault(key[0], []).append(key)
+    return found
+
+
+def _without_phantoms(facts: Facts, verdicts: Verdicts) -> set[Key]:
+    graph = facts.held_graph
+    return graph.applied_nodes() - graph.descendants(verdicts.phantoms)
+
+
+def _models_without_phantoms(facts: Facts, verdicts: Verdicts) -> ProjectState | None:
+    return facts.held_models(_without_phantoms(facts, verdicts))
+
+
+def _same_models(one: ProjectState | None, other: ProjectState | None, app: str) -> bool:
+    return one is not None and other is not None and same_models(one, other, app)
+
+
+def _can_be_recorded(facts: Facts, app: str) -> bool:
+    """Whether all that the pending migrations of ``app`` do shows in the models."""
+    return all(is_seen_by_state(migration) for migration in facts.pending_in(app).values())
+
+
+def _rename_rows(facts: Facts, verdicts: Verdicts, app: str, keys: Iterable[Key]) -> Verdicts:
+    """Forget ``keys`` of ``app``, and record its pending migrations instead."""
+    return replace(
+        verdicts,
+        phantoms=verdicts.phantoms.difference(keys),
+        forget=verdicts.forget.union(keys),
+        record=verdicts.record.union(facts.pending_in(app)),
+        changed=verdicts.changed_outside(app),
+    )
+
+
+def _left_behind(facts: Facts, verdicts: Verdicts, app: str, keys: list[Key]) -> list[Key]:
+    """The longest beginning of ``keys`` without which the models of ``app`` are the same."""
+    nodes = _without_phantoms(facts, verdicts)
+    now = facts.held_models(nodes)
+    for count in range(len(keys), 0, -1):
+        without = facts.held_models(nodes.difference(keys[:count]))
+        if _same_models(now, without, app):
+            return keys[:count]
+    return []
+
+
+def _doubles(facts: Facts, verdicts: Verdicts, app: str) -> set[Key]:
+    """The phantoms that create a model which an applied migration of the target creates, too."""
+    graph = facts.wanted_graph
+    shared = [graph.graph.nodes[key] for key in _of_app(graph.applied_nodes(), app)]
+    created = created_models(shared)
+    found = set()
+    for key in _of_app(verdicts.phantoms, app) & facts.held.keys():
+        migration = facts.held[key]
+        if created & created_models([migration]) and is_seen_by_state(migration):
+            found.add(key)
+    return found
+
+
+def _which_do_the_same(facts: Facts, verdicts: Verdicts, app: str) -> set[Key]:
+    """The phantoms of ``app`` that lead to the target's models: all, or all but the last."""
+    mine = _of_app(verdicts.phantoms, app)
+    if not _may_do_the_same(facts, mine, app) or not _can_be_renamed(facts, verdicts, mine, app):
+        return set()
+    applied = facts.held_graph.applied_nodes()
+    now = facts.held_models(applied)
+    if now is None or facts.wanted_models is None:
+        return set()
+    if same_models(now, facts.wanted_models, app):
+        return set(mine)
+    pending = facts.pending_in(app).values()
+    if not created_models(pending) & created_models(facts.held[key] for key in mine):
+        return set()
+    # The branch may have gone on after it did the same.
+    order = facts.held_graph.ordered(mine, facts.rows)
+    for count in range(len(order) - 1, 0, -1):
+        further = facts.held_graph.descendants(order[count:])
+        if _same_models(facts.held_models(applied - further), facts.wanted_models, app):
+            return set(order[:count])
+    return set()
+
+
+def _may_do_the_same(facts: Facts, mine: Collection[Key], app: str) -> bool:
+    """Whether something is pending in ``app``, or the target creates a model of it, too."""
+    if facts.pending_in(app):
+        return True
+    created = created_models(facts.held[key] for key in mine if key in facts.held)
+    return bool(created & created_models(_of_app_in(facts.wanted, app)))
+
+
+def _can_be_renamed(facts: Facts, verdicts: Verdicts, mine: frozenset[Key], app: str) -> bool:
+    """Whether the models show all that ``mine`` and the pending ones do, and all may stay."""
+    if not mine <= facts.held.keys():
+        return False
+    # What depends on a phantom that is unapplied can't stay.
+    if mine & facts.held_graph.descendants(verdicts.phantoms - mine):
+        return False
+    is_seen = all(is_seen_by_state(facts.held[key]) for key in mine)
+    return is_seen and _can_be_recorded(facts, app)
+
+
+def _of_app(keys: Iterable[Key], app: str) -> frozenset[Key]:
+    return frozenset(key for key in keys if key[0] == app)
+
+
+def _of_app_in(migrations: Mapping[Key, Migration], app: str) -> list[Migration]:
+    return [migration for key, migration in migrations.items() if key[0] == app]
 
 
 def _stand_in(squash: Migration) -> Migration:
-    """Keeps the place of a squashed migration in the graph, after what it replaces."""
+    """A migration that keeps the place of a squash in the graph, after what it replaces."""
     dependencies = [(app, name) for app, name in squash.replaces]
     return variant(Migration(squash.name, squash.app_label), dependencies=dependencies)
+
+
+def _log(facts: Facts, history: Iterable[tuple[Rule, Verdicts]]) -> None:
+    """Say of each migration what it is, and which rule was the last to decide on it."""
+    rules: dict[Key, str] = {}
+    before = after = Verdicts()
+    for rule, after in history:
+        for verdict in fields(Verdicts):
+            touched = getattr(before, verdict.name) ^ getattr(after, verdict.name)
+            rules |= dict.fromkeys(touched, rule.__name__)
+        before = after
+    for key, state in sorted(states_by(facts, after).items()):
+        origin = facts.origins.get(key)
+        logger.debug(
+            "%s.%s is %s (origin: %s; rule: %s)",
+            *key,
+            state,
+            origin.value if origin else "the target has it",
+            rules.get(key, "none"),
+        )

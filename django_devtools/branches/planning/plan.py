@@ -13,7 +13,7 @@ from django_devtools.branches.schema.tracker import SchemaHistory, track
 from django_devtools.branches.sources.loader import Graph
 from django_devtools.branches.sources.snapshots import Key
 
-from .classify import Facts, Judge, State
+from .classify import Facts, State, Verdicts, classify, graph_by, states_by
 from .policy import Irreversible
 
 
@@ -127,61 +127,86 @@ def make_plan(
     known_stuck: Collection[Key] = (),
 ) -> Plan:
     """
-    Compare and decide.
+    Classify the migrations, and decide what to do about each.
 
-    ``roll_back_shared`` lets changed migrations take along what both sides share; ``leave``
+    ``roll_back_shared`` lets changed migrations take along what both sides share. ``leave``
     names changed ones that must not be touched, and ``known_stuck`` irreversible ones whose
-    operations don't show it.
+    operations don't show it. Raises NodeNotFoundError if the target is broken.
     """
-    judge = Judge(facts)
-    held, applied = judge.held, judge.held.applied_nodes()
-    missing_sources = {key for key in judge.phantoms if key not in facts.held}
-    seeds, not_rolled_back = _seeds(judge, missing_sources, roll_back_shared, leave)
+    verdicts = classify(facts)
+    held = graph_by(facts, verdicts)
+    missing = verdicts.phantoms - facts.held.keys()
+    not_rolled_back = _not_rolled_back(facts, verdicts, held, roll_back_shared, leave)
+    seeds = (verdicts.phantoms | verdicts.changed) - missing - not_rolled_back.keys()
+    applied = held.applied_nodes()
     unapply = held.descendants(seeds) & applied
-    stuck = {
-        key for key in unapply if key in known_stuck or is_stuck(held.graph.nodes[key], policy)
-    }
+    stuck = _stuck(held, unapply, policy, known_stuck)
     left_applied: set[Key] = set()
     if policy is Irreversible.KEEP:
-        older = {key for key in seeds for one in missing_sources if key[0] == one[0]}
-        left_applied = (held.ancestors(stuck | older) & unapply) | stuck | missing_sources
+        left_applied = _left_applied(held, seeds, unapply, stuck, missing)
         unapply -= left_applied
-        stuck, missing_sources = set(), set()
+        stuck, missing = set(), frozenset()
+    # Of all that is applied, as what lies between two of them decides on their order, too.
+    newest_first = held.ordered(applied, facts.rows)[::-1]
     unapplied = _with_replaced(unapply, held)
-    gone = unapplied | judge.forget
-    wanted = judge.wanted_graph([k for k in [*facts.rows, *judge.record] if k not in gone])
+    gone = unapplied | verdicts.forget
+    rows = [key for key in (*facts.rows, *verdicts.record) if key not in gone]
+    wanted = facts.wanted_graph_after(rows)
     return Plan(
-        states=judge.states(),
+        states=states_by(facts, verdicts),
         held=held,
         wanted=wanted,
         rows=facts.rows,
-        unapply=[key for key in reversed(held.ordered(applied, facts.rows)) if key in unapply],
+        unapply=[key for key in newest_first if key in unapply],
         apply=wanted.ordered(set(wanted.graph.nodes) - wanted.applied_nodes()),
-        forget=sorted(judge.forget - unapplied),
-        record=sorted(judge.record - unapplied),
+        forget=sorted(verdicts.forget - unapplied),
+        record=sorted(verdicts.record - unapplied),
         left_applied=sorted(left_applied),
         not_rolled_back=not_rolled_back,
-        questionable=sorted((judge.changed | judge.remade) & unapply),
+        questionable=sorted((verdicts.changed | verdicts.remade) & unapply),
         irreversible=sorted(stuck),
-        missing_sources=sorted(missing_sources),
+        missing_sources=sorted(missing),
         max_name_length=facts.max_name_length,
     )
 
 
-def _seeds(
-    judge: Judge, missing_sources: set[Key], roll_back_shared: bool, leave: Collection[Key]
-) -> tuple[set[Key], dict[Key, list[Key]]]:
-    """What is to be unapplied for its own sake, and what is left for the sake of others."""
-    seeds = judge.phantoms - missing_sources - judge.remade
-    not_rolled_back = {}
-    for key in sorted(judge.changed | (judge.remade & judge.phantoms) - missing_sources):
-        along = judge.held.descendants([key]) & judge.held.applied_nodes()
-        shared = {k for k in along if k in judge.facts.wanted and k not in judge.changed}
+def _not_rolled_back(
+    facts: Facts,
+    verdicts: Verdicts,
+    held: Graph,
+    roll_back_shared: bool,
+    leave: Collection[Key],
+) -> dict[Key, list[Key]]:
+    """What is changed or remade and stays, with what both sides share that would go along."""
+    remade = verdicts.remade & verdicts.phantoms & facts.held.keys()
+    found = {}
+    for key in sorted(verdicts.changed | remade):
+        along = held.descendants([key]) & held.applied_nodes()
+        shared = {other for other in along if other in facts.wanted} - verdicts.changed
         if key in leave or (shared and not roll_back_shared):
-            not_rolled_back[key] = sorted(shared)
-        else:
-            seeds.add(key)
-    return seeds, not_rolled_back
+            found[key] = sorted(shared)
+    return found
+
+
+def _stuck(
+    held: Graph, keys: Iterable[Key], policy: Irreversible, known: Collection[Key]
+) -> set[Key]:
+    """Those of ``keys`` that can't be unapplied."""
+    return {key for key in keys if key in known or is_stuck(held.graph.nodes[key], policy)}
+
+
+def _left_applied(
+    held: Graph,
+    seeds: Collection[Key],
+    unapply: Collection[Key],
+    stuck: Collection[Key],
+    missing: Collection[Key],
+) -> set[Key]:
+    """What stays because it can't be unapplied, or because something that stays needs it."""
+    # What a migration without a source depends on is unknown: it may be anything of its app.
+    apps = {app for app, _ in missing}
+    needed = {key for key in seeds if key[0] in apps}
+    return held.ancestors({*stuck, *needed}) & {*unapply} | {*stuck, *missing}
 
 
 def is_stuck(migration: Migration, policy: Irreversible) -> bool:
