@@ -1,5 +1,6 @@
-"""What a database holds, what it should hold, and how each migration of it reads."""
+"""What a database and its target have, each for itself and both together. Decides nothing."""
 
+import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -17,6 +18,7 @@ from django_devtools.branches.sources.loader import (
     Source,
     UnusableSource,
     load,
+    load_all,
     load_or_outline,
 )
 from django_devtools.branches.sources.provenance import Origin, Provenance, Trace
@@ -24,10 +26,12 @@ from django_devtools.branches.sources.rows import read_rows
 from django_devtools.branches.sources.snapshots import Key, SnapshotFile, database_id
 from django_devtools.branches.sources.target import Target, checkout, managestate, named
 
-from .classify import Facts, State
+from .classify import Facts, State, states
+
+logger = logging.getLogger("django_devtools.branches")
 
 
-@dataclass
+@dataclass(frozen=True)
 class Comparison:
     """Everything that is known of one database and its target before anything is decided."""
 
@@ -37,27 +41,29 @@ class Comparison:
     history: Provenance
     target: Target
     traces: Mapping[Key, Trace] = field(default_factory=dict)
-    """What is known of rows that the target has not."""
-    held: dict[Key, Migration] = field(default_factory=dict)
-    old_sources: dict[Key, Source] = field(default_factory=dict)
+    """What is known of rows that the target lacks."""
+    held: Mapping[Key, Migration] = field(default_factory=dict)
+    """The applied migrations whose source is known, as they were applied."""
+    old_sources: Mapping[Key, Source] = field(default_factory=dict)
     """The texts that changed migrations were applied from."""
-    changed: set[Key] = field(default_factory=set)
-    raw_changed: set[Key] = field(default_factory=set)
+    changed: Collection[Key] = ()
+    """Those whose effect on the schema differs from that of the target's text."""
+    raw_changed: Collection[Key] = ()
     """Those whose RunPython or RunSQL reads differently."""
-    incomparable: dict[Key, UnusableSource] = field(default_factory=dict)
+    incomparable: Mapping[Key, UnusableSource] = field(default_factory=dict)
     """Those that read differently, and whose old text can't be executed in this checkout."""
-    unusable: dict[Key, UnusableSource] = field(default_factory=dict)
+    unusable: Mapping[Key, UnusableSource] = field(default_factory=dict)
     """Held migrations whose text can't be executed in this checkout."""
 
     def facts(self, rerun: Collection[Key] = ()) -> Facts:
-        """What the planner needs of it."""
+        """What the rules and the plan need of it."""
         return Facts(
             rows=list(self.rows),
             held=self.held,
             wanted=self.target.code.migrations,
             origins={key: trace.origin for key, trace in self.traces.items()},
             changed=self.changed,
-            rerun=set(rerun),
+            rerun=rerun,
             unusable=set(self.unusable),
             unmigrated_apps=self.target.code.unmigrated_apps,
             is_complete=self.target.is_complete,
@@ -65,27 +71,19 @@ class Comparison:
         )
 
     def in_step(self) -> bool:
-        """Whether nothing is to be done, as far as that shows without building any graph."""
-        return (
-            all(trace.origin is Origin.UNKNOWN for trace in self.traces.values())
-            and not self.changed
-            and self.target.code.migrations.keys() <= self.rows.keys()
-        )
+        """Whether there is nothing to do, as far as that shows without building any graph."""
+        return self.facts().in_step()
 
     def states(self) -> Mapping[Key, State]:
-        """What each migration is to the target."""
-        if self.in_step():
-            obsolete = dict.fromkeys(self.traces, State.OBSOLETE)
-            return dict.fromkeys(self.rows, State.APPLIED) | obsolete
-        # Most databases are in step, and need none of it.
-        from .plan import make_plan
-
-        return make_plan(self.facts()).states
+        """What each migration is to the target. Raises NodeNotFoundError if that is broken."""
+        return states(self.facts())
 
     def not_rerun(self) -> list[Key]:
         """Those whose RunPython or RunSQL reads differently, and that count as applied."""
-        states = self.states() if self.raw_changed else {}
-        return sorted(key for key in self.raw_changed if states[key] is not State.CHANGED)
+        if not self.raw_changed:
+            return []
+        found = self.states()
+        return sorted(key for key in self.raw_changed if found[key] is not State.CHANGED)
 
     def held_source(self, key: Key) -> Source | None:
         """The text that an applied migration was applied from."""
@@ -110,13 +108,13 @@ def compare(
     """
     Look at one database and at the target called ``name`` (None: this checkout).
 
-    Raises SnapshotError and TargetError.
+    Raises SnapshotError, TargetError and GitError.
     """
     rows = read_rows(connection)
     snapshots, begun = snapshot_file.read_all()
     history = Provenance(repository, snapshots, database_id(connection), disk, begun)
     target = checkout(repository, disk) if name is None else named(name, history, rows)
-    return _look(Comparison(connection, rows, history, target))
+    return _compared(connection, rows, history, target)
 
 
 def compare_managestate(
@@ -129,108 +127,196 @@ def compare_managestate(
     """
     Look at one database and at what a managestate.json holds as ``name``.
 
-    Raises TargetError.
+    Raises TargetError and GitError.
     """
     rows = read_rows(connection)
     history = Provenance(repository, {}, database_id(connection), disk, {})
     target = managestate(name, last, history, _held_code(history, rows), rows)
-    return _look(Comparison(connection, rows, history, target))
+    return _compared(connection, rows, history, target)
 
 
-def _look(found: Comparison) -> Comparison:
-    _complete_squashes(found)
-    _compare_shared(found)
-    _trace_foreign(found)
-    return found
+def _compared(
+    connection: BaseDatabaseWrapper, rows: Mapping[Key, str], history: Provenance, target: Target
+) -> Comparison:
+    for squash in target.code.migrations.values():
+        target = _with_replaced(target, squash, rows, history)
+    differences = _differences(rows, history, target)
+    edits = _edits(differences)
+    as_applied = {key: edit.before for key, edit in edits.items()}
+    traces = _traces(rows, history, target)
+    foreign, unusable = _load_traced(traces, history.disk)
+    _log(traces, differences)
+    return Comparison(
+        connection,
+        rows,
+        history,
+        target,
+        traces=traces,
+        held={**_shared(rows, target), **as_applied, **foreign},
+        old_sources={key: edit.source for key, edit in edits.items()},
+        changed={key for key in edits if edits[key].schema},
+        raw_changed={key for key in edits if edits[key].raw},
+        incomparable=_errors(differences),
+        unusable=unusable,
+    )
 
 
 def _held_code(history: Provenance, rows: Mapping[Key, str]) -> Code:
-    code = Code({}, {})
-    keys = [key for key in rows if key not in history.disk.migrations]
-    for key, source in history.sources(keys).items():
-        code.sources[key] = source
-        code.packages.setdefault(key[0], source.package)
-        code.migrations[key], _ = load_or_outline(key, source)
-    return code
+    """What is applied and not on disk."""
+    sources = history.sources([key for key in rows if key not in history.disk.migrations])
+    migrations, _ = load_all(sources)
+    packages: dict[str, str] = {}
+    for (app, _), source in sources.items():
+        packages.setdefault(app, source.package)
+    return Code(migrations, packages, sources=sources)
 
 
-def _complete_squashes(found: Comparison) -> None:
+def _with_replaced(
+    target: Target, squash: Migration, rows: Mapping[Key, str], history: Provenance
+) -> Target:
     """
-    Give the target the replaced migrations of a squash that is applied in part.
+    ``target``, with what ``squash`` replaces if that is applied in part.
 
-    Django can only go on from there with the ones it replaces, and their files may be gone.
+    Django can only continue with the replaced migrations then, and their files may be gone.
     """
-    code = found.target.code
-    for migration in list(code.migrations.values()):
-        replaced = [(app, name) for app, name in migration.replaces]
-        applied = [key for key in replaced if key in found.rows]
-        missing = [key for key in replaced if key not in code.migrations]
-        if not missing or not applied or len(applied) == len(replaced):
-            continue
-        for key, source in found.history.sources(missing).items():
-            code.sources[key] = source
-            code.migrations[key], error = load_or_outline(key, source)
-            if error:
-                found.target.unusable[key] = error
+    replaced = _replaced(squash)
+    applied = [key for key in replaced if key in rows]
+    missing = [key for key in replaced if key not in target.code.migrations]
+    if not missing or not applied or len(applied) == len(replaced):
+        return target
+    sources = history.sources(missing)
+    migrations, errors = load_all(sources)
+    code = replace(
+        target.code,
+        migrations={**target.code.migrations, **migrations},
+        sources={**target.code.sources, **sources},
+    )
+    return replace(target, code=code, unusable={**target.unusable, **errors})
 
 
-def _compare_shared(found: Comparison) -> None:
-    code, history = found.target.code, found.history
-    for key, migration in code.migrations.items():
-        if key in found.rows or any(tuple(r) in found.rows for r in migration.replaces):
-            found.held[key] = migration
-    differing = []
-    for key in found.held:
-        record = history.record(key, found.rows[key]) if key in found.rows else None
-        if record and record.blob and history.repository:
-            source = code.source(key)
-            if source and history.repository.blob_id(source.content) != record.blob:
-                differing.append(key)
-    for key, old in history.recorded_sources(found.rows, differing).items():
-        _compare(found, key, old)
+def _shared(rows: Mapping[Key, str], target: Target) -> dict[Key, Migration]:
+    """The target's migrations that are applied, at least in part."""
+    return {
+        key: migration
+        for key, migration in target.code.migrations.items()
+        if key in rows or any(replaced in rows for replaced in _replaced(migration))
+    }
 
 
-def _compare(found: Comparison, key: Key, old: Source) -> None:
-    new = found.target.code.source(key)
+def _replaced(squash: Migration) -> list[Key]:
+    """What ``squash`` replaces. Projects write the pairs as lists, too."""
+    return [(app, name) for app, name in squash.replaces]
+
+
+@dataclass(frozen=True)
+class _Difference:
+    """A migration that was applied from another text than the target has."""
+
+    source: Source
+    before: Migration
+    """As it was applied; as the target has it if the text can't be executed here."""
+    error: UnusableSource | None = None
+    schema: bool = False
+    """Whether the effect on the schema differs."""
+    raw: bool = False
+    """Whether its RunPython or RunSQL differs."""
+
+
+def _edits(differences: Mapping[Key, _Difference]) -> dict[Key, _Difference]:
+    return {key: found for key, found in differences.items() if found.schema or found.raw}
+
+
+def _errors(differences: Mapping[Key, _Difference]) -> dict[Key, UnusableSource]:
+    return {key: found.error for key, found in differences.items() if found.error}
+
+
+def _differences(
+    rows: Mapping[Key, str], history: Provenance, target: Target
+) -> dict[Key, _Difference]:
+    """What was applied from a text that differs from the target's in more than its formatting."""
+    keys = [key for key in target.code.migrations if key in rows]
+    keys = [key for key in keys if _is_recorded_otherwise(key, rows[key], history, target)]
+    found = {}
+    for key, source in history.recorded_sources(rows, keys).items():
+        difference = _difference(key, source, history, target)
+        if difference:
+            found[key] = difference
+    return found
+
+
+def _is_recorded_otherwise(key: Key, at: str, history: Provenance, target: Target) -> bool:
+    """Whether a snapshot has recorded another blob for a row than that of the target's text."""
+    record = history.record(key, at)
+    if not (record and record.blob and history.repository):
+        return False
+    source = target.code.source(key)
+    return source is not None and history.repository.blob_id(source.content) != record.blob
+
+
+def _difference(key: Key, old: Source, history: Provenance, target: Target) -> _Difference | None:
+    new = target.code.source(key)
+    after = target.code.migrations[key]
     try:
         if new is None or new.reads_like(old):
-            return
+            return None
         before = load(key, old)
     except UnusableSource as error:
         # Never rolled back on suspicion: the texts may well do the same.
-        found.incomparable[key] = error
-        return
-    after = found.target.code.migrations[key]
-    if not same_schema(before, after):
-        found.changed.add(key)
-    if key[0] in found.history.own_apps and (
+        return _Difference(old, after, error)
+    schema = not same_schema(before, after)
+    # Those of a package differ with its version. That is no edit.
+    is_own = key[0] in history.own_apps
+    raw = is_own and (
         not same_raw_operations(before, after)
-        or (raw_operations(after) and not new.functions_read_like(old))
-    ):
-        found.raw_changed.add(key)
-    if key in found.changed | found.raw_changed:
-        found.held[key] = before
-        found.old_sources[key] = old
+        or (bool(raw_operations(after)) and not new.functions_read_like(old))
+    )
+    return _Difference(old, before, schema=schema, raw=raw)
 
 
-def _trace_foreign(found: Comparison) -> None:
-    code = found.target.code
-    # Rows that a squash of the target stands for are explained.
-    replaced = {
-        (app, name) for migration in code.migrations.values() for app, name in migration.replaces
-    }
-    keys = [key for key in found.rows if key not in code.migrations and key not in replaced]
-    found.traces = found.history.traces(found.rows, keys, found.target.past)
-    disk, listed = found.history.disk, found.target.listed_apps or set()
-    for key, trace in found.traces.items():
+def _traces(rows: Mapping[Key, str], history: Provenance, target: Target) -> dict[Key, Trace]:
+    """What is known of rows that the target lacks, unless a squash of the target explains them."""
+    explained = set(target.code.migrations)
+    for squash in target.code.migrations.values():
+        explained.update(_replaced(squash))
+    keys = [key for key in rows if key not in explained]
+    traces = history.traces(rows, keys, target.past)
+    for key, trace in traces.items():
+        is_listed = key[0] in (target.listed_apps or ())
+        if is_listed and trace.source and key in history.disk.migrations:
+            # The managestate.json says that it is not applied, wherever it came from.
+            traces[key] = replace(trace, origin=Origin.OTHER)
+    return traces
+
+
+def _load_traced(
+    traces: Mapping[Key, Trace], disk: Code
+) -> tuple[dict[Key, Migration], dict[Key, UnusableSource]]:
+    """The migrations of traced sources, and the reason for each that can't be executed here."""
+    migrations, errors = {}, {}
+    for key, trace in traces.items():
         if trace.source is None:
             continue
-        if key[0] in listed and key in disk.migrations:
-            # The state says that it is not there, wherever it came from.
-            found.traces[key] = replace(trace, origin=Origin.OTHER)
-        if key in disk.migrations and trace.source.origin == "file":
-            found.held[key] = disk.migrations[key]
+        if trace.source.origin == "file" and key in disk.migrations:
+            migrations[key] = disk.migrations[key]
             continue
-        found.held[key], error = load_or_outline(key, trace.source)
+        migrations[key], error = load_or_outline(key, trace.source)
         if error:
-            found.unusable[key] = error
+            errors[key] = error
+    return migrations, errors
+
+
+def _log(traces: Mapping[Key, Trace], differences: Mapping[Key, _Difference]) -> None:
+    for key, trace in traces.items():
+        logger.debug(
+            "%s.%s: %s (source: %s)", *key, trace.origin.value, trace.source or "not found"
+        )
+    for key, found in differences.items():
+        logger.debug(
+            "%s.%s was applied from another text (source: %s; schema differs: %s; "
+            "RunPython or RunSQL differs: %s; can't be compared: %s)",
+            *key,
+            found.source,
+            found.schema,
+            found.raw,
+            found.error,
+        )

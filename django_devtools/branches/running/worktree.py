@@ -127,7 +127,7 @@ class WorkTree:
         return None
 
     def _unusable(self, foreign: list[Key], why: str) -> str:
-        errors = self.comparison.unusable | self.comparison.target.unusable
+        errors = {**self.comparison.unusable, **self.comparison.target.unusable}
         reasons = "; ".join(str(errors[key]) for key in foreign)
         return (
             f"{reasons}. In a work tree of its commit it can't be run either: {why}. "

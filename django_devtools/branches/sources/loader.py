@@ -112,6 +112,18 @@ def load_or_outline(key: Key, source: Source) -> tuple[Migration, UnusableSource
         return outline(key, source), error
 
 
+def load_all(
+    sources: Mapping[Key, Source],
+) -> tuple[dict[Key, Migration], dict[Key, UnusableSource]]:
+    """The migrations, outlines among them, and the reason for each outline."""
+    migrations, errors = {}, {}
+    for key, source in sources.items():
+        migrations[key], error = load_or_outline(key, source)
+        if error:
+            errors[key] = error
+    return migrations, errors
+
+
 def variant(migration: Migration, **attributes: object) -> Migration:
     """A copy of ``migration`` with other ``attributes``."""
     copied = copy.copy(migration)
@@ -120,29 +132,30 @@ def variant(migration: Migration, **attributes: object) -> Migration:
 
 
 def _import_inner(source: Source) -> None:
-    optional = {
-        node
-        for block in ast.walk(source.tree)
-        if isinstance(block, ast.Try)
-        for node in ast.walk(block)
-    }
-    inner = (
-        node
-        for function in ast.walk(source.tree)
-        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
-        for node in ast.walk(function)
-        if node not in optional
-    )
-    for node in inner:
+    """Import what functions import, unless a ``try`` shows that they can do without."""
+    optional = set(_nodes_inside(source.tree, ast.Try))
+    for node in _nodes_inside(source.tree, ast.FunctionDef, ast.AsyncFunctionDef):
+        if node in optional:
+            continue
         if isinstance(node, ast.Import):
             for alias in node.names:
                 import_module(alias.name)
         elif isinstance(node, ast.ImportFrom):
-            name = "." * node.level + (node.module or "")
-            module = import_module(name, source.package if node.level else None)
-            for alias in node.names:
-                if not hasattr(module, alias.name):
-                    import_module(f"{module.__name__}.{alias.name}")
+            _import_from(node, source.package)
+
+
+def _nodes_inside(tree: ast.Module, *blocks: type[ast.AST]) -> Iterable[ast.AST]:
+    for block in ast.walk(tree):
+        if isinstance(block, blocks):
+            yield from ast.walk(block)
+
+
+def _import_from(node: ast.ImportFrom, package: str) -> None:
+    name = "." * node.level + (node.module or "")
+    module = import_module(name, package if node.level else None)
+    for alias in node.names:
+        if not hasattr(module, alias.name):
+            import_module(f"{module.__name__}.{alias.name}")
 
 
 def outline(key: Key, source: Source) -> Migration:
@@ -173,19 +186,19 @@ def _pairs(node: ast.expr) -> list[Key]:
     return found
 
 
-@dataclass
+@dataclass(frozen=True)
 class Code:
     """The migrations of one state of the code."""
 
-    migrations: dict[Key, Migration]
-    packages: dict[str, str]
+    migrations: Mapping[Key, Migration]
+    packages: Mapping[str, str]
     """The migrations package of each app label."""
-    unmigrated_apps: set[str] = field(default_factory=set)
+    unmigrated_apps: Collection[str] = frozenset()
     sources: dict[Key, Source] = field(default_factory=dict)
-    """Those whose text is already known; ``source`` reads the others from their files."""
+    """The texts that are known already. ``source`` reads the others from their files."""
 
     def source(self, key: Key) -> Source | None:
-        """The text of a migration, None where there is only byte code."""
+        """The text of a migration; None if there is only byte code."""
         if key not in self.sources:
             module = f"{self.packages[key[0]]}.{key[1]}"
             file = getattr(sys.modules.get(module), "__file__", None) or ""

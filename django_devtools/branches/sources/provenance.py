@@ -118,16 +118,18 @@ class Provenance:
         own = self._own_past(keys, sources, past)
         for key in keys:
             source = sources.get(key)
-            if key in own:
-                origin = Origin.OWN
-            elif key in self._applied_somewhere or (source and source.origin != "snapshot"):
-                origin = Origin.OTHER
-            elif source is None and (key[0] in self.own_apps or self._is_last(key, rows)):
-                origin = Origin.MISSING
-            else:
-                origin = Origin.UNKNOWN
+            origin = Origin.OWN if key in own else self._foreign_origin(key, source, rows)
             result[key] = Trace(origin, source)
         return result
+
+    def _foreign_origin(self, key: Key, source: Source | None, rows: Mapping[Key, str]) -> Origin:
+        """The origin of a row that is not of the target's own past."""
+        is_in_code = source is not None and source.origin != "snapshot"
+        if is_in_code or key in self._applied_somewhere:
+            return Origin.OTHER
+        if source is None and (key[0] in self.own_apps or self._is_last(key, rows)):
+            return Origin.MISSING
+        return Origin.UNKNOWN
 
     def sources(self, keys: Collection[Key]) -> dict[Key, Source]:
         """Texts for ``keys``, which need not be applied: by name from snapshots, then from git."""
@@ -154,13 +156,7 @@ class Provenance:
             return {}
         contents = self.repository.contents(r.blob for r, _ in records.values() if r.blob)
         return {
-            key: Source(
-                f"{snapshot.packages.get(key[0], f'{key[0]}.migrations')}.{key[1]}",
-                contents[record.blob],
-                "snapshot",
-                snapshot.branch,
-                snapshot.commit,
-            )
+            key: recorded_source(snapshot, key, contents[record.blob])
             for key, (record, snapshot) in records.items()
             if record.blob in contents
         }
@@ -240,27 +236,39 @@ class Provenance:
     def _own_past(
         self, keys: Collection[Key], sources: Mapping[Key, Source], past: Past
     ) -> set[Key]:
-        applied, obsolete = (self._own_snapshot(past, name) for name in ("applied", "obsolete"))
-        own = {key for key in keys if key in applied}
-        own |= {key for key in keys if key in obsolete and obsolete[key].blob}
-        if self.repository and past.commit:
-            own |= set(self._versions([key for key in keys if key not in own], past.commit))
-            gone = {
-                source.package
-                for key, source in sources.items()
-                if key not in own and key[0] not in self.disk.packages
-                if source.origin == "snapshot" and not self._versions([key])
-            }
-            # A package is another branch's only where the settings of one name it.
-            others = {
-                package
-                for package in gone
-                if not self._was_installed(package, past.commit) and self._was_installed(package)
-            }
-            own |= {
-                key for key in keys if key in sources and sources[key].package in gone - others
-            }
-        return own
+        """Those of ``keys`` that the target had once, by its snapshot or its history."""
+        own = self._in_own_snapshot(keys, past)
+        if self.repository is None or not past.commit:
+            return own
+        own |= self._versions([key for key in keys if key not in own], past.commit).keys()
+        foreign = {key: source for key, source in sources.items() if key not in own}
+        removed = self._removed_packages(foreign, past.commit)
+        return own | {key for key in keys if key in sources and sources[key].package in removed}
+
+    def _in_own_snapshot(self, keys: Collection[Key], past: Past) -> set[Key]:
+        applied = self._own_snapshot(past, "applied")
+        obsolete = self._own_snapshot(past, "obsolete")
+        judged = {key for key, record in obsolete.items() if record.blob}
+        return {key for key in keys if key in applied or key in judged}
+
+    def _removed_packages(self, sources: Mapping[Key, Source], commit: str) -> set[str]:
+        """
+        The packages of ``sources`` that are not installed any more and belong to no other branch.
+
+        A package belongs to another branch only if the settings of one name it.
+        """
+        gone = {source.package for key, source in sources.items() if self._is_gone(key, source)}
+        return {
+            package
+            for package in gone
+            if self._was_installed(package, commit) or not self._was_installed(package)
+        }
+
+    def _is_gone(self, key: Key, source: Source) -> bool:
+        """Whether the app is not installed, and the repository never had the migration."""
+        if key[0] in self.disk.packages or source.origin != "snapshot":
+            return False
+        return not self._versions([key])
 
     def _was_installed(self, package: str, ref: str | None = None) -> bool:
         """Whether the settings in the history of ``ref``, or of any, ever named ``package``."""
@@ -275,30 +283,38 @@ class Provenance:
 
     def _versions(self, keys: Collection[Key], ref: str | None = None) -> dict[Key, Version]:
         """The newest version of each of ``keys`` in the history of ``ref``, or of all refs."""
-        repository = self._git
-        directories = {
-            app: directory.relative_to(repository.top).as_posix()
-            for app, directory in self.disk.directories().items()
-            if directory.is_relative_to(repository.top)
-        }
+        directories = self._directories()
         labels = {path: app for app, path in directories.items() if app in self.own_apps}
-        names = {name for app, name in keys if app in self.own_apps or app not in directories}
-        pathspecs = [f":(top,glob)**/{_escape(name)}.py" for name in sorted(names)]
-        found: dict[Key, Version] = {}
-        for version in repository.versions(pathspecs, ref):
-            path = version.path
-            label = labels.get(str(path.parent))
-            if label is None and path.parent.name == "migrations":
-                label = path.parent.parent.name
-                if (label, path.stem) not in keys:
-                    label = self._label(version)
-            if label and (label, path.stem) in keys:
-                key = (label, path.stem)
-                # The newest; but what lies where the app lies now goes before namesakes elsewhere.
-                here = str(path.parent) in labels
-                if key not in found or (here and str(found[key].path.parent) not in labels):
-                    found[key] = version
-        return found
+        # What is installed below the repository and not part of it has no history in it.
+        others = directories.keys() - self.own_apps
+        here: dict[Key, Version] = {}
+        elsewhere: dict[Key, Version] = {}
+        for version in self._git.versions(_pathspecs(keys, others), ref):
+            directory = str(version.path.parent)
+            label = labels.get(directory) or self._label_elsewhere(version, keys)
+            if label and (label, version.path.stem) in keys:
+                found = here if directory in labels else elsewhere
+                found.setdefault((label, version.path.stem), version)
+        # What lies where the app lies now wins over namesakes in other directories.
+        return elsewhere | here
+
+    def _directories(self) -> dict[str, str]:
+        """The directories of migrations below the top of the repository, by app."""
+        top = self._git.top
+        return {
+            app: directory.relative_to(top).as_posix()
+            for app, directory in self.disk.directories().items()
+            if directory.is_relative_to(top)
+        }
+
+    def _label_elsewhere(self, version: Version, keys: Collection[Key]) -> str | None:
+        """The label of the app of a file where no app lies now; None if it is no migration."""
+        if version.path.parent.name != "migrations":
+            return None
+        default = version.path.parent.parent.name
+        if (default, version.path.stem) in keys:
+            return default
+        return self._label(version)
 
     def _label(self, version: Version) -> str:
         apps_py = f"{version.commit}:{version.path.parent.parent / 'apps.py'}"
@@ -314,6 +330,13 @@ class Provenance:
             if parts[: len(prefix)] == prefix:
                 parts = parts[len(prefix) :]
         return ".".join(parts)
+
+
+def recorded_source(snapshot: Snapshot, key: Key, content: bytes) -> Source:
+    """``content`` as the text that ``snapshot`` has recorded for a migration."""
+    app, name = key
+    package = snapshot.packages.get(app, f"{app}.migrations")
+    return Source(f"{package}.{name}", content, "snapshot", snapshot.branch, snapshot.commit)
 
 
 def _alike(one: Source, other: Source) -> bool:
@@ -341,6 +364,12 @@ def label_in(apps_py: bytes) -> str | None:
         ):
             return str(node.value.value)
     return None
+
+
+def _pathspecs(keys: Iterable[Key], others: Collection[str]) -> list[str]:
+    """Pathspecs for the files of ``keys`` in any directory, without those of apps ``others``."""
+    names = sorted({name for app, name in keys if app not in others})
+    return [f":(top,glob)**/{_escape(name)}.py" for name in names]
 
 
 def _escape(name: str) -> str:

@@ -145,10 +145,10 @@ class SnapshotFile:
         when it has no such name.
         """
         data = self._read_json()
-        if not isinstance(data, dict) or MANAGESTATE_TIME not in data or "format" in data:
+        if not _is_managestate(data):
             return None
         state = data.get(name)
-        if not isinstance(state, dict) or not all(isinstance(v, str) for v in state.values()):
+        if not _is_state(state):
             names = ", ".join(repr(key) for key in data if key != MANAGESTATE_TIME) or "none"
             raise SnapshotError(f"{self.path} has no state {name!r}. It has: {names}.")
         try:
@@ -243,6 +243,15 @@ class SnapshotFile:
 
     def _error(self, what: str, cure: str = "Move it away, or name another with --file") -> Any:
         return SnapshotError(f"{self.path} {what}. It was left as it is. {cure}.")
+
+
+def _is_managestate(data: Any) -> bool:
+    """Whether a file is one of django-extensions' ``managestate``."""
+    return isinstance(data, dict) and MANAGESTATE_TIME in data and "format" not in data
+
+
+def _is_state(data: Any) -> bool:
+    return isinstance(data, dict) and all(isinstance(last, str) for last in data.values())
 
 
 def now() -> str:

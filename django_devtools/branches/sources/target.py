@@ -1,7 +1,7 @@
 """Where to go: the code of this checkout, a snapshot, a git ref, or a managestate.json."""
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
@@ -9,8 +9,8 @@ from django_devtools.branches.errors import DevtoolsError
 from django_devtools.conf import settings_file
 
 from .git import Repository
-from .loader import Code, Graph, Source, UnusableSource, load_or_outline
-from .provenance import Past, Provenance, label_in
+from .loader import Code, Graph, Source, UnusableSource, load_all
+from .provenance import Past, Provenance, label_in, recorded_source
 from .snapshots import DETACHED, Key, Snapshot
 
 
@@ -18,18 +18,18 @@ class TargetError(DevtoolsError):
     """There is no such target; the text names it and what could be meant."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Target:
     """The migrations that a database should have, and whose past explains others it has."""
 
     title: str
     past: Past
     code: Code
-    unusable: dict[Key, UnusableSource] = field(default_factory=dict)
+    unusable: Mapping[Key, UnusableSource] = field(default_factory=dict)
     """Migrations whose text can't be executed in this checkout."""
     is_complete: bool = True
     """Whether every migration that another depends on should be there."""
-    listed_apps: set[str] | None = None
+    listed_apps: Collection[str] | None = None
     """The apps that a managestate.json lists; None for other targets."""
 
 
@@ -37,19 +37,83 @@ def checkout(repository: Repository | None, disk: Code) -> Target:
     """The code of this checkout."""
     branch, commit = repository.head() if repository else (None, None)
     title = f"branch {branch}" if branch else "this checkout"
-    # A copy, as what a database holds may add to it.
-    return Target(title, Past(branch, commit), replace(disk, migrations=dict(disk.migrations)))
+    return Target(title, Past(branch, commit), disk)
 
 
 def named(name: str, history: Provenance, rows: Mapping[Key, str]) -> Target:
     """
-    The target that ``name`` means: a branch that has a snapshot, else a git ref.
+    The target that ``name`` means: a branch that has a snapshot, or else a git ref.
 
-    Raises TargetError when it is neither.
+    Raises TargetError if it is neither, and GitError.
     """
     snapshot = history.snapshots.get(name)
     if snapshot and name != DETACHED:
         return _from_snapshot(snapshot, history, rows)
+    return _from_ref(name, history)
+
+
+def managestate(
+    name: str, last: Mapping[str, str], history: Provenance, held: Code, rows: Mapping[Key, str]
+) -> Target:
+    """
+    What a managestate.json has under ``name``: the last migration of each app.
+
+    Raises TargetError if one of them is neither on disk nor applied.
+    """
+    known = _either(held, history.disk)
+    ends = {(app, end) for app, end in last.items() if end != "zero"}
+    unknown = sorted(f"{app}.{end}" for app, end in ends - known.migrations.keys())
+    if unknown:
+        raise TargetError(
+            f"managestate.json names migrations that are neither on disk nor applied: "
+            f"{', '.join(unknown)}. Check out the branch that has them, and run "
+            "`manage.py migrations_switch`."
+        )
+    past = _past_of_state(name, history.repository)
+    # The state may be silent on apps that are there all the same, but for those of other branches.
+    silent_on = (history.own_apps if past.branch else set()) | last.keys()
+    wanted = _up_to(last, ends, known)
+    wanted |= {key for key in rows if key[0] not in silent_on}
+    code = replace(
+        known, migrations={key: known.migrations[key] for key in wanted & known.migrations.keys()}
+    )
+    return Target(
+        f"{name} of managestate.json", past, code, is_complete=False, listed_apps=set(last)
+    )
+
+
+def _either(one: Code, other: Code) -> Code:
+    """What either has; what both have as ``other`` has it."""
+    return Code(
+        {**one.migrations, **other.migrations},
+        {**one.packages, **other.packages},
+        other.unmigrated_apps,
+        {**one.sources, **other.sources},
+    )
+
+
+def _up_to(last: Mapping[str, str], ends: set[Key], known: Code) -> set[Key]:
+    """The migrations of ``known`` that were applied when ``last`` were the last of their apps."""
+    graph = Graph(known.migrations, (), known.unmigrated_apps)
+    later = graph.descendants(ends) - ends
+    found = graph.ancestors(ends)
+    for app, name in known.migrations.keys() - later:
+        # managestate knows only the last name of each app: what sorts before it was applied, too.
+        end = last.get(app, "zero")
+        if end != "zero" and name <= end:
+            found.add((app, name))
+    return found
+
+
+def _past_of_state(name: str, repository: Repository | None) -> Past:
+    if repository is None:
+        return Past(None, None)
+    if repository.is_branch(name):
+        return Past(name, repository.commit(f"refs/heads/{name}"))
+    return Past(None, repository.commit())
+
+
+def _from_ref(name: str, history: Provenance) -> Target:
     repository = history.repository
     branch = name if repository and repository.is_branch(name) else None
     ref = f"refs/heads/{name}" if branch else name
@@ -66,67 +130,50 @@ def named(name: str, history: Provenance, rows: Mapping[Key, str]) -> Target:
     return _target(title, Past(branch, commit), sources, history.disk)
 
 
-def managestate(
-    name: str, last: Mapping[str, str], history: Provenance, held: Code, rows: Mapping[Key, str]
-) -> Target:
-    """
-    What a managestate.json holds as ``name``: the last migration of each app.
-
-    Raises TargetError when one of them is neither on disk nor applied.
-    """
-    known = Code(
-        {**held.migrations, **history.disk.migrations},
-        {**held.packages, **history.disk.packages},
-        history.disk.unmigrated_apps,
-        {**held.sources, **history.disk.sources},
-    )
-    graph = Graph(known.migrations, (), known.unmigrated_apps)
-    ends = {(app, end) for app, end in last.items() if end != "zero"}
-    lost = sorted(f"{app}.{end}" for app, end in ends if (app, end) not in known.migrations)
-    if lost:
-        raise TargetError(
-            f"managestate.json names migrations that are neither on disk nor applied: "
-            f"{', '.join(lost)}. Check out the branch that has them, and run "
-            "`manage.py migrations_switch`."
-        )
-    later = graph.descendants(ends) - ends
-    wanted = graph.ancestors(ends)
-    # managestate writes down only the last name of each app: what sorts before it was applied too.
-    wanted |= {
-        (app, n)
-        for app, n in known.migrations
-        if n <= last.get(app, "") != "zero" and (app, n) not in later
-    }
-    repository = history.repository
-    past = Past(None, repository.commit() if repository else None)
-    if repository and repository.is_branch(name):
-        past = Past(name, repository.commit(f"refs/heads/{name}"))
-    # What the state doesn't speak of may be there all the same, but for apps of other branches.
-    others = history.own_apps if past.branch else set()
-    wanted |= {key for key in rows if key[0] not in last and key[0] not in others}
-    code = Code(
-        {key: known.migrations[key] for key in wanted & set(known.migrations)},
-        known.packages,
-        known.unmigrated_apps,
-        known.sources,
-    )
-    return Target(
-        f"{name} of managestate.json", past, code, is_complete=False, listed_apps=set(last)
-    )
-
-
 def _from_snapshot(snapshot: Snapshot, history: Provenance, rows: Mapping[Key, str]) -> Target:
+    repository, branch = history.repository, snapshot.branch
+    sources = _recorded_sources(snapshot, history, rows)
+    commit = None
+    if repository and repository.is_branch(branch):
+        commit = repository.commit(f"refs/heads/{branch}")
+        # The branch may have gone on since: what it has and the database too is no phantom.
+        sources |= _added_since(repository, commit, history, rows.keys() - sources.keys())
+    elif repository and snapshot.commit:
+        # None again if the commit was garbage and git has collected it.
+        commit = repository.commit(snapshot.commit)
+    title = f"the snapshot of branch {branch}"
+    target = _target(title, Past(branch, commit), sources, history.disk)
+    # What was obsolete then may have left dependencies that nothing satisfies.
+    return replace(target, is_complete=False)
+
+
+def _added_since(
+    repository: Repository, tip: str | None, history: Provenance, keys: Collection[Key]
+) -> dict[Key, Source | None]:
+    """Those of ``keys`` that the project itself has at ``tip``."""
+    if not tip or not keys:
+        return {}
+    found = _tree_sources(repository, tip, history, keys)
+    # None stands for packages. Those are installed here in the version of another branch.
+    return {key: source for key, source in found.items() if source}
+
+
+def _recorded_sources(
+    snapshot: Snapshot, history: Provenance, rows: Mapping[Key, str]
+) -> dict[Key, Source | None]:
+    """
+    The texts that a snapshot has recorded; from the disk where it has recorded none.
+
+    What is applied and found nowhere is left out. Raises TargetError if it is not applied.
+    """
     repository, disk = history.repository, history.disk
-    names = {key: record.blob for key, record in snapshot.applied.items() if record.blob}
-    contents = repository.contents(names.values()) if repository else {}
+    blobs = [record.blob for record in snapshot.applied.values() if record.blob]
+    contents = repository.contents(blobs) if repository else {}
     sources: dict[Key, Source | None] = {}
-    for key in snapshot.applied:
-        content = contents.get(names.get(key, ""))
-        package = snapshot.packages.get(key[0], f"{key[0]}.migrations")
+    for key, record in snapshot.applied.items():
+        content = contents.get(record.blob or "")
         if content is not None:
-            sources[key] = Source(
-                f"{package}.{key[1]}", content, "snapshot", snapshot.branch, snapshot.commit
-            )
+            sources[key] = recorded_source(snapshot, key, content)
         elif key in disk.migrations:
             sources[key] = disk.source(key)
         elif key not in rows:
@@ -135,106 +182,125 @@ def _from_snapshot(snapshot: Snapshot, history: Provenance, rows: Mapping[Key, s
                 f"names, is lost. Run `git checkout {snapshot.branch}` and then "
                 "`manage.py migrations_switch`."
             )
-    past = Past(snapshot.branch, None)
-    if repository and snapshot.commit:
-        # None again where the commit was garbage and is gone.
-        past = Past(snapshot.branch, repository.commit(snapshot.commit))
-    if repository and repository.is_branch(snapshot.branch):
-        # The branch may have gone on since: what it has and the database too is no phantom.
-        tip = repository.commit(f"refs/heads/{snapshot.branch}")
-        past = Past(snapshot.branch, tip)
-        newer = {key for key in rows if key not in sources}
-        if tip and newer:
-            # But for packages: those are here in the version of another branch.
-            found = _tree_sources(repository, tip, history, newer)
-            sources |= {key: source for key, source in found.items() if source}
-    target = _target(f"the snapshot of branch {snapshot.branch}", past, sources, disk)
-    # What was obsolete then may have left dependencies that nothing satisfies.
-    target.is_complete = False
-    return target
+    return sources
 
 
 def _target(title: str, past: Past, sources: Mapping[Key, Source | None], disk: Code) -> Target:
-    """Load ``sources``, taking over from the disk what is the same there."""
-    code = Code({}, dict(disk.packages), disk.unmigrated_apps)
-    target = Target(title, past, code)
-    for key, source in sources.items():
-        on_disk = disk.source(key) if key in disk.migrations else None
-        if source is None or (on_disk and on_disk.content == source.content):
-            if key in disk.migrations:
-                code.migrations[key] = disk.migrations[key]
-            continue
-        code.sources[key] = source
-        code.packages.setdefault(key[0], source.package)
-        code.migrations[key], error = load_or_outline(key, source)
-        if error:
-            target.unusable[key] = error
-    return target
+    """Load ``sources``, but take from the disk what is the same there."""
+    same = {key: disk.migrations[key] for key in sources if _is_on_disk(key, sources[key], disk)}
+    others = {key: source for key, source in sources.items() if source and key not in same}
+    migrations, errors = load_all(others)
+    packages = {**disk.packages}
+    for (app, _), source in others.items():
+        packages.setdefault(app, source.package)
+    code = Code(same | migrations, packages, disk.unmigrated_apps, others)
+    return Target(title, past, code, errors)
+
+
+def _is_on_disk(key: Key, source: Source | None, disk: Code) -> bool:
+    """Whether the disk has ``source``: the same text, or byte code if there is no text."""
+    if key not in disk.migrations:
+        return False
+    if source is None:
+        return True
+    on_disk = disk.source(key)
+    return on_disk is not None and on_disk.content == source.content
 
 
 def _tree_sources(
-    repository: Repository, commit: str, history: Provenance, only: set[Key] | None = None
+    repository: Repository, commit: str, history: Provenance, only: Collection[Key] | None = None
 ) -> dict[Key, Source | None]:
-    """The migrations of ``commit``; those of installed packages as they are on disk."""
-    disk = history.disk
-    directories = {
-        directory.relative_to(repository.top).as_posix(): app
-        for app, directory in disk.directories().items()
+    """The migrations of ``commit``; None for those of installed packages, which are on disk."""
+    installed = [key for key in history.disk.migrations if key[0] not in history.own_apps]
+    files = _tree_files(repository, commit, history)
+    if only is not None:
+        installed = [key for key in installed if key in only]
+        files = {key: file for key, file in files.items() if key in only}
+    return {**dict.fromkeys(installed), **_read(files, repository, commit, history)}
+
+
+def _read(
+    files: Mapping[Key, "_File"], repository: Repository, commit: str, history: Provenance
+) -> dict[Key, Source | None]:
+    """The texts of ``files``; from the disk where that has the same, so that git reads few."""
+    found: dict[Key, Source | None] = {}
+    changed = {}
+    for key, file in files.items():
+        on_disk = history.disk.source(key) if key in history.disk.migrations else None
+        if on_disk and repository.blob_id(on_disk.content) == file.blob:
+            found[key] = on_disk
+        else:
+            changed[key] = file
+    contents = repository.contents(file.blob for file in changed.values())
+    for key, file in changed.items():
+        module = history.module(file.path)
+        found[key] = Source(module, contents[file.blob], "history", None, commit)
+    return found
+
+
+@dataclass(frozen=True)
+class _File:
+    path: PurePosixPath
+    blob: str
+
+
+def _tree_files(repository: Repository, commit: str, history: Provenance) -> dict[Key, _File]:
+    """The files of ``commit`` that are migrations of the project's own apps."""
+    labels = {
+        PurePosixPath(directory.relative_to(repository.top).as_posix()): app
+        for app, directory in history.disk.directories().items()
         if app in history.own_apps
     }
-    found: dict[Key, Source | None] = {
-        key: None for key in disk.migrations if key[0] not in history.own_apps
-    }
     files = repository.files(commit)
-    foreign = _foreign_apps(repository, commit, set(files), set(directories))
-    changed: dict[Key, tuple[PurePosixPath, str]] = {}
+    labels |= _foreign_apps(repository, commit, files, labels)
+    found = {}
     for path, blob in files.items():
-        label = directories.get(str(path.parent)) or foreign.get(path.parent)
+        label = labels.get(path.parent)
+        # Django's loader takes no file for a migration whose name begins with one of these.
         if label and path.stem[0] not in "_~":
-            key = (label, path.stem)
-            on_disk = disk.source(key) if key in disk.migrations else None
-            found[key] = on_disk
-            if on_disk is None or repository.blob_id(on_disk.content) != blob:
-                changed[key] = (path, blob)
-    if only is not None:
-        found = {key: found[key] for key in found.keys() & only}
-        changed = {key: changed[key] for key in changed.keys() & only}
-    contents = repository.contents(blob for _, blob in changed.values())
-    for key, (path, blob) in changed.items():
-        found[key] = Source(history.module(path), contents[blob], "history", None, commit)
+            found[label, path.stem] = _File(path, blob)
     return found
 
 
 def _foreign_apps(
-    repository: Repository, commit: str, files: set[PurePosixPath], known: set[str]
+    repository: Repository,
+    commit: str,
+    files: Collection[PurePosixPath],
+    known: Collection[PurePosixPath],
 ) -> dict[PurePosixPath, str]:
     """
     The migrations directories of ``commit`` whose apps are installed there and not here.
 
     Nothing of that commit is run: its settings are read for the names of apps.
     """
-    candidates = {
-        path.parent
-        for path in files
-        if path.name == "__init__.py" and path.parent.name == "migrations"
-        if str(path.parent) not in known and len(path.parts) > 2
-    }
+    candidates = {path.parent for path in files if _is_migrations_package(path)}
+    candidates -= set(known)
     if not candidates:
         return {}
     mentioned = _strings_in_settings(repository, commit, files)
+    # INSTALLED_APPS names an app or its AppConfig.
+    mentioned |= {name.rpartition(".apps.")[0] for name in mentioned}
     found = {}
     for directory in candidates:
-        parts = directory.parent.parts
-        dotted = {".".join(parts[start:]) for start in range(len(parts))}
-        if any(name in dotted or name.rpartition(".apps.")[0] in dotted for name in mentioned):
+        if mentioned & _dotted_names(directory.parent):
             apps_py = f"{commit}:{directory.parent / 'apps.py'}"
             content = repository.contents([apps_py]).get(apps_py, b"")
             found[directory] = label_in(content) or directory.parent.name
     return found
 
 
+def _is_migrations_package(path: PurePosixPath) -> bool:
+    return path.name == "__init__.py" and path.parent.name == "migrations" and len(path.parts) > 2
+
+
+def _dotted_names(directory: PurePosixPath) -> set[str]:
+    """The names that an app may have: the root of the imports is any directory above it."""
+    parts = directory.parts
+    return {".".join(parts[start:]) for start in range(len(parts))}
+
+
 def _strings_in_settings(
-    repository: Repository, commit: str, files: set[PurePosixPath]
+    repository: Repository, commit: str, files: Collection[PurePosixPath]
 ) -> set[str]:
     settings = settings_file()
     if settings is None or not settings.is_relative_to(repository.top):
