@@ -1,7 +1,7 @@
 """Takes one database from what it holds to what it should hold."""
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -10,11 +10,10 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_devtools.branches.errors import SwitchError
 from django_devtools.branches.hooks.state import HookState
-from django_devtools.branches.planning.classify import State
+from django_devtools.branches.planning.classify import states_after_switch
 from django_devtools.branches.planning.comparison import Comparison
-from django_devtools.branches.sources.loader import Code
 from django_devtools.branches.sources.rows import read_rows
-from django_devtools.branches.sources.snapshots import DETACHED, Key, database_id
+from django_devtools.branches.sources.snapshots import DETACHED, database_id
 
 from .decision import Decision, Options, Workspace, compare_with_target, decide
 from .progress import Progress
@@ -136,20 +135,13 @@ class Switch:
         if target.listed_apps is not None:
             return
         rows = read_rows(self.connection)
-        left = {*plan.left_applied, *plan.not_rolled_back} if plan is not None else set()
-        states = {key: _state_after(key, target.code, left) for key in rows}
+        left = plan.left_as_is if plan is not None else set()
+        states = states_after_switch(rows, target.code.migrations, left)
         branch = target.past.branch or DETACHED
         snapshot, texts = snapshot_of(comparison, branch, rows, states)
         if repository:
             repository.keep(texts)
         self.workspace.snapshot_file.update(database_id(self.connection), [snapshot], rows=rows)
-
-
-def _state_after(key: Key, code: Code, left: Collection[Key]) -> State:
-    """What an applied migration is to the target when the switch is over."""
-    if key in code.migrations:
-        return State.APPLIED
-    return State.PHANTOM if key in left else State.OBSOLETE
 
 
 def _resume(execution: "Execution", entry: "JournalEntry") -> None:

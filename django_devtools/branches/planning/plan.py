@@ -52,6 +52,11 @@ class Plan:
         """Whether there is anything to do."""
         return bool(self.unapply or self.apply or self.forget or self.record)
 
+    @property
+    def left_as_is(self) -> set[Key]:
+        """What the target lacks or has another text of, and the plan leaves as it is."""
+        return {*self.left_applied, *self.not_rolled_back}
+
     def backwards_only(self) -> "Plan":
         """The first pass alone."""
         return replace(self, apply=[], forget=[], record=[])
