@@ -89,11 +89,11 @@ class Plan:
     @cached_property
     def backwards(self) -> SchemaHistory:
         """What the migrations to be unapplied have done to tables and columns."""
-        return self._course(self.unapply)
+        return self._track_backwards(self.unapply)
 
     def losses_of(self, unapply: Sequence[Key]) -> list[DataLoss]:
         """The tables and columns that unapplying ``unapply``, children first, would drop."""
-        return list(losses(self._course(unapply)))
+        return list(losses(self._track_backwards(unapply)))
 
     @cached_property
     def forwards(self) -> SchemaHistory:
@@ -115,7 +115,7 @@ class Plan:
         """
         return schema_changes(backwards or self.backwards, forwards or self.forwards)
 
-    def _course(self, unapply: Sequence[Key]) -> SchemaHistory:
+    def _track_backwards(self, unapply: Sequence[Key]) -> SchemaHistory:
         if not unapply:
             return SchemaHistory()
         keys = self.held.applied_nodes() - set(unapply)
