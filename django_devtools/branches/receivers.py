@@ -153,7 +153,7 @@ def refresh(connection: BaseDatabaseWrapper) -> None:
         return
     found = compare(connection, repository, snapshot_file, code_on_disk())
     snapshot, texts = snapshot_of(found, branch, found.rows, found.states())
-    repository.keep(texts)
+    repository.store(texts)
     snapshot_file.update(database, [snapshot], rows=found.rows)
 
 

@@ -140,7 +140,7 @@ class Switch:
         branch = target.past.branch or DETACHED
         snapshot, texts = snapshot_of(comparison, branch, rows, states)
         if repository:
-            repository.keep(texts)
+            repository.store(texts)
         self.workspace.snapshot_file.update(database_id(self.connection), [snapshot], rows=rows)
 
 

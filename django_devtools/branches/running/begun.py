@@ -46,7 +46,7 @@ def write_down(
         {key[0]: source.package for key, source in known.items()},
         {key: Record(blob, at) for key, blob in blobs.items()},
     )
-    repository.keep({blobs[key]: source.content for key, source in known.items()})
+    repository.store({blobs[key]: source.content for key, source in known.items()})
     snapshot_file.write_down(database_id(connection), begun)
 
 

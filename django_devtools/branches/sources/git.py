@@ -1,4 +1,4 @@
-"""The only module that runs git: by argument lists, never through a shell."""
+"""Runs git, always with a list of arguments and never through a shell. No other module does."""
 
 import hashlib
 import os
@@ -11,16 +11,16 @@ from pathlib import Path, PurePosixPath
 
 from django_devtools.branches.errors import DevtoolsError
 
-# Holds one tree of every recorded source, so that `git gc` keeps them. It points at a tree, not at
-# a commit: `git log --all` does not show it. Of the ways to push, only `--mirror` takes it along.
+# Points at a tree of all recorded sources, so that `git gc` does not collect them. It is not a
+# commit, so that `git log --all` does not show it. Only `git push --mirror` pushes it.
 SOURCES_REF = "refs/django-devtools/sources"
 WORKTREE_PREFIX = "django-devtools-"
 WORKTREE_NAME = "worktree"
-# How often to try again when another process moved our ref at the same time.
+# How often to try again if another process has moved our ref at the same time.
 ATTEMPTS = 10
 
-# What git sets for its hooks would lead us to the wrong repository or index, or (from Magit, which
-# runs `git --literal-pathspecs`) to a wrong reading of our pathspecs.
+# Git sets these for its hooks, and they would lead us to the wrong repository or index. Magit runs
+# `git --literal-pathspecs`, which would make git misread our pathspecs.
 _LOCAL_VARIABLES = (
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_COMMON_DIR",
@@ -45,12 +45,12 @@ _LOCAL_VARIABLES = (
 
 
 class GitError(DevtoolsError):
-    """Git could not do what it was asked; the text is git's own."""
+    """A git command failed. The text is git's own."""
 
 
 @dataclass(frozen=True)
 class Version:
-    """A file as one commit of the history left it."""
+    """A file as a commit left it."""
 
     commit: str
     path: PurePosixPath
@@ -67,9 +67,9 @@ class Repository:
     @classmethod
     def find(cls, directory: Path) -> "Repository | None":
         """
-        The repository that ``directory`` lies in, None where there is none or no git.
+        The repository that contains ``directory``; None if there is none, or no git.
 
-        Raises GitError when git finds one and refuses it ("dubious ownership").
+        Raises GitError if git finds one and refuses to work in it ("dubious ownership").
         """
         try:
             output = _run(
@@ -86,13 +86,13 @@ class Repository:
         return cls(Path(top), (directory / common_dir).resolve(), object_format)
 
     def git(self, *arguments: str, stdin: bytes = b"") -> bytes:
-        """What ``git ARGUMENTS`` prints. Raises GitError when it fails."""
+        """The output of ``git ARGUMENTS``. Raises GitError if it fails."""
         return _run(self.top, arguments, stdin)
 
     def branch(self) -> str | None:
-        """The name of the branch that is checked out, None when HEAD is detached."""
+        """The name of the branch that is checked out; None if HEAD is detached."""
         try:
-            # Not with --short, which says "heads/main" where a tag is called main, too.
+            # With --short, git says "heads/main" if a tag is called main, too.
             output = self.git("symbolic-ref", "--quiet", "HEAD")
         except GitError:
             return None
@@ -115,25 +115,25 @@ class Repository:
         return Path(os.fsdecode(self.git("rev-parse", "--absolute-git-dir")).removesuffix("\n"))
 
     def hooks_dir(self) -> Path:
-        """Where git looks for hooks (see core.hooksPath)."""
+        """The directory where git looks for hooks (see core.hooksPath)."""
         path = os.fsdecode(self.git("rev-parse", "--git-path", "hooks")).removesuffix("\n")
         return self.top / path
 
     def config(self, name: str) -> str | None:
-        """A setting of git's, None where it is not set."""
+        """A setting of git; None if it is not set."""
         try:
             return os.fsdecode(self.git("config", name)).removesuffix("\n")
         except GitError:
             return None
 
     def has_changes(self, pathspecs: Sequence[str]) -> bool:
-        """Whether files are not as the last commit has them, or not committed at all."""
+        """Whether files differ from the last commit, or are not committed at all."""
         changes = self.git("status", "--porcelain", "--untracked-files=all", "--", *pathspecs)
         return bool(changes)
 
     def commit(self, ref: str = "HEAD") -> str | None:
-        """The id of the commit that ``ref`` names, None when it names none."""
-        # Half surrogates stand for what is no UTF-8, and could not be printed.
+        """The id of the commit that ``ref`` names; None if it names none."""
+        # Lone surrogates stand for bytes that are not UTF-8. They can't be printed.
         if ref.startswith(("-", "^")) or any(c == "\0" or "\ud800" <= c <= "\udfff" for c in ref):
             return None
         try:
@@ -155,14 +155,14 @@ class Repository:
         if "\0" in name:
             return False
         try:
-            # Other than rev-parse, it takes main~1 for no branch.
+            # Unlike rev-parse, show-ref does not take main~1 for a branch.
             self.git("show-ref", "--verify", "--quiet", f"refs/heads/{name}")
         except GitError:
             return False
         return True
 
     def is_shallow(self) -> bool:
-        """Whether the history was cut off by ``git clone --depth``."""
+        """Whether ``git clone --depth`` has cut off the history."""
         return (self.common_dir / "shallow").exists()
 
     def blob_id(self, content: bytes) -> str:
@@ -172,20 +172,22 @@ class Repository:
         digest.update(content)
         return digest.hexdigest()
 
-    def keep(self, contents: dict[str, bytes]) -> None:
+    def store(self, contents: dict[str, bytes]) -> None:
         """
-        Write ``contents`` (by blob id) to the object database and hold them by our ref.
+        Write ``contents`` (by blob id) to the object database, and let our ref point at them.
 
-        Raises GitError when git can't write.
+        Raises GitError if git can't write.
         """
-        tree, held = self._held()
-        new = {blob: content for blob, content in contents.items() if blob not in held}
+        tree, stored = self._stored()
+        new = {blob: content for blob, content in contents.items() if blob not in stored}
         if not new:
             return
         self._write(new)
         attempts = ATTEMPTS
         while True:
-            entries = "".join(f"100644 blob {blob}\t{blob}\n" for blob in sorted(held | set(new)))
+            entries = "".join(
+                f"100644 blob {blob}\t{blob}\n" for blob in sorted(stored | set(new))
+            )
             wanted = self.git("mktree", stdin=entries.encode()).decode().strip()
             try:
                 self.git("update-ref", SOURCES_REF, wanted, tree)
@@ -194,7 +196,7 @@ class Repository:
                 attempts -= 1
                 if not attempts:
                     raise
-                tree, held = self._held()
+                tree, stored = self._stored()
 
     def _write(self, contents: dict[str, bytes]) -> None:
         with tempfile.TemporaryDirectory(prefix=WORKTREE_PREFIX) as directory:
@@ -211,8 +213,8 @@ class Repository:
                 stdin="\n".join(paths).encode(),
             )
 
-    def _held(self) -> tuple[str, set[str]]:
-        """What our ref points at ("" where there is none), and the blobs in it."""
+    def _stored(self) -> tuple[str, set[str]]:
+        """The tree that our ref points at ("" if there is no ref), and the blobs in it."""
         tree = ""
         try:
             tree = self.git("rev-parse", "--verify", "--quiet", SOURCES_REF).decode().strip()
@@ -222,9 +224,9 @@ class Repository:
 
     def contents(self, names: Iterable[str]) -> dict[str, bytes]:
         """
-        The contents of blobs, by the name they were asked by: an id, or ``COMMIT:PATH``.
+        The contents of blobs by name, which is an id or ``COMMIT:PATH``.
 
-        What the object database does not have, or is not a blob, is left out.
+        The names of what is missing, or is no blob, are left out.
         """
         names = [name for name in dict.fromkeys(names) if "\n" not in name]
         if not names:
@@ -258,7 +260,7 @@ class Repository:
         """
         Those of ``directories`` that are part of this repository.
 
-        A virtual environment or a submodule inside the work tree is not.
+        A virtual environment or a submodule inside the work tree is no part of it.
         """
         inside = {
             directory: directory.relative_to(self.top).as_posix()
@@ -287,7 +289,7 @@ class Repository:
         """
         Each change of a file that matches ``pathspecs``, newest first.
 
-        In the history of ``ref``, or of every ref and reflog where that is None.
+        In the history of ``ref``; if that is None, of every ref and reflog.
         """
         if not pathspecs:
             return []
@@ -295,9 +297,9 @@ class Repository:
         output = self.git(
             "log",
             "-z",
-            # Dates alone don't order what a rebase committed within the same second.
+            # Dates alone don't order the commits that a rebase makes within a second.
             "--date-order",
-            # Else a merge hides what only one of its sides had, and a stash its untracked files.
+            # Without it, a merge hides what only one side had, and a stash its untracked files.
             "--full-history",
             "--no-follow",
             "--no-renames",
@@ -321,13 +323,13 @@ class Repository:
         """
         Whether history ever added or removed a ``pattern`` under ``path``.
 
-        The history of ``ref``, or of every ref where that is None.
+        The history of ``ref``; if that is None, of every ref.
         """
         arguments = ("-1", "--format=%H", "--no-follow", "--pickaxe-regex", f"-S{pattern}")
         return bool(self.git("log", *arguments, ref or "--all", "--", f":(top,literal){path}"))
 
     def branch_texts(self, path: str) -> dict[str, bytes]:
-        """What each local branch has at ``path``, by branch; those without are left out."""
+        """The content of ``path`` on each local branch that has it, by branch."""
         output = self.git("for-each-ref", "--format=%(refname)", "refs/heads")
         names = [f"{ref}:{path}" for ref in output.decode(errors="surrogateescape").splitlines()]
         return {
@@ -336,7 +338,7 @@ class Repository:
         }
 
     def branch_with(self, commit: str) -> str | None:
-        """A branch that has ``commit`` in its history, a local one first."""
+        """A branch that has ``commit`` in its history; a local one if there is one."""
         for refs in ("refs/heads", "refs/remotes"):
             names = self.git(
                 "for-each-ref",
@@ -352,13 +354,13 @@ class Repository:
     @contextmanager
     def worktree(self, commit: str) -> Iterator[Path]:
         """
-        A temporary work tree of ``commit``, gone when the context ends, however it ends.
+        A temporary work tree of ``commit``, which is removed when the context ends.
 
-        Raises GitError when git can't make it.
+        Raises GitError if git can't make it.
         """
         with tempfile.TemporaryDirectory(prefix=WORKTREE_PREFIX) as directory:
             path = Path(directory, WORKTREE_NAME)
-            # The user's post-checkout hook is not meant for this.
+            # The user's post-checkout hook is not meant for this work tree.
             no_hooks = ("-c", f"core.hooksPath={os.devnull}")
             self.git(*no_hooks, "worktree", "add", "--quiet", "--detach", str(path), commit)
             try:
@@ -367,16 +369,16 @@ class Repository:
                 self.git("worktree", "remove", "--force", str(path))
 
     def prune_worktrees(self) -> None:
-        """Remove what a killed process left of its temporary work trees."""
+        """Remove the temporary work trees that a killed process has left."""
         output = self.git("worktree", "list", "--porcelain").decode(errors="surrogateescape")
         temporary = Path(tempfile.gettempdir()).resolve()
         for line in output.split("\n"):
             path = Path(line.removeprefix("worktree "))
             if not line.startswith("worktree ") or path.name != WORKTREE_NAME:
                 continue
-            # The user's own may lie in a directory called django-devtools-something.
+            # A work tree of the user's may lie in a directory called django-devtools-something.
             if path.parent.parent == temporary and path.parent.name.startswith(WORKTREE_PREFIX):
-                # Twice, because `git worktree add` locks what it is not yet done with.
+                # Forced twice, because `git worktree add` locks it until it is done.
                 self.git("worktree", "remove", "--force", "--force", str(path))
 
 

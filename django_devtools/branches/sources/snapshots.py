@@ -1,4 +1,4 @@
-"""Which migrations a branch had applied in a database, and from which text each was applied."""
+"""Snapshots: which migrations a branch had applied in a database, and from which texts."""
 
 import json
 import os
@@ -21,11 +21,11 @@ from django_devtools.conf import option, project_root
 from .git import Repository
 
 FORMAT = 1
-# The snapshot of what was checked out last without a branch. Git allows no branch of this name.
+# Names the snapshot of the last checkout without a branch. Git allows no branch of this name.
 DETACHED = "HEAD"
 MANAGESTATE_TIME = "updated_at"
 
-# Control characters, which could fool a terminal, line separators and half surrogates.
+# Control characters, which could fool a terminal; line separators; lone surrogates.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 Key = tuple[str, str]
@@ -33,11 +33,11 @@ Key = tuple[str, str]
 
 
 class SnapshotError(DevtoolsError):
-    """A snapshot file can't be read or written; the text names the file and what to do."""
+    """A snapshot file can't be read or written. The text names it and says what to do."""
 
 
 class NotOurs(SnapshotError):
-    """The file is JSON, but no snapshot file of ours."""
+    """The file is JSON, but not one of our snapshot files."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class Record:
     """A row of ``django_migrations`` as a snapshot remembers it."""
 
     blob: str | None
-    """Git's id of the source that was applied."""
+    """Git's id of the text that was applied; None if there was no git repository."""
     at: str
-    """When it was applied, as ISO 8601. With the name it tells one application from another."""
+    """When it was applied (ISO 8601). With the name it tells one application from another."""
 
 
 @dataclass(frozen=True)
@@ -64,18 +64,18 @@ class Snapshot:
     """Applied too, and no longer in the branch's code when the snapshot was taken."""
 
     def records(self) -> Mapping[Key, Record]:
-        """Everything that was applied, obsolete or not."""
+        """All that was applied, obsolete or not."""
         return {**self.obsolete, **self.applied}
 
     def says(self, rows: Mapping[Key, str]) -> bool:
-        """Whether it was taken of exactly these rows: by name, and when each was applied."""
+        """Whether it was taken of exactly these rows, applied at exactly these times."""
         return {key: record.at for key, record in self.records().items()} == rows
 
 
 def branch_of(
     snapshots: Mapping[str, Snapshot], rows: Mapping[Key, str], here: str | None
 ) -> str | None:
-    """The branch whose snapshot is of exactly ``rows``; ``here``, if that is one of them."""
+    """The branch whose snapshot is of exactly ``rows``; ``here`` if several are."""
     for branch in sorted(snapshots, key=lambda name: name != here):
         if branch != DETACHED and snapshots[branch].says(rows):
             return branch
@@ -83,26 +83,26 @@ def branch_of(
 
 
 Snapshots = dict[str, dict[str, Snapshot]]
-"""By what database they are of, then by branch."""
+"""By database, then by branch."""
 
 Begun = dict[str, list[Snapshot]]
 """
 By database, the oldest first: what was about to be applied, and from which text.
 
-As of then; that it was applied, none of them says.
+None of them says that it was applied.
 """
 
 
 @dataclass(frozen=True)
 class SnapshotFile:
-    """The file that snapshots are kept in."""
+    """The file that holds the snapshots."""
 
     path: Path
     lock_directory: Path
 
     @classmethod
     def find(cls, repository: Repository | None, file: Path | None = None) -> "SnapshotFile":
-        """The store in ``file``, else where the setting says, else in the git directory."""
+        """``file``, or else the file that the setting names, or else one in the git directory."""
         if repository:
             directory = repository.common_dir / "django-devtools"
         else:
@@ -112,15 +112,16 @@ class SnapshotFile:
 
     def read(self) -> Snapshots:
         """
-        All snapshots; none where there is no file yet.
+        All snapshots; none if there is no file yet.
 
-        Raises SnapshotError when the file is damaged, of a newer format, or not ours.
+        Raises SnapshotError if the file is damaged or has a newer format, and NotOurs if it is
+        not a snapshot file.
         """
         return self.read_all()[0]
 
     def read_all(self) -> tuple[Snapshots, Begun]:
         """
-        All snapshots, and what was begun since the last one of each database.
+        All snapshots, and for each database what was begun since the last one.
 
         Raises SnapshotError as ``read`` does.
         """
@@ -139,10 +140,10 @@ class SnapshotFile:
 
     def read_managestate(self, name: str) -> dict[str, str] | None:
         """
-        The last migration of each app that a managestate.json holds for ``name``.
+        The last migration of each app that a managestate.json has under ``name``.
 
-        None when the file is none of django-extensions' ``managestate``. Raises SnapshotError
-        when it has no such name.
+        None if the file is not one of django-extensions' ``managestate``. Raises SnapshotError
+        if it has no such name.
         """
         data = self._read_json()
         if not _is_managestate(data):
@@ -164,11 +165,11 @@ class SnapshotFile:
         rows: Mapping[Key, str] | None = None,
     ) -> None:
         """
-        Put ``snapshots`` of ``database`` in, and take the one of branch ``delete`` out.
+        Add ``snapshots`` of ``database``, and delete the snapshot of the branch ``delete``.
 
-        ``rows`` are what it has applied, where nothing is at work on it: what was begun and did
-        not become a row, or is in a snapshot now, is forgotten. Raises SnapshotError as ``read``
-        does, and when the file can't be written.
+        ``rows`` are its applied migrations, if no process is migrating it: then all is forgotten
+        that was begun and did not become a row, or is in a snapshot now. Raises SnapshotError as
+        ``read`` does, and if the file can't be written.
         """
         with self._changing(database) as (branches, begun):
             branches.update({snapshot.branch: snapshot for snapshot in snapshots})
@@ -178,7 +179,7 @@ class SnapshotFile:
                 begun[:] = _unsaid(begun, branches.values(), rows)
 
     def write_down(self, database: str, begun: Snapshot) -> None:
-        """Put in what is about to be applied. Raises SnapshotError as ``update`` does."""
+        """Add what is about to be applied. Raises SnapshotError as ``update`` does."""
         with self._changing(database) as (_, earlier):
             earlier.append(begun)
 
@@ -190,17 +191,17 @@ class SnapshotFile:
             data = _to_json(snapshots, begun)
             try:
                 _from_json(data)
-            except ValueError as error:  # It could not be read again.
+            except ValueError as error:  # The file could not be read again.
                 raise SnapshotError(f"{self.path} can't be written: {error}.") from None
             self._write(json.dumps(data, indent=1, ensure_ascii=True))
 
     @contextmanager
     def lock(self, name: str, waiting: Any = None) -> Iterator[None]:
         """
-        Hold the lock ``name`` against other processes; the system lets go of it if ours dies.
+        Hold the lock ``name`` against other processes. The system releases it if ours dies.
 
-        Where another holds it, ``waiting`` is called with what that one left in the lock file,
-        and then it is waited for.
+        If another process holds it, calls ``waiting`` with the text that the other has written
+        to the lock file, and waits.
         """
         path = self.lock_directory / f"{name}.lock"
         try:
@@ -255,12 +256,12 @@ def _is_state(data: Any) -> bool:
 
 
 def now() -> str:
-    """The time, as snapshots write it."""
+    """The time in the format of snapshots."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def database_id(connection: BaseDatabaseWrapper) -> str:
-    """What a database is, whatever its alias: vendor, host, port and name."""
+    """The identity of a database, whatever its alias: vendor, host, port and name."""
     configured = connection.settings_dict
     name = str(configured["NAME"] or "")
     if connection.vendor == "sqlite":
@@ -269,7 +270,7 @@ def database_id(connection: BaseDatabaseWrapper) -> str:
         path = unquote(urlsplit(name).path) if name.startswith("file:") else name
         return f"sqlite:{os.path.realpath(path)}"
     options = configured.get("OPTIONS") or {}
-    # A file of the user's that says what the settings leave open.
+    # A file of the user's may say what the settings leave open.
     service = options.get("service") or options.get("read_default_file")
     host = configured.get("HOST") or service or "localhost"
     if host in ("127.0.0.1", "::1"):
@@ -287,7 +288,7 @@ def _in_memory(name: str) -> bool:
 
 
 def check_name(branch: str) -> str:
-    """``branch``, if it can name a snapshot. Raises SnapshotError if not."""
+    """``branch``, if it can name a snapshot. Raises SnapshotError if it can't."""
     if not branch.strip() or not _is_line(branch):
         raise SnapshotError(f"{branch!r} can't name a snapshot: give one line of visible text.")
     return branch
@@ -296,7 +297,7 @@ def check_name(branch: str) -> str:
 def _unsaid(
     begun: Iterable[Snapshot], snapshots: Collection[Snapshot], rows: Mapping[Key, str]
 ) -> list[Snapshot]:
-    """What of ``begun`` may have become a row that none of ``snapshots`` has."""
+    """The part of ``begun`` that may have become rows that none of ``snapshots`` has."""
     said = {(key, record.at) for one in snapshots for key, record in one.records().items()}
     unsaid = {key: at for key, at in rows.items() if (key, at) not in said}
     found = []
@@ -389,7 +390,7 @@ def _text(value: Any) -> str:
 
 
 def _dotted(value: Any) -> str:
-    # Python imports modules whose names are no identifiers, too.
+    # Python also imports modules whose names are no identifiers.
     if not all(_text(value).split(".")):
         raise ValueError(f"not a module: {value!a:.60}")
     return _text(value)

@@ -62,7 +62,7 @@ class Command(BranchesCommand):
             left_out = []
         snapshot, texts = snapshot_of(found, branch, found.rows, states, options["accept"])
         if workspace.repository:
-            workspace.repository.keep(texts)
+            workspace.repository.store(texts)
         else:
             self.stderr.write(
                 self.style.NOTICE(

@@ -180,7 +180,7 @@ def test_what_git_sets_for_hooks_does_not_mislead(
     assert Repository.find(repository.top) == repository
     directory = repository.top / "shop/migrations"
     assert repository.own([directory, repository.top / "other"]) == {directory}
-    repository.keep({repository.blob_id(b"text"): b"text"})
+    repository.store({repository.blob_id(b"text"): b"text"})
     monkeypatch.undo()
     assert git(repository.top, "cat-file", "blob", repository.blob_id(b"text")) == "text"
     assert git(other.top, "for-each-ref", "--format=%(refname)") == "refs/heads/main"
@@ -336,8 +336,8 @@ def test_blob_ids_are_those_of_git(repository: Repository, tmp_path: Path, conte
 
 def test_keeps_what_it_is_given(repository: Repository) -> None:
     one, two = b"one\r\n", b"\0two"
-    repository.keep({repository.blob_id(one): one})
-    repository.keep({repository.blob_id(one): one, repository.blob_id(two): two})
+    repository.store({repository.blob_id(one): one})
+    repository.store({repository.blob_id(one): one, repository.blob_id(two): two})
 
     assert kept(repository) == sorted([repository.blob_id(one), repository.blob_id(two)])
     assert repository.contents([repository.blob_id(one), repository.blob_id(two)]) == {
@@ -347,19 +347,19 @@ def test_keeps_what_it_is_given(repository: Repository) -> None:
 
 
 def test_keeping_nothing_makes_no_ref(repository: Repository) -> None:
-    repository.keep({})
+    repository.store({})
     assert repository.commit(SOURCES_REF) is None
     assert git(repository.top, "for-each-ref", "refs/django-devtools") == ""
 
 
 def test_what_is_held_is_not_written_again(repository: Repository) -> None:
     contents = {repository.blob_id(b"text"): b"text"}
-    repository.keep(contents)
+    repository.store(contents)
     before = git(repository.top, "rev-parse", SOURCES_REF)
     git(repository.top, "config", "core.filesRefLockTimeout", "0")
     write(repository.common_dir, f"{SOURCES_REF}.lock")  # Git could not move the ref.
 
-    repository.keep(contents)
+    repository.store(contents)
 
     assert git(repository.top, "rev-parse", SOURCES_REF) == before
 
@@ -368,13 +368,13 @@ def test_filters_of_the_user_do_not_touch_it(repository: Repository) -> None:
     git(repository.top, "config", "core.autocrlf", "input")
     write(repository.top, ".gitattributes", "* text=auto eol=lf\n")
     blob = repository.blob_id(b"a\r\n")
-    repository.keep({blob: b"a\r\n"})
+    repository.store({blob: b"a\r\n"})
     assert repository.contents([blob]) == {blob: b"a\r\n"}
 
 
 def test_kept_for_ever(repository: Repository) -> None:
     blob = repository.blob_id(b"text")
-    repository.keep({blob: b"text"})
+    repository.store({blob: b"text"})
 
     git(repository.top, "reflog", "expire", "--expire=now", "--all")
     git(repository.top, "gc", "--quiet", "--prune=now")
@@ -396,7 +396,7 @@ def test_nobody_notices_the_ref(repository: Repository, tmp_path: Path) -> None:
     ]
     before = [git(repository.top, *command) for command in asked]
 
-    repository.keep({repository.blob_id(b"text"): b"text"})
+    repository.store({repository.blob_id(b"text"): b"text"})
 
     assert [git(repository.top, *command) for command in asked] == before
     assert git(repository.top, "fsck", "--full", "--strict", "--unreachable") == ""
@@ -405,7 +405,7 @@ def test_nobody_notices_the_ref(repository: Repository, tmp_path: Path) -> None:
 
 
 def refs_after_push(repository: Repository, tmp_path: Path, *options: str) -> list[str]:
-    repository.keep({repository.blob_id(b"text"): b"text"})
+    repository.store({repository.blob_id(b"text"): b"text"})
     git(tmp_path, "init", "--quiet", "--bare", "remote.git")
     git(repository.top, "push", "--quiet", *options, str(tmp_path / "remote.git"))
     return git(tmp_path / "remote.git", "for-each-ref", "--format=%(refname)").split()
@@ -424,7 +424,7 @@ def test_only_push_mirror_takes_it_along(repository: Repository, tmp_path: Path)
 
 
 def test_clone_and_fetch_leave_it_there(repository: Repository, tmp_path: Path) -> None:
-    repository.keep({repository.blob_id(b"text"): b"text"})
+    repository.store({repository.blob_id(b"text"): b"text"})
     git(tmp_path, "clone", "--quiet", str(repository.top), "clone")
     git(tmp_path / "clone", "fetch", "--quiet", "--all", "--tags")
     assert "django-devtools" not in git(tmp_path / "clone", "for-each-ref")
@@ -434,7 +434,7 @@ def test_two_at_once_lose_nothing_of_each_other(
     repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A second process keeps a source after the first has read what is held."""
-    real = Repository._held
+    real = Repository._stored
     others = [b"first", b"second"]
 
     def held(self: Repository) -> tuple[str, set[str]]:
@@ -442,12 +442,12 @@ def test_two_at_once_lose_nothing_of_each_other(
         if others:
             content = others.pop()
             with monkeypatch.context() as patch:
-                patch.setattr(Repository, "_held", real)
-                self.keep({self.blob_id(content): content})
+                patch.setattr(Repository, "_stored", real)
+                self.store({self.blob_id(content): content})
         return before
 
-    monkeypatch.setattr(Repository, "_held", held)
-    repository.keep({repository.blob_id(b"mine"): b"mine"})
+    monkeypatch.setattr(Repository, "_stored", held)
+    repository.store({repository.blob_id(b"mine"): b"mine"})
 
     expected = [repository.blob_id(text) for text in (b"first", b"second", b"mine")]
     assert kept(repository) == sorted(expected)
@@ -457,14 +457,14 @@ def test_gives_up_when_git_can_not_write(repository: Repository) -> None:
     git(repository.top, "config", "core.filesRefLockTimeout", "0")
     write(repository.common_dir, f"{SOURCES_REF}.lock")
     with pytest.raises(GitError, match=r"Unable to create '.*sources\.lock': File exists"):
-        repository.keep({repository.blob_id(b"text"): b"text"})
+        repository.store({repository.blob_id(b"text"): b"text"})
 
 
 def test_ref_that_holds_no_tree(repository: Repository) -> None:
     empty = git(repository.top, "hash-object", "-w", "--stdin", "--no-filters")
     git(repository.top, "update-ref", SOURCES_REF, empty)
 
-    repository.keep({repository.blob_id(b"text"): b"text"})
+    repository.store({repository.blob_id(b"text"): b"text"})
 
     assert kept(repository) == [repository.blob_id(b"text")]
 
@@ -478,7 +478,7 @@ def test_sha256(make_repository: Callable[..., Repository]) -> None:
 
     blob = repository.blob_id(b"text")
     assert blob == hashlib.sha256(b"blob 4\0text").hexdigest()
-    repository.keep({blob: b"text"})
+    repository.store({blob: b"text"})
 
     assert kept(repository) == [blob]
     path = PurePosixPath("shop/migrations/0001_initial.py")
