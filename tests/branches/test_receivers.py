@@ -120,8 +120,8 @@ def test_trouble_is_a_warning(sqlite_project: Project) -> None:
     assert "Applying shop.0002_longer_name... OK" in result.stdout
     assert result.stderr.endswith(
         f"No snapshot was taken of database 'default': {file} is damaged (Expecting property name "
-        "enclosed in double quotes: line 1 column 2 (char 1)). It was left as it is. Move it "
-        "away, or name another with --file.\n`manage.py migrations_snapshot` takes one.\n"
+        "enclosed in double quotes: line 1 column 2 (char 1)). It was not changed. Move it away, "
+        "or name another file with --file.\n`manage.py migrations_snapshot` takes one.\n"
     )
     assert "No snapshot" not in sqlite_project.manage("migrate", "-v0").stderr
     assert file.read_text() == "{"

@@ -449,7 +449,7 @@ def test_a_source_that_is_no_python(sqlite_project: Project) -> None:
 
     assert project.states() == {"shop.0003_colour": "phantom"}
     result = project.manage("migrations_switch", status=1)
-    assert "shop.migrations.0003_colour is no valid Python" in result.stderr
+    assert "shop.migrations.0003_colour is not valid Python" in result.stderr
 
 
 def test_settings_that_are_a_link_to_elsewhere(sqlite_project: Project) -> None:

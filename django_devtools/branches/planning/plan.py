@@ -1,4 +1,4 @@
-"""What to do about what is out of step. Pure: no database, no git, no clock."""
+"""Decides which migrations to unapply and apply. Pure: no database, no git, no clock."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,33 +19,33 @@ from .policy import Irreversible
 
 @dataclass(frozen=True)
 class Plan:
-    """The way from what the database holds to what it should: two passes and some bookkeeping."""
+    """The way from what a database holds to what it should hold: two passes and some rows."""
 
     states: Mapping[Key, State]
     held: Graph
     wanted: Graph
     rows: Collection[Key]
     unapply: list[Key] = field(default_factory=list)
-    """Children first, in the graph of what is held."""
+    """Children first, in the graph ``held``."""
     apply: list[Key] = field(default_factory=list)
-    """Parents first, in the graph of what is wanted."""
+    """Parents first, in the graph ``wanted``."""
     forget: list[Key] = field(default_factory=list)
     """Rows to delete: what they did is there under other names."""
     record: list[Key] = field(default_factory=list)
     """Rows to write: what they do is there already."""
     left_applied: list[Key] = field(default_factory=list)
-    """Irreversible, or needed by one that is: left applied."""
+    """Irreversible ones, and those that they need: left applied."""
     not_rolled_back: Mapping[Key, list[Key]] = field(default_factory=dict)
     """
-    Left as they are, with the migrations both sides share that would go along (none: rows would).
+    Changed and remade ones that stay, with what both sides share that would go along.
 
-    They were changed, or deleted on the target and made anew there.
+    Nothing goes along if it stays for the sake of the rows in its tables.
     """
     questionable: list[Key] = field(default_factory=list)
-    """Changed or remade ones that are unapplied: they must not empty a table by themselves."""
+    """Changed and remade ones that are unapplied. They must not empty a table unasked."""
     irreversible: list[Key] = field(default_factory=list)
     missing_sources: list[Key] = field(default_factory=list)
-    """Phantoms whose source was not found."""
+    """Phantoms whose source was not found. They can't be unapplied."""
     max_name_length: int | None = None
 
     def __bool__(self) -> bool:
@@ -58,21 +58,21 @@ class Plan:
         return {*self.left_applied, *self.not_rolled_back}
 
     def backwards_only(self) -> "Plan":
-        """The first pass alone."""
+        """The plan without its second pass and without its changes of rows."""
         return replace(self, apply=[], forget=[], record=[])
 
     @cached_property
     def remaining(self) -> list[Key]:
-        """What stays applied while the plan unapplies, in order."""
+        """The migrations that stay applied after the first pass, in order."""
         keys = self.held.applied_nodes() - set(self.unapply)
         return self.held.ordered(keys, self.rows)
 
     def broken_by(self, losses: Iterable[DataLoss]) -> list[DataLoss]:
-        """What would be dropped and, as its migration counts as applied, not come back."""
+        """The losses that nothing makes anew, because the target counts as having them."""
         return self._in_target(losses, self.wanted.applied_nodes())
 
     def shared_by(self, losses: Iterable[DataLoss]) -> list[DataLoss]:
-        """What phantoms drop although the target has it, too."""
+        """The losses by phantoms that the target has, too."""
         phantoms = [loss for loss in losses if self.states[loss.migration] is State.PHANTOM]
         return self._in_target(phantoms, self.wanted.graph.nodes)
 
@@ -82,22 +82,22 @@ class Plan:
             return []
         target = self.wanted.state(self.wanted.ordered(keys, self.rows))
         there = set(structure(target, self.max_name_length))
-        # What is made anew by unapplying its removal is no concern.
+        # Unapplying its removal makes it anew.
         there -= set(structure(self.held.state(self.remaining), self.max_name_length))
         return [loss for loss in losses if (loss.table, loss.column) in there]
 
     @cached_property
     def backwards(self) -> SchemaHistory:
-        """What the migrations to be unapplied have done to tables and columns."""
+        """The tables and columns as the migrations to be unapplied have changed them."""
         return self._track_backwards(self.unapply)
 
     def losses_of(self, unapply: Sequence[Key]) -> list[DataLoss]:
-        """The tables and columns that unapplying ``unapply``, children first, would drop."""
+        """The tables and columns that unapplying these, children first, would drop or narrow."""
         return list(losses(self._track_backwards(unapply)))
 
     @cached_property
     def forwards(self) -> SchemaHistory:
-        """What the migrations to be applied will do to tables and columns."""
+        """The tables and columns as the migrations to be applied will change them."""
         if not self.apply:
             return SchemaHistory()
         keys = self.wanted.applied_nodes() - set(self.apply)
@@ -109,9 +109,10 @@ class Plan:
         self, backwards: SchemaHistory | None = None, forwards: SchemaHistory | None = None
     ) -> SchemaChanges:
         """
-        What becomes of tables and columns.
+        The changes of tables and columns by both passes.
 
-        ``backwards`` and ``forwards`` are what a work tree says of its side.
+        ``backwards`` and ``forwards`` are what a work tree reports of a pass that can't be
+        followed here.
         """
         return schema_changes(backwards or self.backwards, forwards or self.forwards)
 
@@ -224,7 +225,7 @@ def is_stuck(migration: Migration, policy: Irreversible) -> bool:
 
 
 def shared_tables(plan: Plan) -> dict[Key, set[str]]:
-    """The tables that the target has too and that unapplying each questionable one drops."""
+    """For each questionable migration, the target's tables that unapplying it would drop."""
     applied = plan.held.applied_nodes()
     state = plan.wanted.state(plan.wanted.ordered(plan.wanted.graph.nodes))
     wanted = tables(state, plan.max_name_length)

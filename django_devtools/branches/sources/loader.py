@@ -1,4 +1,4 @@
-"""Migrations from the code on disk or from recorded text, and Django's graph over them."""
+"""Loads migrations from the disk or from recorded texts, and builds Django's graph of them."""
 
 import ast
 import copy
@@ -24,7 +24,7 @@ _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 class UnusableSource(DevtoolsError):
-    """The text of a migration can't be executed here, as a rule because a helper is gone."""
+    """The text of a migration can't be executed here, usually because a helper is missing."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Source:
     """The text that a migration was, or will be, applied from, and where it was found."""
 
     module: str
-    """Dotted name that the text is imported as."""
+    """The dotted name under which the text is imported."""
     content: bytes
     origin: str
     """``file``, ``snapshot`` or ``history``."""
@@ -49,22 +49,22 @@ class Source:
 
     @cached_property
     def tree(self) -> ast.Module:
-        """The parsed text, without docstrings. Raises UnusableSource when it is no Python."""
+        """The parsed text without docstrings. Raises UnusableSource if it is not valid Python."""
         try:
             tree = ast.parse(self.content)
         except (SyntaxError, ValueError) as error:
-            raise UnusableSource(f"{self.module} is no valid Python ({error})") from error
+            raise UnusableSource(f"{self.module} is not valid Python ({error})") from error
         for node in ast.walk(tree):
             if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
                 del node.body[0]
         return tree
 
     def reads_like(self, other: "Source") -> bool:
-        """Whether the texts differ in nothing but comments, formatting and docstrings."""
+        """Whether the texts differ in comments, formatting and docstrings at most."""
         return self.content == other.content or ast.dump(self.tree) == ast.dump(other.tree)
 
     def functions_read_like(self, other: "Source") -> bool:
-        """The same of what stands outside the Migration class: what RunPython calls."""
+        """The same outside the Migration class, where the functions are that RunPython calls."""
         return _outside_migration(self.tree) == _outside_migration(other.tree)
 
 
@@ -78,10 +78,10 @@ def _outside_migration(tree: ast.Module) -> list[str]:
 
 def load(key: Key, source: Source) -> Migration:
     """
-    The migration that ``source`` defines; its module is not left in ``sys.modules``.
+    The migration that ``source`` defines. Its module does not stay in ``sys.modules``.
 
-    Everything that it imports, inside functions too, is imported now rather than half-way
-    through. Raises UnusableSource when that fails.
+    All that the text imports, inside functions too, is imported now, so that no migration fails
+    half-way for it. Raises UnusableSource if an import fails, or the text itself.
     """
     module = ModuleType(source.module)
     module.__package__ = source.package
@@ -105,7 +105,7 @@ def load(key: Key, source: Source) -> Migration:
 
 
 def load_or_outline(key: Key, source: Source) -> tuple[Migration, UnusableSource | None]:
-    """The migration; or, where it can't be executed here, its outline and the reason."""
+    """The migration; or its outline and the reason, if it can't be executed here."""
     try:
         return load(key, source), None
     except UnusableSource as error:
@@ -160,7 +160,7 @@ def _import_from(node: ast.ImportFrom, package: str) -> None:
 
 def outline(key: Key, source: Source) -> Migration:
     """
-    A migration that has the dependencies of ``source`` and no operations.
+    A migration with the dependencies of ``source`` and without operations.
 
     It stands in the graph for a text that can't be executed here.
     """
@@ -229,10 +229,10 @@ def code_on_disk() -> Code:
 
 class Graph(MigrationLoader):
     """
-    Django's graph over migrations and applied rows that are given, not found.
+    Django's graph of given migrations, where given rows are applied.
 
-    Unless the migrations are ``complete``, dependencies on what is not given are dropped: a row
-    whose text is lost must not keep the others from being loaded. Raises NodeNotFoundError when
+    Unless the migrations are ``complete``, dependencies on others are dropped, so that one row
+    with a missing source does not keep the graph from being built. Raises NodeNotFoundError if
     they should be complete and are not, and CircularDependencyError.
     """
 
@@ -245,7 +245,7 @@ class Graph(MigrationLoader):
     ) -> None:
         self._complete = complete
         self._migrations = migrations
-        # The values are of no use to anyone; Django's own are rows of the table.
+        # Only the keys are used. Django has rows of the table as values.
         self._applied = {key: migrations.get(key, Migration(key[1], key[0])) for key in applied}
         self._unmigrated_apps = set(unmigrated_apps) - {app for app, _ in migrations}
         super().__init__(connection=None)
@@ -281,7 +281,7 @@ class Graph(MigrationLoader):
         except ValueError as error:
             raise NodeNotFoundError(f"{error}, of {current_app}", key) from error
 
-    # Django's build_graph reads the applied rows from the connection; ours stay what was given.
+    # MigrationLoader.build_graph assigns what it reads from the connection. Ours were given.
     @property
     def applied_migrations(self) -> dict[Key, Migration]:
         return self._applied
@@ -291,15 +291,15 @@ class Graph(MigrationLoader):
         pass
 
     def applied_nodes(self) -> set[Key]:
-        """The applied migrations that are in the graph, squashed ones instead of replaced."""
+        """The applied migrations in the graph, which has squashes instead of what they replace."""
         return {key for key in self._applied if key in self.graph.nodes}
 
     def ordered(self, keys: Collection[Key], rows: Iterable[Key] = ()) -> list[Key]:
         """
-        ``keys`` with parents first; where the graph leaves it open, in the order of ``rows``.
+        ``keys`` with parents first, and in the order of ``rows`` if the graph leaves it open.
 
-        The rows lie in the order they were applied, which is the best there is for migrations
-        that the graph doesn't connect any more. (Kahn's algorithm with a heap.)
+        Rows are in the order in which they were applied. There is no better one for migrations
+        that the graph no longer connects. (Kahn's algorithm with a heap.)
         """
         rank = {key: index for index, key in enumerate(rows)}
         keys = set(keys)
@@ -339,7 +339,7 @@ class Graph(MigrationLoader):
         return self.graph.node_map[key]
 
     def state(self, keys: Iterable[Key]) -> ProjectState:
-        """The project state after ``keys``, which are in order."""
+        """The project state after ``keys``, which have to be in order."""
         state = ProjectState(real_apps=self.unmigrated_apps)
         for key in keys:
             self.graph.nodes[key].mutate_state(state, preserve=False)

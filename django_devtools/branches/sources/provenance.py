@@ -1,4 +1,4 @@
-"""Where the migrations come from that a database has and the target has not."""
+"""Finds the origins and the texts of applied migrations that the target lacks."""
 
 import ast
 import re
@@ -16,7 +16,7 @@ from .snapshots import Begun, Key, Record, Snapshot, Snapshots
 
 
 class Origin(Enum):
-    """What is known of an applied migration that the target does not have."""
+    """What is known of an applied migration that the target lacks."""
 
     OWN = "the target had it once"
     OTHER = "another branch has it"
@@ -26,7 +26,7 @@ class Origin(Enum):
 
 @dataclass(frozen=True)
 class Trace:
-    """An applied migration's origin, and the text it was applied from, if that was found."""
+    """The origin of an applied migration, and the text it was applied from if that was found."""
 
     origin: Origin
     source: Source | None = None
@@ -34,14 +34,14 @@ class Trace:
 
 @dataclass(frozen=True)
 class Past:
-    """The branch and commit of a target: what counts as its own past."""
+    """The branch and the commit of a target. Their history is its own past."""
 
     branch: str | None
     commit: str | None
 
 
 class Provenance:
-    """What the snapshots, the files on disk and git know about the rows of one database."""
+    """All that snapshots, files on disk and git know about the rows of one database."""
 
     def __init__(
         self,
@@ -54,22 +54,22 @@ class Provenance:
         self.repository = repository
         self.disk = disk
         self.ambiguous: dict[Key, list[str]] = {}
-        """Migrations of which several branches have different texts, and none is recorded."""
+        """The branches of each migration that has several texts, none of which is recorded."""
         self.snapshots = snapshots.get(database, {})
         self.begun = begun.get(database, [])
-        """What was begun in this database and did not end, the oldest first."""
+        """The migrations that were begun in this database and did not end, oldest first."""
         others = [found for name, found in snapshots.items() if name != database]
         self._all = [
             snapshot
             for branches in (self.snapshots, *others)
             for snapshot in sorted(branches.values(), key=_count)
         ]
-        """Of this database first; in each, the branch with the fewest migrations first: what two
-        branches have came from the smaller one."""
+        """Those of this database first. Of each database, the branch with the fewest migrations
+        first: what two branches have came from the smaller one."""
 
     @cached_property
     def _applications(self) -> dict[tuple[Key, str], tuple[Record, Snapshot]]:
-        """Records by what can't be the same by chance: the migration and when it was applied."""
+        """Records by migration and time of application, which together are unique."""
         return {
             (key, record.at): (record, snapshot)
             for snapshot in reversed(self._all)
@@ -92,12 +92,12 @@ class Provenance:
         return self.repository
 
     def record(self, key: Key, at: str) -> Record | None:
-        """What a snapshot recorded when exactly this application of ``key`` took place."""
+        """The record that a snapshot has of exactly this application of ``key``."""
         found = self._application(key, at)
         return found[0] if found else None
 
     def recorded_sources(self, rows: Mapping[Key, str], keys: Iterable[Key]) -> dict[Key, Source]:
-        """The texts that ``keys`` were applied from, of those that a snapshot recorded."""
+        """The texts that ``keys`` were applied from, as far as snapshots have recorded them."""
         wanted = {}
         for key in keys:
             found = self._application(key, rows[key])
@@ -108,7 +108,7 @@ class Provenance:
     def traces(
         self, rows: Mapping[Key, str], keys: Collection[Key], past: Past
     ) -> dict[Key, Trace]:
-        """Origin and text of ``keys``, which are applied and not in the target."""
+        """The origins and texts of ``keys``, which are applied and not in the target."""
         known = self._known_as_obsolete(rows, keys, past)
         result = {key: Trace(Origin.UNKNOWN) for key in known}
         keys = [key for key in keys if key not in known]
@@ -132,7 +132,7 @@ class Provenance:
         return Origin.UNKNOWN
 
     def sources(self, keys: Collection[Key]) -> dict[Key, Source]:
-        """Texts for ``keys``, which need not be applied: by name from snapshots, then from git."""
+        """Texts of ``keys``, applied or not: by name from snapshots, or else from git."""
         named: dict[Key, tuple[Record, Snapshot]] = {}
         for snapshot in self._all:
             for key in keys:
@@ -186,14 +186,14 @@ class Provenance:
         }
 
     def _application(self, key: Key, at: str) -> tuple[Record, Snapshot] | None:
-        """Where no snapshot was taken of it, it comes from what was begun last before it."""
+        """The record of a snapshot, or else of the last time it was begun before ``at``."""
         if found := self._applications.get((key, at)):
             return found
         begun = self.begun_last(key, at)
         return (begun.applied[key], begun) if begun else None
 
     def begun_last(self, key: Key, at: str | None = None) -> Snapshot | None:
-        """The last time that ``key`` was begun, before ``at`` if that is given."""
+        """The last time that ``key`` was begun; before ``at`` if that is given."""
         begun = (
             one
             for one in reversed(self.begun)
@@ -207,9 +207,9 @@ class Provenance:
 
     def _is_last(self, key: Key, rows: Mapping[Key, str]) -> bool:
         """
-        Whether ``key`` was applied after all that its installed package has.
+        Whether ``key`` was applied after all that the installed version of its package has.
 
-        Then it is of a newer version of the package. What a squash left behind is older.
+        Then it is of a newer version. A row that a squash has left behind is older.
         """
         order = [other for other in rows if other[0] == key[0]]
         later = order[order.index(key) + 1 :]
@@ -218,13 +218,13 @@ class Provenance:
     def _known_as_obsolete(
         self, rows: Mapping[Key, str], keys: Collection[Key], past: Past
     ) -> set[Key]:
-        """What the target's own snapshot has judged already, so that it need not be again."""
+        """The rows that the target's own snapshot has as obsolete. They are not judged again."""
         judged = self._own_snapshot(past, "obsolete")
         return {
             key
             for key in keys
             if key in judged and judged[key].at == rows[key]
-            # Without a source, it was not judged but unknown: it may be known since then.
+            # Without a source it was unknown rather than judged, and may be known now.
             if judged[key].blob or key not in self._applied_somewhere
         }
 
@@ -271,7 +271,7 @@ class Provenance:
         return not self._versions([key])
 
     def _was_installed(self, package: str, ref: str | None = None) -> bool:
-        """Whether the settings in the history of ``ref``, or of any, ever named ``package``."""
+        """Whether the settings ever named ``package`` in the history of ``ref``, or of any ref."""
         settings = settings_file()
         if self.repository is None or settings is None:
             return False
@@ -322,7 +322,7 @@ class Provenance:
         return label_in(content) or version.path.parent.parent.name
 
     def module(self, path: PurePosixPath) -> str:
-        """The dotted name that a file of the repository is imported as."""
+        """The dotted name under which a file of the repository is imported."""
         root = project_root()
         parts = path.with_suffix("").parts
         if root.is_relative_to(self._git.top):
@@ -351,7 +351,7 @@ def _count(snapshot: Snapshot) -> int:
 
 
 def label_in(apps_py: bytes) -> str | None:
-    """The label that an ``apps.py`` gives to its app, None where it leaves the default."""
+    """The label that an ``apps.py`` gives to its app; None if it leaves the default."""
     try:
         tree = ast.parse(apps_py)
     except (SyntaxError, ValueError):

@@ -127,11 +127,11 @@ class SnapshotFile:
         """
         data = self._read_json()
         if not isinstance(data, dict) or "format" not in data:
-            raise NotOurs(str(self._error("is no snapshot file of django_devtools")))
+            raise NotOurs(str(self._error("is not a snapshot file of django_devtools")))
         if type(data["format"]) is int and data["format"] > FORMAT:
             raise self._error(
                 f"has format {data['format']}, and this version reads up to {FORMAT}",
-                "Upgrade django-devtools-kit",
+                "Run `pip install --upgrade django-devtools-kit`",
             )
         try:
             return _from_json(data)
@@ -242,8 +242,10 @@ class SnapshotFile:
         except OSError as error:
             raise SnapshotError(f"{self.path} can't be written: {error.strerror}.") from None
 
-    def _error(self, what: str, cure: str = "Move it away, or name another with --file") -> Any:
-        return SnapshotError(f"{self.path} {what}. It was left as it is. {cure}.")
+    def _error(
+        self, what: str, advice: str = "Move it away, or name another file with --file"
+    ) -> Any:
+        return SnapshotError(f"{self.path} {what}. It was not changed. {advice}.")
 
 
 def _is_managestate(data: Any) -> bool:

@@ -15,12 +15,12 @@ from .snapshots import DETACHED, Key, Snapshot
 
 
 class TargetError(DevtoolsError):
-    """There is no such target; the text names it and what could be meant."""
+    """There is no such target. The text names it and says what could be meant."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """The migrations that a database should have, and whose past explains others it has."""
+    """The migrations that a database should have. The past explains others that it has."""
 
     title: str
     past: Past
@@ -179,7 +179,7 @@ def _recorded_sources(
         elif key not in rows:
             raise TargetError(
                 f"The source of {key[0]}.{key[1]}, which the snapshot of {snapshot.branch!r} "
-                f"names, is lost. Run `git checkout {snapshot.branch}` and then "
+                f"names, was not found. Run `git checkout {snapshot.branch}` and then "
                 "`manage.py migrations_switch`."
             )
     return sources

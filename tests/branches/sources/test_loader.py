@@ -90,7 +90,7 @@ def test_reading_alike() -> None:
     assert source().reads_like(Source("a", other, "file"))
     assert not source().reads_like(source("return"))
     assert not source().functions_read_like(source("return"))
-    with pytest.raises(UnusableSource, match="is no valid Python"):
+    with pytest.raises(UnusableSource, match="is not valid Python"):
         source().reads_like(Source("shop", b"\0", "file"))
 
 

@@ -79,6 +79,6 @@ def test_it_is_no_file_to_write_snapshots_to(sqlite_project: Project) -> None:
     make_shop(sqlite_project)
     sqlite_project.write("managestate.json", '{"main": {}, "updated_at": "now"}')
     result = sqlite_project.manage("migrations_snapshot", "--file=managestate.json", status=1)
-    assert "managestate.json is no snapshot file of django_devtools." in result.stderr
+    assert "managestate.json is not a snapshot file of django_devtools." in result.stderr
     text = (sqlite_project.path / "managestate.json").read_text()
     assert text == '{"main": {}, "updated_at": "now"}'

@@ -61,8 +61,8 @@ def test_without_git_files_are_all_there_is(make_project: Callable[..., Project]
     project.manage("migrate", "--prune", "shop")
     result = project.manage("migrations_switch", "after", status=1)
     assert result.stderr.strip() == (
-        "CommandError: The source of shop.0003_colour, which the snapshot of 'after' names, is "
-        "lost. Run `git checkout after` and then `manage.py migrations_switch`."
+        "CommandError: The source of shop.0003_colour, which the snapshot of 'after' names, was "
+        "not found. Run `git checkout after` and then `manage.py migrations_switch`."
     )
 
 

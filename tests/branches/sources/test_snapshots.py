@@ -239,7 +239,7 @@ def test_never_writes_what_it_could_not_read(
 
 # Files that are not as they should be
 
-ADVICE = "It was left as it is. Move it away, or name another with --file."
+ADVICE = "It was not changed. Move it away, or name another file with --file."
 
 
 @pytest.mark.parametrize(
@@ -250,9 +250,9 @@ ADVICE = "It was left as it is. Move it away, or name another with --file."
         (b'{"format": 1, "databases": "\xff"}', "is damaged ('utf-8' codec can't decode byte"),
         (b"[" * 200_000, "is damaged ("),
         (b'{"format": %s}' % (b"9" * 5000), "is damaged (Exceeds the limit (4300 digits)"),
-        (b"[]", "is no snapshot file of django_devtools."),
-        (b"null", "is no snapshot file of django_devtools."),
-        (b'{"updated_at": "now"}', "is no snapshot file of django_devtools."),
+        (b"[]", "is not a snapshot file of django_devtools."),
+        (b"null", "is not a snapshot file of django_devtools."),
+        (b'{"updated_at": "now"}', "is not a snapshot file of django_devtools."),
         (b'{"format": 1}', "is damaged ('databases')."),
         (b'{"format": 0, "databases": {}}', "is damaged (not a format: 0)."),
         (b'{"format": "2", "databases": {}}', "is damaged (not a format: '2')."),
@@ -362,7 +362,7 @@ def test_newer_format(snapshot_file: SnapshotFile) -> None:
 
     assert str(caught.value) == (
         f"{snapshot_file.path} has format 2, and this version reads up to 1. "
-        "It was left as it is. Upgrade django-devtools-kit."
+        "It was not changed. Run `pip install --upgrade django-devtools-kit`."
     )
     assert snapshot_file.path.read_text() == '{"format": 2, "databases": {}, "more": true}'
 
