@@ -4,7 +4,8 @@ import pytest
 from django.db import migrations
 
 from django_devtools.branches.planning.classify import State
-from django_devtools.branches.planning.plan import Irreversible, Plan, make_plan, shared_tables
+from django_devtools.branches.planning.plan import Plan, make_plan, shared_tables
+from django_devtools.branches.planning.policy import Irreversible
 from django_devtools.branches.schema.tracker import SchemaHistory
 from tests.branches.planning.values import (
     MISSING,
