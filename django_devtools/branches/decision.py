@@ -166,7 +166,7 @@ class Decision:
     def branch(self) -> str | None:
         """The branch that the database is on, as far as that is known."""
         comparison = self.comparison
-        snapshots, here = comparison.history.snapshots, comparison.target.past.branch
+        snapshots, here = comparison.provenance.snapshots, comparison.target.past.branch
         if known := branch_of(snapshots, comparison.rows, here):
             return known
         sources = [comparison.held_source(key) for key in (self.plan.unapply if self.plan else ())]

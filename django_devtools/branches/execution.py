@@ -225,7 +225,7 @@ class Execution:
         source = Source(entry.module, entry.source.encode(), "file")
         past = self.comparison.target.past
         wanted = self.comparison.target.code.migrations
-        begun = self.comparison.history.begun_last(entry.key)
+        begun = self.comparison.provenance.begun_last(entry.key)
         if entry.backwards or entry.key not in wanted or self._is_of_another(begun):
             return load(entry.key, source), source, _past_of(begun) if begun else past
         # It may have failed for something that its file has right by now.

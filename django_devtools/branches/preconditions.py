@@ -61,7 +61,7 @@ def sources_are_found(decision: Decision, plan: Plan) -> str | None:
     """The text of each migration that is to be unapplied is known, and no other one it may be."""
     if not plan.missing_sources:
         return None
-    ambiguous = decision.comparison.history.ambiguous
+    ambiguous = decision.comparison.provenance.ambiguous
     several = [key for key in plan.missing_sources if key in ambiguous]
     if several:
         return "\n".join(

@@ -79,8 +79,10 @@ class Switch:
     def settle(self) -> None:
         """Where there was nothing to do, see to it that the snapshot of this branch says so."""
         comparison = self.decision.comparison
-        snapshot = comparison.history.snapshots.get(comparison.target.past.branch or DETACHED)
-        is_recorded = snapshot and snapshot.says(comparison.rows) and not comparison.history.begun
+        snapshot = comparison.provenance.snapshots.get(comparison.target.past.branch or DETACHED)
+        is_recorded = (
+            snapshot and snapshot.says(comparison.rows) and not comparison.provenance.begun
+        )
         if self.options.target is None and not is_recorded:
             self._record()
 

@@ -38,7 +38,7 @@ class Comparison:
     connection: BaseDatabaseWrapper
     rows: Mapping[Key, str]
     """The applied migrations in the order of their rows, and when each was applied."""
-    history: Provenance
+    provenance: Provenance
     target: Target
     traces: Mapping[Key, Trace] = field(default_factory=dict)
     """What is known of rows that the target lacks."""
@@ -112,9 +112,9 @@ def compare(
     """
     rows = read_rows(connection)
     snapshots, begun = snapshot_file.read_all()
-    history = Provenance(repository, snapshots, database_id(connection), disk, begun)
-    target = checkout(repository, disk) if name is None else named(name, history, rows)
-    return _compared(connection, rows, history, target)
+    provenance = Provenance(repository, snapshots, database_id(connection), disk, begun)
+    target = checkout(repository, disk) if name is None else named(name, provenance, rows)
+    return _compared(connection, rows, provenance, target)
 
 
 def compare_managestate(
@@ -130,26 +130,29 @@ def compare_managestate(
     Raises TargetError and GitError.
     """
     rows = read_rows(connection)
-    history = Provenance(repository, {}, database_id(connection), disk, {})
-    target = managestate(name, last, history, _held_code(history, rows), rows)
-    return _compared(connection, rows, history, target)
+    provenance = Provenance(repository, {}, database_id(connection), disk, {})
+    target = managestate(name, last, provenance, _held_code(provenance, rows), rows)
+    return _compared(connection, rows, provenance, target)
 
 
 def _compared(
-    connection: BaseDatabaseWrapper, rows: Mapping[Key, str], history: Provenance, target: Target
+    connection: BaseDatabaseWrapper,
+    rows: Mapping[Key, str],
+    provenance: Provenance,
+    target: Target,
 ) -> Comparison:
     for squash in target.code.migrations.values():
-        target = _with_replaced(target, squash, rows, history)
-    differences = _differences(rows, history, target)
+        target = _with_replaced(target, squash, rows, provenance)
+    differences = _differences(rows, provenance, target)
     edits = _edits(differences)
     as_applied = {key: edit.before for key, edit in edits.items()}
-    traces = _traces(rows, history, target)
-    foreign, unusable = _load_traced(traces, history.disk)
+    traces = _traces(rows, provenance, target)
+    foreign, unusable = _load_traced(traces, provenance.disk)
     _log(traces, differences)
     return Comparison(
         connection,
         rows,
-        history,
+        provenance,
         target,
         traces=traces,
         held={**_shared(rows, target), **as_applied, **foreign},
@@ -161,9 +164,9 @@ def _compared(
     )
 
 
-def _held_code(history: Provenance, rows: Mapping[Key, str]) -> Code:
+def _held_code(provenance: Provenance, rows: Mapping[Key, str]) -> Code:
     """What is applied and not on disk."""
-    sources = history.sources([key for key in rows if key not in history.disk.migrations])
+    sources = provenance.sources([key for key in rows if key not in provenance.disk.migrations])
     migrations, _ = load_all(sources)
     packages: dict[str, str] = {}
     for (app, _), source in sources.items():
@@ -172,7 +175,7 @@ def _held_code(history: Provenance, rows: Mapping[Key, str]) -> Code:
 
 
 def _with_replaced(
-    target: Target, squash: Migration, rows: Mapping[Key, str], history: Provenance
+    target: Target, squash: Migration, rows: Mapping[Key, str], provenance: Provenance
 ) -> Target:
     """
     ``target``, with what ``squash`` replaces if that is applied in part.
@@ -184,7 +187,7 @@ def _with_replaced(
     missing = [key for key in replaced if key not in target.code.migrations]
     if not missing or not applied or len(applied) == len(replaced):
         return target
-    sources = history.sources(missing)
+    sources = provenance.sources(missing)
     migrations, errors = load_all(sources)
     code = replace(
         target.code,
@@ -231,29 +234,31 @@ def _errors(differences: Mapping[Key, _Difference]) -> dict[Key, UnusableSource]
 
 
 def _differences(
-    rows: Mapping[Key, str], history: Provenance, target: Target
+    rows: Mapping[Key, str], provenance: Provenance, target: Target
 ) -> dict[Key, _Difference]:
     """What was applied from a text that differs from the target's in more than its formatting."""
     keys = [key for key in target.code.migrations if key in rows]
-    keys = [key for key in keys if _is_recorded_otherwise(key, rows[key], history, target)]
+    keys = [key for key in keys if _is_recorded_otherwise(key, rows[key], provenance, target)]
     found = {}
-    for key, source in history.recorded_sources(rows, keys).items():
-        difference = _difference(key, source, history, target)
+    for key, source in provenance.recorded_sources(rows, keys).items():
+        difference = _difference(key, source, provenance, target)
         if difference:
             found[key] = difference
     return found
 
 
-def _is_recorded_otherwise(key: Key, at: str, history: Provenance, target: Target) -> bool:
+def _is_recorded_otherwise(key: Key, at: str, provenance: Provenance, target: Target) -> bool:
     """Whether a snapshot has recorded another blob for a row than that of the target's text."""
-    record = history.record(key, at)
-    if not (record and record.blob and history.repository):
+    record = provenance.record(key, at)
+    if not (record and record.blob and provenance.repository):
         return False
     source = target.code.source(key)
-    return source is not None and history.repository.blob_id(source.content) != record.blob
+    return source is not None and provenance.repository.blob_id(source.content) != record.blob
 
 
-def _difference(key: Key, old: Source, history: Provenance, target: Target) -> _Difference | None:
+def _difference(
+    key: Key, old: Source, provenance: Provenance, target: Target
+) -> _Difference | None:
     new = target.code.source(key)
     after = target.code.migrations[key]
     try:
@@ -265,7 +270,7 @@ def _difference(key: Key, old: Source, history: Provenance, target: Target) -> _
         return _Difference(old, after, error)
     schema = not same_schema(before, after)
     # Those of a package differ with its version. That is no edit.
-    is_own = key[0] in history.own_apps
+    is_own = key[0] in provenance.own_apps
     raw = is_own and (
         not same_raw_operations(before, after)
         or (bool(raw_operations(after)) and not new.functions_read_like(old))
@@ -273,16 +278,16 @@ def _difference(key: Key, old: Source, history: Provenance, target: Target) -> _
     return _Difference(old, before, schema=schema, raw=raw)
 
 
-def _traces(rows: Mapping[Key, str], history: Provenance, target: Target) -> dict[Key, Trace]:
+def _traces(rows: Mapping[Key, str], provenance: Provenance, target: Target) -> dict[Key, Trace]:
     """What is known of rows that the target lacks, unless a squash of the target explains them."""
     explained = set(target.code.migrations)
     for squash in target.code.migrations.values():
         explained.update(_replaced(squash))
     keys = [key for key in rows if key not in explained]
-    traces = history.traces(rows, keys, target.past)
+    traces = provenance.traces(rows, keys, target.past)
     for key, trace in traces.items():
         is_listed = key[0] in (target.listed_apps or ())
-        if is_listed and trace.source and key in history.disk.migrations:
+        if is_listed and trace.source and key in provenance.disk.migrations:
             # The managestate.json says that it is not applied, wherever it came from.
             traces[key] = replace(trace, origin=Origin.OTHER)
     return traces

@@ -22,7 +22,7 @@ def snapshot_of(
     A snapshot keeps the text that a migration was applied from, whatever its file says now;
     with ``accept`` it takes the text of the file instead.
     """
-    repository = found.history.repository
+    repository = found.provenance.repository
     applied: dict[Key, Record] = {}
     obsolete: dict[Key, Record] = {}
     packages: dict[str, str] = {}
@@ -52,13 +52,13 @@ def _text_of(
     is_new = found.rows.get(key) != at
     if is_new:
         return None, found.wanted_source(key)
-    record = found.history.record(key, at)
+    record = found.provenance.record(key, at)
     return record.blob if record else None, found.held_source(key)
 
 
 def _commit_of(found: Comparison, branch: str) -> str | None:
     """The commit to record: the target's, but for a snapshot under a name given by hand."""
-    past, repository = found.target.past, found.history.repository
+    past, repository = found.target.past, found.provenance.repository
     if branch in (past.branch, DETACHED):
         return past.commit
     return repository.commit() if repository else None

@@ -82,12 +82,12 @@ class WorkTree:
     def _task(self, keys: list[Key], graph: "Graph", backwards: bool) -> "Pass":
         from .child import Pass
 
-        history = self.comparison.history
+        provenance = self.comparison.provenance
         find = self.comparison.held_source if backwards else self.comparison.wanted_source
         sources = {
             key: source
             for key in graph.disk_migrations
-            if key[0] in history.own_apps or key not in history.disk.migrations
+            if key[0] in provenance.own_apps or key not in provenance.disk.migrations
             if (source := find(key))
         }
         return Pass.of(
@@ -106,7 +106,7 @@ class WorkTree:
         """A work tree that has the code of ``foreign``. What fails in it becomes a SwitchError."""
         from .child import ChildError
 
-        repository = self.comparison.history.repository
+        repository = self.comparison.provenance.repository
         commit = self._commit_of(foreign)
         if repository is None or commit is None:
             raise SwitchError(self._unusable(foreign, "no commit is recorded for it"))

@@ -40,27 +40,27 @@ def checkout(repository: Repository | None, disk: Code) -> Target:
     return Target(title, Past(branch, commit), disk)
 
 
-def named(name: str, history: Provenance, rows: Mapping[Key, str]) -> Target:
+def named(name: str, provenance: Provenance, rows: Mapping[Key, str]) -> Target:
     """
     The target that ``name`` means: a branch that has a snapshot, or else a git ref.
 
     Raises TargetError if it is neither, and GitError.
     """
-    snapshot = history.snapshots.get(name)
+    snapshot = provenance.snapshots.get(name)
     if snapshot and name != DETACHED:
-        return _from_snapshot(snapshot, history, rows)
-    return _from_ref(name, history)
+        return _from_snapshot(snapshot, provenance, rows)
+    return _from_ref(name, provenance)
 
 
 def managestate(
-    name: str, last: Mapping[str, str], history: Provenance, held: Code, rows: Mapping[Key, str]
+    name: str, last: Mapping[str, str], provenance: Provenance, held: Code, rows: Mapping[Key, str]
 ) -> Target:
     """
     What a managestate.json has under ``name``: the last migration of each app.
 
     Raises TargetError if one of them is neither on disk nor applied.
     """
-    known = _either(held, history.disk)
+    known = _either(held, provenance.disk)
     ends = {(app, end) for app, end in last.items() if end != "zero"}
     unknown = sorted(f"{app}.{end}" for app, end in ends - known.migrations.keys())
     if unknown:
@@ -69,9 +69,9 @@ def managestate(
             f"{', '.join(unknown)}. Check out the branch that has them, and run "
             "`manage.py migrations_switch`."
         )
-    past = _past_of_state(name, history.repository)
+    past = _past_of_state(name, provenance.repository)
     # The state may be silent on apps that are there all the same, but for those of other branches.
-    silent_on = (history.own_apps if past.branch else set()) | last.keys()
+    silent_on = (provenance.own_apps if past.branch else set()) | last.keys()
     wanted = _up_to(last, ends, known)
     wanted |= {key for key in rows if key[0] not in silent_on}
     code = replace(
@@ -113,60 +113,60 @@ def _past_of_state(name: str, repository: Repository | None) -> Past:
     return Past(None, repository.commit())
 
 
-def _from_ref(name: str, history: Provenance) -> Target:
-    repository = history.repository
+def _from_ref(name: str, provenance: Provenance) -> Target:
+    repository = provenance.repository
     branch = name if repository and repository.is_branch(name) else None
     ref = f"refs/heads/{name}" if branch else name
     commit = repository.commit(ref) if repository else None
     if repository is None or commit is None:
-        known = ", ".join(sorted(history.snapshots.keys() - {DETACHED})) or "none"
+        known = ", ".join(sorted(provenance.snapshots.keys() - {DETACHED})) or "none"
         raise TargetError(
             f"{name!r} is neither a branch that has a snapshot in this database (these have: "
             f"{known}) nor a git ref. `git branch --all` lists the branches, and "
             "`manage.py migrations_snapshot --list` the snapshots."
         )
     title = f"branch {branch}" if branch else f"{name} ({commit[:10]})"
-    sources = _tree_sources(repository, commit, history)
-    return _target(title, Past(branch, commit), sources, history.disk)
+    sources = _tree_sources(repository, commit, provenance)
+    return _target(title, Past(branch, commit), sources, provenance.disk)
 
 
-def _from_snapshot(snapshot: Snapshot, history: Provenance, rows: Mapping[Key, str]) -> Target:
-    repository, branch = history.repository, snapshot.branch
-    sources = _recorded_sources(snapshot, history, rows)
+def _from_snapshot(snapshot: Snapshot, provenance: Provenance, rows: Mapping[Key, str]) -> Target:
+    repository, branch = provenance.repository, snapshot.branch
+    sources = _recorded_sources(snapshot, provenance, rows)
     commit = None
     if repository and repository.is_branch(branch):
         commit = repository.commit(f"refs/heads/{branch}")
         # The branch may have gone on since: what it has and the database too is no phantom.
-        sources |= _added_since(repository, commit, history, rows.keys() - sources.keys())
+        sources |= _added_since(repository, commit, provenance, rows.keys() - sources.keys())
     elif repository and snapshot.commit:
         # None again if the commit was garbage and git has collected it.
         commit = repository.commit(snapshot.commit)
     title = f"the snapshot of branch {branch}"
-    target = _target(title, Past(branch, commit), sources, history.disk)
+    target = _target(title, Past(branch, commit), sources, provenance.disk)
     # What was obsolete then may have left dependencies that nothing satisfies.
     return replace(target, is_complete=False)
 
 
 def _added_since(
-    repository: Repository, tip: str | None, history: Provenance, keys: Collection[Key]
+    repository: Repository, tip: str | None, provenance: Provenance, keys: Collection[Key]
 ) -> dict[Key, Source | None]:
     """Those of ``keys`` that the project itself has at ``tip``."""
     if not tip or not keys:
         return {}
-    found = _tree_sources(repository, tip, history, keys)
+    found = _tree_sources(repository, tip, provenance, keys)
     # None stands for packages. Those are installed here in the version of another branch.
     return {key: source for key, source in found.items() if source}
 
 
 def _recorded_sources(
-    snapshot: Snapshot, history: Provenance, rows: Mapping[Key, str]
+    snapshot: Snapshot, provenance: Provenance, rows: Mapping[Key, str]
 ) -> dict[Key, Source | None]:
     """
     The texts that a snapshot has recorded; from the disk where it has recorded none.
 
     What is applied and found nowhere is left out. Raises TargetError if it is not applied.
     """
-    repository, disk = history.repository, history.disk
+    repository, disk = provenance.repository, provenance.disk
     blobs = [record.blob for record in snapshot.applied.values() if record.blob]
     contents = repository.contents(blobs) if repository else {}
     sources: dict[Key, Source | None] = {}
@@ -208,32 +208,35 @@ def _is_on_disk(key: Key, source: Source | None, disk: Code) -> bool:
 
 
 def _tree_sources(
-    repository: Repository, commit: str, history: Provenance, only: Collection[Key] | None = None
+    repository: Repository,
+    commit: str,
+    provenance: Provenance,
+    only: Collection[Key] | None = None,
 ) -> dict[Key, Source | None]:
     """The migrations of ``commit``; None for those of installed packages, which are on disk."""
-    installed = [key for key in history.disk.migrations if key[0] not in history.own_apps]
-    files = _tree_files(repository, commit, history)
+    installed = [key for key in provenance.disk.migrations if key[0] not in provenance.own_apps]
+    files = _tree_files(repository, commit, provenance)
     if only is not None:
         installed = [key for key in installed if key in only]
         files = {key: file for key, file in files.items() if key in only}
-    return {**dict.fromkeys(installed), **_read(files, repository, commit, history)}
+    return {**dict.fromkeys(installed), **_read(files, repository, commit, provenance)}
 
 
 def _read(
-    files: Mapping[Key, "_File"], repository: Repository, commit: str, history: Provenance
+    files: Mapping[Key, "_File"], repository: Repository, commit: str, provenance: Provenance
 ) -> dict[Key, Source | None]:
     """The texts of ``files``; from the disk where that has the same, so that git reads few."""
     found: dict[Key, Source | None] = {}
     changed = {}
     for key, file in files.items():
-        on_disk = history.disk.source(key) if key in history.disk.migrations else None
+        on_disk = provenance.disk.source(key) if key in provenance.disk.migrations else None
         if on_disk and repository.blob_id(on_disk.content) == file.blob:
             found[key] = on_disk
         else:
             changed[key] = file
     contents = repository.contents(file.blob for file in changed.values())
     for key, file in changed.items():
-        module = history.module(file.path)
+        module = provenance.module(file.path)
         found[key] = Source(module, contents[file.blob], "history", None, commit)
     return found
 
@@ -244,12 +247,12 @@ class _File:
     blob: str
 
 
-def _tree_files(repository: Repository, commit: str, history: Provenance) -> dict[Key, _File]:
+def _tree_files(repository: Repository, commit: str, provenance: Provenance) -> dict[Key, _File]:
     """The files of ``commit`` that are migrations of the project's own apps."""
     labels = {
         PurePosixPath(directory.relative_to(repository.top).as_posix()): app
-        for app, directory in history.disk.directories().items()
-        if app in history.own_apps
+        for app, directory in provenance.disk.directories().items()
+        if app in provenance.own_apps
     }
     files = repository.files(commit)
     labels |= _foreign_apps(repository, commit, files, labels)
