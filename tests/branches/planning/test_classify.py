@@ -275,7 +275,15 @@ def test_a_file_that_was_renamed_only_changes_its_row() -> None:
     assert names(found.forget) == ["m2"]
     assert names(found.record) == ["m3"]
     assert not found.phantoms
+    assert not found.remade
     assert judged(given) == {"m2": "phantom", "m3": "pending"}
+
+
+def test_a_renamed_file_may_run_code_that_has_run_already() -> None:
+    held, wanted = line(m1=create(), m2=[add("a"), run()]), line(m1=create(), m3=add("a"))
+    found = classify(facts(held, wanted, OWN))
+    assert names(found.forget) == ["m2"]
+    assert names(found.record) == ["m3"]
 
 
 def test_what_was_renamed_does_not_count_as_changed() -> None:
