@@ -1,1 +1,1 @@
-"""What a switch has to do. No database is touched here."""
+"""Compares a database with its target and decides what to do. Changes neither."""

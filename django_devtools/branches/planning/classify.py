@@ -54,7 +54,7 @@ logger = logging.getLogger("django_devtools.branches")
 
 
 class State(StrEnum):
-    """What a migration is to the target."""
+    """The relation of a migration to the target."""
 
     APPLIED = "applied"
     PENDING = "pending"
@@ -65,12 +65,12 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Facts:
-    """What a database holds, and what it should hold. Graphs and models are computed once."""
+    """All that the rules need to know. Graphs and models are computed once."""
 
     rows: Collection[Key]
     """The applied migrations, in the order of their rows."""
     held: Mapping[Key, Migration]
-    """Those of them whose source is known, as they were applied."""
+    """The applied migrations whose source is known, as they were applied."""
     wanted: Mapping[Key, Migration]
     """The target's migrations."""
     origins: Mapping[Key, Origin]
@@ -91,8 +91,8 @@ class Facts:
         """
         Rows of squashed migrations, of which the target has some in their long form.
 
-        What the target lacks of the long form is a phantom in its own right. So nothing
-        unapplies the squash as a whole.
+        The rest of the long form, which the target lacks, are phantoms in their own right. So
+        nothing unapplies the squash as a whole.
         """
         rows = set(self.rows)
         shared = rows & self.wanted.keys()
@@ -105,7 +105,7 @@ class Facts:
 
     @cached_property
     def held_graph(self) -> Graph:
-        """The graph of what is held, with stand-ins for redundant squashes."""
+        """The graph of the held migrations, with stand-ins for redundant squashes."""
         held = dict(self.held)
         for key in self.redundant_squashes:
             held[key] = _stand_in(held[key])
@@ -132,7 +132,7 @@ class Facts:
         return {key: nodes[key] for key in _of_app(self.pending, app)}
 
     def held_models(self, keys: Collection[Key]) -> ProjectState | None:
-        """The models after ``keys`` of what is held; None if they don't add up to any."""
+        """The models after the held migrations ``keys``; None if they don't add up to any."""
         found = frozenset(keys)
         if found not in self._held_models:
             self._held_models[found] = self._models(self.held_graph, found)
@@ -169,7 +169,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Verdicts:
-    """What the rules have decided."""
+    """The decisions of the rules so far."""
 
     phantoms: frozenset[Key] = frozenset()
     obsolete: frozenset[Key] = frozenset()
@@ -225,7 +225,7 @@ def states(facts: Facts) -> dict[Key, State]:
 
 
 def states_by(facts: Facts, verdicts: Verdicts) -> dict[Key, State]:
-    """The state of each migration, as ``verdicts`` have it."""
+    """The state of each migration according to ``verdicts``."""
     found = dict.fromkeys(facts.rows, State.APPLIED)
     found |= dict.fromkeys(facts.pending, State.PENDING)
     found |= dict.fromkeys(verdicts.changed, State.CHANGED)
@@ -240,7 +240,7 @@ def states_after_switch(
     """
     The state of each row that a switch ends with.
 
-    What the target lacks is obsolete, unless the switch has ``left`` it in spite of its plan.
+    A row that the target lacks is obsolete, unless the switch has ``left`` it as it was.
     """
     found = {}
     for key in rows:
@@ -255,9 +255,9 @@ def states_after_switch(
 
 def graph_by(facts: Facts, verdicts: Verdicts) -> Graph:
     """
-    The graph of what is held, as ``verdicts`` have it.
+    The graph of the held migrations according to ``verdicts``.
 
-    It lacks what is superseded, and has the target's text of what a rule took for unchanged.
+    It has no superseded ones, and the target's text of those that a rule took for unchanged.
     """
     unchanged = set(facts.changed) - verdicts.changed
     if not (verdicts.superseded or unchanged):
@@ -270,7 +270,7 @@ def graph_by(facts: Facts, verdicts: Verdicts) -> Graph:
 
 
 def by_origin(facts: Facts, verdicts: Verdicts) -> Verdicts:
-    """Begin with what the facts say of each row."""
+    """Begin with what the origin of each row says."""
     return replace(
         verdicts,
         phantoms=_with_origin(facts, Origin.OTHER, Origin.MISSING),
@@ -294,7 +294,7 @@ def redundant_squash(facts: Facts, verdicts: Verdicts) -> Verdicts:
 
 
 def app_removed(facts: Facts, verdicts: Verdicts) -> Verdicts:
-    """Leave alone what an app of the past has made that the target has taken out."""
+    """Leave alone the rows of an app that the target has taken out."""
     apps = {app for app, _ in facts.wanted}
     past = _own_past(facts, verdicts)
     gone = [key for app, keys in past.items() if app not in apps for key in keys]
@@ -302,7 +302,7 @@ def app_removed(facts: Facts, verdicts: Verdicts) -> Verdicts:
 
 
 def models_unknown(facts: Facts, verdicts: Verdicts) -> Verdicts:
-    """Leave alone what can't be compared."""
+    """Leave alone the rows of the past that can't be compared."""
     past = _own_past(facts, verdicts)
     if not past or _models_without_phantoms(facts, verdicts) is not None:
         return verdicts
@@ -310,7 +310,7 @@ def models_unknown(facts: Facts, verdicts: Verdicts) -> Verdicts:
 
 
 def target_has_its_models(facts: Facts, verdicts: Verdicts) -> Verdicts:
-    """Leave alone what the target's applied migrations explain."""
+    """Leave alone the rows of the past whose work the target's applied migrations do."""
     past = _own_past(facts, verdicts)
     apps = past.keys() | {app for app, _ in verdicts.changed}
     if not apps:
@@ -352,7 +352,7 @@ def left_behind_by_squash(facts: Facts, verdicts: Verdicts) -> Verdicts:
 
 
 def made_anew(facts: Facts, verdicts: Verdicts) -> Verdicts:
-    """Unapply what is left of the past."""
+    """Unapply the rest of the past."""
     remade = [key for keys in _own_past(facts, verdicts).values() for key in keys]
     return replace(
         verdicts,
@@ -362,7 +362,7 @@ def made_anew(facts: Facts, verdicts: Verdicts) -> Verdicts:
 
 
 def created_twice(facts: Facts, verdicts: Verdicts) -> Verdicts:
-    """Forget the phantoms that only create what is there without them, too."""
+    """Forget the phantoms that only create models which are there without them, too."""
     applied = facts.held_graph.applied_nodes()
     for app in sorted({app for app, _ in verdicts.phantoms}):
         doubles = _doubles(facts, verdicts, app)
@@ -389,7 +389,7 @@ def adopted(facts: Facts, verdicts: Verdicts) -> Verdicts:
 
 
 def rerun_on_request(facts: Facts, verdicts: Verdicts) -> Verdicts:
-    """Count as changed what the user wants to run again."""
+    """Count the migrations that the user wants to run again as changed."""
     return replace(verdicts, changed=verdicts.changed.union(facts.rerun))
 
 
@@ -474,7 +474,7 @@ def _which_do_the_same(facts: Facts, verdicts: Verdicts, app: str) -> set[Key]:
     pending = facts.pending_in(app).values()
     if not created_models(pending) & created_models(facts.held[key] for key in mine):
         return set()
-    # The branch may have gone on after it did the same.
+    # The other branch may have added migrations after it did the same.
     order = facts.held_graph.ordered(mine, facts.rows)
     for count in range(len(order) - 1, 0, -1):
         further = facts.held_graph.descendants(order[count:])

@@ -1,4 +1,4 @@
-"""What a database and its target have, each for itself and both together. Decides nothing."""
+"""Compares what a database holds with what its target has. Decides nothing."""
 
 import logging
 from collections.abc import Collection, Mapping
@@ -41,7 +41,7 @@ class Comparison:
     provenance: Provenance
     target: Target
     traces: Mapping[Key, Trace] = field(default_factory=dict)
-    """What is known of rows that the target lacks."""
+    """The origins and texts of rows that the target lacks."""
     held: Mapping[Key, Migration] = field(default_factory=dict)
     """The applied migrations whose source is known, as they were applied."""
     old_sources: Mapping[Key, Source] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class Comparison:
     """Held migrations whose text can't be executed in this checkout."""
 
     def facts(self, rerun: Collection[Key] = ()) -> Facts:
-        """What the rules and the plan need of it."""
+        """The facts that the rules and the plan need."""
         return Facts(
             rows=list(self.rows),
             held=self.held,
@@ -75,7 +75,7 @@ class Comparison:
         return self.facts().in_step()
 
     def states(self) -> Mapping[Key, State]:
-        """What each migration is to the target. Raises NodeNotFoundError if that is broken."""
+        """The state of each migration. Raises NodeNotFoundError if the target is broken."""
         return states(self.facts())
 
     def not_rerun(self) -> list[Key]:
@@ -165,7 +165,7 @@ def _compared(
 
 
 def _held_code(provenance: Provenance, rows: Mapping[Key, str]) -> Code:
-    """What is applied and not on disk."""
+    """The applied migrations that are not on disk."""
     sources = provenance.sources([key for key in rows if key not in provenance.disk.migrations])
     migrations, _ = load_all(sources)
     packages: dict[str, str] = {}
@@ -207,7 +207,7 @@ def _shared(rows: Mapping[Key, str], target: Target) -> dict[Key, Migration]:
 
 
 def _replaced(squash: Migration) -> list[Key]:
-    """What ``squash`` replaces. Projects write the pairs as lists, too."""
+    """The migrations that ``squash`` replaces. Some projects write the pairs as lists."""
     return [(app, name) for app, name in squash.replaces]
 
 
@@ -236,7 +236,7 @@ def _errors(differences: Mapping[Key, _Difference]) -> dict[Key, UnusableSource]
 def _differences(
     rows: Mapping[Key, str], provenance: Provenance, target: Target
 ) -> dict[Key, _Difference]:
-    """What was applied from a text that differs from the target's in more than its formatting."""
+    """The migrations whose texts differ from the target's in more than formatting."""
     keys = [key for key in target.code.migrations if key in rows]
     keys = [key for key in keys if _is_recorded_otherwise(key, rows[key], provenance, target)]
     found = {}
@@ -279,7 +279,7 @@ def _difference(
 
 
 def _traces(rows: Mapping[Key, str], provenance: Provenance, target: Target) -> dict[Key, Trace]:
-    """What is known of rows that the target lacks, unless a squash of the target explains them."""
+    """The origins and texts of rows that neither the target nor one of its squashes explains."""
     explained = set(target.code.migrations)
     for squash in target.code.migrations.values():
         explained.update(_replaced(squash))

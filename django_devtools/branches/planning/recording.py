@@ -1,4 +1,4 @@
-"""What a snapshot records of a database once it has been compared with its target."""
+"""Makes the snapshot of a database that has been compared with its target."""
 
 from collections.abc import Mapping
 

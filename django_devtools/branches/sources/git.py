@@ -99,7 +99,7 @@ class Repository:
         return output.decode(errors="replace").removesuffix("\n").removeprefix("refs/heads/")
 
     def head(self) -> tuple[str | None, str | None]:
-        """What ``branch`` and ``commit`` say, by one process."""
+        """The results of ``branch`` and ``commit``, by one process."""
         try:
             output = self.git("rev-parse", "HEAD^{commit}", "--symbolic-full-name", "HEAD")
         except GitError:  # There is no commit yet.
@@ -226,7 +226,7 @@ class Repository:
         """
         The contents of blobs by name, which is an id or ``COMMIT:PATH``.
 
-        The names of what is missing, or is no blob, are left out.
+        Names of missing objects, and of objects that are no blobs, are left out.
         """
         names = [name for name in dict.fromkeys(names) if "\n" not in name]
         if not names:

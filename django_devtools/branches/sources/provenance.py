@@ -16,7 +16,7 @@ from .snapshots import Begun, Key, Record, Snapshot, Snapshots
 
 
 class Origin(Enum):
-    """What is known of an applied migration that the target lacks."""
+    """The origin of an applied migration that the target lacks."""
 
     OWN = "the target had it once"
     OTHER = "another branch has it"
@@ -65,7 +65,7 @@ class Provenance:
             for snapshot in sorted(branches.values(), key=_count)
         ]
         """Those of this database first. Of each database, the branch with the fewest migrations
-        first: what two branches have came from the smaller one."""
+        first: a migration that two branches have came from the smaller one."""
 
     @cached_property
     def _applications(self) -> dict[tuple[Key, str], tuple[Record, Snapshot]]:
@@ -285,7 +285,7 @@ class Provenance:
         """The newest version of each of ``keys`` in the history of ``ref``, or of all refs."""
         directories = self._directories()
         labels = {path: app for app, path in directories.items() if app in self.own_apps}
-        # What is installed below the repository and not part of it has no history in it.
+        # A package in a virtual environment below the top has no history in the repository.
         others = directories.keys() - self.own_apps
         here: dict[Key, Version] = {}
         elsewhere: dict[Key, Version] = {}
@@ -295,7 +295,7 @@ class Provenance:
             if label and (label, version.path.stem) in keys:
                 found = here if directory in labels else elsewhere
                 found.setdefault((label, version.path.stem), version)
-        # What lies where the app lies now wins over namesakes in other directories.
+        # A file in the app's present directory wins over namesakes in others.
         return elsewhere | here
 
     def _directories(self) -> dict[str, str]:

@@ -52,7 +52,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What one branch had applied in one database."""
+    """The migrations that one branch had applied in one database."""
 
     branch: str
     commit: str | None

@@ -56,7 +56,7 @@ def managestate(
     name: str, last: Mapping[str, str], provenance: Provenance, held: Code, rows: Mapping[Key, str]
 ) -> Target:
     """
-    What a managestate.json has under ``name``: the last migration of each app.
+    The target that a managestate.json has as ``name``: the last migration of each app.
 
     Raises TargetError if one of them is neither on disk nor applied.
     """
@@ -70,7 +70,7 @@ def managestate(
             "`manage.py migrations_switch`."
         )
     past = _past_of_state(name, provenance.repository)
-    # The state may be silent on apps that are there all the same, but for those of other branches.
+    # Apps that the state does not list may be there all the same, unless another branch has them.
     silent_on = (provenance.own_apps if past.branch else set()) | last.keys()
     wanted = _up_to(last, ends, known)
     wanted |= {key for key in rows if key[0] not in silent_on}
@@ -83,7 +83,7 @@ def managestate(
 
 
 def _either(one: Code, other: Code) -> Code:
-    """What either has; what both have as ``other`` has it."""
+    """The migrations of both. Those of ``other`` win."""
     return Code(
         {**one.migrations, **other.migrations},
         {**one.packages, **other.packages},
@@ -136,14 +136,14 @@ def _from_snapshot(snapshot: Snapshot, provenance: Provenance, rows: Mapping[Key
     commit = None
     if repository and repository.is_branch(branch):
         commit = repository.commit(f"refs/heads/{branch}")
-        # The branch may have gone on since: what it has and the database too is no phantom.
+        # The branch may have got migrations since. If they are applied, they are no phantoms.
         sources |= _added_since(repository, commit, provenance, rows.keys() - sources.keys())
     elif repository and snapshot.commit:
         # None again if the commit was garbage and git has collected it.
         commit = repository.commit(snapshot.commit)
     title = f"the snapshot of branch {branch}"
     target = _target(title, Past(branch, commit), sources, provenance.disk)
-    # What was obsolete then may have left dependencies that nothing satisfies.
+    # Migrations may depend on some that were obsolete then, and that nothing brings.
     return replace(target, is_complete=False)
 
 
@@ -164,7 +164,7 @@ def _recorded_sources(
     """
     The texts that a snapshot has recorded; from the disk where it has recorded none.
 
-    What is applied and found nowhere is left out. Raises TargetError if it is not applied.
+    One that is found nowhere is left out if it is applied. If not, raises TargetError.
     """
     repository, disk = provenance.repository, provenance.disk
     blobs = [record.blob for record in snapshot.applied.values() if record.blob]
@@ -186,7 +186,7 @@ def _recorded_sources(
 
 
 def _target(title: str, past: Past, sources: Mapping[Key, Source | None], disk: Code) -> Target:
-    """Load ``sources``, but take from the disk what is the same there."""
+    """Load ``sources``, but take those from the disk that are the same there."""
     same = {key: disk.migrations[key] for key in sources if _is_on_disk(key, sources[key], disk)}
     others = {key: source for key, source in sources.items() if source and key not in same}
     migrations, errors = load_all(others)
