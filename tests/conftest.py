@@ -12,6 +12,23 @@ pytest_plugins = ["pytester"]
 SERVICES_MUST_ANSWER = os.environ.get("DEVTOOLS_TEST_SERVICES") == "1"
 VENDORS = os.environ.get("DEVTOOLS_TEST_VENDORS", "sqlite,postgresql,mariadb").split(",")
 
+REAL_REDIS = {"real_redis", "real_redis_url"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if _needs_services(item):
+            item.add_marker("services")
+
+
+def _needs_services(item: pytest.Item) -> bool:
+    """Whether a test needs a server, as all do that make databases other than SQLite's."""
+    fixtures = set(getattr(item, "fixturenames", ()))
+    if fixtures & REAL_REDIS:
+        return True
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    return "make_database" in fixtures and parameters.get("database") != "sqlite"
+
 
 @pytest.fixture(scope="session")
 def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
