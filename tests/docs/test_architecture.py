@@ -1,0 +1,37 @@
+"""The page on the architecture names files that exist, and leaves no module out."""
+
+import re
+
+import pytest
+
+from tests.docs.pages import ROOT, page
+
+PACKAGE = ROOT / "django_devtools"
+TEXT = page("architecture.md")
+NAMED = sorted(set(re.findall(r"`((?:[\w.]+/)*(?:\w+\.(?:py|sh)|\w+/))`", TEXT)))
+PLACES = [
+    ROOT,
+    PACKAGE,
+    PACKAGE / "branches",
+    PACKAGE / "branches" / "hooks",
+    PACKAGE / "jobs",
+    ROOT / "testproject",
+]
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_file_or_folder_on_the_page_exists(name: str) -> None:
+    assert any((place / name).exists() for place in PLACES)
+
+
+def test_the_page_names_many_files() -> None:
+    assert len(NAMED) > 40
+
+
+@pytest.mark.parametrize("half", ["branches", "jobs"])
+def test_each_module_of_a_half_is_on_the_page(half: str) -> None:
+    modules = {path.stem for path in (PACKAGE / half).glob("*") if not path.stem.startswith("_")}
+
+    named = {name.rstrip("/").removesuffix(".py") for name in NAMED}
+
+    assert modules - named == set()
