@@ -1,9 +1,10 @@
-"""What nobody has to think of around each ``migrate``: snapshots, and data that goes and comes."""
+"""Receivers of pre_migrate and post_migrate: take snapshots, save what is dropped, restore it."""
 
+import logging
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.apps import AppConfig, apps
@@ -41,7 +42,7 @@ from django_devtools.branches.sources.snapshots import (
     database_id,
 )
 from django_devtools.branches.sources.target import checkout
-from django_devtools.branches.stash.entries import Status, step
+from django_devtools.branches.stash.entries import Entry, Status, step
 from django_devtools.branches.stash.restore import Restore
 from django_devtools.branches.stash.save import is_routed_here
 from django_devtools.branches.stash.stash import Stash
@@ -49,7 +50,9 @@ from django_devtools.conf import project_root, takes_snapshots
 
 from .progress import Progress
 
-_KEEPING = (
+logger = logging.getLogger("django_devtools.branches")
+
+_DROPS_NOTHING = (
     operations.AddField,
     operations.AlterModelManagers,
     operations.AlterModelOptions,
@@ -57,22 +60,32 @@ _KEEPING = (
     operations.RunPython,
     IndexOperation,
 )
-"""Operations that drop nothing on their way forth."""
+"""Operations that drop nothing when they run forwards."""
 
 Steps = Sequence[tuple[Migration, bool]]
 """What ``migrate`` is about to do: migrations, and whether each is unapplied."""
 
 
+@dataclass(frozen=True)
+class _Saved:
+    """What ``before_migrate`` leaves for ``after_migrate``: Django gives both the same plan."""
+
+    stash: Stash
+    changes: SchemaChanges
+
+
 class _Mark(Operation):
     """
-    Put into a migration that ``migrate`` is about to run: a faked one does not reach it.
+    Notes that ``migrate`` really runs a migration: a faked one does not reach its operations.
 
-    In the transaction of the first that drops, what was copied counts as dropped: where that one
-    fails, nothing was.
+    ``before_migrate`` puts one into each migration of the plan, and ``after_migrate`` finds them
+    there. A mark stands before the first operation that drops anything. In the transaction of that
+    migration, what was copied counts as dropped: if the migration fails, nothing was.
     """
 
-    def __init__(self, stash: Stash, changes: SchemaChanges, drops: bool) -> None:
-        self.stash, self.changes, self.drops = stash, changes, drops
+    def __init__(self, saved: _Saved, drops: bool) -> None:
+        self.saved = saved
+        self.drops = drops
         self.is_reached = False
 
     def state_forwards(self, *_: Any) -> None:
@@ -81,57 +94,55 @@ class _Mark(Operation):
     def database_forwards(self, *_: Any) -> None:
         self.is_reached = True
         if self.drops:
-            self.stash.begin()
+            self.saved.stash.begin()
 
     def database_backwards(self, *_: Any) -> None:
         self.database_forwards()
-
-
-def after_migrate(
-    sender: AppConfig, using: str, plan: Steps = (), verbosity: int = 1, **signal: Any
-) -> None:
-    """
-    Bring back what the stash has, and refresh the snapshot of this branch.
-
-    Receives ``post_migrate``.
-
-    ``migrate`` has done its work, so whatever goes wrong here is a warning.
-    """
-    if sender is not _last_sender() or signals.are_ours():
-        return
-    with _warning(f"What is in the stash did not come back to database '{using}'", verbosity):
-        bring_back(plan, signal.get("apps", apps), verbosity)
-    hint = "\n`manage.py migrations_snapshot` takes one."
-    with _warning(f"No snapshot was taken of database '{using}'", verbosity, hint):
-        if takes_snapshots():
-            refresh(connections[using])
 
 
 def before_migrate(
     sender: AppConfig, using: str, plan: Steps = (), verbosity: int = 1, **signal: Any
 ) -> None:
     """
-    Have the git hooks look at the databases, which they knew, and keep what is about to be lost.
+    Save what is about to be dropped, and write down what is about to be applied.
 
-    And write down what is about to be applied. Receives ``pre_migrate``.
+    Receives ``pre_migrate``. The git hooks look at the databases again after it.
     """
     if sender is not _last_sender() or not plan or signals.are_ours():
         return
-    # What hinders it hinders the snapshot, too, and is said then.
+    # What hinders it hinders the snapshot, too, and ``after_migrate`` says so.
     with suppress(Exception):
         if takes_snapshots():
             _write_down(connections[using], plan)
     if not settings.DEBUG:
         return
-    # What is amiss with settings, the checks say.
+    # Wrong settings are named by the system checks.
     with suppress(ImproperlyConfigured):
         if takes_snapshots():
-            with _warning(f"What is dropped from database '{using}' was not kept", verbosity):
-                keep(Stash(connections[using]), plan, verbosity)
+            with _warning(f"What is dropped from database '{using}' was not saved", verbosity):
+                save(Stash(connections[using]), plan, verbosity)
     # Where git refuses, or its directory can't be written, the hooks know nothing.
     with suppress(GitError, OSError):
         if repository := Repository.find(project_root()):
             HookState(repository).changed()
+
+
+def after_migrate(
+    sender: AppConfig, using: str, plan: Steps = (), verbosity: int = 1, **signal: Any
+) -> None:
+    """
+    Restore what the stash has, and refresh the snapshot of this branch.
+
+    Receives ``post_migrate``. ``migrate`` has done its work, so errors become warnings here.
+    """
+    if sender is not _last_sender() or signals.are_ours():
+        return
+    with _warning(f"What is in the stash was not restored to database '{using}'", verbosity):
+        restore(plan, signal.get("apps", apps), verbosity)
+    hint = "\n`manage.py migrations_snapshot` takes one."
+    with _warning(f"No snapshot was taken of database '{using}'", verbosity, hint):
+        if takes_snapshots():
+            refresh(connections[using])
 
 
 def refresh(connection: BaseDatabaseWrapper) -> None:
@@ -157,56 +168,78 @@ def refresh(connection: BaseDatabaseWrapper) -> None:
     snapshot_file.update(database, [snapshot], rows=found.rows)
 
 
-def keep(stash: Stash, plan: Steps, verbosity: int) -> None:
+def save(stash: Stash, plan: Steps, verbosity: int) -> None:
     """
-    Copy what ``migrate`` is about to drop, and write down what comes back with it.
+    Save what ``migrate`` is about to drop, and write down what it restores.
 
-    Raises DatabaseError where it can't be copied.
+    Raises DatabaseError where it can't be saved.
     """
     connection, rows = stash.connection, read_rows(stash.connection)
-    may_come = any(entry.status is not Status.LEFT for entry in stash.entries())
-    may_drop = rows and any(_first_drop(*one) is not None for one in plan)
-    if not (may_come or may_drop):
+    if not (_may_restore(stash) or (rows and _may_drop(plan))):
+        logger.debug("%s: nothing is dropped, and nothing is restored", connection.alias)
         return
-    found, fills = _changes(stash, plan), any(writes_rows(*one) for one in plan)
-    for migration, backwards in plan:
-        inside: Any = migration.operations
-        at = _first_drop(migration, backwards)
-        mark = _Mark(stash, found, drops=at is not None)
-        inside.insert(len(inside) if at is None else at, mark)
+    changes = _changes(stash, plan)
+    fills = any(writes_rows(*one) for one in plan)
+    _put_marks(plan, _Saved(stash, changes))
     steps = [step((m.app_label, m.name), backwards) for m, backwards in plan]
-    lost = [loss for loss in found.lost if is_routed_here(connection, loss)]
+    lost = [loss for loss in changes.lost if is_routed_here(connection, loss)]
+    for loss in lost:
+        logger.debug("%s: %s drops or narrows %s", connection.alias, _name(loss.migration), loss)
     stash.clean()
-    # In this order, as nothing that this one way drops comes back at its end.
-    stash.open(found, rows, steps, is_all=False)
+    # In this order: nothing that goes only one way restores what it drops itself.
+    stash.open(changes, rows, steps, is_all=False)
     stash.save(lost, rows, _held_branch(connection, rows), steps, _progress(verbosity), fills)
 
 
-def bring_back(plan: Steps, models: Apps, verbosity: int) -> None:
-    """End what ``save`` began: restore what ``migrate`` made, unless it only pretended to."""
+def restore(plan: Steps, models: Apps, verbosity: int) -> None:
+    """End what ``save`` began: restore what ``migrate`` has made, unless all of it was faked."""
     marks = [one for m, _ in plan for one in m.operations if isinstance(one, _Mark)]
     if not marks:
         return
-    stash = marks[0].stash
-    entries = stash.returning() if any(mark.is_reached for mark in marks) else []
+    saved = marks[0].saved
+    is_run = any(mark.is_reached for mark in marks)
+    entries = saved.stash.returning() if is_run else []
     if entries:
-        made, later = marks[0].changes.made, _made_later(stash.connection)
-        restore = Restore(stash, models, _branch(), _progress(verbosity), later=later, made=made)
-        restore.restore(entries)
-        for note in restore.notes:
-            sys.stderr.write(f"{note}\n")
-    stash.finish(marks[0].changes, read_rows(stash.connection))
+        _restore(entries, saved, models, verbosity)
+    saved.stash.finish(saved.changes, read_rows(saved.stash.connection))
+
+
+def _restore(entries: list[Entry], saved: _Saved, models: Apps, verbosity: int) -> None:
+    later = _made_later(saved.stash.connection)
+    progress = _progress(verbosity)
+    run = Restore(saved.stash, models, _branch(), progress, later=later, made=saved.changes.made)
+    run.restore(entries)
+    for note in run.notes:
+        sys.stderr.write(f"{note}\n")
+
+
+def _may_restore(stash: Stash) -> bool:
+    return any(entry.status is not Status.LEFT for entry in stash.entries())
+
+
+def _may_drop(plan: Steps) -> bool:
+    return any(_first_drop(*one) is not None for one in plan)
+
+
+def _put_marks(plan: Steps, saved: _Saved) -> None:
+    for migration, backwards in plan:
+        operations: Any = migration.operations
+        at = _first_drop(migration, backwards)
+        mark = _Mark(saved, drops=at is not None)
+        operations.insert(len(operations) if at is None else at, mark)
 
 
 def _changes(stash: Stash, plan: Steps) -> SchemaChanges:
     """What becomes of tables and columns. All of the plan goes one way."""
-    loader, most = MigrationLoader(stash.connection), stash.connection.ops.max_name_length()
+    loader = MigrationLoader(stash.connection)
+    longest = stash.connection.ops.max_name_length()
     moved = {(migration.app_label, migration.name) for migration, _ in plan}
     remaining = loader.applied_migrations.keys() & loader.graph.nodes.keys() - moved
     base = loader.project_state(sorted(remaining))
-    back = [migration for migration, backwards in reversed(plan) if backwards]
-    forth = [migration for migration, backwards in plan if not backwards]
-    found = schema_changes(track(base.clone(), back, most), track(base, forth, most))
+    unapplied = [migration for migration, backwards in reversed(plan) if backwards]
+    applied = [migration for migration, backwards in plan if not backwards]
+    history = track(base.clone(), unapplied, longest)
+    found = schema_changes(history, track(base, applied, longest))
     # What --fake-initial finds in its place is not made.
     gives_way = {loss.item for loss in found.lost} | found.renamed.keys()
     made = {
@@ -218,15 +251,14 @@ def _changes(stash: Stash, plan: Steps) -> SchemaChanges:
 
 
 def _made_later(connection: BaseDatabaseWrapper) -> Collection[Item]:
-    """What the migrations make that are not applied yet."""
+    """The tables and columns that pending migrations make."""
     executor = MigrationExecutor(connection)
     plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
     applied = executor.loader.applied_migrations.keys() & executor.loader.graph.nodes.keys()
     base = executor.loader.project_state(sorted(applied))
-    most = connection.ops.max_name_length()
-    return schema_changes(
-        SchemaHistory(), track(base, [migration for migration, _ in plan], most)
-    ).made
+    pending = [migration for migration, _ in plan]
+    history = track(base, pending, connection.ops.max_name_length())
+    return schema_changes(SchemaHistory(), history).made
 
 
 def _write_down(connection: BaseDatabaseWrapper, plan: Steps) -> None:
@@ -245,12 +277,12 @@ def _branch() -> str | None:
 
 
 def _held_branch(connection: BaseDatabaseWrapper, rows: Mapping[Key, str]) -> str | None:
-    """The branch that the database is on, as far as a snapshot tells."""
+    """The branch that the database is on, as far as snapshots tell."""
     repository = Repository.find(project_root())
     if repository is None:
         return None
     here, snapshots = repository.branch(), dict[str, Snapshot]()
-    with suppress(SnapshotError, OSError):  # What is dropped has to be kept all the same.
+    with suppress(SnapshotError, OSError):  # What is dropped has to be saved all the same.
         snapshots = SnapshotFile.find(repository).read_all()[0].get(database_id(connection), {})
     return branch_of(snapshots, rows, here) or here
 
@@ -261,7 +293,7 @@ def _progress(verbosity: int) -> Progress:
 
 @contextmanager
 def _warning(what: str, verbosity: int, hint: str = "") -> Iterator[None]:
-    """Whatever goes wrong is only said: it was ``migrate`` that was asked for."""
+    """Turn whatever goes wrong into a warning: the user asked for ``migrate``, and gets it."""
     try:
         yield
     except Exception as error:  # noqa: BLE001 - see above
@@ -270,14 +302,20 @@ def _warning(what: str, verbosity: int, hint: str = "") -> Iterator[None]:
 
 
 def _first_drop(migration: Migration, backwards: bool) -> int | None:
-    """Before which operation nothing can have been dropped; None where none drops anything."""
+    """The position of the first operation that may drop anything; None if none does."""
     if backwards:
         return len(migration.operations)
-    drops = (not isinstance(one, _KEEPING) for one in migration.operations)
-    return next((at for at, does in enumerate(drops) if does), None)
+    for position, operation in enumerate(migration.operations):
+        if not isinstance(operation, _DROPS_NOTHING):
+            return position
+    return None
 
 
 def _last_sender() -> AppConfig | None:
-    """The app that ``post_migrate`` is sent for last; it is sent for each that has models."""
+    """The app that ``post_migrate`` is sent for last: Django sends it for each with models."""
     senders = [config for config in apps.get_app_configs() if config.models_module]
     return senders[-1] if senders else None
+
+
+def _name(key: Key) -> str:
+    return ".".join(key)

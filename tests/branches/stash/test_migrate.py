@@ -133,7 +133,7 @@ def test_it_can_not_be_kept(sqlite_project: Project) -> None:
     )
     make_branch(project, "less", PRODUCT)
     result = project.manage("migrate")
-    assert "What is dropped from database 'default' was not kept: " in result.stderr
+    assert "What is dropped from database 'default' was not saved: " in result.stderr
     project.assert_in_step()
 
 
