@@ -1,4 +1,4 @@
-"""What the commands have in common."""
+"""What the commands of this package share."""
 
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
@@ -42,7 +42,7 @@ MESSAGES = (
 
 
 class BranchesCommand(BaseCommand):
-    """A command about the migrations of some databases."""
+    """Base class of the commands that compare migrations and databases."""
 
     requires_system_checks = ()
 
@@ -53,13 +53,13 @@ class BranchesCommand(BaseCommand):
             choices=tuple(connections),
             metavar="ALIAS",
             dest="databases",
-            help="A database to look at; can be given several times. Default: all of DATABASES.",
+            help="Nominates a database; can be given several times. Defaults to all of DATABASES.",
         )
         parser.add_argument(
             "--file",
             type=Path,
             metavar="PATH",
-            help="The snapshot file. Default: one in the git directory.",
+            help="The snapshot file. Defaults to one in the git directory.",
         )
 
     @no_translations
@@ -75,16 +75,17 @@ class BranchesCommand(BaseCommand):
         raise NotImplementedError
 
     def workspace(self, options: dict[str, Any]) -> Workspace:
-        """Where the command works."""
+        """Repository, snapshots and code. Raises GitError, and what broken migrations raise."""
         repository = Repository.find(project_root())
         file = options["file"].absolute() if options["file"] else None
         return Workspace(repository, SnapshotFile.find(repository, file), code_on_disk())
 
     def connections(self, options: dict[str, Any]) -> list[BaseDatabaseWrapper]:
         """
-        The databases that were asked for, each once.
+        The databases of the command, each once.
 
-        Without being asked for by name, mirrors are left out, and those never migrated.
+        Mirrors, and databases that were never migrated, have to be asked for by name. Raises
+        CommandError where one can't be reached.
         """
         found: dict[str, BaseDatabaseWrapper] = {}
         for alias in options["databases"] or connections:
@@ -97,8 +98,8 @@ class BranchesCommand(BaseCommand):
                 found.setdefault(database_id(connection), connection)
             elif self.verbosity >= 2:
                 self.stderr.write(
-                    f"Database '{alias}' was never migrated and is left alone; "
-                    f"name it with --database {alias}."
+                    f"Database '{alias}' was never migrated, and is left alone. "
+                    f"To include it: --database {alias}."
                 )
         return list(found.values())
 
@@ -107,7 +108,7 @@ class BranchesCommand(BaseCommand):
 def database_may_fail(
     what_then: str, kinds: tuple[type[Error], ...] = (InterfaceError, OperationalError)
 ) -> Iterator[None]:
-    """Errors of the database become those of a command, which say what to do then."""
+    """Turn errors of the database into a CommandError that also says what to do then."""
     try:
         yield
     except kinds as error:
@@ -115,7 +116,7 @@ def database_may_fail(
 
 
 def ask(question: str) -> bool:
-    """Whether a person says yes to it. Ctrl-C and Ctrl-D are a no."""
+    """Whether the user answers yes. Ctrl-C and Ctrl-D count as no."""
     try:
         return input(question).strip().lower() in ("y", "yes")
     except (EOFError, KeyboardInterrupt):
@@ -123,7 +124,7 @@ def ask(question: str) -> bool:
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines with the cells of each row below one another."""
+    """Lines in which the cells of each column are aligned."""
     widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -99,7 +99,8 @@ def test_mirrors_and_what_was_never_migrated_are_left_alone(
     assert tables(project, "replica") == set()
     assert result.stdout.count("Switch database") == 1
     assert result.stderr.strip() == (
-        "Database 'legacy' was never migrated and is left alone; name it with --database legacy."
+        "Database 'legacy' was never migrated, and is left alone. "
+        "To include it: --database legacy."
     )
     project.switch("--database=legacy")
     assert "shop_product" in tables(project, "legacy")

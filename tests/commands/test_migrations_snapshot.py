@@ -7,8 +7,9 @@ from tests.databases import sqlite
 from tests.project import Project
 
 NO_SOURCES = (
-    "There is no git repository: the names of the migrations were written down, and not their "
-    "sources. They can be unapplied only while their files exist.\n"
+    "There is no git repository, so the snapshot has the names of the migrations but not their "
+    "sources: they can only be unapplied as long as their files exist. To record sources, run "
+    "`git init` and take the snapshot again.\n"
 )
 
 
@@ -124,8 +125,8 @@ def test_leaves_phantoms_out(project: Project) -> None:
     result = project.manage("migrations_snapshot")
 
     assert result.stderr == (
-        "Not of main, and left out: shop.0003_colour. `manage.py migrations_switch` unapplies "
-        "them.\n"
+        "Left out, because they are not part of main: shop.0003_colour. "
+        "`manage.py migrations_switch` unapplies them.\n"
     )
     assert "shop.0003_colour" not in snapshots(project)["main"]
     assert "shop.0002_longer_name" in snapshots(project)["main"]

@@ -332,7 +332,7 @@ def test_drop_what_is_old(stash: Project) -> None:
 @pytest.mark.parametrize("days", ["36501", "-1", "soon"])
 def test_drop_what_is_older_than_anything(stash: Project, days: str) -> None:
     result = stash.manage("migrations_stash", "drop", f"--older-than={days}", status=1)
-    assert f"--older-than: '{days}' is no number of days from 0 to 36500" in result.stderr
+    assert f"--older-than: '{days}' is not a number of days from 0 to 36500" in result.stderr
     assert len(kept(stash)) == 2
 
 
@@ -381,7 +381,7 @@ def test_a_person_is_asked_before_it_is_dropped(stash: Project, answer: str, sta
     os.close(controller)
     asked = (
         "    2: table shop_spare (2 rows)\n"
-        "These can't be brought back then. Type 'yes' to drop them: "
+        "Dropped entries can't be restored. Type 'yes' to drop these: "
     )
     said = "CommandError: Nothing was dropped.\n" if status else "Dropped 2: table shop_spare.\n"
     assert (process.returncode, process.stdout) == (status, asked + said)

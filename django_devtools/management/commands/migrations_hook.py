@@ -19,14 +19,14 @@ from django_devtools.branches.switch import Switch
 from django_devtools.conf import project_root
 from django_devtools.management.base import MESSAGES, BranchesCommand
 
-# Of scripts that stand in for manage.py, and need an environment that hooks don't have.
+# Scripts that stand in for manage.py, and need an environment that hooks don't have.
 DJANGOS_OWN = ("__main__.py", "django-admin", "django-admin.exe")
 
 
 class Command(BranchesCommand):
     help = (
-        "Installs git hooks that keep the databases in step with the branch. "
-        "Example: manage.py migrations_hook install"
+        "Installs git hooks that keep the databases in step with the branch: after a checkout, a "
+        "merge or a rebase they run migrations_switch where it is needed."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -34,13 +34,15 @@ class Command(BranchesCommand):
         parser.add_argument(
             "action",
             choices=["install", "uninstall", "status", "run"],
-            help="install and uninstall the hooks; say what they are like; or do what they do.",
+            help="Installs or uninstalls the hooks, shows their status, or does what they do.",
         )
 
     def work(self, options: dict[str, Any]) -> None:
         repository = Repository.find(project_root())
         if repository is None:
-            raise CommandError(f"{project_root()} is in no git repository: `git init` makes one.")
+            raise CommandError(
+                f"{project_root()} is not in a git repository; run `git init` to create one."
+            )
         getattr(self, f"_{options['action']}")(repository, options)
 
     def _install(self, repository: Repository, options: dict[str, Any]) -> None:
@@ -53,9 +55,9 @@ class Command(BranchesCommand):
     def _uninstall(self, repository: Repository, options: dict[str, Any]) -> None:
         hooks = Hooks(repository)
         if hooks.uninstall():
-            self._write(f"Taken out of {hooks.path('')}.")
+            self._write(f"Removed from {hooks.path('')}.")
         else:
-            self._write(f"There were none of ours in {hooks.path('')}.")
+            self._write(f"No django_devtools hooks found in {hooks.path('')}.")
 
     def _status(self, repository: Repository, options: dict[str, Any]) -> None:
         hooks = Hooks(repository)
@@ -68,29 +70,29 @@ class Command(BranchesCommand):
             self.stdout.write(self.style.NOTICE(failure))
 
     def _run(self, repository: Repository, options: dict[str, Any]) -> None:
-        """Bring the databases in step where nothing is lost; else say what to type."""
-        memory = HookState(repository)
+        """Bring the databases in step where nothing is lost. Otherwise say what to type."""
+        state = HookState(repository)
         progress = Progress(self.stdout, self.style, 0)
         headline = "The databases were left alone."
         try:
             if not settings.DEBUG:
-                raise CommandError("DEBUG is off, where the hooks change no database.")
+                raise CommandError("DEBUG is off, so the hooks change no database.")
             with SnapshotFile.find(repository).lock("switch", self._say_who_works):
-                # Not earlier: while another switch was working, a checkout may have followed.
+                # Only now: while another switch was working, there may have been a checkout.
                 commit, workspace = repository.commit(), self.workspace(options)
                 switches = self._checked(workspace, options)
                 headline = "The databases are not in step."
                 self._bring_in_step(switches, progress)
-                memory.in_step(commit, pathspecs(repository, workspace.disk))
+                state.in_step(commit, pathspecs(repository, workspace.disk))
         except Exception as error:  # noqa: BLE001
-            # Whatever it is, the checkout is done, and the next one is a new chance.
+            # The checkout is done in any case, and the next one is a new chance.
             why = str(error)
             if not isinstance(error, (*MESSAGES, CommandError)):
                 step = f"{progress.current}: " if progress.current else ""
                 why = f"{step}{type(error).__name__}: {error}"
             why = f"{headline} {why}\nTo go on: manage.py migrations_switch"
             with suppress(GitError, OSError):
-                memory.failed(why)
+                state.failed(why)
             self.stderr.write(self.style.NOTICE(why))
             sys.exit(1)
 
@@ -136,8 +138,8 @@ def _refuse_changed(switches: list[Switch]) -> None:
     }
     if left:
         raise SwitchError(
-            f"Changed since applied, and left as it is, as both sides share what a rollback would "
-            f"take along: {', '.join(sorted(left))}."
+            "Changed since they were applied, and left as they are, because rolling them "
+            f"back would take along what both sides share: {', '.join(sorted(left))}."
         )
 
 
@@ -163,7 +165,7 @@ def _caller(repository: Repository) -> Caller:
         script = repository.top / "manage.py"
     if not (script.is_file() or repository.config("django-devtools.manage")):
         raise CommandError(
-            "The hooks need to know how to call manage.py: run this command by manage.py, or say "
-            "it with `git config django-devtools.manage 'COMMAND'`."
+            "The hooks need to know how to call manage.py: run this command with manage.py, or "
+            "set it with `git config django-devtools.manage 'COMMAND'`."
         )
     return Caller(Path(sys.executable), script.relative_to(repository.top))

@@ -9,14 +9,13 @@ from django_devtools.branches.decision import Workspace
 from django_devtools.branches.planning.classify import State
 from django_devtools.branches.planning.comparison import compare
 from django_devtools.branches.planning.recording import snapshot_of
-from django_devtools.branches.sources.snapshots import Snapshot, check_name, database_id
+from django_devtools.branches.sources.snapshots import Key, Snapshot, check_name, database_id
 from django_devtools.management.base import BranchesCommand
 
 
 class Command(BranchesCommand):
     help = (
-        "Writes down which migrations a git branch has applied, and from which source. "
-        "Example: manage.py migrations_snapshot"
+        "Records which migrations a branch has applied in the databases, and from which sources."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -25,16 +24,16 @@ class Command(BranchesCommand):
             "branch",
             nargs="?",
             metavar="BRANCH",
-            help="The name of the snapshot. Default: the branch that is checked out.",
+            help="The name of the snapshot. Defaults to the branch that is checked out.",
         )
-        parser.add_argument("--list", action="store_true", help="List the snapshots.")
-        parser.add_argument("--delete", metavar="BRANCH", help="Delete the snapshot of a branch.")
+        parser.add_argument("--list", action="store_true", help="Lists the snapshots.")
+        parser.add_argument("--delete", metavar="BRANCH", help="Deletes the snapshot of a branch.")
         parser.add_argument(
             "--accept",
             action="store_true",
-            help="Take migrations that were changed since for applied as they read now.",
+            help="Records edited migrations as applied in their present form.",
         )
-        parser.add_argument("--json", action="store_true", help="Print JSON.")
+        parser.add_argument("--json", action="store_true", help="Outputs JSON.")
 
     def work(self, options: dict[str, Any]) -> None:
         workspace = self.workspace(options)
@@ -51,9 +50,10 @@ class Command(BranchesCommand):
     def _take(
         self, workspace: Workspace, connection: BaseDatabaseWrapper, options: dict[str, Any]
     ) -> Snapshot:
-        current = workspace.repository.branch() if workspace.repository else None
+        repository = workspace.repository
+        current = repository.branch() if repository else None
         branch = check_name(options["branch"] or current or _no_name(workspace))
-        found = compare(connection, workspace.repository, workspace.snapshot_file, workspace.disk)
+        found = compare(connection, repository, workspace.snapshot_file, workspace.disk)
         states = found.states()
         left_out = [key for key, state in states.items() if state is State.PHANTOM]
         if branch != current:
@@ -61,30 +61,32 @@ class Command(BranchesCommand):
             states = {**states, **dict.fromkeys(left_out, State.APPLIED)}
             left_out = []
         snapshot, texts = snapshot_of(found, branch, found.rows, states, options["accept"])
-        if workspace.repository:
-            workspace.repository.store(texts)
-        else:
-            self.stderr.write(
-                self.style.NOTICE(
-                    "There is no git repository: the names of the migrations were written down, "
-                    "and not their sources. They can be unapplied only while their files exist."
-                )
-            )
+        if repository:
+            repository.store(texts)
         workspace.snapshot_file.update(database_id(connection), [snapshot])
+        self._notice_gaps(workspace, branch, left_out)
+        if self.verbosity >= 1 and not options["json"]:
+            count = self.style.SUCCESS(f"{len(snapshot.applied)} migrations")
+            self.stdout.write(f"Snapshot of {branch} in database '{connection.alias}': {count}")
+        return snapshot
+
+    def _notice_gaps(self, workspace: Workspace, branch: str, left_out: list[Key]) -> None:
+        """Say what the snapshot does not have."""
+        if workspace.repository is None:
+            self._notice(
+                "There is no git repository, so the snapshot has the names of the migrations but "
+                "not their sources: they can only be unapplied as long as their files exist. To "
+                "record sources, run `git init` and take the snapshot again."
+            )
         if left_out:
             names = ", ".join(f"{app}.{name}" for app, name in left_out)
-            self.stderr.write(
-                self.style.NOTICE(
-                    f"Not of {branch}, and left out: {names}. `manage.py migrations_switch` "
-                    "unapplies them."
-                )
+            self._notice(
+                f"Left out, because they are not part of {branch}: {names}. "
+                "`manage.py migrations_switch` unapplies them."
             )
-        if self.verbosity >= 1 and not options["json"]:
-            self.stdout.write(
-                f"Snapshot of {branch} in database '{connection.alias}': "
-                + self.style.SUCCESS(f"{len(snapshot.applied)} migrations")
-            )
-        return snapshot
+
+    def _notice(self, text: str) -> None:
+        self.stderr.write(self.style.NOTICE(text))
 
     def _list(
         self, workspace: Workspace, connections: list[BaseDatabaseWrapper], as_json: bool

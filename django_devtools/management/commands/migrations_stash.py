@@ -18,11 +18,13 @@ from django_devtools.branches.stash.restore import Restore
 from django_devtools.branches.stash.stash import Stash
 from django_devtools.management.base import BranchesCommand, ask, database_may_fail, table
 
-# Of an entry that is shown: enough to know it by, and no page full.
+# Enough rows to recognize an entry by, and less than a page.
 SHOWN_ROWS = 20
 
-# A century: what is subtracted from today stays in the calendar.
+# A century: the day that many days ago is still in the calendar.
 MOST_DAYS = 36500
+
+TITLES = ["database", "id", "what", "rows", "size", "branch", "migration", "since"]
 
 ONCE_FIXED = (
     "Once that is fixed, run this again. If the table of an entry is gone, "
@@ -33,8 +35,8 @@ ONCE_FIXED = (
 
 class Command(BranchesCommand):
     help = (
-        "Shows, brings back or throws away what migrations_switch keeps of other branches. "
-        "Example: manage.py migrations_stash list"
+        "Lists, shows, restores or drops the data that migrations_switch has saved for other "
+        "branches."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -44,24 +46,24 @@ class Command(BranchesCommand):
             nargs="?",
             choices=["list", "show", "restore", "drop"],
             default="list",
-            help="list all entries (the default), show the rows of some, restore or drop some.",
+            help="Lists all entries (the default); shows, restores or drops the given ones.",
         )
         parser.add_argument(
-            "ids", nargs="*", type=int, metavar="ID", help="Entries, by the numbers of the list."
+            "ids", nargs="*", type=int, metavar="ID", help="IDs of entries, as listed."
         )
         parser.add_argument(
             "--older-than",
             type=_days,
             metavar="DAYS",
-            help="Drop the entries that are older than this.",
+            help="Drops the entries that are older than this many days.",
         )
-        parser.add_argument("--json", action="store_true", help="Print the list as JSON.")
+        parser.add_argument("--json", action="store_true", help="Outputs the list as JSON.")
         parser.add_argument(
             "--noinput",
             "--no-input",
             action="store_false",
             dest="interactive",
-            help="Do not ask anything.",
+            help="Tells the command to NOT prompt the user for input of any kind.",
         )
 
     @database_may_fail(ONCE_FIXED, (Error,))
@@ -80,16 +82,19 @@ class Command(BranchesCommand):
         found = _chosen(stashes, options["ids"])
         if options["json"]:
             self.stdout.write(json.dumps([_as_json(*one) for one in found], indent=2))
-            return
-        if not found:
+        elif found:
+            self._list_entries(found)
+        else:
             self.stdout.write("The stash is empty.")
-            return
-        titles = ["database", "id", "what", "rows", "size", "branch", "migration", "since"]
-        rows = [titles, *(_cells(*one) for one in found)]
+
+    def _list_entries(self, found: list[tuple[Stash, Entry]]) -> None:
+        rows = [TITLES, *(_cells(*one) for one in found)]
         if len({stash.connection.alias for stash, _ in found}) == 1:
             rows = [row[1:] for row in rows]
-        for index, line in enumerate(table(rows)):
-            self.stdout.write(self.style.MIGRATE_HEADING(line) if index == 0 else line)
+        titles, *lines = table(rows)
+        self.stdout.write(self.style.MIGRATE_HEADING(titles))
+        for line in lines:
+            self.stdout.write(line)
         for _, entry in found:
             if entry.reason:
                 note = f"{entry.id} did not come back: {entry.reason}"
@@ -123,24 +128,33 @@ class Command(BranchesCommand):
             self.stderr.write(self.style.NOTICE(note))
 
     def _drop(self, stashes: list[Stash], options: dict[str, Any]) -> None:
-        if options["older_than"] is None:
-            found = self._named(stashes, options)
-        else:
-            limit = timezone.now() - timedelta(days=options["older_than"])
-            chosen = self._named(stashes, options) if options["ids"] else _chosen(stashes, ())
-            found = [(stash, entry) for stash, entry in chosen if entry.at < limit]
+        found = self._to_drop(stashes, options)
         if self.interactive and found:
-            for _, entry in found:
-                self.stdout.write(f"    {entry.id}: {entry.summary}")
-            if not ask("These can't be brought back then. Type 'yes' to drop them: "):
-                raise CommandError("Nothing was dropped.")
+            self._confirm(found)
         for stash, entry in found:
             stash.drop([entry])
             stash.clean()
-            if self.verbosity >= 1:
-                self.stdout.write(f"Dropped {entry.id}: {entry}.")
-        if not found and self.verbosity >= 1:
-            self.stdout.write("There is nothing to drop.")
+            self._write(f"Dropped {entry.id}: {entry}.")
+        if not found:
+            self._write("There is nothing to drop.")
+
+    def _to_drop(self, stashes: list[Stash], options: dict[str, Any]) -> list[tuple[Stash, Entry]]:
+        days = options["older_than"]
+        if days is None:
+            return self._named(stashes, options)
+        limit = timezone.now() - timedelta(days=days)
+        chosen = self._named(stashes, options) if options["ids"] else _chosen(stashes, ())
+        return [(stash, entry) for stash, entry in chosen if entry.at < limit]
+
+    def _confirm(self, found: list[tuple[Stash, Entry]]) -> None:
+        for _, entry in found:
+            self.stdout.write(f"    {entry.id}: {entry.summary}")
+        if not ask("Dropped entries can't be restored. Type 'yes' to drop these: "):
+            raise CommandError("Nothing was dropped.")
+
+    def _write(self, text: str) -> None:
+        if self.verbosity >= 1:
+            self.stdout.write(text)
 
     def _named(self, stashes: list[Stash], options: dict[str, Any]) -> list[tuple[Stash, Entry]]:
         """The entries whose numbers were given; CommandError where one has none or several."""
@@ -172,7 +186,7 @@ class Command(BranchesCommand):
 def _days(text: str) -> int:
     if text.isdecimal() and int(text) <= MOST_DAYS:
         return int(text)
-    raise ArgumentTypeError(f"{text!r} is no number of days from 0 to {MOST_DAYS}")
+    raise ArgumentTypeError(f"{text!r} is not a number of days from 0 to {MOST_DAYS}")
 
 
 def _chosen(stashes: list[Stash], ids: Iterable[int]) -> list[tuple[Stash, Entry]]:

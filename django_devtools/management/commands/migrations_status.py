@@ -8,74 +8,80 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django_devtools.branches.hooks.state import HookState
 from django_devtools.branches.planning.classify import State
 from django_devtools.branches.planning.comparison import Comparison, compare
+from django_devtools.branches.sources.git import Repository
+from django_devtools.branches.sources.snapshots import Key
 from django_devtools.branches.stash.stash import Stash
 from django_devtools.management.base import BranchesCommand, table
 
 IN_STEP = (State.APPLIED, State.OBSOLETE)
 
+# The headings of columns that are not called like their keys.
+TITLES = {"name": "migration"}
+
+Row = dict[str, str | None]
+
 
 class Command(BranchesCommand):
-    help = (
-        "Shows where the databases and the code of this checkout are out of step. "
-        "Example: manage.py migrations_status"
-    )
+    help = "Shows which migrations of the databases differ from the code of this checkout."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--all", action="store_true", help="Show what is in step, too.")
-        parser.add_argument("--json", action="store_true", help="Print JSON.")
         parser.add_argument(
-            "--check", action="store_true", help="Exit with status 1 if anything is out of step."
+            "--all", action="store_true", help="Shows migrations that are in step as well."
+        )
+        parser.add_argument("--json", action="store_true", help="Outputs JSON.")
+        parser.add_argument(
+            "--check",
+            action="store_true",
+            help="Exits with a non-zero status if anything is out of step.",
         )
 
     def work(self, options: dict[str, Any]) -> None:
         workspace = self.workspace(options)
-        surveys = [
-            (
-                connection,
-                compare(connection, workspace.repository, workspace.snapshot_file, workspace.disk),
-            )
+        comparisons = [
+            compare(connection, workspace.repository, workspace.snapshot_file, workspace.disk)
             for connection in self.connections(options)
         ]
-        rows = [row for connection, found in surveys for row in _rows(connection, found)]
+        rows = [row for found in comparisons for row in _rows(found)]
         if options["json"]:
             self.stdout.write(json.dumps(rows, indent=2))
         else:
             self._show(rows, options["all"])
-            for _, found in surveys:
+            for found in comparisons:
                 self._show_notes(found)
-            for connection, _ in surveys:
-                self._show_stash(connection)
-            if workspace.repository and (failure := HookState(workspace.repository).failure()):
-                self.stdout.write(self.style.NOTICE(failure))
-        if options["check"] and any(row["state"] not in IN_STEP for row in rows):
+            for found in comparisons:
+                self._show_stash(found.connection)
+            self._show_failure(workspace.repository)
+        if options["check"] and not _are_in_step(rows):
             sys.exit(1)
 
-    def _show(self, rows: list[dict[str, str | None]], everything: bool) -> None:
-        shown = [row for row in rows if everything or row["state"] != State.APPLIED]
-        if all(row["state"] in IN_STEP for row in rows):
+    def _show(self, rows: list[Row], everything: bool) -> None:
+        if _are_in_step(rows):
             self.stdout.write(self.style.SUCCESS("Databases and code are in step."))
+        shown = [row for row in rows if everything or row["state"] != State.APPLIED]
         if not shown:
             return
         columns = ["app", "name", "state", "branch", "source"]
         if len({row["database"] for row in rows}) > 1:
             columns.insert(0, "database")
-        titles = {"name": "migration"}
-        lines = table(
-            [
-                [titles.get(column, column) for column in columns],
-                *([row[column] or "-" for column in columns] for row in shown),
-            ]
-        )
-        for index, line in enumerate(lines):
-            self.stdout.write(self.style.MIGRATE_HEADING(line) if index == 0 else line)
-        states = {row["state"] for row in shown}
-        if states - set(IN_STEP):
+        titles, *lines = _table(shown, columns)
+        self.stdout.write(self.style.MIGRATE_HEADING(titles))
+        for line in lines:
+            self.stdout.write(line)
+        self._show_next_command(shown)
+
+    def _show_next_command(self, shown: list[Row]) -> None:
+        if not _are_in_step(shown):
             self.stdout.write("To bring them in step: manage.py migrations_switch")
-        elif State.OBSOLETE in states:
+        elif any(row["state"] == State.OBSOLETE for row in shown):
             self.stdout.write(
                 "Obsolete rows do no harm; `manage.py migrate APP --prune` deletes them."
             )
+
+    def _show_failure(self, repository: Repository | None) -> None:
+        """Say why the hooks could not bring the databases in step."""
+        if repository and (failure := HookState(repository).failure()):
+            self.stdout.write(self.style.NOTICE(failure))
 
     def _show_stash(self, connection: BaseDatabaseWrapper) -> None:
         entries = Stash(connection).entries()
@@ -96,20 +102,29 @@ class Command(BranchesCommand):
             )
 
 
-def _rows(connection: BaseDatabaseWrapper, found: Comparison) -> list[dict[str, str | None]]:
-    rows = []
-    for key, state in sorted(found.states().items()):
-        source = found.held_source(key) if key in found.rows else found.wanted_source(key)
-        shared = key in found.target.code.migrations
-        branch = found.target.past.branch if shared else source.branch if source else None
-        rows.append(
-            {
-                "database": connection.alias,
-                "app": key[0],
-                "name": key[1],
-                "state": state.value,
-                "branch": branch,
-                "source": str(source) if source else None,
-            }
-        )
-    return rows
+def _table(rows: list[Row], columns: list[str]) -> list[str]:
+    titles = [TITLES.get(column, column) for column in columns]
+    return table([titles, *([row[column] or "-" for column in columns] for row in rows)])
+
+
+def _are_in_step(rows: list[Row]) -> bool:
+    return all(row["state"] in IN_STEP for row in rows)
+
+
+def _rows(found: Comparison) -> list[Row]:
+    return [_row(found, key, state) for key, state in sorted(found.states().items())]
+
+
+def _row(found: Comparison, key: Key, state: State) -> Row:
+    source = found.held_source(key) if key in found.rows else found.wanted_source(key)
+    branch = source.branch if source else None
+    if key in found.target.code.migrations:
+        branch = found.target.past.branch
+    return {
+        "database": found.connection.alias,
+        "app": key[0],
+        "name": key[1],
+        "state": state.value,
+        "branch": branch,
+        "source": str(source) if source else None,
+    }

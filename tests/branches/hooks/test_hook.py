@@ -349,8 +349,8 @@ def test_changed_under_what_both_sides_share(shop: Project) -> None:
     file.write_text(file.read_text().replace('("name"', '("x", models.IntegerField()), ("name"'))
     shop.git("add", "--all")
     assert (
-        "The databases are not in step. Changed since applied, and left as it is, as both sides "
-        "share what a rollback would take along: shop.0001_initial.\n"
+        "The databases are not in step. Changed since they were applied, and left as they are, "
+        "because rolling them back would take along what both sides share: shop.0001_initial.\n"
         "To go on: manage.py migrations_switch\n"
     ) in git(shop, "commit", "--amend", "--no-edit")
 
@@ -373,7 +373,7 @@ def test_debug_off(shop: Project) -> None:
     assert "DEBUG is off" not in git(shop, "checkout", "-b", "other")
     add_size(shop)
     shop.commit("Size")
-    assert "DEBUG is off, where the hooks change no database." in git(shop, "checkout", "--detach")
+    assert "DEBUG is off, so the hooks change no database." in git(shop, "checkout", "--detach")
 
 
 def test_broken_project(shop: Project) -> None:
@@ -623,13 +623,13 @@ def test_status_and_uninstall(shop: Project) -> None:
         installed.replace(f"{hook}: installed", f"{hook}: outdated")
         + "To install them: manage.py migrations_hook install\n"
     )
-    assert shop.manage("migrations_hook", "uninstall").stdout == f"Taken out of {hooks}.\n"
+    assert shop.manage("migrations_hook", "uninstall").stdout == f"Removed from {hooks}.\n"
     assert shop.manage("migrations_hook", "status").stdout == (
         "".join(f"{hooks / name}: not installed\n" for name in NAMES)
         + "To install them: manage.py migrations_hook install\n"
     )
     assert shop.manage("migrations_hook", "uninstall").stdout == (
-        f"There were none of ours in {hooks}.\n"
+        f"No django_devtools hooks found in {hooks}.\n"
     )
     assert not any((hooks / name).exists() for name in NAMES)
 
@@ -638,7 +638,7 @@ def test_without_git(make_project: Callable[..., Project]) -> None:
     project = make_project(git=False)
     result = project.manage("migrations_hook", "install", status=1)
     assert result.stderr == (
-        f"CommandError: {project.path} is in no git repository: `git init` makes one.\n"
+        f"CommandError: {project.path} is not in a git repository; run `git init` to create one.\n"
     )
 
 
@@ -673,8 +673,8 @@ def test_install_without_manage_py(shop: Project) -> None:
 
     shop.git("mv", "manage.py", "run.py")
     assert install().stderr == (
-        "CommandError: The hooks need to know how to call manage.py: run this command by "
-        "manage.py, or say it with `git config django-devtools.manage 'COMMAND'`.\n"
+        "CommandError: The hooks need to know how to call manage.py: run this command with "
+        "manage.py, or set it with `git config django-devtools.manage 'COMMAND'`.\n"
     )
     shop.git("config", "django-devtools.manage", f"{sys.executable} run.py")
     assert install().returncode == 0
