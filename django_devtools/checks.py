@@ -10,7 +10,7 @@ from django.core.checks import CheckMessage, Error, Tags, register
 
 from django_devtools.conf import OPTIONS, SETTINGS_NAME
 
-# Commands that people look at the warnings of.
+# Commands whose warnings people read.
 WATCHED = ("check", "runserver")
 
 
@@ -21,7 +21,7 @@ def register_all() -> None:
 
 
 def check_options(**options: Any) -> Iterable[CheckMessage]:
-    """Whether the setting of this app has known keys, and values of the right types."""
+    """Check that the setting of this app has known keys, and values of the right types."""
     given = getattr(settings, SETTINGS_NAME, {})
     if not isinstance(given, dict):
         yield Error(f"{SETTINGS_NAME} must be a dict, not {given!r}.", id="django_devtools.E001")
@@ -46,7 +46,7 @@ def check_options(**options: Any) -> Iterable[CheckMessage]:
 def check_databases(
     databases: Iterable[str] | None = None, **options: Any
 ) -> Iterable[CheckMessage]:
-    """Whether the databases hold what is not of this checkout."""
+    """Check that the databases hold only what this checkout has."""
     if not (settings.DEBUG and databases):
         return []
     from django_devtools.branches.checks import about_databases
@@ -55,7 +55,7 @@ def check_databases(
 
 
 def check_branches(**options: Any) -> Iterable[CheckMessage]:
-    """Whether the git hooks work; and the databases where no other check looks at them."""
+    """Check that the git hooks work. Under runserver, check the databases, too."""
     command = sys.argv[1] if len(sys.argv) > 1 else ""
     if not settings.DEBUG or command not in WATCHED:
         return []

@@ -1,4 +1,4 @@
-"""Where the project lies, and what its settings say about us."""
+"""The settings of this app, and the directory of the project."""
 
 import sys
 from importlib import import_module
@@ -18,14 +18,14 @@ OPTIONS: dict[str, tuple[type, ...]] = {
     "AUTO_SNAPSHOT": (bool,),
     "SNAPSHOT_FILE": (str, Path),
 }
-"""The keys of the setting, and what their values can be."""
+"""The keys of the setting, and the types of their values."""
 
 
 def option(name: str) -> Any:
     """
-    The value of one key of ``settings.DJANGO_DEVTOOLS``, None where it is not set.
+    The value of one key of ``settings.DJANGO_DEVTOOLS``, None if it is not set.
 
-    Raises ImproperlyConfigured when the setting is not a dict, or the value of a wrong type.
+    Raises ImproperlyConfigured if the setting is not a dict, or the value has a wrong type.
     """
     options = getattr(settings, SETTINGS_NAME, {})
     if not isinstance(options, dict):
@@ -52,7 +52,7 @@ def takes_snapshots() -> bool:
 
 
 def settings_file() -> Path | None:
-    """The file of the settings module; None where settings were configured by hand."""
+    """The file of the settings module, None if settings were configured by hand."""
     name = getattr(settings, "SETTINGS_MODULE", None)
     if not name:
         return None
@@ -60,16 +60,16 @@ def settings_file() -> Path | None:
     if not file:
         return None
     path = Path(file).absolute()
-    # The file may be a link to elsewhere; what counts is where it is imported from.
+    # The file may be a link. What counts is the directory that it is imported from.
     root = path.parents[min(_depth(path), len(path.parents) - 1)]
     return root.resolve() / path.relative_to(root)
 
 
 def project_root() -> Path:
     """
-    The directory that the settings module is imported from, as a rule that of manage.py.
+    The directory that the settings module is imported from, usually that of manage.py.
 
-    The current directory where settings were configured by hand.
+    The current directory if settings were configured by hand.
     """
     file = settings_file()
     if file is None:

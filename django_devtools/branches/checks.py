@@ -1,4 +1,4 @@
-"""What a developer should know about the databases and the hooks, as system checks say it."""
+"""The contents of the system checks: databases that are out of step, hooks that do not work."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -21,7 +21,7 @@ INSTALL = "Run `manage.py migrations_hook install`."
 
 
 def about_databases(aliases: Iterable[str]) -> Iterator[checks.CheckMessage]:
-    """Those that hold what this checkout does not have, or has in another form."""
+    """Warn of databases with migrations that this checkout does not have, or has otherwise."""
     aliases = list(aliases)
     if not aliases:
         return
@@ -29,7 +29,7 @@ def about_databases(aliases: Iterable[str]) -> Iterator[checks.CheckMessage]:
         repository = Repository.find(project_root())
         snapshot_file, disk = SnapshotFile.find(repository), code_on_disk()
         for alias in aliases:
-            with suppress(DatabaseError):  # Others say so.
+            with suppress(DatabaseError):  # Django has a check for that.
                 found = compare(connections[alias], repository, snapshot_file, disk)
                 if wrong := _out_of_step(found):
                     yield checks.Warning(
@@ -39,7 +39,7 @@ def about_databases(aliases: Iterable[str]) -> Iterator[checks.CheckMessage]:
                         id="django_devtools.W001",
                     )
     except ImproperlyConfigured:
-        return  # Others say so.
+        return  # Another check of ours says so.
     except Exception as error:  # noqa: BLE001 - a check that fails keeps runserver from starting
         yield checks.Warning(
             f"The databases can't be compared with this checkout: {error}",
@@ -48,8 +48,8 @@ def about_databases(aliases: Iterable[str]) -> Iterator[checks.CheckMessage]:
 
 
 def about_hooks() -> Iterator[checks.CheckMessage]:
-    """Hooks that would not work, or did not."""
-    # What git refuses, or nobody may read, is not for us to say.
+    """Warn of hooks that would not work, or have failed."""
+    # Files that git refuses, or that can't be read, are none of this check's business.
     with suppress(GitError, OSError, ValueError):
         if repository := Repository.find(project_root()):
             yield from _about_hooks_of(repository)
@@ -58,7 +58,7 @@ def about_hooks() -> Iterator[checks.CheckMessage]:
 def _about_hooks_of(repository: Repository) -> Iterator[checks.CheckMessage]:
     hooks = Hooks(repository)
     conditions = {*hooks.conditions().values()}
-    # Other tools write hooks, too, and may have written over ours.
+    # Other tools write hooks, too, and may have overwritten ours.
     ours = hooks.script.exists() or conditions != {Condition.MISSING}
     if ours and conditions != {Condition.INSTALLED}:
         yield checks.Warning(

@@ -1,4 +1,4 @@
-"""Files that are there wholly, or not at all."""
+"""Reads files, and writes them so that no reader ever sees half of one."""
 
 import os
 import uuid
@@ -7,12 +7,12 @@ from pathlib import Path
 
 def write_aside(path: Path, text: str, mode: int | None = None) -> None:
     """
-    Write a file beside its place, and move it there when all of it is on the disk.
+    Write a file next to its destination, and move it there once all of it is on the disk.
 
-    A link keeps pointing where it points. Raises OSError.
+    Follows links. ``mode`` are permissions, as ``chmod`` takes them. Raises OSError.
     """
     path = path.resolve()
-    # Not by tempfile, which keeps others out: a container's user and the host's may share it.
+    # tempfile would keep others out: the users of a container and of its host may share the file.
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -28,9 +28,9 @@ def write_aside(path: Path, text: str, mode: int | None = None) -> None:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file, empty where there is none; half surrogates for what is no UTF-8."""
+    """The text of a file, empty if there is none. What is not UTF-8 becomes half surrogates."""
     try:
-        # As bytes, for the line ends to stay what they are.
+        # Read as bytes, so that line ends stay as they are.
         return path.read_bytes().decode(errors="surrogateescape")
     except (FileNotFoundError, NotADirectoryError):
         return ""

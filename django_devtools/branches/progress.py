@@ -1,4 +1,4 @@
-"""What a switch says while it works, in the words of Django's own ``migrate``."""
+"""Reports the progress of a switch in the words of Django's own ``migrate``."""
 
 import time
 from typing import Any
@@ -10,14 +10,14 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 
 class Progress:
-    """The progress callback of an executor, and of the rows that are only rewritten."""
+    """The progress callback of an executor. Also reports steps that only rewrite rows."""
 
     def __init__(self, stdout: OutputWrapper, style: Style, verbosity: int) -> None:
         self.stdout = stdout
         self.style = style
         self.verbosity = verbosity
         self.current = ""
-        """What has begun and not ended."""
+        """The action that has begun and not ended, or an empty string."""
         self._start = 0.0
 
     def __call__(self, action: str, migration: Any = None, fake: bool = False) -> None:
@@ -39,11 +39,11 @@ class Progress:
             self.stdout.write(self.style.SUCCESS(word + elapsed))
 
     def line(self, text: str) -> None:
-        """Something that takes no time."""
+        """Report an action that takes no time."""
         if self.verbosity >= 1:
             self.stdout.write(text + self.style.SUCCESS(" OK"))
 
 
 def database_option(connection: BaseDatabaseWrapper) -> str:
-    """What names a database in a command that is suggested, where there are several."""
+    """The option that names a database in a suggested command; empty if there is only one."""
     return f" --database {connection.alias}" if len(connections.settings) > 1 else ""

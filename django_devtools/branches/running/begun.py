@@ -1,4 +1,4 @@
-"""What is about to be applied, written down before the first step: it may be the last one."""
+"""Records what is about to be applied before the first step, which may be the last one."""
 
 from collections.abc import Mapping
 
@@ -30,9 +30,9 @@ def write_down(
     sources: Mapping[Key, Source | None],
 ) -> None:
     """
-    Write down which texts are about to be applied to a database, and on which branch.
+    Record which texts are about to be applied to a database, and on which branch.
 
-    Raises GitError and SnapshotError.
+    ``past`` is the branch and commit that they belong to. Raises GitError and SnapshotError.
     """
     known = {key: source for key, source in sources.items() if source}
     if not known:
@@ -52,7 +52,7 @@ def write_down(
 
 def strike_out(connection: BaseDatabaseWrapper, snapshot_file: SnapshotFile) -> None:
     """
-    Forget what was written down and was not applied, as it failed.
+    Forget what was recorded and then not applied because it failed.
 
     Raises DatabaseError and SnapshotError.
     """

@@ -1,10 +1,9 @@
 """
 Runs one pass of a switch in a work tree of the commit whose code it needs.
 
-A migration may import helpers that this checkout does not have. Then the commit that it was
-applied at is checked out into a temporary directory, and a process there does what can't be done
-here, against the very same databases: it is given the resolved DATABASES, as the settings of the
-work tree may well point at a file inside of it.
+A migration may import helpers that this checkout does not have. In that case a temporary work tree
+gets the commit at which it was applied, and a child process runs the pass there. The child gets
+the resolved DATABASES: the settings of the work tree may point at a database inside it.
 """
 
 import os
@@ -42,12 +41,12 @@ from .executor import Executor, with_empty_reverses
 
 
 class ChildError(DevtoolsError):
-    """The process in the work tree could not do it; the text is its own."""
+    """The process in the work tree failed. The text is the first line of its error."""
 
 
 @dataclass(frozen=True)
 class Pass:
-    """What a child has to know to run one pass."""
+    """Everything that a child needs to run one pass."""
 
     settings_module: str
     databases: Mapping[str, Any]
@@ -59,7 +58,7 @@ class Pass:
     """All migrations of the graph, and the rows that are applied."""
     rows: Collection[Key]
     sources: Mapping[Key, Source]
-    """Texts of those that the work tree may not have, or not so."""
+    """The texts of migrations that the work tree may lack, or have in another form."""
     noop: bool
     """Whether a RunPython or RunSQL without a reverse counts as one with an empty reverse."""
     coerce_values: bool
@@ -78,7 +77,7 @@ class Pass:
 
 @dataclass(frozen=True)
 class Findings:
-    """What a child sees before it runs a pass."""
+    """What a child finds in the migrations of a pass, without running them."""
 
     irreversible: list[Key]
     back: SchemaHistory
@@ -86,12 +85,12 @@ class Findings:
 
 
 def inspect(worktree: Path, top: Path, task: Pass) -> Findings:
-    """What ``task`` would do. Raises ChildError when the work tree can't run it either."""
+    """What ``task`` would do. Raises ChildError if the work tree can't run it either."""
     return cast(Findings, _call(worktree, top, task, "inspect"))
 
 
 def run(worktree: Path, top: Path, task: Pass, progress: Progress) -> None:
-    """Run ``task``. Raises ChildError when it fails."""
+    """Run ``task``. Raises ChildError if it fails."""
     color = "color" if progress.style.SUCCESS("") else "no-color"
     _call(worktree, top, task, "run", str(progress.verbosity), color)
 
@@ -120,10 +119,10 @@ def _call(worktree: Path, top: Path, task: Pass, *arguments: str) -> Any:
 
 def _error_in(output: str) -> str:
     """
-    What a process that failed says of it.
+    The reason that a failed process gives.
 
-    Of an exception the first line: databases add hints that are about a single statement, such as
-    to drop with CASCADE.
+    Of an exception this is the first line. Databases add hints that are about a single statement,
+    such as to drop with CASCADE.
     """
     _, traceback, rest = output.rpartition("Traceback (most recent call last):")
     lines = [line for line in rest.splitlines() if line and not line[0].isspace()]
@@ -149,7 +148,7 @@ def _absolute(configured: Mapping[str, Any]) -> Any:
 
 
 def main(answer: str, action: str, verbosity: str = "0", color: str = "") -> None:
-    """The child's side."""
+    """Do in the child what ``inspect`` and ``run`` ask for."""
     task = pickle.load(sys.stdin.buffer)  # noqa: S301 - written by our own parent
     settings.DATABASES = task.databases
     django.setup()
@@ -200,7 +199,7 @@ def _run(task: Pass, graph: Graph, progress: Progress) -> bool:
 
 
 if __name__ == "__main__":
-    # Under its own name, so that what it pickles can be found by the parent.
+    # Imported under its own name, so that the parent can unpickle the classes.
     from django_devtools.branches.running import child  # noqa: PLW0406
 
     try:

@@ -1,4 +1,4 @@
-"""Runs migrations so that they can be interrupted anywhere and run again."""
+"""Runs migrations so that they can be interrupted anywhere, and run again."""
 
 import copy
 import logging
@@ -32,7 +32,7 @@ logger = logging.getLogger("django_devtools.branches")
 
 @dataclass(frozen=True)
 class Ahead:
-    """The state of all that is applied, and those that operations led to it from."""
+    """The state with everything applied, and the states on the way there."""
 
     state: ProjectState
     steps: list[tuple[Operation, ProjectState]]
@@ -49,7 +49,7 @@ class Ahead:
 
 @dataclass(frozen=True)
 class Edges:
-    """What is one transaction with the first step of a pass, and with the last."""
+    """What runs in one transaction with the first step of a pass, and with the last one."""
 
     first: Callable[[], None] = lambda: None
     last: Callable[[ProjectState], None] = lambda state: None
@@ -57,10 +57,10 @@ class Edges:
 
 class Executor(MigrationExecutor):
     """
-    Django's executor over a graph that is given.
+    Django's executor, over a given graph.
 
-    Django records a migration after the transaction that (un)applies it; here both are one
-    transaction, or, where there is none, one journal.
+    Django records a migration after the transaction that (un)applies it. Here both happen in one
+    transaction, or, where there is none, under one entry of the journal.
     """
 
     def __init__(
@@ -257,7 +257,7 @@ def _with_edges(keys: Sequence[Key], edges: Edges) -> Iterator[tuple[Key, Edges]
 
 @contextmanager
 def _naming(migration: Migration, becomes: str) -> Iterator[None]:
-    """Say which migration it was that rows don't fit, unless it writes rows of its own."""
+    """Name the migration that rows don't fit, unless it writes rows itself."""
     try:
         yield
     except (DataError, IntegrityError) as error:
@@ -340,9 +340,9 @@ def _undo(
     ahead: Ahead,
     editor: BaseDatabaseSchemaEditor,
 ) -> ProjectState:
-    """Run an operation backwards, as ``undone`` does it. The state after that."""
+    """Run an operation backwards, the way ``undone`` does it. The state after that."""
     before = ahead.before(operation, state)
-    # As Migration.unapply does, which would render every state a second time.
+    # As Migration.unapply does, but that renders every state a second time.
     atomic = operation.atomic or (migration.atomic and operation.atomic is not False)
     with (
         transaction.atomic(editor.connection.alias)

@@ -1,4 +1,4 @@
-"""``pre_migrate`` and ``post_migrate``, as Django's own ``migrate`` sends them."""
+"""Sends ``pre_migrate`` and ``post_migrate`` as Django's own ``migrate`` does."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,9 +32,9 @@ def send_pre_migrate(
     progress: Progress,
     interactive: bool,
 ) -> None:
-    """Tell the receivers what is about to run. They may put operations into the migrations."""
+    """Announce what is about to run. Receivers may insert operations into the migrations."""
     for app_config in apps.get_app_configs():
-        # As `migrate` does: receivers of the signals live there.
+        # As `migrate` does: receivers of the signals are there.
         if module_has_submodule(app_config.module, "management"):
             import_module(".management", app_config.name)
     with _marked():
@@ -55,10 +55,10 @@ def send_post_migrate(
     progress: Progress,
     interactive: bool,
 ) -> None:
-    """Tell the receivers what has run. ``state`` is the one after it."""
+    """Announce what has run. ``state`` is the one after it."""
     state.clear_delayed_apps_cache()
     rendered = state.apps
-    # As `migrate` does: models of apps without migrations know their relations only now.
+    # As `migrate` does: only now do models of apps without migrations know their relations.
     with rendered.bulk_update():
         keys = [(model.app_label, model.name_lower) for model in rendered.real_models]
         for key in keys:
