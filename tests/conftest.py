@@ -4,13 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.databases import MAKERS, Configuration, drop_all
+from tests.databases import MAKERS, VENDORS, Configuration, drop_all
 from tests.project import Project, Zygote
 
 pytest_plugins = ["pytester"]
 
 SERVICES_MUST_ANSWER = os.environ.get("DEVTOOLS_TEST_SERVICES") == "1"
-VENDORS = os.environ.get("DEVTOOLS_TEST_VENDORS", "sqlite,postgresql,mariadb").split(",")
 
 REAL_REDIS = {"real_redis", "real_redis_url"}
 
@@ -27,7 +26,7 @@ def _needs_services(item: pytest.Item) -> bool:
     if fixtures & REAL_REDIS:
         return True
     parameters = item.callspec.params if hasattr(item, "callspec") else {}
-    return "make_database" in fixtures and parameters.get("database") != "sqlite"
+    return "make_database" in fixtures and "sqlite" not in parameters.values()
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,9 @@ from tests.processes import TIMEOUT
 
 Configuration = dict[str, Any]
 
+VENDORS = os.environ.get("DEVTOOLS_TEST_VENDORS", "sqlite,postgresql,mariadb").split(",")
+"""The vendors to test on, where they answer."""
+
 
 def sqlite(directory: Path) -> tuple[Configuration, Callable[[], None]]:
     """An SQLite database in ``directory``."""

@@ -19,6 +19,8 @@ from django_devtools.branches.sources.snapshots import (
 from tests.branches.shop import make_shop, make_shop_with_feature
 from tests.project import Project
 
+pytestmark = [pytest.mark.long, pytest.mark.once]
+
 BLOB = "ab" * 20
 SNAPSHOT = Snapshot(
     "main",

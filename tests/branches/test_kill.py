@@ -16,6 +16,8 @@ from tests.branches.shop import ID
 from tests.databases import MAKERS, Configuration
 from tests.project import Project
 
+pytestmark = [pytest.mark.long, pytest.mark.once]
+
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
 STRIDE = {"quick": 61, "default": 43, "thorough": 1}[PROFILE]
 """Of all the points to kill at, every how many-th is taken."""

@@ -10,6 +10,8 @@ from tests.branches.shop import COLOUR, ID, PRODUCT, add_colour, columns, make_s
 from tests.branches.test_switch import install_package
 from tests.project import Project
 
+pytestmark = pytest.mark.once
+
 NULL_COLOUR = PRODUCT + "    colour = models.CharField(max_length=20, null=True)\n"
 ADD_NULL_COLOUR = """
 migrations.AddField("product", "colour", models.CharField(max_length=20, null=True)),

@@ -14,6 +14,8 @@ from tests.branches.histories import Branch, Step, Walk, can_migrate, from_nothi
 from tests.databases import MAKERS, Configuration
 from tests.project import Project, Zygote
 
+pytestmark = pytest.mark.long
+
 EXAMPLES = {
     "quick": {"sqlite": 3, "postgresql": 1, "mariadb": 1},
     "default": {"sqlite": 8, "postgresql": 3, "mariadb": 3},

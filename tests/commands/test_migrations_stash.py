@@ -21,6 +21,8 @@ from tests.databases import Configuration
 from tests.processes import started
 from tests.project import Project
 
+pytestmark = pytest.mark.once
+
 MODELS = (
     PRODUCT
     + """\

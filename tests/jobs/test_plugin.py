@@ -19,6 +19,8 @@ from tests.conftest import SERVICES_MUST_ANSWER
 from tests.jobs.conftest import alone
 from tests.processes import TIMEOUT
 
+pytestmark = pytest.mark.once
+
 Run = Callable[..., pytest.RunResult]
 
 SERVER = os.environ.get("REDIS_URL", "redis://127.0.0.1:6379").rstrip("/")

@@ -26,6 +26,8 @@ from rq.utils import as_text
 
 from tests.project import Project
 
+pytestmark = pytest.mark.once
+
 # In seconds, and long: to fail with what hangs, and never to cut off what is slow.
 TIMEOUT = 60
 

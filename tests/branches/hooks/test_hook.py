@@ -17,6 +17,8 @@ from tests.databases import MAKERS
 from tests.processes import TIMEOUT, read_until, run, started
 from tests.project import Project
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[3]
 HOOKS = ROOT / "django_devtools/branches/hooks"
 NAMES = ("post-checkout", "post-merge", "post-rewrite")

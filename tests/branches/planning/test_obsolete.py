@@ -6,6 +6,8 @@ from tests.branches.shop import ID, PRODUCT, add_colour, columns, make_shop, tab
 from tests.branches.test_switch import install_package
 from tests.project import Project
 
+pytestmark = pytest.mark.once
+
 SQUASHED = f"""
 migrations.CreateModel("Product", [
     {ID}

@@ -11,6 +11,8 @@ from django_devtools.branches.sources.git import SOURCES_REF, GitError, Reposito
 from tests.processes import TIMEOUT
 from tests.project import ENVIRONMENT
 
+pytestmark = pytest.mark.once
+
 # All commits of a test in the same second: what is newest must not depend on the clock.
 DATE = "2026-01-02T03:04:05Z"
 

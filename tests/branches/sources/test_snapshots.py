@@ -24,6 +24,8 @@ from django_devtools.branches.sources.snapshots import (
 from django_devtools.conf import project_root
 from tests.processes import read_until, started
 
+pytestmark = pytest.mark.once
+
 BLOB = "ab" * 20
 KEY = ("shop", "0001_initial")
 DATABASE = "sqlite:/srv/db.sqlite3"

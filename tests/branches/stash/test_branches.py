@@ -14,6 +14,8 @@ from tests.branches.test_several_databases import ROUTER
 from tests.databases import Configuration
 from tests.project import Project
 
+pytestmark = pytest.mark.once
+
 PARTS = """
 class Part(models.Model):
     name = models.CharField(max_length=20)

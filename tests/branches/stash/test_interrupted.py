@@ -7,6 +7,8 @@ from tests.branches.stash.stashing import dump, go, kept, values
 from tests.branches.stash.test_stash import REVIEWS, WEIGHT, make_products
 from tests.project import Project
 
+pytestmark = pytest.mark.once
+
 FAILS = """
 from pathlib import Path
 

@@ -25,6 +25,8 @@ from tests.branches.test_kill import PROFILE, differences, with_environment
 from tests.databases import MAKERS, Configuration
 from tests.project import Project, Result
 
+pytestmark = [pytest.mark.long, pytest.mark.once]
+
 PARTS = 8 if PROFILE == "thorough" else 1
 """So many tests share the work, as each has to end in time."""
 KILLS = {"quick": 4, "default": 7, "thorough": 25}[PROFILE]

@@ -11,6 +11,8 @@ from tests.branches.stash.test_stash import REVIEWS, WEIGHT, make_products
 from tests.databases import Configuration
 from tests.project import Project
 
+pytestmark = pytest.mark.once
+
 TRIGGERS = {
     "sqlite": """
         CREATE TRIGGER no BEFORE UPDATE OF weight ON shop_product

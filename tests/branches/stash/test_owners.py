@@ -10,6 +10,8 @@ from tests.branches.stash.test_stash import WEIGHT, make_products
 from tests.databases import Configuration
 from tests.project import Project
 
+pytestmark = pytest.mark.once
+
 SIZE = "    size = models.IntegerField(default=1)\n"
 NOTE = "    note = models.CharField(max_length={}, default='none')\n"
 PART = "\nclass Part(models.Model):\n    name = models.CharField(max_length=9)\n"

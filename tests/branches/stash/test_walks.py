@@ -18,6 +18,8 @@ from tests.branches.stash.histories import Walk, walks
 from tests.branches.stash.worlds import World, schema
 from tests.databases import MAKERS, Configuration
 
+pytestmark = pytest.mark.long
+
 EXAMPLES = {
     "quick": {"sqlite": 10, "postgresql": 3, "mariadb": 2},
     "default": {"sqlite": 50, "postgresql": 20, "mariadb": 10},
