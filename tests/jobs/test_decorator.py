@@ -21,6 +21,7 @@ from rq.utils import import_attribute
 from django_devtools.jobs import Task, async_job
 from django_devtools.jobs.decorator import Options, tasks
 from django_devtools.jobs.testing import RqJobs
+from tests.jobs import versions
 from tests.jobs.tasks import (
     Invoice,
     add,
@@ -219,6 +220,7 @@ def test_arguments_may_have_any_name(rq_jobs: RqJobs) -> None:
     assert [job.return_value() for job in jobs] == [names] * 4
 
 
+@versions.webhooks
 def test_has_all_options_of_rq() -> None:
     parameters = inspect.signature(rq_job).parameters.keys() - {"queue"}
     assert Options.__optional_keys__ == parameters

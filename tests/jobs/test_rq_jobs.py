@@ -597,12 +597,14 @@ def test_retries_until_a_time(rq_jobs: RqJobs) -> None:
     assert rq_jobs[0].is_finished
 
 
+@versions.returned_retries
 def test_jobs_that_return_retry(rq_jobs: RqJobs) -> None:
     poll.delay(2)
     assert len(rq_jobs.run()) == 3
     assert rq_jobs[0].return_value() == "done"
 
 
+@versions.returned_retries
 def test_jobs_that_give_up(rq_jobs: RqJobs) -> None:
     poll.delay(9)
     with pytest.raises(RuntimeError) as caught:
@@ -611,6 +613,7 @@ def test_jobs_that_give_up(rq_jobs: RqJobs) -> None:
     assert rq_jobs[0].is_failed
 
 
+@versions.returned_retries
 def test_jobs_that_give_up_unnoticed(rq_jobs: RqJobs) -> None:
     poll.delay(9)
     assert len(rq_jobs.run(raise_exceptions=False)) == 3

@@ -18,4 +18,6 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 webhooks = since("rq", "2.10", "Webhooks")
 repeats = since("rq", "2.3", "Repeated jobs")
+# Before, a job that returns Retry is run again without end.
+returned_retries = since("rq", "2.8", "The limit of a returned Retry")
 spawning_workers = since("rq", "2.2", "SpawnWorker")
