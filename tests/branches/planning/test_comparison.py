@@ -1,8 +1,11 @@
 """What a database and its target have, compared in process and without git."""
 
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from django.db import connections
@@ -11,10 +14,12 @@ from django.db.migrations.recorder import MigrationRecorder
 from pytest_django.plugin import DjangoDbBlocker
 
 from django_devtools.branches.planning.classify import State
-from django_devtools.branches.planning.comparison import compare
+from django_devtools.branches.planning.comparison import Comparison, compare
 from django_devtools.branches.planning.recording import snapshot_of
-from django_devtools.branches.sources.loader import Code, Source
+from django_devtools.branches.sources.git import Repository
+from django_devtools.branches.sources.loader import Code, Source, load
 from django_devtools.branches.sources.provenance import Origin
+from django_devtools.branches.sources.rows import read_rows
 from django_devtools.branches.sources.snapshots import (
     DETACHED,
     Record,
@@ -102,3 +107,99 @@ def test_a_comparison_without_a_snapshot_file_writes_none(
     found = compare(connection, None, file, code(DISK))
     assert found.traces[key("m2")].origin is Origin.MISSING
     assert not list(tmp_path.iterdir())
+
+
+TEXT = """
+from django.db import migrations, models
+
+def forwards(apps, schema_editor):
+    {call}
+
+class Migration(migrations.Migration):
+    operations = [
+        migrations.CreateModel("Product", [("{field}", models.AutoField(primary_key=True))]),
+        {more}
+    ]
+"""
+RUN = "migrations.RunPython(forwards, migrations.RunPython.noop),"
+
+
+def text(field: str = "id", call: str = "pass", more: str = "") -> bytes:
+    """The text of a migration."""
+    return TEXT.format(field=field, call=call, more=more).encode()
+
+
+def edited(
+    old: bytes,
+    new: bytes,
+    connection: BaseDatabaseWrapper,
+    directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Comparison:
+    """The comparison where m1 was applied from ``old``, and the disk has ``new``."""
+    subprocess.run(["git", "init", "--quiet", str(directory)], check=True)
+    repository = Repository.find(directory)
+    assert repository
+    package = ModuleType("shop.migrations")
+    package.__path__ = [str(directory / "shop/migrations")]
+    (directory / "shop/migrations").mkdir(parents=True)
+    (directory / "shop/migrations/m1.py").write_bytes(new)
+    monkeypatch.setitem(sys.modules, "shop.migrations", package)
+
+    blob = repository.blob_id(old)
+    repository.store({blob: old})
+    rows = read_rows(connection)
+    records = {key("m1"): Record(blob, rows[key("m1")])}
+    snapshot = Snapshot("main", None, "now", {"shop": "shop.migrations"}, records)
+    snapshot_file = SnapshotFile(directory / "snapshots.json", directory)
+    snapshot_file.update(database_id(connection), [snapshot])
+
+    source = Source("shop.migrations.m1", new, "file")
+    disk = {key("m1"): load(key("m1"), source), **line(m2=add("a"))}
+    sources = {key("m1"): source, key("m2"): Source("shop.migrations.m2", b"", "file")}
+    code = Code(disk, {"shop": "shop.migrations"}, sources=sources)
+    return compare(connection, repository, snapshot_file, code)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changed", "raw_changed"),
+    [
+        (text(), text() + b"# A comment\n", [], []),
+        (text("id"), text("key"), ["m1"], []),
+        (text(more=RUN), text(), [], ["m1"]),
+        (text("id", more=RUN), text("key"), ["m1"], ["m1"]),
+        (text(call="pass", more=RUN), text(call="return", more=RUN), [], ["m1"]),
+        (text(call="pass"), text(call="return"), [], []),
+    ],
+)
+def test_what_was_applied_from_another_text(
+    connection: BaseDatabaseWrapper,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    old: bytes,
+    new: bytes,
+    changed: list[str],
+    raw_changed: list[str],
+) -> None:
+    found = edited(old, new, connection, tmp_path, monkeypatch)
+    assert set(found.changed) == set(keys(*changed))
+    assert set(found.raw_changed) == set(keys(*raw_changed))
+    assert found.in_step() is not bool(changed)
+    assert not found.incomparable
+    source = found.held_source(key("m1"))
+    assert source
+    is_edit = bool(changed or raw_changed)
+    assert source.content == (old if is_edit else new)
+    assert (found.held[key("m1")] is found.target.code.migrations[key("m1")]) is not is_edit
+    assert found.not_rerun() == keys(*[name for name in raw_changed if name not in changed])
+
+
+def test_an_old_text_that_can_t_be_executed_is_not_compared(
+    connection: BaseDatabaseWrapper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = text(call="import no_such_module")
+    found = edited(old, text("key"), connection, tmp_path, monkeypatch)
+    assert "no_such_module" in str(found.incomparable[key("m1")])
+    assert not found.changed
+    assert not found.raw_changed
+    assert found.in_step()
