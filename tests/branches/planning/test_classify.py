@@ -294,9 +294,16 @@ def test_what_was_renamed_does_not_count_as_changed() -> None:
     assert names(found.record) == ["m3"]
 
 
-def test_nothing_is_recorded_that_runs_code() -> None:
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        line(m1=create(), m3=[add("a"), run()]),
+        line(m1=create(), m3=add("a"), m4=run()),
+        line(m1=create(), m3=run(), m4=add("a")),
+    ],
+)
+def test_nothing_is_recorded_if_something_pending_runs_code(wanted: History) -> None:
     held = line(m1=create(), m2=add("a"))
-    wanted = line(m1=create(), m3=[add("a"), run()])
     found = classify(facts(held, wanted, OWN))
     assert not found.record
     assert names(found.remade) == ["m2"]
