@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from django.core.management.color import Style, color_style, no_style
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -20,6 +21,15 @@ HERE = Path(__file__).resolve().parent
 NOT_THE_SHOP = ["tour.py", "stage.py", "branches", "*.sqlite3", "__pycache__", ".*"]
 BRANCHES = ["feature/reviews", "feature/discounts", "merge-heads", "edit-migration"]
 REDIS = os.environ.get("REDIS_URL") or "redis://localhost:6379/15"
+
+OPEN_THE_SHOP = """
+ann = Customer.objects.create(username='ann')
+home = Address.objects.create(customer=ann, street='High Street 1', city='York')
+tea = Product.objects.create(name='Tea', price=100, stock=3)
+order = Order.objects.create(customer=ann, deliver_to=home)
+order.lines.create(product=tea)
+Invoice.objects.create(order=order, total=100)
+"""
 
 CHECKS = """
 from django.core.management import call_command
@@ -37,11 +47,17 @@ class Shop:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "shop"
+        self.template = folder / "template"
         self.references = folder / "references"
-        self.walks = 0
+        self.past = folder / "past"
+        self.chapters = 0
 
     def build(self) -> None:
-        """Make the repository: the tag v1, main on top of it, and each branch on top of main."""
+        """
+        Make the repository: the tag v1, main on top of it, and each branch on top of main.
+
+        The database is that of main, with one customer, one product and one order.
+        """
         shutil.copytree(HERE, self.folder, ignore=shutil.ignore_patterns(*NOT_THE_SHOP))
         (self.folder / ".gitignore").write_text("__pycache__/\n*.sqlite3\n")
         self._quietly("git init -b main")
@@ -55,16 +71,39 @@ class Shop:
             self._overlay(branch)
             self._commit(branch, f"Work on {branch}")
         self._quietly("git checkout main")
+        self.prepare("python manage.py migrate -v 0", shell(OPEN_THE_SHOP))
+        self.folder.rename(self.template)
+
+    def begin(self) -> None:
+        """Start a chapter, with the shop as it was built."""
+        if self.folder.exists():
+            self.past.mkdir(exist_ok=True)
+            self.folder.rename(self.past / str(self.chapters))
+        shutil.copytree(self.template, self.folder)
+        self.chapters += 1
+
+    def prepare(self, *commands: str) -> None:
+        """Run commands that the viewer need not see."""
+        for command in commands:
+            self._quietly(command)
 
     def run(self, command: str, *, says: str = "", status: int = 0, lines: int = 0) -> None:
         """Run a command as typed and print its output, or only the last `lines` of it."""
-        print(f"$ {command}", flush=True)
+        say(typed(f"$ {command}"))
         result = _run(command, self.folder)
         output = result.stdout.rstrip().splitlines()
-        shown = [*(["…"] if len(output) > lines else []), *output[-lines:]] if lines else output
-        print("".join(f"    {line}".rstrip() + "\n" for line in shown), flush=True)
+        if lines and len(output) > lines:
+            output = ["…", *output[-lines:]]
+        for line in output:
+            say(failure(line) if result.returncode else line)
+        say("")
         must(result.returncode == status, f"{command} exited {result.returncode}, not {status}")
         must(says in result.stdout, f"{command} did not say {says!r}")
+
+    def show(self, file: str) -> None:
+        """Print a file of the shop."""
+        say(typed(f"$ cat {file}"))
+        say((self.folder / file).read_text(encoding="utf-8"))
 
     def arrive(self, ref: str) -> None:
         """Check that code and database are those of `ref`, and nothing else."""
@@ -75,8 +114,6 @@ class Shop:
         for what in (applied, schema):
             _same(f"{what.__name__} on {ref}", what(ours), what(fresh))
         must(not _rows(ours, "PRAGMA foreign_key_check"), f"rows on {ref} lost their parents")
-        self.walks += 1
-        print(f"[{self.walks}] The database is the one of {ref}, checked against a new one.\n")
 
     def _reference(self, ref: str) -> Path:
         """Return a database that was migrated from nothing with the code of `ref`."""
@@ -98,6 +135,31 @@ class Shop:
         result = _run(command, folder or self.folder)
         must(result.returncode == 0, f"{command}\n{result.stdout}")
         return result.stdout
+
+
+def shell(code: str) -> str:
+    """Return the command that runs code in Django's shell."""
+    return f'python manage.py shell -v 0 -c "{code}"'
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+def bold(text: str) -> str:
+    return _style().MIGRATE_HEADING(text)
+
+
+def typed(text: str) -> str:
+    return _style().SUCCESS(text)
+
+
+def failure(text: str) -> str:
+    return _style().ERROR(text)
+
+
+def _style() -> Style:
+    return no_style() if os.environ.get("NO_COLOR") else color_style()
 
 
 @contextmanager
@@ -190,4 +252,7 @@ def _environment() -> dict[str, str]:
         # A checkout within the same second could leave bytecode that passes for the new source.
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONIOENCODING": "utf-8",
+        # Only the plugins that the shop needs, whatever else is installed here.
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "PYTEST_PLUGINS": "pytest_django.plugin,django_devtools.pytest_plugin",
     }
