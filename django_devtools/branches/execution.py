@@ -16,7 +16,7 @@ from django_devtools.branches.running.executor import Edges, Executor, with_empt
 from django_devtools.branches.running.journal import JournalEntry
 from django_devtools.branches.schema.changes import SchemaChanges
 from django_devtools.branches.schema.operations import writes_rows
-from django_devtools.branches.schema.tracker import Item
+from django_devtools.branches.schema.structure import Item
 from django_devtools.branches.sources.loader import Graph, Source, load
 from django_devtools.branches.sources.provenance import Past
 from django_devtools.branches.sources.snapshots import DETACHED, Key, Snapshot

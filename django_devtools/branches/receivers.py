@@ -28,7 +28,8 @@ from django_devtools.branches.running import signals
 from django_devtools.branches.running.begun import write_down
 from django_devtools.branches.schema.changes import SchemaChanges, schema_changes
 from django_devtools.branches.schema.operations import writes_rows
-from django_devtools.branches.schema.tracker import Item, SchemaHistory, track
+from django_devtools.branches.schema.structure import Item
+from django_devtools.branches.schema.tracker import SchemaHistory, track
 from django_devtools.branches.sources.git import GitError, Repository
 from django_devtools.branches.sources.loader import code_on_disk
 from django_devtools.branches.sources.rows import read_rows

@@ -28,7 +28,7 @@ from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 from django.db.models import NOT_PROVIDED, Field
 
-from django_devtools.branches.schema.field_types import INTEGERS, TEXTS, narrows
+from django_devtools.branches.schema.field_types import INTEGERS, TEXTS, narrows, narrows_values
 from django_devtools.branches.schema.introspection import Tables, sql_mode
 
 # What stands for nothing where NULL can't.
@@ -69,7 +69,7 @@ def is_lossless(
     """Whether all values of a column are sure to stay as they are when it gets narrower."""
     if not (old and new):
         return not tables.has_rows(table)
-    if (old.is_relation and new.is_relation) or not narrows(old, new, null=True):
+    if (old.is_relation and new.is_relation) or not narrows_values(old, new):
         return True
     name, ops = tables.quote(column), tables.connection.ops
     kind, kinds = new.get_internal_type(), {old.get_internal_type(), new.get_internal_type()}

@@ -1,35 +1,52 @@
-"""What becomes of tables and columns on the way back and forth again."""
+"""
+What a switch does to tables and columns: which are lost, made, renamed and altered.
 
-from collections.abc import Collection, Iterator, Mapping
+A switch first unapplies migrations and then applies others. The state in between, which both
+histories start from, gives each table and column one identity: its name there, its `original`.
+
+- Lost: what unapplied migrations had made, and what applied ones drop. A column is lost, too, if
+  some of its values may not survive one of the directions: it gets narrower.
+- Made: what unapplied migrations had dropped, and what applied ones make.
+- Renamed: what exists before and after the switch, under two names.
+- Altered: a column whose values got more or less room on the way.
+"""
+
+import logging
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from django_devtools.branches.sources.snapshots import Key
 
-from .tracker import Column, Item, SchemaHistory, Table
+from .structure import Item
+from .tracker import Column, SchemaHistory, Table
+
+logger = logging.getLogger("django_devtools.branches")
 
 
 @dataclass(frozen=True)
 class DataLoss:
-    """A table, or what a column of one holds, that a switch drops or narrows."""
+    """A table or a column whose data a switch drops or narrows, by its name before the switch."""
 
     migration: Key
+    """The migration that does it, when it is unapplied or applied."""
     model: Key
     table: str
     column: str | None = None
+    """None for a whole table."""
     becomes: Item | None = None
-    """The column that it is afterwards, where it is not dropped and only narrowed."""
+    """The narrower column that it is after the switch; None if it is dropped."""
     is_certain: bool = True
-    """Whether an operation says so; not so for SQL beside operations on the state alone."""
+    """Whether an operation drops it; False if only SQL beside operations on the state may."""
     starts_null: bool = False
-    """Whether a column holds nothing but NULL when it is made anew."""
+    """Whether a column holds nothing but NULL when it is made again."""
     starts_empty: bool = False
-    """Whether a table has no rows when it is made anew."""
+    """Whether a table has no rows when it is made again."""
     only_null: bool = False
-    """Whether only NULL is lost when a column gets narrower."""
+    """Whether NULL is the only value that is lost when a column gets narrower."""
     needs_parent: bool = False
-    """Whether a foreign key can't be NULL any more, for which nothing else can stand."""
+    """Whether it is a foreign key that may no longer be NULL, so that no value can stand in."""
     dropped_backwards: bool = False
-    """Whether it is lost by going back, and not by going forth."""
+    """Whether unapplying drops or narrows it, and not applying."""
 
     @property
     def item(self) -> Item:
@@ -45,45 +62,50 @@ class DataLoss:
 
 @dataclass(frozen=True)
 class SchemaChanges:
-    """What becomes of tables and columns on the way back and forth again."""
+    """What a switch does to tables and columns: first backwards, then forwards."""
 
     lost: list[DataLoss]
     """What is dropped or narrowed, by the names before; each thing once."""
     made: Mapping[Item, bool]
-    """What is there afterwards and was not before, and whether an operation says so."""
+    """What exists only after the switch, and whether an operation, and not only SQL, makes it."""
     altered: set[Item]
-    """The columns, by their names afterwards, whose types were changed on the way."""
+    """The columns, by their names afterwards, that got narrower or wider on the way."""
     lost_backwards: frozenset[Item] = frozenset()
-    """What going back drops or narrows, of what is lost."""
+    """What unapplying drops or narrows, by the names before."""
     altered_backwards: frozenset[Item] = frozenset()
-    """The columns, by their names afterwards, whose types going back changed."""
+    """The columns, by their names afterwards, that unapplying made narrower or wider."""
     forwards: "SchemaChanges | None" = None
-    """What becomes of things when going forth alone."""
+    """What applying alone makes and alters."""
     applied: frozenset[str] = frozenset()
-    """The migrations that going forth applies."""
+    """The migrations that are applied, each as "app.name"."""
     renamed: Mapping[Item, Item] = field(default_factory=dict)
-    """What has another name afterwards, by the names before."""
+    """The names afterwards of what has other names before."""
 
     def name_of(self, item: Item) -> Item:
-        """What a table or column is called afterwards."""
+        """The name afterwards of a table or column, by its name before."""
+        if item in self.renamed:
+            return self.renamed[item]
         table, column = item
-        return self.renamed.get(item, (self.renamed.get((table, None), (table, None))[0], column))
+        new_table, _ = self.renamed.get((table, None), (table, None))
+        return new_table, column
 
     def after(
         self, way_back: "SchemaChanges", whole: "SchemaChanges", waiting: Collection[Item]
     ) -> "SchemaChanges":
         """
-        The same, with what of ``way_back`` did not come back at its end.
+        The changes of the rest of a switch, with what is still to be restored of its first part.
 
-        That is what has another name in the end, and what is ``waiting`` for its columns.
+        ``way_back`` was the first part of ``whole``. What it made was restored then, except for
+        what has another name at the end of the switch, and what is ``waiting`` for its columns.
         """
 
-        def comes_later(item: Item) -> bool:
-            waits = not {item, (item[0], None)}.isdisjoint(waiting)
-            return waits or item not in {*way_back.made, *way_back.altered}
+        def is_still_due(item: Item) -> bool:
+            table, _ = item
+            is_waiting = item in waiting or (table, None) in waiting
+            return is_waiting or not (item in way_back.made or item in way_back.altered)
 
-        made = {item: is_certain for item, is_certain in whole.made.items() if comes_later(item)}
-        altered = {item for item in whole.altered if comes_later(item)}
+        made = {item: is_certain for item, is_certain in whole.made.items() if is_still_due(item)}
+        altered = {item for item in whole.altered if is_still_due(item)}
         return replace(
             self,
             made=made | dict(self.made),
@@ -92,109 +114,237 @@ class SchemaChanges:
         )
 
 
-def losses(history: SchemaHistory) -> Iterator[DataLoss]:
-    """What going back would drop. By the names of now."""
-    for name, table in history.tables.items():
-        if table.start is None:
-            yield _lost_table(table, name, table)
+def losses(unapplied: SchemaHistory) -> Iterator[DataLoss]:
+    """
+    The tables and columns that unapplying migrations drops, by their names before that.
+
+    ``unapplied`` is what they did when they were applied. Columns that get narrower are left out.
+    """
+    for table_name, table in unapplied.tables.items():
+        if table.original is None:
+            yield _lost_table(table, table_name, table)
             continue
-        for column_name, column in table.columns.items():
-            if column.start is None:
-                yield _loss(table, name, column_name, column)
+        for name, column in table.columns.items():
+            if column.original is None:
+                yield _lost_column(table, table_name, name, column)
 
 
-def schema_changes(back: SchemaHistory, forth: SchemaHistory) -> SchemaChanges:
+def schema_changes(unapplied: SchemaHistory, applied: SchemaHistory) -> SchemaChanges:
     """
-    What becomes of everything when one course is gone back, and then another one forth.
+    What a switch does that unapplies some migrations and applies others.
 
-    ``back`` leads from a base to what is there now, and ``forth`` from that base to the target.
+    ``unapplied`` is what the former did when they were applied: it leads from the state between
+    both to the database as it is. ``applied`` is what the latter do from that state on.
     """
-    targets = forth.from_start()
-    lost: list[DataLoss] = []
-    for now, table in _now(back, forth).items():
-        if table.start is None:
-            lost.append(_lost_table(table, now, table))
-        elif dropped := forth.gone.get(table.start):
-            lost.append(_lost_table(table, now, dropped))
-        else:
-            then = targets.get(table.start, (table.start, Table(table.model, None, table.maker)))
-            lost += _lost_columns(now, table, *then)
-    gone = {loss.item for loss in losses(back)} | {
-        (now, name)
-        for now, table in back.tables.items()
+    before = _tables_before(unapplied, applied)
+    shared = _shared_tables(before, applied)
+    lost_backwards = frozenset(_lost_backwards(unapplied))
+    lost = [
+        replace(loss, dropped_backwards=loss.item in lost_backwards)
+        for loss in _lost(before, shared, applied)
+    ]
+    made = list(_made(shared.values(), unapplied, applied))
+    renamed = dict(_renamed(shared.values()))
+    _explain(lost, made, renamed)
+
+    altered_forwards: set[Item] = {
+        (table_name, name)
+        for table_name, table in applied.tables.items()
         for name, column in table.columns.items()
-        if column.narrows_back
+        if column.is_altered
     }
-    altered, undone = _altered(forth), _undone(back, forth)
+    altered_backwards = frozenset(
+        item for table in shared.values() for item in table.altered_backwards()
+    )
     return SchemaChanges(
-        [replace(loss, dropped_backwards=loss.item in gone) for loss in lost],
-        _made(back, forth),
-        altered | undone,
-        lost_backwards=frozenset(gone),
-        altered_backwards=frozenset(undone),
-        forwards=SchemaChanges([], _made(SchemaHistory(), forth), altered),
-        applied=frozenset(map(".".join, forth.keys)),
-        renamed={old: new for old, new in _renamed(back, forth) if old != new},
+        lost,
+        {one.item: one.is_certain for one in made},
+        altered_forwards | altered_backwards,
+        lost_backwards=lost_backwards,
+        altered_backwards=altered_backwards,
+        forwards=_forwards_alone(applied, altered_forwards),
+        applied=frozenset(f"{app}.{name}" for app, name in applied.migrations),
+        renamed=renamed,
     )
 
 
-def _now(back: SchemaHistory, forth: SchemaHistory) -> dict[str, Table]:
-    """The tables that either course touched and that are there now, by their names of now."""
-    tables = dict(back.tables)
-    known = {table.start for table in back.tables.values()} | back.gone.keys()
-    others = {start: table for start, (_, table) in forth.from_start().items()} | forth.gone
-    for start, table in others.items():
-        if start not in known:
-            tables[start] = Table(table.model, start, table.maker)
+@dataclass(frozen=True)
+class _Made:
+    """A table or a column that exists only after a switch, by its name there."""
+
+    item: Item
+    is_certain: bool
+    migration: Key
+    is_backwards: bool
+    """Whether unapplying the migration makes it, and not applying."""
+
+
+@dataclass(frozen=True)
+class _SharedTable:
+    """A table that exists before a switch and after it, with what was and will be done to it."""
+
+    name_before: str
+    unapplied: Table
+    """With the columns by their names before."""
+    name_after: str
+    applied: Table
+    """With the columns by their names afterwards."""
+
+    def lost_columns(self) -> Iterator[DataLoss]:
+        """Those that unapplied migrations had added, or applied ones drop; and narrowed ones."""
+        after = self.applied.by_original()
+        for name, column in self._columns_before().items():
+            if column.original is None:
+                yield _lost_column(self.unapplied, self.name_before, name, column)
+            elif column.original in self.applied.dropped:
+                dropped = self.applied.dropped[column.original]
+                yield _lost_column(self.unapplied, self.name_before, name, dropped)
+            else:
+                unchanged = column.original, _untouched(column.original)
+                name_after, column_after = after.get(column.original, unchanged)
+                if column.narrows_backwards or column_after.narrows_forwards:
+                    yield self._narrowed(name, column, name_after, column_after)
+
+    def made_columns(self) -> Iterator[_Made]:
+        """Those that applied migrations add, or unapplied ones had dropped."""
+        for name, column in self.applied.columns.items():
+            if column.original is None:
+                yield self._made(name, column, is_backwards=False)
+        names_after = {old: name for old, (name, _) in self.applied.by_original().items()}
+        for original, column in self.unapplied.dropped.items():
+            if original not in self.applied.dropped:
+                yield self._made(names_after.get(original, original), column, is_backwards=True)
+
+    def names(self) -> Iterator[tuple[Item, Item]]:
+        """The names before and afterwards, of the table and of the columns that it keeps."""
+        yield (self.name_before, None), (self.name_after, None)
+        names_after = {old: name for old, (name, _) in self.applied.by_original().items()}
+        dropped = self.unapplied.dropped.keys() | self.applied.dropped.keys()
+        for name, column in self._columns_before().items():
+            if column.original is not None and column.original not in dropped:
+                name_after = names_after.get(column.original, column.original)
+                yield (self.name_before, name), (self.name_after, name_after)
+
+    def altered_backwards(self) -> Iterator[Item]:
+        """The columns, by their names afterwards, that unapplying makes narrower or wider."""
+        names_after = {old: name for old, (name, _) in self.applied.by_original().items()}
+        for column in self.unapplied.columns.values():
+            if column.is_altered and column.original is not None:
+                yield self.name_after, names_after.get(column.original, column.original)
+
+    def _columns_before(self) -> dict[str, Column]:
+        """The columns that either side touches and that exist before, by their names then."""
+        columns = dict(self.unapplied.columns)
+        known = {column.original for column in columns.values()} | self.unapplied.dropped.keys()
+        for original in [*self.applied.dropped, *self.applied.by_original()]:
+            if original not in known:
+                columns[original] = _untouched(original)
+        return columns
+
+    def _narrowed(
+        self, name: str, column: Column, name_after: str, column_after: Column
+    ) -> DataLoss:
+        narrowing = column if column.narrows_backwards else column_after
+        return DataLoss(
+            narrowing.migration,
+            self.unapplied.model,
+            self.name_before,
+            name,
+            becomes=(self.name_after, name_after),
+            only_null=column.only_null and column_after.only_null,
+            needs_parent=column.needs_parent,
+        )
+
+    def _made(self, name: str, column: Column, is_backwards: bool) -> _Made:
+        item = self.name_after, name
+        return _Made(item, column.is_certain, column.migration, is_backwards)
+
+
+def _tables_before(unapplied: SchemaHistory, applied: SchemaHistory) -> dict[str, Table]:
+    """The tables that either side touches and that exist before, by their names then."""
+    tables = dict(unapplied.tables)
+    known = {table.original for table in tables.values()} | unapplied.dropped.keys()
+    touched = {original: table for original, (_, table) in applied.by_original().items()}
+    for original, table in (touched | applied.dropped).items():
+        if original not in known:
+            tables[original] = Table(table.model, original, table.migration)
     return tables
 
 
-def _renamed(back: SchemaHistory, forth: SchemaHistory) -> Iterator[tuple[Item, Item]]:
-    targets = forth.from_start()
-    for now, table in _now(back, forth).items():
-        if table.start is None or table.start in forth.gone:
-            continue
-        end, target = targets.get(
-            table.start, (table.start, Table(table.model, None, table.maker))
-        )
-        yield (now, None), (end, None)
-        ends = {column.start: name for name, column in target.columns.items() if column.start}
-        starts = {column.start: name for name, column in table.columns.items() if column.start}
-        for start in (ends.keys() | starts.keys()) - target.gone.keys() - table.gone.keys():
-            yield (now, starts.get(start, start)), (end, ends.get(start, start))
+def _shared_tables(before: Mapping[str, Table], applied: SchemaHistory) -> dict[str, _SharedTable]:
+    """Those of the tables before that exist afterwards, too, by their names before."""
+    after = applied.by_original()
+    shared = {}
+    for name, table in before.items():
+        original = table.original
+        if original is not None and original not in applied.dropped:
+            unchanged = original, Table(table.model, original, table.migration)
+            name_after, table_after = after.get(original, unchanged)
+            shared[name] = _SharedTable(name, table, name_after, table_after)
+    return shared
 
 
-def _lost_columns(now: str, table: Table, end: str, target: Table) -> Iterator[DataLoss]:
-    ends = {column.start: (name, column) for name, column in target.columns.items()}
-    columns = dict(table.columns)
-    known = {column.start for column in columns.values()} | table.gone.keys()
-    for start in [*target.gone, *filter(None, ends)]:
-        if start not in known:
-            columns[start] = Column(start, table.maker)
-    for name, column in columns.items():
-        if column.start is None:
-            yield _loss(table, now, name, column)
-        elif column.start in target.gone:
-            yield _loss(table, now, name, target.gone[column.start])
+def _lost(
+    before: Mapping[str, Table], shared: Mapping[str, _SharedTable], applied: SchemaHistory
+) -> Iterator[DataLoss]:
+    for name, table in before.items():
+        if table.original is None:
+            yield _lost_table(table, name, table)
+        elif table.original in applied.dropped:
+            yield _lost_table(table, name, applied.dropped[table.original])
         else:
-            end_name, later = ends.get(column.start, (column.start, None))
-            if column.narrows_back or (later and later.narrows_forth):
-                maker = column.maker if column.narrows_back or not later else later.maker
-                only_null = column.only_null and (later is None or later.only_null)
-                yield DataLoss(
-                    maker,
-                    table.model,
-                    now,
-                    name,
-                    becomes=(end, end_name),
-                    only_null=only_null,
-                    needs_parent=column.needs_parent,
-                )
+            yield from shared[name].lost_columns()
+
+
+def _lost_backwards(unapplied: SchemaHistory) -> Iterator[Item]:
+    for loss in losses(unapplied):
+        yield loss.item
+    for table_name, table in unapplied.tables.items():
+        for name, column in table.columns.items():
+            if column.narrows_backwards:
+                yield table_name, name
+
+
+def _made(
+    shared: Iterable[_SharedTable], unapplied: SchemaHistory, applied: SchemaHistory
+) -> Iterator[_Made]:
+    made = list(_made_tables(unapplied, applied))
+    yield from made
+    new_tables = {one.item for one in made}
+    for table in shared:
+        if (table.name_after, None) not in new_tables:
+            yield from table.made_columns()
+
+
+def _made_tables(unapplied: SchemaHistory, applied: SchemaHistory) -> Iterator[_Made]:
+    """Those that applied migrations create, or unapplied ones had dropped."""
+    for name, table in applied.tables.items():
+        if table.original is None:
+            yield _Made((name, None), table.is_certain, table.migration, is_backwards=False)
+    names_after = {old: name for old, (name, _) in applied.by_original().items()}
+    for original, table in unapplied.dropped.items():
+        if original not in applied.dropped:
+            item = names_after.get(original, original), None
+            yield _Made(item, table.is_certain, table.migration, is_backwards=True)
+
+
+def _renamed(shared: Iterable[_SharedTable]) -> Iterator[tuple[Item, Item]]:
+    for table in shared:
+        for before, after in table.names():
+            if before != after:
+                yield before, after
+
+
+def _forwards_alone(applied: SchemaHistory, altered: set[Item]) -> SchemaChanges:
+    nothing = SchemaHistory()
+    shared = _shared_tables(_tables_before(nothing, applied), applied)
+    made = {one.item: one.is_certain for one in _made(shared.values(), nothing, applied)}
+    return SchemaChanges([], made, altered)
 
 
 def _lost_table(table: Table, name: str, dropped: Table) -> DataLoss:
     return DataLoss(
-        dropped.maker,
+        dropped.migration,
         table.model,
         name,
         is_certain=dropped.is_certain,
@@ -202,9 +352,9 @@ def _lost_table(table: Table, name: str, dropped: Table) -> DataLoss:
     )
 
 
-def _loss(table: Table, table_name: str, name: str, column: Column) -> DataLoss:
+def _lost_column(table: Table, table_name: str, name: str, column: Column) -> DataLoss:
     return DataLoss(
-        column.maker,
+        column.migration,
         table.model,
         table_name,
         name,
@@ -213,47 +363,27 @@ def _loss(table: Table, table_name: str, name: str, column: Column) -> DataLoss:
     )
 
 
-def _made(back: SchemaHistory, forth: SchemaHistory) -> dict[Item, bool]:
-    made: dict[Item, bool] = {}
-    starts = {table.start: table for table in back.tables.values() if table.start}
-    targets = forth.from_start()
-    for end, table in forth.tables.items():
-        if table.start is None:
-            made[end, None] = table.is_certain
-    for name, dropped in back.gone.items():
-        if name not in forth.gone:
-            made[targets[name][0] if name in targets else name, None] = dropped.is_certain
-    for start in starts.keys() | targets.keys():
-        end, target = targets.get(start, (start, None))
-        if start in forth.gone or (end, None) in made:
-            continue
-        ends = {column.start: name for name, column in target.columns.items()} if target else {}
-        for name, column in target.columns.items() if target else ():
-            if column.start is None:
-                made[end, name] = column.is_certain
-        for name, dropped_column in starts[start].gone.items() if start in starts else ():
-            if target is None or name not in target.gone:
-                made[end, ends.get(name, name)] = dropped_column.is_certain
-    return made
+def _untouched(name: str) -> Column:
+    return Column(name, ("", ""))
 
 
-def _altered(forth: SchemaHistory) -> set[Item]:
-    return {
-        (end, name)
-        for end, table in forth.tables.items()
-        for name, column in table.columns.items()
-        if column.altered
-    }
+def _explain(
+    lost: Iterable[DataLoss], made: Iterable[_Made], renamed: Mapping[Item, Item]
+) -> None:
+    """Log each decision with the migration that is the reason for it."""
+    if not logger.isEnabledFor(logging.DEBUG):
+        return
+    direction = {True: "unapplying", False: "applying"}
+    for loss in lost:
+        how = direction[loss.dropped_backwards]
+        logger.debug("%s: lost by %s %s.%s", loss, how, *loss.migration)
+    for one in made:
+        how = direction[one.is_backwards]
+        logger.debug("%s: made by %s %s.%s", _described(one.item), how, *one.migration)
+    for before, after in renamed.items():
+        logger.debug("%s: renamed to %s", _described(before), _described(after))
 
 
-def _undone(back: SchemaHistory, forth: SchemaHistory) -> set[Item]:
-    targets, altered = forth.from_start(), set[Item]()
-    for table in back.tables.values():
-        if table.start is None or table.start in forth.gone:
-            continue
-        end, target = targets.get(table.start, (table.start, None))
-        ends = {column.start: name for name, column in target.columns.items()} if target else {}
-        for column in table.columns.values():
-            if column.altered and column.start:
-                altered.add((end, ends.get(column.start, column.start)))
-    return altered
+def _described(item: Item) -> str:
+    table, column = item
+    return f"table {table}" if column is None else f"column {table}.{column}"

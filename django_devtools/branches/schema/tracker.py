@@ -1,5 +1,6 @@
-"""Follows tables and columns through operations: what is dropped, made, renamed and narrowed."""
+"""Follows tables and columns through operations: which are created, dropped, renamed, altered."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -15,281 +16,374 @@ from django.db.models import Field, IntegerField
 
 from django_devtools.branches.sources.snapshots import Key
 
-from .field_types import is_null_when_added, narrows
+from .field_types import is_null_when_added, narrows, narrows_values
 from .operations import RAW, raw_operations, sql_renames, writes_rows
-from .structure import column_of, has_table, has_through, m2m_table, structure, table_of
+from .structure import StoredField, has_table, stored_fields, structure, table_of
+
+logger = logging.getLogger("django_devtools.branches")
 
 _RENAMES = (operations.AlterModelTable, operations.RenameField, operations.RenameModel)
-"""What the database has to follow, whoever sees to it."""
+"""Operations that the tracker follows even if they are applied to the state alone."""
 
 _ORDER = IntegerField(default=0)
-"""What order_with_respect_to adds to a table, and to no state."""
-
-Item = tuple[str, str | None]
-"""A table, or a column of one, by the names they have in the database."""
+"""The field of the column that order_with_respect_to adds to a table, and not to the state."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Column:
-    """A column after some migrations."""
+    """A column that some migrations touched."""
 
-    start: str | None
-    """Its name before them; None when they made it."""
-    maker: Key
-    """The last migration that had to do with it."""
+    original: str | None
+    """Its name before them; None if they added it."""
+    migration: Key
+    """The last one that added, narrowed, widened or dropped it."""
     is_certain: bool = True
+    """Whether an operation adds or drops it; False if only SQL beside the state may do so."""
     starts_null: bool = False
-    """Whether it holds nothing but NULL when it is made anew, after all of the migrations."""
-    narrows_forth: bool = False
-    """Whether some values may not fit any more, the way the migrations go."""
-    narrows_back: bool = False
+    """Whether it holds nothing but NULL after all of the migrations have run on an empty one."""
+    narrows_forwards: bool = False
+    """Whether some values may not survive applying the migrations."""
+    narrows_backwards: bool = False
+    """Whether some values may not survive unapplying them."""
     only_null: bool = True
-    """Whether NULL is all that may not fit."""
+    """Whether NULL is the only value that may not survive, in both directions."""
     needs_parent: bool = False
-    """Whether it is a foreign key that could not be NULL before."""
-    altered: bool = False
+    """Whether it is a foreign key that takes NULL only since the migrations."""
+    is_altered: bool = False
+    """Whether it got narrower or wider."""
+
+    def altered(self, old: "Field[Any, Any]", new: "Field[Any, Any]", migration: Key) -> "Column":
+        """The column after ``migration`` has altered its field from ``old`` to ``new``."""
+        column = replace(self, starts_null=self.starts_null and new.null)
+        is_older = self.original is not None
+        return column._resized(old, new, migration) if is_older and new is not old else column
+
+    def _resized(self, old: "Field[Any, Any]", new: "Field[Any, Any]", migration: Key) -> "Column":
+        forwards, backwards = narrows(old, new), narrows(new, old)
+        if not (forwards or backwards):
+            return self
+        changes_values = narrows_values(old, new) or narrows_values(new, old)
+        is_key_now_nullable = new.is_relation and new.null and not old.null
+        return replace(
+            self,
+            migration=migration,
+            narrows_forwards=self.narrows_forwards or forwards,
+            narrows_backwards=self.narrows_backwards or backwards,
+            only_null=self.only_null and not changes_values,
+            needs_parent=self.needs_parent or is_key_now_nullable,
+            is_altered=True,
+        )
 
 
-@dataclass
+@dataclass(frozen=True)
 class Table:
-    """A table after some migrations, and the columns that they touched."""
+    """A table that some migrations touched. Only the tracker changes its two dictionaries."""
 
     model: Key
-    start: str | None
-    maker: Key
+    original: str | None
+    """Its name before the migrations; None if they created it."""
+    migration: Key
+    """The last one that created or dropped it, or the first that touched it."""
     is_certain: bool = True
+    """Whether an operation creates or drops it; False if only SQL beside the state may do so."""
     starts_empty: bool = False
+    """Whether it has no rows when it is created, as no migration fills it."""
     columns: dict[str, Column] = field(default_factory=dict)
-    gone: dict[str, Column] = field(default_factory=dict)
-    """The columns that were dropped, by their names before; their maker is who dropped them."""
+    """The columns that were touched and are still there, by their names afterwards."""
+    dropped: dict[str, Column] = field(default_factory=dict)
+    """The columns that were dropped, by their names before; with the migration that did it."""
+
+    def by_original(self) -> dict[str, tuple[str, Column]]:
+        """The columns that are older than the migrations, by their names before; with the new."""
+        return {
+            column.original: (name, column)
+            for name, column in self.columns.items()
+            if column.original is not None
+        }
 
 
-@dataclass
+@dataclass(frozen=True)
 class SchemaHistory:
-    """What some migrations did to tables and columns; what is not mentioned was not touched."""
+    """
+    What some migrations did to tables and columns. What it does not mention, they did not touch.
+
+    Only the tracker changes its collections.
+    """
 
     tables: dict[str, Table] = field(default_factory=dict)
-    """By their names afterwards."""
-    gone: dict[str, Table] = field(default_factory=dict)
-    """Those that were dropped, by their names before; their maker is who dropped them."""
-    keys: list[Key] = field(default_factory=list)
-    """The migrations."""
+    """The tables that were touched and are still there, by their names afterwards."""
+    dropped: dict[str, Table] = field(default_factory=dict)
+    """The tables that were dropped, by their names before; with the migration that did it."""
+    migrations: list[Key] = field(default_factory=list)
+    """In the order of applying them."""
 
-    def from_start(self) -> dict[str, tuple[str, Table]]:
-        """The tables that were there before, by the names they had; with the names of now."""
-        return {table.start: (name, table) for name, table in self.tables.items() if table.start}
+    def by_original(self) -> dict[str, tuple[str, Table]]:
+        """The tables that are older than the migrations, by their names before; with the new."""
+        return {
+            table.original: (name, table)
+            for name, table in self.tables.items()
+            if table.original is not None
+        }
 
 
 def track(
     base: ProjectState, migrations: Iterable[Migration], max_name_length: int | None = None
 ) -> SchemaHistory:
     """
-    Follow ``migrations`` in the order that they are applied.
+    Follow ``migrations``, which are in the order of applying them.
 
-    ``base`` is the state before them, and is changed.
+    ``base`` is the state before them, and is changed to the one after them. ``max_name_length`` is
+    how many characters the database allows in a name.
     """
     migrations = list(migrations)
-    follower = _SchemaTracker(base, max_name_length)
-    follower.fills = any(writes_rows(migration) for migration in migrations)
+    may_fill = any(writes_rows(migration) for migration in migrations)
+    tracker = _SchemaTracker(base, max_name_length, may_fill)
     for migration in migrations:
-        follower.has_sql = any(isinstance(o, operations.RunSQL) for o in raw_operations(migration))
         for operation in migration.operations:
-            follower.follow(operation, (migration.app_label, migration.name))
-        follower.history.keys.append((migration.app_label, migration.name))
-    return follower.history
+            tracker.follow(operation, migration)
+        tracker.history.migrations.append(_key(migration))
+    return tracker.history
 
 
 @dataclass(frozen=True)
-class _Shape:
-    """The table of a model, and what each of its fields is: a column, or a table of its own."""
+class _StoredModel:
+    """The table of a model, and where the values of its fields are."""
 
     table: str
-    fields: Mapping[str, tuple[Item, "Field[Any, Any]"]]
+    fields: Mapping[str, StoredField]
+    """By their names in lower case."""
+
+    def renamed(self, operation: Operation, after: "_StoredModel") -> "_StoredModel":
+        """The same with the names and fields that ``operation``, if it renames, gives to them."""
+        if isinstance(operation, operations.RenameField):
+            names = {operation.old_name_lower: operation.new_name_lower}
+            fields = {names.get(name, name): stored for name, stored in self.fields.items()}
+            return replace(self, fields=fields)
+        if isinstance(operation, operations.RenameModel):
+            # Foreign keys to the model itself are new fields, and refer to the same rows.
+            fields = {
+                name: replace(stored, field=after.fields[name].field)
+                for name, stored in self.fields.items()
+            }
+            return replace(self, fields=fields)
+        return self
+
+
+@dataclass(frozen=True)
+class _Cause:
+    """The reason for a change: the migration, the model, and whether its operation is certain."""
+
+    migration: Key
+    model: Key
+    is_certain: bool
 
 
 class _SchemaTracker:
-    """Keeps a course right while operations go by."""
+    """Brings ``state`` and ``history`` from before each operation to after it."""
 
-    def __init__(self, state: ProjectState, max_name_length: int | None) -> None:
+    def __init__(self, state: ProjectState, max_name_length: int | None, may_fill: bool) -> None:
         self.state = state
-        self.max_name_length = max_name_length
         self.history = SchemaHistory()
-        self.has_sql = False
-        """Whether SQL of the same migration may do what its operations tell the state alone."""
-        self.fills = False
-        """Whether what is made anew may be filled by code of a migration's own."""
+        self._max_name_length = max_name_length
+        self._may_fill = may_fill
+        """Whether code of a migration may write into what another operation has made."""
 
-    def follow(self, operation: Operation, key: Key) -> None:
-        renamed: dict[str, tuple[str, Table | None]] = {}
-        if by_sql := sql_renames(operation):
-            known = {table for table, _ in structure(self.state, self.max_name_length)}
-            renamed = {
-                old: (new, self.history.tables.get(old)) for old, new in by_sql if old in known
-            }
+    def follow(self, operation: Operation, migration: Migration) -> None:
+        """Follow one operation of ``migration``, with those that it contains."""
+        renames = self._renames_by_sql(operation)
+        tables = {old: self.history.tables.get(old) for old in renames}
         if isinstance(operation, operations.SeparateDatabaseAndState):
-            self._follow_separated(operation, key)
+            self._follow_separated(operation, migration)
         elif isinstance(operation, RAW):
             for inner in getattr(operation, "state_operations", None) or ():
-                self._follow_one(inner, key, is_certain=False)
+                self._follow_one(inner, migration, is_certain=False)
         else:
-            self._follow_one(operation, key)
-        for old, (new, table) in renamed.items():
-            self._rename(old, new, table, key)
+            self._follow_one(operation, migration, is_certain=True)
+        for old, new in renames.items():
+            self._take_for_rename(old, new, tables[old], _key(migration))
 
-    def _rename(self, old: str, new: str, was: Table | None, key: Key) -> None:
-        """Take for a rename by SQL what the state sees as a table that goes and one that comes."""
-        made = self.history.tables.get(new)
-        if made and made.start is None and old not in self.history.tables:
-            was = was or Table(made.model, old, key)
-            self.history.gone.pop(was.start or "", None)
-            self.history.tables[new] = replace(was, model=made.model, maker=key, is_certain=True)
+    def _renames_by_sql(self, operation: Operation) -> dict[str, str]:
+        """The new names of the state's tables that an operation renames by SQL."""
+        renames = sql_renames(operation)
+        if not renames:
+            return {}
+        known = {table for table, _ in structure(self.state, self._max_name_length)}
+        return {old: new for old, new in renames if old in known}
 
-    def _follow_separated(self, operation: operations.SeparateDatabaseAndState, key: Key) -> None:
+    def _take_for_rename(self, old: str, new: str, table: Table | None, migration: Key) -> None:
+        """
+        Make one table of the dropped one and the created one that the state has seen.
+
+        ``table`` is what was known of the old one before the operation.
+        """
+        created = self.history.tables.get(new)
+        if created is None or created.original is not None or old in self.history.tables:
+            return
+        table = table or Table(created.model, old, migration)
+        if table.original is not None:
+            self.history.dropped.pop(table.original, None)
+        self.history.tables[new] = replace(
+            table, model=created.model, migration=migration, is_certain=True
+        )
+        logger.debug("table %s: renamed to %s by SQL of %s.%s", old, new, *migration)
+
+    def _follow_separated(
+        self, operation: operations.SeparateDatabaseAndState, migration: Migration
+    ) -> None:
         after = self.state.clone()
-        operation.state_forwards(key[0], after)
+        operation.state_forwards(migration.app_label, after)
         for inner in operation.database_operations:
-            self.follow(inner, key)
+            self.follow(inner, migration)
+        # SQL of the same migration may do what its operations do to the state alone.
+        has_sql = any(isinstance(raw, operations.RunSQL) for raw in raw_operations(migration))
         for inner in operation.state_operations:
-            if self.has_sql or isinstance(inner, _RENAMES):
-                # Where the database operations have done it, there is nothing to follow.
+            if has_sql or isinstance(inner, _RENAMES):
+                # Fails where the database operations have done it: there is nothing to follow.
                 with suppress(KeyError, FieldDoesNotExist):
-                    self._follow_one(inner, key, is_certain=False)
+                    self._follow_one(inner, migration, is_certain=False)
         self.state = after
 
-    def _follow_one(self, operation: Operation, key: Key, is_certain: bool = True) -> None:
-        old, new = _paths(operation, key[0])
-        before = self._shape(old)
-        operation.state_forwards(key[0], self.state)
-        if old is None or new is None:
+    def _follow_one(self, operation: Operation, migration: Migration, is_certain: bool) -> None:
+        """Follow an operation that is no container and no code."""
+        old_model, new_model = _models_of(operation, migration.app_label)
+        before = self._stored(old_model)
+        operation.state_forwards(migration.app_label, self.state)
+        after = self._stored(new_model)
+        if new_model is None:
             return
-        after = self._shape(new)
-        model = (new[0], new[1])
+        cause = _Cause(_key(migration), new_model, is_certain)
         if isinstance(operation, operations.CreateModel):
             if after:
-                self._create(after, model, key, is_certain)
+                self._create(after, cause)
         elif isinstance(operation, operations.DeleteModel):
             if before:
-                self._delete(before, model, key, is_certain)
+                self._delete(before, cause)
         elif before and after:
-            renamed = {}
-            if isinstance(operation, operations.RenameField):
-                renamed = {operation.old_name_lower: operation.new_name_lower}
-            elif isinstance(operation, operations.RenameModel):
-                # What refers to the model itself is written anew, and refers to it still.
-                same = {n: (item, after.fields[n][1]) for n, (item, _) in before.fields.items()}
-                before = replace(before, fields=same)
-            self._compare(before, after, renamed, model, key, is_certain)
+            self._compare(before.renamed(operation, after), after, cause)
 
-    def _shape(self, path: Key | None) -> _Shape | None:
-        model: ModelState | None = self.state.models.get(path) if path else None
+    def _stored(self, key: Key | None) -> _StoredModel | None:
+        """A model of the state as it is now; None if it has no table."""
+        model: ModelState | None = self.state.models.get(key) if key else None
         if model is None or not has_table(model):
             return None
-        table = table_of(model, self.max_name_length)
-        fields: dict[str, tuple[Item, Field[Any, Any]]] = {}
-        for name, found in model.fields.items():
-            if not found.many_to_many:
-                if column := column_of(found, name):
-                    fields[name.lower()] = (table, column), found
-            elif not has_through(found):
-                own = m2m_table(found, name, table, self.max_name_length)
-                fields[name.lower()] = (own, None), found
+        table = table_of(model, self._max_name_length)
+        stored = stored_fields(model, self._max_name_length)
+        fields = {name.lower(): found for name, found in stored.items()}
         if model.options.get("order_with_respect_to"):
-            fields["_order"] = (table, "_order"), _ORDER
-        return _Shape(table, fields)
+            fields["_order"] = StoredField((table, "_order"), _ORDER)
+        return _StoredModel(table, fields)
 
-    def _create(self, shape: _Shape, model: Key, key: Key, is_certain: bool) -> None:
-        self._make(shape.table, model, key, is_certain)
-        for (table, column), _ in shape.fields.values():
-            if column is None:
-                self._make(table, model, key, is_certain)
+    def _create(self, model: _StoredModel, cause: _Cause) -> None:
+        self._create_table(model.table, cause)
+        for stored in model.fields.values():
+            if stored.is_table:
+                self._create_table(stored.table, cause)
 
-    def _make(self, table: str, model: Key, key: Key, is_certain: bool) -> None:
-        self.history.tables[table] = Table(model, None, key, is_certain, not self.fills)
+    def _delete(self, model: _StoredModel, cause: _Cause) -> None:
+        for stored in model.fields.values():
+            if stored.is_table:
+                self._drop_table(stored.table, cause)
+        self._drop_table(model.table, cause)
 
-    def _delete(self, shape: _Shape, model: Key, key: Key, is_certain: bool) -> None:
-        for (table, column), _ in [*shape.fields.values(), ((shape.table, None), None)]:
-            if column is None:
-                self._drop_table(table, model, key, is_certain)
+    def _compare(self, before: _StoredModel, after: _StoredModel, cause: _Cause) -> None:
+        """Follow what an operation changed of a model that has a table before and after it."""
+        table = self._rename_table(before.table, after.table, cause)
+        for name, old in before.fields.items():
+            new = after.fields.get(name)
+            if new is None or new.is_table is not old.is_table:
+                self._drop_field(table, old, cause)
+            elif not old.is_table:
+                self._alter_column(table, old, new, cause)
+            elif new.table != old.table:
+                self._rename_table(old.table, new.table, cause)
+        for name, new in after.fields.items():
+            was = before.fields.get(name)
+            if was is None or was.is_table is not new.is_table:
+                self._add_field(table, new, cause)
 
-    def _compare(
-        self,
-        before: _Shape,
-        after: _Shape,
-        renamed: Mapping[str, str],
-        model: Key,
-        key: Key,
-        is_certain: bool,
-    ) -> None:
-        table = self._table(before.table, model, key)
-        if before.table != after.table:
-            del self.history.tables[before.table]
-            self.history.tables[after.table] = table
-        was = {renamed.get(name, name): found for name, found in before.fields.items()}
-        for name, (item, old) in was.items():
-            new_item, new = after.fields.get(name, (None, None))
-            if new_item is None or (item[1] is None) != (new_item[1] is None):
-                self._drop(table, item, old, model, key, is_certain)
-            elif item[1] is None:
-                if item != new_item:
-                    own = self._table(item[0], model, key)
-                    del self.history.tables[item[0]]
-                    self.history.tables[new_item[0]] = own
-            elif new is not old or item[1] != new_item[1]:
-                self._alter(table, item[1], str(new_item[1]), old, new, key)
-        for name, (item, new) in after.fields.items():
-            if name not in was or (was[name][0][1] is None) != (item[1] is None):
-                if item[1] is None:
-                    self._make(item[0], model, key, is_certain)
-                else:
-                    starts_null = is_null_when_added(new) and not self.fills
-                    table.columns[item[1]] = Column(None, key, is_certain, starts_null)
-
-    def _alter(
-        self, table: Table, column: str, becomes: str, old: Any, new: Any, key: Key
-    ) -> None:
-        found = table.columns.pop(column, None) or Column(column, key)
-        table.columns[becomes] = found
-        found.starts_null &= new.null
-        if new is not old and found.start is not None:
-            forth, back = narrows(old, new), narrows(new, old)
-            if forth or back:
-                found.maker = key
-            found.only_null &= not (narrows(old, new, null=True) or narrows(new, old, null=True))
-            found.needs_parent |= new.is_relation and new.null and not old.null
-            found.narrows_forth |= forth
-            found.narrows_back |= back
-            found.altered |= forth or back
-
-    def _drop(
-        self, table: Table, item: Item, old: Any, model: Key, key: Key, is_certain: bool
-    ) -> None:
-        name, column = item
-        if column is None:
-            self._drop_table(name, model, key, is_certain)
+    def _add_field(self, table: Table, stored: StoredField, cause: _Cause) -> None:
+        if stored.is_table:
+            self._create_table(stored.table, cause)
             return
-        found = table.columns.pop(column, None) or Column(column, key)
-        if found.start is not None and table.start is not None:
+        starts_null = is_null_when_added(stored.field) and not self._may_fill
+        table.columns[stored.column] = Column(
+            None, cause.migration, cause.is_certain, starts_null=starts_null
+        )
+        logger.debug("column %s.%s: added by %s.%s", *stored.item, *cause.migration)
+
+    def _alter_column(
+        self, table: Table, old: StoredField, new: StoredField, cause: _Cause
+    ) -> None:
+        if new.field is old.field and new.column == old.column:
+            return
+        column = self._take_column(table, old.column, cause)
+        table.columns[new.column] = column.altered(old.field, new.field, cause.migration)
+        logger.debug(
+            "column %s.%s: altered by %s.%s, now %s.%s", *old.item, *cause.migration, *new.item
+        )
+
+    def _drop_field(self, table: Table, stored: StoredField, cause: _Cause) -> None:
+        if stored.is_table:
+            self._drop_table(stored.table, cause)
+            return
+        column = self._take_column(table, stored.column, cause)
+        if column.original is not None and table.original is not None:
             # What was altered may have been NOT NULL for a while, and had to have values then.
-            starts_null = is_null_when_added(old) and not (self.fills or found.altered)
-            table.gone[found.start] = Column(found.start, key, is_certain, starts_null)
+            may_have_values = self._may_fill or column.is_altered
+            starts_null = is_null_when_added(stored.field) and not may_have_values
+            table.dropped[column.original] = Column(
+                column.original, cause.migration, cause.is_certain, starts_null=starts_null
+            )
+        logger.debug("column %s.%s: dropped by %s.%s", *stored.item, *cause.migration)
 
-    def _drop_table(self, name: str, model: Key, key: Key, is_certain: bool) -> None:
-        table = self._table(name, model, key)
+    def _take_column(self, table: Table, name: str, cause: _Cause) -> Column:
+        """A column of a table that is about to get another name or to be dropped."""
+        return table.columns.pop(name, None) or Column(name, cause.migration)
+
+    def _create_table(self, name: str, cause: _Cause) -> None:
+        self.history.tables[name] = Table(
+            cause.model, None, cause.migration, cause.is_certain, starts_empty=not self._may_fill
+        )
+        logger.debug("table %s: created by %s.%s", name, *cause.migration)
+
+    def _rename_table(self, old: str, new: str, cause: _Cause) -> Table:
+        """The table under its new name, which may be the old one."""
+        table = self._touched(old, cause)
+        if new != old:
+            del self.history.tables[old]
+            self.history.tables[new] = table
+            logger.debug("table %s: renamed to %s by %s.%s", old, new, *cause.migration)
+        return table
+
+    def _drop_table(self, name: str, cause: _Cause) -> None:
+        table = self._touched(name, cause)
         del self.history.tables[name]
-        if table.start is not None:
-            table.maker, table.is_certain, table.starts_empty = key, is_certain, not self.fills
-            self.history.gone[table.start] = table
+        if table.original is not None:
+            self.history.dropped[table.original] = replace(
+                table,
+                migration=cause.migration,
+                is_certain=cause.is_certain,
+                starts_empty=not self._may_fill,
+            )
+        logger.debug("table %s: dropped by %s.%s", name, *cause.migration)
 
-    def _table(self, name: str, model: Key, key: Key) -> Table:
-        return self.history.tables.setdefault(name, Table(model, name, key))
+    def _touched(self, name: str, cause: _Cause) -> Table:
+        """A table that is there, and is in the history from now on."""
+        return self.history.tables.setdefault(name, Table(cause.model, name, cause.migration))
 
 
-def _paths(operation: Operation, app: str) -> tuple[Key | None, Key | None]:
-    """The model that an operation is about, before and after it."""
+def _key(migration: Migration) -> Key:
+    return migration.app_label, migration.name
+
+
+def _models_of(operation: Operation, app: str) -> tuple[Key | None, Key | None]:
+    """The model that an operation is about, before and after it; None if it is about no one."""
     if isinstance(operation, operations.RenameModel):
         return (app, operation.old_name_lower), (app, operation.new_name_lower)
     if isinstance(operation, FieldOperation):
-        return (app, operation.model_name_lower), (app, operation.model_name_lower)
-    if isinstance(operation, ModelOperation):
-        return (app, operation.name_lower), (app, operation.name_lower)
-    return None, None
+        name = operation.model_name_lower
+    elif isinstance(operation, ModelOperation):
+        name = operation.name_lower
+    else:
+        return None, None
+    return (app, name), (app, name)

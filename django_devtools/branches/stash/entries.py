@@ -11,7 +11,7 @@ from django.apps.registry import Apps
 from django.db import models
 
 from django_devtools.branches.schema.introspection import ColumnInfo
-from django_devtools.branches.schema.tracker import Item
+from django_devtools.branches.schema.structure import Item
 from django_devtools.branches.sources.snapshots import Key
 from django_devtools.conf import TABLE_PREFIX
 

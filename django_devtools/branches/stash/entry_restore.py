@@ -10,7 +10,7 @@ from typing import Any
 from django.db import DatabaseError, OperationalError, ProgrammingError, transaction
 
 from django_devtools.branches.schema.introspection import ColumnInfo, Parent, equal, sql_mode
-from django_devtools.branches.schema.tracker import Item
+from django_devtools.branches.schema.structure import Item
 from django_devtools.conf import TABLE_PREFIX
 
 from .entries import Entry, Return

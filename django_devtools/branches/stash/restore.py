@@ -19,7 +19,7 @@ from django.db.models import NOT_PROVIDED
 from django_devtools.branches.progress import Progress, database_option
 from django_devtools.branches.schema.changes import SchemaChanges
 from django_devtools.branches.schema.introspection import Tables
-from django_devtools.branches.schema.tracker import Item
+from django_devtools.branches.schema.structure import Item
 from django_devtools.branches.schema.transactions import one_transaction
 
 from .entries import Entry, Return

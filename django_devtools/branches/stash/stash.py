@@ -18,7 +18,7 @@ from django.utils import timezone
 from django_devtools.branches.progress import Progress
 from django_devtools.branches.schema.changes import DataLoss, SchemaChanges
 from django_devtools.branches.schema.introspection import ColumnInfo, Tables
-from django_devtools.branches.schema.tracker import Item
+from django_devtools.branches.schema.structure import Item
 from django_devtools.branches.sources.snapshots import Key
 
 from .entries import (

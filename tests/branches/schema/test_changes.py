@@ -1,7 +1,9 @@
-"""What becomes of tables and columns when operations run."""
+"""What a switch does to tables and columns."""
 
 import functools
+import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,8 +12,15 @@ from django.db.backends.utils import truncate_name
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
-from django_devtools.branches.schema.changes import SchemaChanges, losses, schema_changes
-from django_devtools.branches.schema.tracker import track
+from django_devtools.branches.schema.changes import (
+    DataLoss,
+    SchemaChanges,
+    losses,
+    schema_changes,
+)
+from django_devtools.branches.schema.structure import Item
+from django_devtools.branches.schema.tracker import Column, SchemaHistory, Table, track
+from django_devtools.branches.sources.snapshots import Key
 from tests.branches.schema.test_operations import create, migration
 
 
@@ -432,3 +441,353 @@ def test_a_model_that_migrations_cease_to_manage() -> None:
     unmanaged = [migrations.AlterModelOptions("tag", {"managed": False})]
     assert lost_of(becomes(SHOP, (), [*unmanaged, migrations.DeleteModel("Tag")])) == set()
     assert lost_of(becomes(SHOP, [create("Other"), *unmanaged])) == {"table shop_other"}
+
+
+OLD = ("shop", "0002_unapplied")
+NEW = ("shop", "0002_applied")
+PRODUCT = ("shop", "product")
+Columns = dict[str, Column]
+
+
+def column(original: str | None, by: Key, **values: Any) -> Column:
+    return Column(original, by, **values)
+
+
+def table(original: str | None, by: Key, columns: Columns | None = None, **values: Any) -> Table:
+    return Table(PRODUCT, original, by, columns=columns or {}, **values)
+
+
+def history(
+    tables: dict[str, Table] | None = None, dropped: dict[str, Table] | None = None
+) -> SchemaHistory:
+    return SchemaHistory(tables or {}, dropped or {})
+
+
+def loss(by: Key, name: str, column: str | None = None, **values: Any) -> DataLoss:
+    return DataLoss(by, PRODUCT, name, column, dropped_backwards=by == OLD, **values)
+
+
+NOTHING = history()
+
+
+def test_nothing_changes_without_migrations() -> None:
+    assert schema_changes(NOTHING, NOTHING) == SchemaChanges(
+        [], {}, set(), forwards=SchemaChanges([], {}, set())
+    )
+
+
+def test_the_applied_migrations_are_named() -> None:
+    applied = SchemaHistory(migrations=[NEW, ("app", "0001")])
+    found = schema_changes(SchemaHistory(migrations=[OLD]), applied)
+    assert found.applied == {"shop.0002_applied", "app.0001"}
+
+
+@pytest.mark.parametrize("is_certain", [True, False])
+def test_a_table_is_lost_if_an_unapplied_migration_created_it(is_certain: bool) -> None:
+    inner = {"a": column(None, OLD), "b": column("b", OLD)}
+    created = table(None, OLD, inner, is_certain=is_certain, starts_empty=True)
+    unapplied = history({"t": created})
+    expected = loss(OLD, "t", is_certain=is_certain, starts_empty=True)
+    found = schema_changes(unapplied, NOTHING)
+    assert found.lost == [expected]
+    assert found.lost_backwards == {("t", None)}
+    assert (found.made, found.renamed, found.altered) == ({}, {}, set())
+    assert [replace(one, dropped_backwards=True) for one in losses(unapplied)] == [expected]
+
+
+@pytest.mark.parametrize("is_certain", [True, False])
+def test_a_table_is_lost_if_an_applied_migration_drops_it(is_certain: bool) -> None:
+    dropped = table("t", NEW, is_certain=is_certain, starts_empty=True)
+    values: dict[str, Any] = {"is_certain": is_certain, "starts_empty": True}
+    found = schema_changes(NOTHING, history(dropped={"t": dropped}))
+    assert found == SchemaChanges(
+        [loss(NEW, "t", **values)], {}, set(), forwards=SchemaChanges([], {}, set())
+    )
+    renamed = history({"now": table("t", OLD, {"a": column(None, OLD)})})
+    found = schema_changes(renamed, history(dropped={"t": dropped}))
+    assert (found.lost, found.made, found.renamed) == ([loss(NEW, "now", **values)], {}, {})
+    assert found.lost_backwards == {("now", "a")}
+    assert found.forwards == SchemaChanges([], {}, set())
+
+
+@pytest.mark.parametrize("is_certain", [True, False])
+def test_a_table_is_made_if_an_applied_migration_creates_it(is_certain: bool) -> None:
+    created = table(None, NEW, {"a": column(None, NEW)}, is_certain=is_certain)
+    made: dict[Item, bool] = {("t", None): is_certain}
+    assert schema_changes(NOTHING, history({"t": created})) == SchemaChanges(
+        [], made, set(), forwards=SchemaChanges([], made, set())
+    )
+
+
+@pytest.mark.parametrize("is_certain", [True, False])
+def test_a_table_is_made_if_an_unapplied_migration_dropped_it(is_certain: bool) -> None:
+    unapplied = history(dropped={"t": table("t", OLD, is_certain=is_certain)})
+    nothing = SchemaChanges([], {}, set())
+    found = schema_changes(unapplied, NOTHING)
+    assert found == SchemaChanges([], {("t", None): is_certain}, set(), forwards=nothing)
+    # A column that an applied migration adds to it is part of it.
+    touched = history({"then": table("t", NEW, {"a": column(None, NEW)})})
+    found = schema_changes(unapplied, touched)
+    assert (found.lost, found.made) == ([], {("then", None): is_certain})
+    found = schema_changes(unapplied, history(dropped={"t": table("t", NEW)}))
+    assert found == SchemaChanges([], {}, set(), forwards=nothing)
+
+
+def test_a_table_that_is_created_on_both_sides_is_lost_and_made() -> None:
+    found = schema_changes(history({"t": table(None, OLD)}), history({"t": table(None, NEW)}))
+    assert (found.lost, found.made) == ([loss(OLD, "t")], {("t", None): True})
+
+
+@pytest.mark.parametrize("is_certain", [True, False])
+def test_a_column_is_lost_if_an_unapplied_migration_added_it(is_certain: bool) -> None:
+    added = column(None, OLD, is_certain=is_certain, starts_null=True)
+    unapplied = history({"now": table("t", OLD, {"a": added, "b": column("b", OLD)})})
+    expected = loss(OLD, "now", "a", is_certain=is_certain, starts_null=True)
+    found = schema_changes(unapplied, NOTHING)
+    assert found.lost == [expected]
+    assert found.lost_backwards == {("now", "a")}
+    assert (found.made, found.altered) == ({}, set())
+    assert [replace(one, dropped_backwards=True) for one in losses(unapplied)] == [expected]
+
+
+@pytest.mark.parametrize("is_certain", [True, False])
+def test_a_column_is_lost_if_an_applied_migration_drops_it(is_certain: bool) -> None:
+    dropped = {"a": column("a", NEW, is_certain=is_certain, starts_null=True)}
+    values: dict[str, Any] = {"is_certain": is_certain, "starts_null": True}
+    applied = history({"t": table("t", NEW, dropped=dropped)})
+    assert schema_changes(NOTHING, applied) == SchemaChanges(
+        [loss(NEW, "t", "a", **values)], {}, set(), forwards=SchemaChanges([], {}, set())
+    )
+    unapplied = history({"now": table("t", OLD, {"b": column("a", OLD)})})
+    found = schema_changes(unapplied, applied)
+    assert found.lost == [loss(NEW, "now", "b", **values)]
+    assert found.renamed == {("now", None): ("t", None)}
+
+
+@pytest.mark.parametrize("is_certain", [True, False])
+def test_a_column_is_made_if_an_applied_migration_adds_it(is_certain: bool) -> None:
+    added = {"a": column(None, NEW, is_certain=is_certain), "b": column("b", NEW)}
+    made: dict[Item, bool] = {("then", "a"): is_certain}
+    found = schema_changes(NOTHING, history({"then": table("t", NEW, added)}))
+    assert (found.lost, found.made) == ([], made)
+    assert found.forwards == SchemaChanges([], made, set())
+
+
+@pytest.mark.parametrize("is_certain", [True, False])
+def test_a_column_is_made_if_an_unapplied_migration_dropped_it(is_certain: bool) -> None:
+    dropped = {"a": column("a", OLD, is_certain=is_certain)}
+    unapplied = history({"now": table("t", OLD, dropped=dropped)})
+    found = schema_changes(unapplied, NOTHING)
+    assert (found.lost, found.made) == ([], {("t", "a"): is_certain})
+    assert found.renamed == {("now", None): ("t", None)}
+    renamed = history({"then": table("t", NEW, {"b": column("a", NEW)})})
+    found = schema_changes(unapplied, renamed)
+    assert (found.lost, found.made) == ([], {("then", "b"): is_certain})
+    assert found.renamed == {("now", None): ("then", None)}
+    again = history({"t": table("t", NEW, dropped={"a": column("a", NEW)})})
+    found = schema_changes(unapplied, again)
+    assert (found.lost, found.made) == ([], {})
+
+
+def test_a_table_and_its_columns_are_renamed_on_either_side() -> None:
+    columns = {"b": column("a", OLD), "same": column("same", OLD)}
+    unapplied = history({"now": table("t", OLD, columns)})
+    applied = history({"then": table("t", NEW, {"c": column("a", NEW), "e": column("d", NEW)})})
+    found = schema_changes(unapplied, NOTHING)
+    assert found.renamed == {
+        ("now", None): ("t", None),
+        ("now", "b"): ("t", "a"),
+        ("now", "same"): ("t", "same"),
+    }
+    found = schema_changes(NOTHING, applied)
+    assert found.renamed == {
+        ("t", None): ("then", None),
+        ("t", "a"): ("then", "c"),
+        ("t", "d"): ("then", "e"),
+    }
+    found = schema_changes(unapplied, applied)
+    assert found.renamed == {
+        ("now", None): ("then", None),
+        ("now", "b"): ("then", "c"),
+        ("now", "d"): ("then", "e"),
+        ("now", "same"): ("then", "same"),
+    }
+    assert (found.lost, found.made, found.altered) == ([], {}, set())
+
+
+def test_what_has_the_same_name_before_and_after_is_not_renamed() -> None:
+    unapplied = history({"now": table("t", OLD, {"b": column("a", OLD)})})
+    assert schema_changes(unapplied, unapplied).renamed == {}
+
+
+def test_what_is_dropped_on_one_side_is_not_renamed() -> None:
+    unapplied = history({"t": table("t", OLD, dropped={"a": column("a", OLD)})})
+    applied = history({"t": table("t", NEW, {"b": column("a", NEW)})})
+    assert schema_changes(unapplied, applied).renamed == {}
+    unapplied = history({"t": table("t", OLD, {"b": column("a", OLD)})})
+    applied = history({"t": table("t", NEW, dropped={"a": column("a", NEW)})})
+    assert schema_changes(unapplied, applied).renamed == {}
+
+
+def test_new_names_are_found_by_old_ones() -> None:
+    renamed: dict[Item, Item] = {("a", None): ("b", None), ("a", "c"): ("b", "d")}
+    found = SchemaChanges([], {}, set(), renamed=renamed)
+    assert found.name_of(("a", None)) == ("b", None)
+    assert found.name_of(("a", "c")) == ("b", "d")
+    assert found.name_of(("a", "other")) == ("b", "other")
+    assert found.name_of(("x", "c")) == ("x", "c")
+    assert found.name_of(("x", None)) == ("x", None)
+
+
+NARROWED = {"is_altered": True, "only_null": False}
+
+
+def test_a_column_is_narrowed_by_unapplying() -> None:
+    altered = {"b": column("a", OLD, narrows_backwards=True, needs_parent=True, **NARROWED)}
+    unapplied = history({"now": table("t", OLD, altered)})
+    found = schema_changes(unapplied, NOTHING)
+    assert found.lost == [loss(OLD, "now", "b", becomes=("t", "a"), needs_parent=True)]
+    assert found.lost_backwards == {("now", "b")}
+    assert found.altered == found.altered_backwards == {("t", "a")}
+    assert found.forwards == SchemaChanges([], {}, set())
+    assert list(losses(unapplied)) == []
+    renamed = history({"then": table("t", NEW, {"c": column("a", NEW)})})
+    found = schema_changes(unapplied, renamed)
+    assert found.lost == [loss(OLD, "now", "b", becomes=("then", "c"), needs_parent=True)]
+    assert found.altered == found.altered_backwards == {("then", "c")}
+
+
+def test_a_column_is_narrowed_by_applying() -> None:
+    altered = {"b": column("a", NEW, narrows_forwards=True, **NARROWED)}
+    applied = history({"then": table("t", NEW, altered)})
+    found = schema_changes(NOTHING, applied)
+    assert found.lost == [loss(NEW, "t", "a", becomes=("then", "b"))]
+    assert found.altered == {("then", "b")}
+    assert found.altered_backwards == set()
+    assert found.forwards == SchemaChanges([], {}, {("then", "b")})
+
+
+def test_a_column_that_both_sides_narrow_is_lost_by_unapplying_first() -> None:
+    back = column("a", OLD, narrows_backwards=True, is_altered=True)
+    forth = column("a", NEW, narrows_forwards=True, is_altered=True)
+    for first, second, only_null in (
+        (back, forth, True),
+        (replace(back, only_null=False), forth, False),
+        (back, replace(forth, only_null=False), False),
+    ):
+        found = schema_changes(
+            history({"t": table("t", OLD, {"a": first})}),
+            history({"t": table("t", NEW, {"a": second})}),
+        )
+        assert found.lost == [loss(OLD, "t", "a", becomes=("t", "a"), only_null=only_null)]
+
+
+def test_a_column_that_only_gets_wider_is_altered_and_not_lost() -> None:
+    wider_by_unapplying = column("a", OLD, narrows_forwards=True, **NARROWED)
+    found = schema_changes(history({"t": table("t", OLD, {"a": wider_by_unapplying})}), NOTHING)
+    assert found.lost == []
+    assert found.lost_backwards == set()
+    assert found.altered == found.altered_backwards == {("t", "a")}
+    wider_by_applying = column("a", NEW, narrows_backwards=True, **NARROWED)
+    found = schema_changes(NOTHING, history({"t": table("t", NEW, {"a": wider_by_applying})}))
+    assert (found.lost, found.altered) == ([], {("t", "a")})
+    assert found.altered_backwards == set()
+
+
+def test_a_narrowed_column_that_is_dropped_then_is_lost_as_a_whole() -> None:
+    narrowed = {"b": column("a", OLD, narrows_backwards=True, **NARROWED)}
+    dropped = {"a": column("a", NEW)}
+    found = schema_changes(
+        history({"t": table("t", OLD, narrowed)}), history({"t": table("t", NEW, dropped=dropped)})
+    )
+    assert found.lost == [replace(loss(NEW, "t", "b"), dropped_backwards=True)]
+
+
+def test_columns_are_altered_only_in_tables_that_are_there_afterwards() -> None:
+    altered = {"a": column("a", OLD, **NARROWED), "new": column(None, OLD, **NARROWED)}
+    tables = {"t": table("t", OLD, altered), "created": table(None, OLD, altered)}
+    assert schema_changes(history(tables), NOTHING).altered_backwards == {("t", "a")}
+    dropped = history(dropped={"t": table("t", NEW)})
+    assert schema_changes(history(tables), dropped).altered_backwards == set()
+
+
+def test_the_losses_have_the_order_of_the_tables_and_columns() -> None:
+    columns = {"z": column(None, OLD), "a": column("a", OLD), "b": column(None, OLD)}
+    dropped = {"a": column("a", NEW), "c": column("c", NEW)}
+    found = schema_changes(
+        history({"t": table("t", OLD, columns), "s": table(None, OLD)}),
+        history({"t": table("t", NEW, dropped=dropped)}, {"r": table("r", NEW)}),
+    )
+    assert [str(one) for one in found.lost] == [
+        "column t.z",
+        "column t.a",
+        "column t.b",
+        "column t.c",
+        "table s",
+        "table r",
+    ]
+
+
+def test_losses_say_what_they_are() -> None:
+    assert str(loss(OLD, "t")) == "table t"
+    assert str(loss(OLD, "t", "a")) == "column t.a"
+    assert str(loss(OLD, "t", "a", becomes=("t", "a"))) == "column t.a, which gets narrower"
+    assert (loss(OLD, "t").item, loss(OLD, "t", "a").item) == (("t", None), ("t", "a"))
+
+
+def test_the_rest_of_a_switch_makes_what_the_way_back_could_not_restore() -> None:
+    way_back = SchemaChanges([], {("t", "back"): True, ("w", None): True}, {("t", "narrow")})
+    whole = SchemaChanges(
+        [],
+        {("t", "back"): True, ("t", "renamed"): False, ("w", None): True, ("w", "c"): True},
+        {("t", "narrow"), ("t", "other")},
+        altered_backwards=frozenset({("t", "narrow")}),
+    )
+    rest = SchemaChanges(
+        [loss(NEW, "x")],
+        {("y", None): True, ("t", "renamed"): True},
+        {("y", "z")},
+        altered_backwards=frozenset({("y", "z")}),
+    )
+    assert rest.after(way_back, whole, ()) == replace(
+        rest,
+        made={("t", "renamed"): True, ("w", "c"): True, ("y", None): True},
+        altered={("t", "other"), ("y", "z")},
+        altered_backwards=frozenset({("t", "narrow"), ("y", "z")}),
+    )
+    waiting: set[Item] = {("w", None), ("t", "narrow")}
+    found = rest.after(way_back, whole, waiting)
+    assert found.made == {
+        ("t", "renamed"): True,
+        ("w", None): True,
+        ("w", "c"): True,
+        ("y", None): True,
+    }
+    assert found.altered == {("t", "narrow"), ("t", "other"), ("y", "z")}
+
+
+def test_each_decision_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    unapplied = history(
+        {"now": table("t", OLD, {"a": column(None, OLD)}, dropped={"b": column("b", OLD)})},
+        {"back": table("back", OLD)},
+    )
+    columns = {"c": column(None, NEW), "e": column("d", NEW)}
+    applied = history(
+        {"new": table(None, NEW), "t": table("t", NEW, columns)},
+        {"gone": table("gone", NEW)},
+    )
+    schema_changes(unapplied, applied)
+    assert caplog.messages == []
+    caplog.set_level(logging.DEBUG, "django_devtools.branches")
+    schema_changes(unapplied, applied)
+    back, forth = "unapplying shop.0002_unapplied", "applying shop.0002_applied"
+    assert caplog.messages == [
+        f"column now.a: lost by {back}",
+        f"table gone: lost by {forth}",
+        f"table new: made by {forth}",
+        f"table back: made by {back}",
+        f"column t.c: made by {forth}",
+        f"column t.b: made by {back}",
+        "table now: renamed to table t",
+        "column now.d: renamed to column t.e",
+    ]
