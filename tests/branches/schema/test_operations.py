@@ -12,12 +12,16 @@ from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
 from django_devtools.branches.schema.operations import (
+    created_models,
+    holds_raw,
     irreversible_operations,
     is_seen_by_state,
     raw_operations,
     same_models,
     same_raw_operations,
     same_schema,
+    sql_renames,
+    writes_rows,
 )
 from django_devtools.branches.schema.structure import tables
 from django_devtools.branches.sources.loader import variant
@@ -133,3 +137,174 @@ def test_models_of_states(settings: Any) -> None:
     create("Tag").state_forwards("shop", other)
     assert not same_models(one, other, "shop")
     assert same_models(one, other, "nothing")
+
+
+class Custom(Operation):
+    """An operation of a project."""
+
+    reversible = False
+
+
+class CustomIndex(migrations.AddIndex):
+    """A project's operation that is derived from one of Django's."""
+
+
+INDEX = models.Index(fields=["id"], name="by_id")
+NOOP = migrations.RunPython.noop
+
+
+def fill(apps: Any, schema_editor: Any) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("operation", "forwards", "backwards"),
+    [
+        (create(), False, False),
+        (migrations.AddIndex("product", INDEX), False, False),
+        (CustomIndex("product", INDEX), False, False),
+        (Custom(), True, True),
+        (migrations.RunPython(fill), True, True),
+        (migrations.RunPython(fill, NOOP), True, False),
+        (migrations.RunPython(NOOP, fill), True, True),
+        (migrations.RunSQL("…"), True, True),
+        (migrations.RunSQL("…", "…"), True, True),
+        (migrations.RunSQL("…", migrations.RunSQL.noop), True, False),
+        (migrations.SeparateDatabaseAndState([], [migrations.RunSQL("…")]), False, False),
+        (migrations.SeparateDatabaseAndState([migrations.RunSQL("…")], []), True, True),
+    ],
+)
+def test_code_may_write_rows(operation: Operation, forwards: bool, backwards: bool) -> None:
+    found = migration(create("Other"), operation)
+    assert (writes_rows(found), writes_rows(found, backwards=True)) == (forwards, backwards)
+
+
+@pytest.mark.parametrize(
+    ("sql", "renames"),
+    [
+        ("ALTER TABLE a RENAME TO b", [("a", "b")]),
+        (
+            'alter  table "a"\nrename to "b"; ALTER TABLE `c` RENAME TO `d`',
+            [("a", "b"), ("c", "d")],
+        ),
+        (
+            ["ALTER TABLE a RENAME TO b", ("ALTER TABLE c RENAME TO d", [])],
+            [("a", "b"), ("c", "d")],
+        ),
+        ("ALTER TABLE a RENAME COLUMN b TO c", []),
+        ("", []),
+    ],
+)
+def test_tables_are_renamed_by_sql(sql: Any, renames: list[tuple[str, str]]) -> None:
+    operation = migrations.RunSQL(sql, "ALTER TABLE x RENAME TO y")
+    assert sql_renames(operation) == renames
+    assert sql_renames(migrations.SeparateDatabaseAndState([create(), operation], [])) == renames
+    assert sql_renames(migrations.SeparateDatabaseAndState([], [operation])) == []
+
+
+def test_an_operation_holds_raw_ones() -> None:
+    both = migrations.SeparateDatabaseAndState
+    for raw in (migrations.RunSQL("…"), migrations.RunPython(NOOP)):
+        assert holds_raw(raw)
+        assert holds_raw(both([both([create(), raw], [])], []))
+        assert not holds_raw(both([], [raw]))
+    assert not holds_raw(create())
+    assert not holds_raw(Custom())
+
+
+def test_operations_that_are_irreversible_are_found() -> None:
+    one_way, both_ways = migrations.RunSQL("…"), migrations.RunSQL("…", "…")
+    custom = Custom()
+    inner = migrations.SeparateDatabaseAndState([both_ways, one_way], [migrations.RunSQL("…")])
+    assert irreversible_operations(migration(create(), inner, custom)) == [one_way, custom]
+
+
+def test_the_state_sees_all_that_operations_on_models_do() -> None:
+    assert is_seen_by_state(migration(create(), migrations.AddIndex("product", INDEX)))
+    assert is_seen_by_state(migration(migrations.RemoveField("product", "f")))
+    assert is_seen_by_state(migration())
+    assert not is_seen_by_state(migration(create(), migrations.RunPython(NOOP)))
+    assert not is_seen_by_state(migration(migrations.SeparateDatabaseAndState([create()], [])))
+
+
+def test_created_models_are_named() -> None:
+    found = [
+        migration(create("Product"), create("Tag"), migrations.DeleteModel("Old")),
+        migration(migrations.SeparateDatabaseAndState([create("Inner")], [])),
+        migration(create("Other")),
+    ]
+    assert created_models(found) == {"product", "tag", "other"}
+    assert created_models([]) == set()
+
+
+ADD = migrations.AddField("product", "f", models.IntegerField())
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (create("Product"), create("product"), True),
+        (create("Product"), create("Other"), False),
+        (create(proxy=True), create(), False),
+        (ADD, migrations.AddField("product", "f", models.IntegerField(null=True)), False),
+        (ADD, migrations.AddField("product", "g", models.IntegerField()), False),
+        (ADD, migrations.AlterField("product", "f", models.IntegerField()), False),
+        (ADD, ADD, True),
+        (migrations.RunSQL("A", state_operations=[ADD]), ADD, True),
+        (migrations.RunPython(NOOP), migrations.RunSQL("A"), True),
+    ],
+)
+def test_operations_do_the_same_to_the_schema(
+    one: Operation, other: Operation, same: bool
+) -> None:
+    assert same_schema(migration(one), migration(other)) is same
+    assert same_schema(migration(one, ADD), migration(other, ADD)) is same
+
+
+def test_operations_on_the_state_alone_make_no_difference_to_the_schema() -> None:
+    options = migrations.AlterModelOptions("product", {"ordering": ["id"]})
+    managers = migrations.AlterModelManagers("product", [("all", models.Manager())])
+    assert same_schema(migration(options, ADD, managers), migration(ADD))
+    assert not same_schema(migration(ADD), migration())
+
+
+def test_the_order_of_fields_and_the_bases_matter() -> None:
+    one, two = ("a", models.IntegerField()), ("b", models.IntegerField())
+    assert not same_schema(migration(create("A", one, two)), migration(create("A", two, one)))
+
+    def based(*bases: Any) -> Migration:
+        return migration(migrations.CreateModel("A", [], bases=bases))
+
+    assert not same_schema(based("shop.product"), based("shop.tag"))
+    assert same_schema(based("shop.product"), based("shop.product"))
+    assert not same_schema(based(models.Model), based("shop.tag"))
+
+
+def test_raw_operations_are_the_same_by_the_names_of_their_functions() -> None:
+    def run(code: Any, *reverse: Any) -> Migration:
+        return migration(create(), migrations.RunPython(code, *reverse))
+
+    assert same_raw_operations(run(fill), run(fill))
+    assert not same_raw_operations(run(fill), run(NOOP))
+    assert not same_raw_operations(run(fill), run(fill, NOOP))
+    assert not same_raw_operations(run(fill), migration())
+    assert same_raw_operations(migration(create()), migration(ADD))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        create("Product", ("name", models.CharField(max_length=9))),
+        create("Product", ("name", models.CharField(max_length=10)), db_table="other"),
+        create("Product", ("title", models.CharField(max_length=10))),
+        migrations.CreateModel("Product", [], bases=("shop.other",)),
+    ],
+)
+def test_states_differ_in_fields_options_and_bases(changed: Operation) -> None:
+    one, other = ProjectState(), ProjectState()
+    create("Product", ("name", models.CharField(max_length=10))).state_forwards("shop", one)
+    changed.state_forwards("shop", other)
+    assert not same_models(one, other, "shop")
+    assert same_models(one, other, "elsewhere")
+    same = ProjectState()
+    create("Product", ("name", models.CharField(max_length=10))).state_forwards("shop", same)
+    assert same_models(one, same, "shop")

@@ -1,0 +1,104 @@
+"""
+Fields, options and arguments, as values that are equal where a database sees no difference.
+
+Each branch brings objects of its own, often of classes that were imported twice: no two of them
+are equal.
+"""
+
+import enum
+import functools
+import types
+from collections.abc import Mapping
+from typing import Any
+
+from django.db.models import Field
+
+_MODEL_OPTIONS = (
+    "constraints",
+    "db_table",
+    "db_table_comment",
+    "db_tablespace",
+    "index_together",
+    "indexes",
+    "managed",
+    "order_with_respect_to",
+    "proxy",
+    "swappable",
+    "unique_together",
+)
+"""The options of a model that a database sees."""
+
+
+def comparable_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a model that a database sees, each as it can be compared."""
+    return {name: comparable(options[name]) for name in _MODEL_OPTIONS if options.get(name)}
+
+
+@functools.singledispatch
+def comparable(value: Any) -> Any:
+    """``value`` as lists, dictionaries and strings, without what a database doesn't see."""
+    if hasattr(value, "deconstruct"):
+        return comparable(value.deconstruct())
+    if hasattr(value, "__dict__"):
+        return type(value).__qualname__, comparable(vars(value))
+    return repr(value)
+
+
+@comparable.register
+def _(value: Field) -> Any:  # type: ignore[type-arg]
+    _, path, args, kwargs = value.deconstruct()
+    unseen = _unseen_arguments(value, kwargs)
+    seen = {name: argument for name, argument in kwargs.items() if name not in unseen}
+    if isinstance(seen.get("to"), str):
+        seen["to"] = seen["to"].lower()
+    return path, comparable(args), comparable(seen)
+
+
+@comparable.register
+def _(value: str) -> str:
+    return str(value)
+
+
+@comparable.register
+def _(
+    value: type | types.FunctionType | types.BuiltinFunctionType | types.MethodType,
+) -> str:
+    return f"{value.__module__}.{value.__qualname__}"
+
+
+@comparable.register
+def _(value: functools.partial) -> Any:  # type: ignore[type-arg]
+    return comparable((value.func, value.args, value.keywords))
+
+
+@comparable.register
+def _(value: dict) -> Any:  # type: ignore[type-arg]
+    seen = {key: item for key, item in value.items() if key != "violation_error_message"}
+    return {str(key): comparable(item) for key, item in seen.items()}
+
+
+@comparable.register
+def _(value: list | tuple) -> Any:  # type: ignore[type-arg]
+    return [comparable(item) for item in value]
+
+
+@comparable.register
+def _(value: set | frozenset) -> Any:  # type: ignore[type-arg]
+    return sorted((comparable(item) for item in value), key=repr)
+
+
+@comparable.register
+def _(value: enum.Enum) -> Any:
+    return comparable(value.value)
+
+
+def _unseen_arguments(field: "Field[Any, Any]", kwargs: Mapping[str, Any]) -> set[str]:
+    """The arguments of a field that have no effect on its column."""
+    # Django's list of them:
+    # https://docs.djangoproject.com/en/stable/howto/custom-model-fields/#field-attributes-not-affecting-database-column-definition
+    # db_column is on it, and names the column.
+    unseen = set(field.non_db_attrs) - {"db_column"}
+    # Since Django 6.1, the database may see to on_delete; it is no function then.
+    if not isinstance(kwargs.get("on_delete"), types.FunctionType):
+        unseen.discard("on_delete")
+    return unseen

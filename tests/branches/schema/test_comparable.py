@@ -1,0 +1,130 @@
+"""Values of migrations that a database can't tell apart are equal."""
+
+import datetime
+import enum
+import functools
+from typing import Any
+
+import pytest
+from django.db import models
+from django.utils.deconstruct import deconstructible
+
+from django_devtools.branches.schema.comparable import comparable, comparable_options
+
+
+def function(*args: Any, **kwargs: Any) -> None: ...
+
+
+class Color(enum.Enum):
+    RED = ("r", 1)
+
+
+class Kind(models.TextChoices):
+    GOOD = "g"
+
+
+class Text(str):
+    __slots__ = ()
+
+
+class Plain:
+    def __init__(self) -> None:
+        self.number = [1]
+
+
+@deconstructible
+class Deconstructible:
+    def __init__(self, number: int) -> None: ...
+
+
+HERE = __name__
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("a", "a"),
+        (Text("a"), "a"),
+        (1, "1"),
+        (None, "None"),
+        (datetime.date(2000, 1, 2), "datetime.date(2000, 1, 2)"),
+        (Kind.GOOD, "g"),
+        (Color.RED, ["r", "1"]),
+        (function, f"{HERE}.function"),
+        (Plain, f"{HERE}.Plain"),
+        (models.Model, "django.db.models.base.Model"),
+        (len, "builtins.len"),
+        (dict.fromkeys, "builtins.dict.fromkeys"),
+        (functools.partial(function, 1, a=2), [f"{HERE}.function", ["1"], {"a": "2"}]),
+        ([1, ("a", [2])], ["1", ["a", ["2"]]]),
+        ({1: "a", "violation_error_message": "No"}, {"1": "a"}),
+        ({"b", "a"}, ["a", "b"]),
+        (frozenset([2, 1]), ["1", "2"]),
+        (Plain(), ("Plain", {"number": ["1"]})),
+        (Deconstructible(3), [f"{HERE}.Deconstructible", ["3"], {}]),
+        (models.Q(a=1), ["django.db.models.Q", [["a", "1"]], {}]),
+    ],
+)
+def test_a_value_becomes_comparable(value: Any, expected: Any) -> None:
+    assert comparable(value) == expected
+
+
+def test_a_bound_method_is_named_by_its_function() -> None:
+    assert comparable(Plain().__init__) == f"{HERE}.Plain.__init__"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("field", "expected"),
+    [
+        (
+            models.CharField("Name", max_length=9, help_text="x"),
+            ("CharField", {"max_length": "9"}),
+        ),
+        (models.CharField(db_column="Column"), ("CharField", {"db_column": "Column"})),
+        (models.CharField(validators=[function], choices=[("a", "b")]), ("CharField", {})),
+        (
+            models.ForeignKey("Shop.Tag", models.CASCADE, related_name="x"),
+            ("ForeignKey", {"to": "shop.tag"}),
+        ),
+        (
+            models.ForeignKey("shop.Tag", models.SET_NULL, null=True, to_field="Name"),
+            ("ForeignKey", {"to": "shop.tag", "null": "True", "to_field": "Name"}),
+        ),
+    ],
+)
+def test_a_field_keeps_what_its_column_depends_on(field: Any, expected: Any) -> None:
+    kind, kwargs = expected
+    assert comparable(field) == (f"django.db.models.{kind}", [], kwargs)
+
+
+def test_what_the_database_does_on_delete_is_kept() -> None:
+    if not hasattr(models, "DB_CASCADE"):
+        pytest.skip("Django has on_delete in the database since 6.1")
+    cascade, null = (
+        models.ForeignKey("shop.Tag", on_delete, null=True)
+        for on_delete in (models.DB_CASCADE, models.DB_SET_NULL)
+    )
+    assert comparable(cascade) != comparable(null)
+    in_python = models.ForeignKey("shop.Tag", models.CASCADE, null=True)
+    assert comparable(cascade) != comparable(in_python)
+
+
+SEEN = {
+    "constraints",
+    "db_table",
+    "db_table_comment",
+    "db_tablespace",
+    "index_together",
+    "indexes",
+    "managed",
+    "order_with_respect_to",
+    "proxy",
+    "swappable",
+    "unique_together",
+}
+
+
+def test_options_that_a_database_sees_are_kept() -> None:
+    options = dict.fromkeys([*sorted(SEEN), "ordering", "verbose_name", "permissions"], "x")
+    assert comparable_options(options) == dict.fromkeys(SEEN, "x")
+    assert comparable_options({"proxy": False, "indexes": [], "ordering": ["id"]}) == {}
