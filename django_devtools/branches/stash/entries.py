@@ -1,4 +1,4 @@
-"""What the stash writes down of what it keeps: an entry for each copy, and a table of them."""
+"""The entries of the stash: what is recorded of each copy, and the table that records it."""
 
 import json
 from collections.abc import Collection, Mapping
@@ -16,32 +16,35 @@ from django_devtools.branches.sources.snapshots import Key
 from django_devtools.conf import TABLE_PREFIX
 
 ENTRIES_TABLE = f"{TABLE_PREFIX}stash"
+"""The table with a row for each entry."""
 
 
 class Status(StrEnum):
-    """How far an entry got."""
+    """How far saving or restoring an entry has got."""
 
     COPYING = "copying"
-    """Its table may be half written. What it copies is still in its place."""
+    """The copy may be incomplete. The data is still where it was copied from."""
     COPIED = "copied"
-    """Complete, and what it copied is still in its place."""
+    """The copy is complete. The data is still where it was copied from."""
     OPEN = "open"
-    """A switch that drops what it keeps, or brings it back, has begun and not ended."""
+    """A switch that drops or restores the data has begun and has not ended."""
     KEPT = "kept"
+    """The data was dropped, and is in the stash."""
     LEFT = "left"
-    """Some of it came back, and the rest could not."""
+    """Some of it was restored, and the rest could not be."""
     DONE = "done"
-    """All of it came back."""
+    """All of it was restored."""
 
 
 class Return(StrEnum):
-    """How an entry comes back at the end of the switch that is under way."""
+    """How the switch that is under way restores a column at its end."""
 
     NOT = ""
+    """Not at all."""
     MISSING = "missing"
-    """What is there stays, as it is not known where it came from."""
+    """Only where there is nothing: nobody knows where existing values came from."""
     REPLACE = "replace"
-    """It goes before what migrations have put there on the way."""
+    """It overwrites what migrations have put there on the way."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +53,15 @@ class StashedColumn:
 
     info: ColumnInfo
     migration: str
+    """The migration that dropped or narrowed it, as "app.name"."""
     becomes: Item | None = None
-    """The narrower column that took its place."""
+    """The narrower column that it has become; None if it was dropped."""
     newest: int | None = None
-    """The highest key that there was in the table that it refers to, where keys are numbers."""
+    """The highest key at the time of the table that it refers to, if keys are numbers."""
     returns: Return = Return.NOT
-    """How it comes back at the end of the switch that is under way."""
+    """How the switch that is under way restores it at its end."""
     dropped_backwards: bool = False
-    """Whether it was dropped when a migration was unapplied, and not when one was applied."""
+    """Whether unapplying a migration dropped it, and not applying one."""
 
 
 @dataclass(frozen=True)
@@ -67,20 +71,25 @@ class Entry:
     id: int
     status: Status
     branch: str | None
-    """The branch that the database was on, as far as that is known."""
+    """The branch that the database was on; None if that is unknown."""
     table: str
     is_table: bool
+    """Whether it is a whole table, and not some columns."""
     columns: Mapping[str, StashedColumn]
     key: list[str]
-    """The primary key's columns, which tell the rows apart."""
+    """The columns of the primary key, which tell rows apart; empty if there is none."""
     rows: int
+    """How many rows are in the stash."""
     at: datetime
+    """When it was saved."""
     reason: str = ""
-    """Why some of it could not come back."""
+    """Why some of it could not be restored."""
     first: str = ""
+    """The first step of the last switch that drops or restores it, as `step` writes it."""
     last: str = ""
+    """The last step of that switch."""
     fills: bool = False
-    """Whether migrations of that switch write rows: what those change is no edit."""
+    """Whether migrations of that switch may write rows. What those write is no edit."""
 
     def __str__(self) -> str:
         if self.is_table:
@@ -91,22 +100,22 @@ class Entry:
 
     @property
     def summary(self) -> str:
-        """What it is, how many rows, and whether it has tried to come back in vain."""
+        """What it is, how many rows it has, and whether restoring it has failed."""
         stayed = ", did not come back" if self.reason else ""
         return f"{self} ({self.rows} row{'s' * (self.rows != 1)}{stayed})"
 
     @property
     def copy(self) -> str:
-        """The table that its rows are in."""
+        """The table with its rows."""
         return f"{ENTRIES_TABLE}_{self.id}"
 
     @property
     def residue(self) -> str:
-        """The table with what was left of narrowed columns, to tell later what was changed."""
+        """The table with what was left in a narrowed column, to find later edits."""
         return f"{self.copy}_narrowed"
 
     def due(self, returns: Mapping[str, Return]) -> "Entry":
-        """The entry as its columns come back; those that are not named don't."""
+        """The entry with the columns in ``returns`` to be restored that way, and no others."""
         columns = {
             name: replace(column, returns=returns.get(name, Return.NOT))
             for name, column in self.columns.items()
@@ -115,81 +124,71 @@ class Entry:
 
     @property
     def coming(self) -> dict[str, Return]:
-        """The columns that come back, and how: all in one way, where it is a table."""
+        """The columns to be restored, and how: all in one way, if it is a table."""
         return {name: column.returns for name, column in self.columns.items() if column.returns}
 
     @property
     def infos(self) -> dict[str, ColumnInfo]:
-        """Its columns as the database described them."""
+        """Its columns as the database described them when they were saved."""
         return {name: column.info for name, column in self.columns.items()}
 
     @property
     def is_narrowed(self) -> bool:
-        """Whether its column is still there, and only holds less."""
+        """Whether its column was narrowed, and not dropped."""
         return any(column.becomes for column in self.columns.values())
 
     @property
     def narrowed(self) -> tuple[str, str]:
         """The table and the column that a narrowed column has become."""
-        ((table, column),) = (kept.becomes for kept in self.columns.values() if kept.becomes)
+        ((table, column),) = (saved.becomes for saved in self.columns.values() if saved.becomes)
         return table, str(column)
 
     @property
     def migrations(self) -> list[str]:
-        """The migrations that drop it when they are unapplied or applied."""
+        """The migrations that dropped or narrowed it, each as "app.name"."""
         return sorted({column.migration for column in self.columns.values()})
 
     def is_midway(self, rows: Collection[Key]) -> bool:
-        """Whether the switch that has to do with it was interrupted, and not finished since."""
+        """Whether the switch that drops or restores it was interrupted, and not finished since."""
         return self.has_begun(rows) and not _has_happened(self.last, rows)
 
     def has_begun(self, rows: Collection[Key]) -> bool:
-        """Whether a switch that has to do with it has made its first step, and was not ended."""
+        """Whether the switch that drops or restores it has made its first step, and not ended."""
         return self.status is Status.OPEN and _has_happened(self.first, rows)
 
     def is_ended_by(self, steps: Collection[str]) -> bool:
-        """Whether ``steps`` end the switch that has to do with it, or undo it."""
-        undone = ("-" if self.first[0] == "+" else "+") + self.first[1:]
-        return self.last in steps or undone in steps
+        """Whether ``steps`` finish the switch that drops or restores it, or undo its beginning."""
+        opposite = "-" if self.first[0] == "+" else "+"
+        undo_of_first = opposite + self.first[1:]
+        return self.last in steps or undo_of_first in steps
 
 
 def step(key: Key, backwards: bool) -> str:
-    """A migration that is unapplied or applied, as entries note it."""
+    """A step as entries record it: "-app.name" if backwards, else "+app.name"."""
     return f"{'-' if backwards else '+'}{'.'.join(key)}"
 
 
 def to_json(columns: Mapping[str, StashedColumn]) -> str:
-    """Columns as the registry notes them."""
+    """Columns as an entry's row has them, in JSON."""
     return json.dumps(
         {
             name: [
-                kept.info.type,
-                kept.info.is_required,
-                kept.migration,
-                kept.becomes,
-                kept.newest,
-                kept.returns,
-                kept.dropped_backwards,
+                column.info.type,
+                column.info.is_required,
+                column.migration,
+                column.becomes,
+                column.newest,
+                column.returns,
+                column.dropped_backwards,
             ]
-            for name, kept in columns.items()
+            for name, column in columns.items()
         }
     )
 
 
 def entry_from_row(row: Any) -> Entry:
-    """An entry from its row."""
-    found = json.loads(row.columns)
-    columns = {
-        name: StashedColumn(
-            ColumnInfo(kind, required),
-            migration,
-            (becomes[0], becomes[1]) if becomes else None,
-            newest,
-            Return(returns),
-            back,
-        )
-        for name, (kind, required, migration, becomes, newest, returns, back) in found.items()
-    }
+    """The entry that a row records."""
+    columns = {name: _column_from(values) for name, values in json.loads(row.columns).items()}
     return Entry(
         id=row.pk,
         status=Status(row.status),
@@ -208,10 +207,11 @@ def entry_from_row(row: Any) -> Entry:
 
 
 def entries_model() -> Any:
-    """The model of the registry."""
+    """The model of the table with the entries."""
 
-    # Not a model of the app: as Django's own table of applied migrations, it can't be migrated.
-    class Row(models.Model):  # noqa: DJ008 - nobody looks at it
+    # No model of the app, since the table can't be migrated: like django_migrations, which
+    # MigrationRecorder makes in the same way, it is needed before any migration runs.
+    class Row(models.Model):  # noqa: DJ008 - nobody prints it
         id = models.BigAutoField(primary_key=True)
         status = models.CharField(max_length=10)
         branch = models.TextField()
@@ -234,6 +234,20 @@ def entries_model() -> Any:
     return Row
 
 
+def _column_from(values: Any) -> StashedColumn:
+    """A column from the list that `to_json` has written."""
+    kind, is_required, migration, becomes, newest, returns, dropped_backwards = values
+    return StashedColumn(
+        ColumnInfo(kind, is_required),
+        migration,
+        (becomes[0], becomes[1]) if becomes else None,
+        newest,
+        Return(returns),
+        dropped_backwards,
+    )
+
+
 def _has_happened(step: str, rows: Collection[Key]) -> bool:
     app, _, name = step[1:].partition(".")
-    return ((app, name) in rows) is (step[0] == "+")
+    is_applied = (app, name) in rows
+    return is_applied is (step[0] == "+")

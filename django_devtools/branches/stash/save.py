@@ -1,4 +1,4 @@
-"""What is copied of a table into the stash, and the SQL that does it."""
+"""Which data of a table is saved in the stash, and the SQL that copies it."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -12,23 +12,30 @@ from django_devtools.branches.schema.introspection import ColumnInfo, Tables
 
 from .entries import Entry, StashedColumn
 
+_ALL_ROWS = "1 = 1"
+"""The SQL condition that each row meets."""
+
 
 @dataclass(frozen=True)
 class Copy:
-    """What is to be copied of a table."""
+    """A copy that is to be made of a table, or of some of its columns."""
 
     table: str
     is_table: bool
+    """Whether the whole table is copied, and not some columns."""
     columns: Mapping[str, StashedColumn]
+    """The columns that are saved."""
     key: list[str]
+    """The columns of the primary key, which tell rows apart; empty if there is none."""
     names: list[str]
-    """All columns of the copy: with those of the key."""
-    condition: str = "1 = 1"
+    """All columns of the copy: those that are saved, and those of the key."""
+    condition: str = _ALL_ROWS
+    """The SQL condition of the rows that are copied."""
     renamed: Mapping[str, str] = field(default_factory=dict)
-    """The columns that have other names in the copy."""
+    """The names in the copy of the columns that have other names there."""
 
     def into(self, tables: Tables, name: str) -> int:
-        """Copy it into a table of its own. How many rows there were."""
+        """Create the table ``name`` with the copy in it. Returns the number of rows."""
         q = tables.quote
         keys = ", ".join(map(q, self.key))
         # Its way back is a look-up for each row, where there is no hash join.
@@ -54,46 +61,57 @@ class Copy:
 
 
 def is_routed_here(connection: BaseDatabaseWrapper, loss: DataLoss) -> bool:
-    """Whether what is lost is something that the routers have in this database."""
+    """Whether the routers let the model of a table or column migrate in this database."""
     app, model = loss.model
     return router.allow_migrate(connection.alias, app, model_name=model)
 
 
 def copies_of(tables: Tables, losses: Iterable[DataLoss]) -> list[Copy]:
-    """What there is to be copied of what is about to be lost: one for each entry."""
-    found = [_copy_of(tables, group) for group in _grouped(losses)]
-    return [copy for copy in found if copy]
+    """The copies of what is about to be lost, one for each entry of the stash."""
+    copies = [_copy_of(tables, group) for group in _grouped(losses)]
+    return [copy for copy in copies if copy is not None]
 
 
 def save_residue(tables: Tables, entry: Entry) -> None:
-    """Remember what a narrowed column holds: what differs later, someone has changed."""
+    """
+    Copy what is left in a narrowed column into the entry's residue.
+
+    A value that differs from it later was edited meanwhile.
+    """
     table, column = entry.narrowed
     if not entry.key or entry.residue in tables.names or table not in tables.names:
         return
-    key, live, there = key_of(tables, entry), tables.key(table), tables.columns(table)
-    if key and column in there and (live == entry.key or column not in {*live, *entry.key}):
-        known = tables.has(entry.copy, table, {kept: now for now, kept in key.items()})
-        names = list(dict.fromkeys([*live, column]))
-        copy = Copy(table, False, {}, entry.key, names, known, renamed=key)
-        copy.into(tables, entry.residue)
+    key, live_key = key_of(tables, entry), tables.key(table)
+    if not key or column not in tables.columns(table):
+        return
+    if live_key != entry.key and column in {*live_key, *entry.key}:
+        return
+    is_in_entry = tables.has(entry.copy, table, {saved: live for live, saved in key.items()})
+    names = list(dict.fromkeys([*live_key, column]))
+    copy = Copy(table, False, {}, entry.key, names, is_in_entry, renamed=key)
+    copy.into(tables, entry.residue)
 
 
 def key_of(tables: Tables, entry: Entry) -> dict[str, str]:
-    """The key of a narrowed column's table: its names of now, and those that the entry has."""
+    """
+    The names in the entry of the primary key of a narrowed column's table, by its names now.
+
+    Empty if the table has another key by now.
+    """
     table, _ = entry.narrowed
-    live, kept = tables.key(table), entry.key
-    if live != kept and tables.connection.vendor != "sqlite":
-        # Renamed, if it is of the same types; else another one. SQLite's copies have no types.
+    live, saved = tables.key(table), entry.key
+    if live != saved and tables.connection.vendor != "sqlite":
+        # A key of the same types was renamed. SQLite's copies have no types to tell by.
         there, copied = tables.columns(table), tables.columns(entry.copy)
         brought = tables.brought(table)
         types = ["text" if brought.get(name) else there[name].type for name in live]
-        if types != [copied[name].type for name in kept]:
+        if types != [copied[name].type for name in saved]:
             return {}
-    return dict(zip(live, kept, strict=True)) if len(live) == len(kept) else {}
+    return dict(zip(live, saved, strict=True)) if len(live) == len(saved) else {}
 
 
 def narrow_again(tables: Tables, entry: Entry, newer: Entry) -> None:
-    """Let a narrowed copy say what ``newer``, which narrowed it further, has left of it."""
+    """Write into the residue of ``entry`` what ``newer``, which narrowed it further, has left."""
     (table, column), narrowed = entry.narrowed, entry.residue
     q, key = tables.quote, dict(zip(newer.key, entry.key, strict=True))
     same = tables.same(table, narrowed, key_of(tables, entry))
@@ -107,9 +125,9 @@ def narrow_again(tables: Tables, entry: Entry, newer: Entry) -> None:
 
 def renewed(tables: Tables, entry: Entry) -> Entry:
     """
-    Copy what was changed or came since an entry was made, while it is still in its place.
+    The entry with the rows that were edited or inserted since it was saved and before the drop.
 
-    Not what was changed where a migration may have done that on its way.
+    Edited rows are saved again only if no migration of the switch may have written them.
     """
     q, key = tables.quote, entry.key
     names = ", ".join(map(q, dict.fromkeys([*key, *entry.columns])))
@@ -132,68 +150,84 @@ def renewed(tables: Tables, entry: Entry) -> Entry:
 
 
 def _grouped(losses: Iterable[DataLoss]) -> list[list[DataLoss]]:
-    """Whole tables one by one, and columns by their tables."""
+    """The losses that share an entry: a table alone, and the columns of a table together."""
 
     def group(loss: DataLoss) -> tuple[str, bool, tuple[str, ...], bool]:
-        # Of what gets narrower, one column may be edited later, and another one not.
+        # Each narrowed column has an entry of its own, as it may be edited without the others.
         narrowed = (loss.becomes[0], str(loss.column)) if loss.becomes else ()
-        # What only SQL may make again comes back where there is nothing; the others always.
+        # What only SQL may make again is restored if it is missing, and everything else always.
         return loss.table, loss.column is not None, narrowed, loss.is_certain
 
     return [list(found) for _, found in groupby(sorted(losses, key=group), group)]
 
 
 def _copy_of(tables: Tables, group: list[DataLoss]) -> Copy | None:
-    """What there is to be copied of one table, if anything."""
-    loss = group[0]
-    if loss.table not in tables.names:
+    """The copy of what one table loses; None if there is nothing in it."""
+    first = group[0]
+    if first.table not in tables.names:
         return None
-    there, key = tables.columns(loss.table), tables.key(loss.table)
-    migrations = {one.column: ".".join(one.migration) for one in group}
-    if loss.column is None:
-        newest = _newest(tables, loss.table, there)
-        kept = {
-            name: StashedColumn(
-                info,
-                migrations[None],
-                newest=newest.get(name),
-                dropped_backwards=loss.dropped_backwards,
-            )
-            for name, info in there.items()
-        }
-        names, condition = list(kept), ""
-    else:
-        kept = {
-            one.column: StashedColumn(
-                there[one.column],
-                migrations[one.column],
-                one.becomes,
-                dropped_backwards=one.dropped_backwards,
-            )
-            for one in group
-            if one.column and one.column in there
-        }
-        names = list(dict.fromkeys([*key, *kept]))
-        if all(one.only_null for one in group):
-            condition = " OR ".join(f"{tables.quote(column)} IS NULL" for column in kept)
-        elif all(one.starts_null for one in group):
-            condition = " OR ".join(f"{tables.quote(column)} IS NOT NULL" for column in kept)
-        else:
-            condition = ""
-    copy = Copy(loss.table, loss.column is None, kept, key, names, condition or "1 = 1")
-    # An empty table that a migration fills anew comes back empty only if that is written down.
-    is_kept = loss.column is None and not loss.starts_empty
-    return copy if kept and (is_kept or tables.has_rows(copy.table, copy.condition)) else None
+    if first.column is None:
+        return _copy_of_table(tables, first)
+    return _copy_of_columns(tables, group)
+
+
+def _copy_of_table(tables: Tables, loss: DataLoss) -> Copy | None:
+    there = tables.columns(loss.table)
+    newest = _newest(tables, loss.table, there)
+    columns = {
+        name: StashedColumn(
+            info,
+            ".".join(loss.migration),
+            newest=newest.get(name),
+            dropped_backwards=loss.dropped_backwards,
+        )
+        for name, info in there.items()
+    }
+    copy = Copy(loss.table, True, columns, tables.key(loss.table), list(columns))
+    # A table that is empty, and that a migration fills when it makes it again, is restored as
+    # empty only if the stash has an entry for it.
+    is_worth_it = not loss.starts_empty or tables.has_rows(copy.table, copy.condition)
+    return copy if columns and is_worth_it else None
+
+
+def _copy_of_columns(tables: Tables, group: list[DataLoss]) -> Copy | None:
+    table, there = group[0].table, tables.columns(group[0].table)
+    columns = {
+        loss.column: StashedColumn(
+            there[loss.column],
+            ".".join(loss.migration),
+            loss.becomes,
+            dropped_backwards=loss.dropped_backwards,
+        )
+        for loss in group
+        if loss.column is not None and loss.column in there
+    }
+    if not columns:
+        return None
+    key = tables.key(table)
+    names = list(dict.fromkeys([*key, *columns]))
+    copy = Copy(table, False, columns, key, names, _has_loss(tables, group, columns))
+    return copy if tables.has_rows(copy.table, copy.condition) else None
+
+
+def _has_loss(tables: Tables, group: list[DataLoss], columns: Iterable[str]) -> str:
+    """The SQL condition of the rows that lose something which is not made again."""
+    quoted = [tables.quote(column) for column in columns]
+    if all(loss.only_null for loss in group):
+        return " OR ".join(f"{column} IS NULL" for column in quoted)
+    if all(loss.starts_null for loss in group):
+        return " OR ".join(f"{column} IS NOT NULL" for column in quoted)
+    return _ALL_ROWS
 
 
 def _newest(tables: Tables, table: str, there: Mapping[str, ColumnInfo]) -> dict[str, int | None]:
-    """The highest key of each table that a table refers to by numbers, by its column."""
-    found = {}
+    """The highest key of each table that ``table`` refers to by numbers, by its own column."""
+    newest = {}
     with tables.connection.cursor() as cursor:
         for column, parent in tables.parents(table).items():
             is_number = column in there and there[column].is_integer
             if is_number and parent.table in tables.names:
                 key, rows = tables.quote(parent.column), tables.quote(parent.table)
                 cursor.execute(f"SELECT MAX({key}) FROM {rows}", [])
-                (found[column],) = cursor.fetchone()
-    return found
+                (newest[column],) = cursor.fetchone()
+    return newest

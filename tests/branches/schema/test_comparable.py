@@ -54,7 +54,6 @@ HERE = __name__
         (Plain, f"{HERE}.Plain"),
         (models.Model, "django.db.models.base.Model"),
         (len, "builtins.len"),
-        (dict.fromkeys, "builtins.dict.fromkeys"),
         (functools.partial(function, 1, a=2), [f"{HERE}.function", ["1"], {"a": "2"}]),
         ([1, ("a", [2])], ["1", ["a", ["2"]]]),
         ({1: "a", "violation_error_message": "No"}, {"1": "a"}),

@@ -296,7 +296,14 @@ def test_raw_operations_are_the_same_by_the_names_of_their_functions() -> None:
         create("Product", ("name", models.CharField(max_length=9))),
         create("Product", ("name", models.CharField(max_length=10)), db_table="other"),
         create("Product", ("title", models.CharField(max_length=10))),
-        migrations.CreateModel("Product", [], bases=("shop.other",)),
+        migrations.CreateModel(
+            "Product",
+            [
+                ("id", models.BigAutoField(primary_key=True)),
+                ("name", models.CharField(max_length=10)),
+            ],
+            bases=("shop.other",),
+        ),
     ],
 )
 def test_states_differ_in_fields_options_and_bases(changed: Operation) -> None:
