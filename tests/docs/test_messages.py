@@ -17,6 +17,7 @@ OTHERS = {
     *("Run", "install", "CommandError", "real-redis", "SKIPPED", "ERROR"),
     *("KeyError", "ValueError", "TypeError", "AssertionError", "RuntimeError"),
     *("ImproperlyConfigured", "SynchronousOnlyOperation", "OperationalError"),
+    *("ImportError", "UsageError", "django-rq", "rq", "and", "before", "3.2.2", "4.0"),
     *("ModuleNotFoundError", "No", "module", "named"),
     *("no", "such", "table", "nope", "unable", "to", "open", "database", "file"),
     *("value", "too", "long", "for", "type", "character", "varying"),
