@@ -33,3 +33,13 @@ def test_links_to_the_documentation_lead_to_a_page(name: str) -> None:
     linked = re.findall(re.escape(URLS["Documentation"]) + r"([\w-]+)/", text)
 
     assert set(linked) - pages == set()
+
+
+def test_links_into_the_repository_lead_to_a_file() -> None:
+    raw = URLS["Source"].replace("https://github.com", "https://raw.githubusercontent.com")
+    places = [f"{URLS['Source']}/blob/main/", f"{raw}/main/"]
+    for page in [*all_pages(), ROOT / "CHANGELOG.md"]:
+        text = page.read_text("utf-8")
+        for place in places:
+            for name in re.findall(re.escape(place) + r"([\w./-]*\w)", text):
+                assert (ROOT / name).is_file(), f"{page.name} links to {name}"
