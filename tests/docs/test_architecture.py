@@ -1,6 +1,7 @@
 """The page on the architecture names files that exist, and leaves no module out."""
 
 import re
+import tomllib
 
 import pytest
 
@@ -9,6 +10,7 @@ from tests.docs.pages import ROOT, page
 PACKAGE = ROOT / "django_devtools"
 TEXT = page("architecture.md")
 NAMED = sorted(set(re.findall(r"`((?:[\w.]+/)*(?:\w+\.(?:py|sh)|\w+/))`", TEXT)))
+CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]
 PLACES = [
     ROOT,
     PACKAGE,
@@ -35,3 +37,12 @@ def test_each_module_of_a_half_is_on_the_page(half: str) -> None:
     named = {name.rstrip("/").removesuffix(".py") for name in NAMED}
 
     assert modules - named == set()
+
+
+def test_the_picture_shows_each_layer_of_the_contracts() -> None:
+    for shade in ("light", "dark"):
+        picture = (ROOT / "docs" / "pages" / "assets" / f"layers-{shade}.svg").read_text("utf-8")
+        shown = set(re.findall(r"\w+", re.sub(r"<[^>]*>", " ", picture)))
+        for contract in CONTRACTS["contracts"]:
+            for layer in contract.get("layers", ()):
+                assert set(layer.split(" | ")) - shown == set(), f"{shade}: {layer}"
