@@ -152,9 +152,11 @@ class Execution:
         if self.decision.options.stash:
             branch = self.decision.branch()
             fills = any(writes_rows(*one) for one in _django_plan(plan))
-            self.report.saved += self.stash.save(
+            saved = self.stash.save(
                 self.decision.losses(), rows, branch, steps, self.progress, fills
             )
+            logger.debug("Saved in the stash, for %s: %s", branch, _summaries(saved))
+            self.report.saved += saved
         # What is restored now belongs to both parts.
         self.stash.open(self.decision.changes, rows, [*self.decision.earlier_steps, *steps])
 
@@ -175,6 +177,7 @@ class Execution:
             self.stash, state.apps, branch, self.progress, goes_on=self.goes_on, made=made
         )
         restore.restore(entries)
+        logger.debug("Restored from the stash: %s", _summaries(restore.restored))
         self.report.notes += restore.notes
         self.report.restored += restore.restored
         self.waiting = restore.waiting
@@ -239,6 +242,10 @@ class Execution:
         if not (begun.commit and past.commit):
             return True
         return not repository.is_ancestor(begun.commit, past.commit)
+
+
+def _summaries(entries: list[Entry]) -> str:
+    return ", ".join(entry.summary for entry in entries) or "nothing"
 
 
 def _past_of(begun: Snapshot) -> Past:
