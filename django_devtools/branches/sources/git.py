@@ -178,6 +178,8 @@ class Repository:
 
         Raises GitError if git can't write.
         """
+        if contents.keys() <= self._stored_in(SOURCES_REF):
+            return
         tree, stored = self._stored()
         new = {blob: content for blob, content in contents.items() if blob not in stored}
         if not new:
@@ -215,12 +217,18 @@ class Repository:
 
     def _stored(self) -> tuple[str, set[str]]:
         """The tree that our ref points at ("" if there is no ref), and the blobs in it."""
-        tree = ""
         try:
             tree = self.git("rev-parse", "--verify", "--quiet", SOURCES_REF).decode().strip()
-            return tree, set(self.git("ls-tree", "--name-only", tree).decode().split())
         except GitError:
-            return tree, set()
+            return "", set()
+        return tree, self._stored_in(tree)
+
+    def _stored_in(self, tree: str) -> set[str]:
+        """The blobs in a tree, which may be missing."""
+        try:
+            return set(self.git("ls-tree", "--name-only", tree).decode().split())
+        except GitError:
+            return set()
 
     def contents(self, names: Iterable[str]) -> dict[str, bytes]:
         """
@@ -370,6 +378,8 @@ class Repository:
 
     def prune_worktrees(self) -> None:
         """Remove the temporary work trees that a killed process has left."""
+        if not (self.common_dir / "worktrees").exists():
+            return
         output = self.git("worktree", "list", "--porcelain").decode(errors="surrogateescape")
         temporary = Path(tempfile.gettempdir()).resolve()
         for line in output.split("\n"):
