@@ -105,7 +105,9 @@ class Repository:
         except GitError:  # There is no commit yet.
             return self.branch(), None
         commit, _, ref = output.decode(errors="replace").removesuffix("\n").partition("\n")
-        return None if ref == "HEAD" else ref.removeprefix("refs/heads/"), commit
+        if ref in ("HEAD", ""):  # Detached, or a tag or branch is called HEAD, too.
+            return self.branch(), commit
+        return ref.removeprefix("refs/heads/"), commit
 
     def private_dir(self) -> Path:
         """The directory that git keeps for this work tree alone."""

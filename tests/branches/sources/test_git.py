@@ -197,6 +197,26 @@ def test_branch(repository: Repository) -> None:
     assert repository.branch() is None
 
 
+def test_head_is_the_branch_and_the_commit(make_repository: Callable[..., Repository]) -> None:
+    repository = make_repository()
+    assert repository.head() == ("main", None)
+    there = commit(repository.top)
+    assert repository.head() == ("main", there)
+    git(repository.top, "tag", "main")
+    assert repository.head() == ("main", there)
+    git(repository.top, "update-ref", "refs/tags/HEAD", there)
+    assert repository.head() == ("main", there)
+    git(repository.top, "update-ref", "-d", "refs/tags/HEAD")
+    git(repository.top, "checkout", "--quiet", "--detach")
+    assert repository.head() == (None, there)
+
+
+def test_the_private_directory_of_a_work_tree(repository: Repository, tmp_path: Path) -> None:
+    git(repository.top, "worktree", "add", "--quiet", "-b", "feature", str(tmp_path / "linked"))
+    assert repository.private_dir() == repository.top / ".git"
+    assert found(tmp_path / "linked").private_dir() == repository.top / ".git/worktrees/linked"
+
+
 def test_branch_without_commits(make_repository: Callable[..., Repository]) -> None:
     repository = make_repository()
     assert repository.branch() == "main"
@@ -242,6 +262,7 @@ def test_branch_of_strange_name(repository: Repository, name: str) -> None:
     git(repository.top, "symbolic-ref", "HEAD", f"refs/heads/{name}")
 
     assert repository.branch() == name
+    assert repository.head() == (name, repository.commit())
     assert repository.is_branch(name)
     assert repository.commit(f"refs/heads/{name}") == repository.commit()
     git(repository.top, "branch", "--delete", "main")
