@@ -39,11 +39,6 @@ def archive(**names: Any) -> dict[str, Any]:
     return names
 
 
-@async_job
-def break_down() -> None:
-    raise ZeroDivisionError("there is no paper")
-
-
 class Invoice:
     @async_job
     @staticmethod

@@ -16,7 +16,7 @@ import django_rq
 import pytest
 from django.core.exceptions import SynchronousOnlyOperation
 from pytest_django import Settings
-from rq import Retry, SimpleWorker, Worker
+from rq import Retry, Worker
 from rq.exceptions import NoSuchJobError
 from rq.job import Dependency, Job, JobStatus
 from rq.timeouts import JobTimeoutException
@@ -789,11 +789,6 @@ class CountingWorker(Worker):
     def perform_job(self, job: Job, *args: Any, **kwargs: Any) -> bool:
         self.performed.append(job.args[0])
         return super().perform_job(job, *args, **kwargs)
-
-
-class CountingSimpleWorker(SimpleWorker):
-    performed: list[str] = []
-    perform_job = CountingWorker.perform_job
 
 
 @pytest.mark.parametrize("worker", [CountingWorker])
