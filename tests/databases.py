@@ -3,13 +3,15 @@
 import os
 import sqlite3
 import uuid
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pymysql
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from tests.processes import TIMEOUT
 
@@ -17,6 +19,8 @@ Configuration = dict[str, Any]
 
 VENDORS = os.environ.get("DEVTOOLS_TEST_VENDORS", "sqlite,postgresql,mariadb").split(",")
 """The vendors to test on, where they answer."""
+
+ALIAS = "connected"
 
 
 def sqlite(directory: Path) -> tuple[Configuration, Callable[[], None]]:
@@ -165,6 +169,31 @@ def _connected_to_postgresql(
         connect_timeout=TIMEOUT,
         options=f"-c statement_timeout={TIMEOUT}s",
     )
+
+
+@contextmanager
+def connected(configuration: Configuration) -> Iterator[BaseDatabaseWrapper]:
+    """A connection to a database, as one of Django's own."""
+    # Nothing is to outlive a crash here; waiting for the disk would take most of the time.
+    if configuration["ENGINE"].endswith("sqlite3"):
+        options = {"init_command": "PRAGMA synchronous = OFF; PRAGMA journal_mode = MEMORY"}
+        configuration = {**configuration, "OPTIONS": options}
+    elif configuration["ENGINE"].endswith("postgresql"):
+        options = {"options": "-c synchronous_commit=off"}
+        configuration = {**configuration, "OPTIONS": options}
+    else:
+        pymysql.version_info = (2, 2, 7, "final", 0)
+        pymysql.install_as_MySQLdb()
+    known = connections.settings
+    every = connections.configure_settings({"default": known["default"], ALIAS: configuration})
+    known[ALIAS] = every[ALIAS]
+    known[ALIAS]["TIME_ZONE"] = None
+    connection = connections[ALIAS]
+    try:
+        yield connection
+    finally:
+        connection.close()
+        del connections[ALIAS], known[ALIAS]
 
 
 def _postgresql(configuration: Configuration, statement: str) -> None:

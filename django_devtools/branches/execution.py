@@ -195,9 +195,7 @@ class Execution:
             if columns:
                 logger.debug("Restoring %s of %s before the next operation", columns, table)
                 EntryRestore(self.stash, entry, columns).update(())
-                if self.connection.vendor == "postgresql":
-                    # PostgreSQL alters no table while checks of its foreign keys are pending.
-                    self.connection.check_constraints()
+                self.stash.tables.dialect.check_foreign_keys_now()
 
     def _columns_there(self, entry: Entry, column: str | None) -> list[str]:
         """The columns of an entry that its table has with the same type."""

@@ -27,6 +27,7 @@ from django_devtools.branches.planning.recording import snapshot_of
 from django_devtools.branches.running import signals
 from django_devtools.branches.running.begun import write_down
 from django_devtools.branches.schema.changes import SchemaChanges, schema_changes
+from django_devtools.branches.schema.dialects import database_id
 from django_devtools.branches.schema.operations import writes_rows
 from django_devtools.branches.schema.structure import Item
 from django_devtools.branches.schema.tracker import SchemaHistory, track
@@ -40,7 +41,6 @@ from django_devtools.branches.sources.snapshots import (
     SnapshotError,
     SnapshotFile,
     branch_of,
-    database_id,
 )
 from django_devtools.branches.sources.target import checkout
 from django_devtools.branches.stash.entries import Entry, Status, step

@@ -12,8 +12,9 @@ from django_devtools.branches.errors import SwitchError
 from django_devtools.branches.hooks.state import HookState
 from django_devtools.branches.planning.classify import states_after_switch
 from django_devtools.branches.planning.comparison import Comparison
+from django_devtools.branches.schema.dialects import database_id
 from django_devtools.branches.sources.rows import read_rows
-from django_devtools.branches.sources.snapshots import DETACHED, database_id
+from django_devtools.branches.sources.snapshots import DETACHED
 
 from .decision import Decision, Options, Workspace, compare_with_target, decide
 from .progress import Progress

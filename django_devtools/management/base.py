@@ -26,9 +26,10 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from django_devtools.branches.decision import Workspace
 from django_devtools.branches.errors import DevtoolsError
+from django_devtools.branches.schema.dialects import database_id
 from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.loader import code_on_disk
-from django_devtools.branches.sources.snapshots import SnapshotFile, database_id
+from django_devtools.branches.sources.snapshots import SnapshotFile
 from django_devtools.conf import project_root
 
 MESSAGES = (

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations import Migration
 
+from django_devtools.branches.schema.dialects import database_id
 from django_devtools.branches.schema.operations import (
     raw_operations,
     same_raw_operations,
@@ -23,7 +24,7 @@ from django_devtools.branches.sources.loader import (
 )
 from django_devtools.branches.sources.provenance import Origin, Provenance, Trace
 from django_devtools.branches.sources.rows import read_rows
-from django_devtools.branches.sources.snapshots import Key, SnapshotFile, database_id
+from django_devtools.branches.sources.snapshots import Key, SnapshotFile
 from django_devtools.branches.sources.target import Target, checkout, managestate, named
 
 from .classify import Facts, State, states

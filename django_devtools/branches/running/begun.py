@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
+from django_devtools.branches.schema.dialects import database_id
 from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.loader import Source
 from django_devtools.branches.sources.provenance import Past
@@ -15,7 +16,6 @@ from django_devtools.branches.sources.snapshots import (
     Record,
     Snapshot,
     SnapshotFile,
-    database_id,
     now,
 )
 

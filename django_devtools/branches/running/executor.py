@@ -18,6 +18,7 @@ from django.db.migrations.state import ProjectState
 from django.db.models import ForeignKey, Model
 
 from django_devtools.branches.errors import UnfitRows
+from django_devtools.branches.schema.dialects import dialect_of
 from django_devtools.branches.schema.operations import raw_operations
 from django_devtools.branches.schema.transactions import one_transaction
 from django_devtools.branches.sources.loader import Graph, Source, variant
@@ -295,7 +296,7 @@ def restore_foreign_keys(connection: BaseDatabaseWrapper, state: ProjectState, a
     To alter a column, MySQL and PostgreSQL drop its foreign keys and add them again afterwards. A
     later run can't see any more that there were some.
     """
-    if connection.vendor == "sqlite":
+    if dialect_of(connection).rebuilds_tables:
         return
     for model in state.apps.get_models(include_auto_created=True):
         fields = _constrained_fields(model, app)

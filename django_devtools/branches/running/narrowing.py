@@ -1,13 +1,15 @@
 """
-Makes values fit when a column gets narrower on the way back.
+Coerces values when a column gets narrower on the way backwards.
 
-A switch keeps what the column held in the stash first. So where the database would refuse the
-change for some values, those are cut, or give way to the default of the narrower column.
+A switch saves what the column holds in the stash first. So if the database would reject the change
+because of some values, those are cut, or replaced by the default of the narrower column.
 """
 
 import copy
+import logging
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from typing import Any, cast
@@ -28,10 +30,13 @@ from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 from django.db.models import NOT_PROVIDED, Field
 
+from django_devtools.branches.schema.dialects import dialect_of
 from django_devtools.branches.schema.field_types import INTEGERS, TEXTS, narrows, narrows_values
-from django_devtools.branches.schema.introspection import Tables, sql_mode
+from django_devtools.branches.schema.introspection import Tables
 
-# What stands for nothing where NULL can't.
+logger = logging.getLogger("django_devtools.branches")
+
+# The empty value of each type, for a column that can't be NULL.
 _EMPTY = {
     "BinaryField": b"",
     "BooleanField": False,
@@ -46,17 +51,8 @@ _EMPTY = {
 _NUMBERS = ("Integer", "Decimal", "Float")
 _CONSTRAINING = (AddConstraint, AlterUniqueTogether, RemoveConstraint)
 
-# A cast that fails is an exception, and only a function can catch one.
-_FITS = """
-CREATE OR REPLACE FUNCTION pg_temp.django_devtools_fits(value text, kind text)
-RETURNS boolean LANGUAGE plpgsql AS $$
-BEGIN
-    EXECUTE format('SELECT %L::%s', value, kind);
-    RETURN true;
-EXCEPTION WHEN data_exception THEN
-    RETURN false;
-END $$
-"""
+RestoreColumn = Callable[[str, str | None], None]
+"""Restores one column from the stash, by table and name; with None, each column of the table."""
 
 
 def is_lossless(
@@ -71,28 +67,30 @@ def is_lossless(
         return not tables.has_rows(table)
     if (old.is_relation and new.is_relation) or not narrows_values(old, new):
         return True
-    name, ops = tables.quote(column), tables.connection.ops
-    kind, kinds = new.get_internal_type(), {old.get_internal_type(), new.get_internal_type()}
+    return not tables.has_rows(table, _too_wide(tables, column, old, new))
+
+
+def _too_wide(tables: Tables, column: str, old: "Field[Any, Any]", new: "Field[Any, Any]") -> str:
+    """SQL for the rows whose value may not fit ``new``."""
+    name = tables.quote(column)
+    kind = new.get_internal_type()
+    kinds = {old.get_internal_type(), kind}
     if kinds <= TEXTS:
-        limits = [f"CHAR_LENGTH({name}) > {new.max_length}"]
-        if tables.connection.vendor == "sqlite":
-            limits = []  # It stores texts of any length.
-    elif kinds <= INTEGERS.keys():
-        low, high = ops.integer_field_range(kind)
-        limits = [f"{name} < {low}"] * (low is not None) + [f"{name} > {high}"] * (
-            high is not None
-        )
-    else:
-        limits = ["1 = 1"]
-    return not any(tables.has_rows(table, limit) for limit in limits)
-
-
-RestoreColumn = Callable[[str, str | None], None]
-"""Puts what the stash has into a column, by table and name, or into all that come back to one."""
+        return tables.dialect.longer_than(name, int(new.max_length or 0))
+    if kinds <= INTEGERS.keys():
+        low, high = tables.connection.ops.integer_field_range(kind)
+        limits = [] if low is None else [f"{name} < {low}"]
+        limits += [] if high is None else [f"{name} > {high}"]
+        return " OR ".join(limits) or "1 = 0"
+    return "1 = 1"
 
 
 def coercing(operation: Operation, restore: RestoreColumn | None = None) -> Operation:
-    """``operation`` so that it makes all values fit when it is undone, also where it is nested."""
+    """
+    ``operation`` so that it coerces values when it is undone, also if it is nested in another.
+
+    ``restore`` is called where only the values of the stash will do.
+    """
     if isinstance(operation, AlterField):
         return cast(Operation, _Coercing(operation))
     if isinstance(operation, RemoveField):
@@ -105,7 +103,11 @@ def restoring(
     restore: RestoreColumn | None = None,
     inner: "Callable[[Operation, RestoreColumn | None], Operation] | None" = None,
 ) -> Operation:
-    """``operation`` so that what comes back is there where a constraint can't be made without."""
+    """
+    ``operation`` so that rows are restored first if its constraint would fail without them.
+
+    ``inner`` does the same for the operations that are nested in it.
+    """
     if isinstance(operation, _CONSTRAINING) and restore:
         return cast(Operation, _Constraining(operation, restore))
     if isinstance(operation, SeparateDatabaseAndState):
@@ -116,8 +118,8 @@ def restoring(
     return operation
 
 
-class _Other:
-    """An operation that is run in another way."""
+class _Wrapped:
+    """An operation that runs in another way."""
 
     def __init__(self, operation: Any) -> None:
         self._operation = operation
@@ -126,16 +128,88 @@ class _Other:
         return getattr(self._operation, name)
 
 
-class _Coercing(_Other):
-    """An AlterField that makes all values fit when it is undone."""
+class _Coercing(_Wrapped):
+    """An AlterField that coerces values when it is undone."""
 
-    def database_backwards(self, *arguments: Any) -> None:
-        run = partial(self._operation.database_backwards, *arguments)
-        _run_coercing(run, self._operation, *arguments)
+    def database_backwards(
+        self, app: str, editor: BaseDatabaseSchemaEditor, state: ProjectState, before: ProjectState
+    ) -> None:
+        run = partial(self._operation.database_backwards, app, editor, state, before)
+        column = self._narrowed(app, editor, state, before)
+        if column:
+            column.narrow(run)
+        else:
+            run()
+
+    def _narrowed(
+        self, app: str, editor: BaseDatabaseSchemaEditor, state: ProjectState, before: ProjectState
+    ) -> "_NarrowedColumn | None":
+        model = state.apps.get_model(app, self._operation.model_name)
+        earlier_model = before.apps.get_model(app, self._operation.model_name)
+        old: Any = model._meta.get_field(self._operation.name)
+        new: Any = earlier_model._meta.get_field(self._operation.name)
+        is_plain = not old.is_relation and old.concrete and new.concrete
+        if not is_plain or not narrows(old, new):
+            return None
+        if not self._operation.allow_migrate_model(editor.connection.alias, model):
+            return None
+        return _NarrowedColumn(editor, model._meta.db_table, old, new)
 
 
-class _Constraining(_Other):
-    """An operation that makes a constraint, either way: if none else, the values of before fit."""
+@dataclass(frozen=True)
+class _NarrowedColumn:
+    """A column that becomes narrower: one of ``old`` becomes one of ``new``."""
+
+    editor: BaseDatabaseSchemaEditor
+    table: str
+    old: Any
+    new: Any
+
+    def narrow(self, run: Callable[[], None]) -> None:
+        """Do what ``run`` does, and coerce the values that stand in its way."""
+        connection = self.editor.connection
+        if self.old.null and not self.new.null:
+            self._replace_nulls()
+        deferred = list(self.editor.deferred_sql)
+        try:
+            with dialect_of(connection).lenient_mode(), _savepoint(connection):
+                run()
+        except DataError as error:
+            if not self._coerce_values():
+                raise
+            logger.debug("%s: coerced what does not fit %s: %s", self, self._type, error)
+            self.editor.deferred_sql[:] = deferred
+            run()
+
+    def _replace_nulls(self) -> None:
+        dialect = dialect_of(self.editor.connection)
+        column = dialect.quote(self.old.column)
+        value = _default(self.editor, self.new)
+        count = dialect.execute(
+            f"UPDATE {dialect.quote(self.table)} SET {column} = %s WHERE {column} IS NULL", [value]
+        )
+        dialect.check_foreign_keys_now()
+        logger.debug("%s: %r replaces NULL in %d rows: it gets NOT NULL", self, value, count)
+
+    def _coerce_values(self) -> bool:
+        def placeholder() -> Any:
+            return None if self.new.null else _default(self.editor, self.new)
+
+        dialect = dialect_of(self.editor.connection)
+        is_coerced = dialect.coerce_values(self.table, self.old.column, self._type, placeholder)
+        dialect.check_foreign_keys_now()
+        return is_coerced
+
+    @property
+    def _type(self) -> str:
+        return str(self.new.db_parameters(self.editor.connection)["type"])
+
+    def __str__(self) -> str:
+        return f"{self.table}.{self.old.column}"
+
+
+class _Constraining(_Wrapped):
+    """An operation that adds a constraint, in either direction: to restored values, if need be."""
 
     def __init__(self, operation: Any, restore: RestoreColumn) -> None:
         super().__init__(operation)
@@ -159,20 +233,21 @@ class _Constraining(_Other):
         state: ProjectState,
         end: ProjectState,
     ) -> None:
-        connection, deferred = editor.connection, list(editor.deferred_sql)
-        is_undone = connection.features.can_rollback_ddl
+        deferred = list(editor.deferred_sql)
         try:
-            with transaction.atomic(connection.alias) if is_undone else nullcontext():
+            with _savepoint(editor.connection):
                 run(app, editor, state, end)
-        except IntegrityError:
+        except IntegrityError as error:
             editor.deferred_sql[:] = deferred
             name = getattr(self._operation, "model_name", None) or self._operation.name
-            self._restore(state.apps.get_model(app, name)._meta.db_table, None)
+            table = state.apps.get_model(app, name)._meta.db_table
+            logger.debug("%s: restored before it is constrained: %s", table, error)
+            self._restore(table, None)
             run(app, editor, state, end)
 
 
-class _Restoring(_Other):
-    """A RemoveField that makes its column again also where rows need a value and none is given."""
+class _Restoring(_Wrapped):
+    """A RemoveField that adds its column again, also if rows need a value and none is given."""
 
     def __init__(self, operation: RemoveField, restore: RestoreColumn | None) -> None:
         super().__init__(operation)
@@ -181,33 +256,23 @@ class _Restoring(_Other):
     def database_backwards(
         self, app: str, editor: BaseDatabaseSchemaEditor, state: ProjectState, before: ProjectState
     ) -> None:
+        run = partial(self._operation.database_backwards, app, editor, state, before)
         model = before.apps.get_model(app, self._operation.model_name)
         field: Any = model._meta.get_field(self._operation.name)
-        alias = editor.connection.alias
-        needs_value = (
-            field.concrete
-            and not (field.null or field.generated or field.primary_key)
-            and not _has_default(editor, field)
-        )
-        if not needs_value or not self._operation.allow_migrate_model(alias, model):
-            self._operation.database_backwards(app, editor, state, before)
-            return
-        if field.is_relation or field.unique:
+        is_migrated = self._operation.allow_migrate_model(editor.connection.alias, model)
+        if not is_migrated or not _lacks_value(editor, field):
+            run()
+        elif field.is_relation or field.unique:
             now = state.apps.get_model(app, self._operation.model_name)
-            self._make_and_restore(model, field, now, editor)
-            return
-        # For this time only, as AddField does it with preserve_default=False.
-        field.default = _nothing(editor, field)
-        try:
-            self._operation.database_backwards(app, editor, state, before)
-        finally:
-            field.default = NOT_PROVIDED
-            field.__dict__.pop("_get_default", None)
+            self._add_and_restore(model, field, now, editor)
+        else:
+            _with_empty_default(editor, field, run)
 
-    def _make_and_restore(
+    def _add_and_restore(
         self, model: Any, field: Any, now: Any, editor: BaseDatabaseSchemaEditor
     ) -> None:
-        """Nothing else can stand there until its values are back: they come at once."""
+        """Restore the values at once: no other value could stand there in the meantime."""
+        logger.debug("%s.%s: NULL until it is restored", model._meta.db_table, field.column)
         nullable = copy.copy(field)
         nullable.null = True
         editor.add_field(now, nullable)
@@ -216,103 +281,50 @@ class _Restoring(_Other):
         editor.alter_field(model, nullable, field)
 
 
-def _has_default(editor: BaseDatabaseSchemaEditor, field: Any) -> bool:
+def _lacks_value(editor: BaseDatabaseSchemaEditor, field: Any) -> bool:
+    """Whether a column can't be added to a table with rows, because nothing says their value."""
+    if not field.concrete or field.null or field.generated or field.primary_key:
+        return False
     db_default = getattr(field, "db_default", NOT_PROVIDED)
-    return db_default is not NOT_PROVIDED or editor.effective_default(field) is not None
+    return db_default is NOT_PROVIDED and editor.effective_default(field) is None
 
 
-def _run_coercing(
-    run: Callable[[], None],
-    operation: AlterField,
-    app: str,
-    editor: BaseDatabaseSchemaEditor,
-    state: ProjectState,
-    before: ProjectState,
+def _with_empty_default(
+    editor: BaseDatabaseSchemaEditor, field: Any, run: Callable[[], None]
 ) -> None:
-    connection = editor.connection
-    model = state.apps.get_model(app, operation.model_name)
-    old: Any = model._meta.get_field(operation.name)
-    new: Any = before.apps.get_model(app, operation.model_name)._meta.get_field(operation.name)
-    is_plain = not old.is_relation and old.concrete and new.concrete
-    if (
-        not is_plain
-        or not narrows(old, new)
-        or not operation.allow_migrate_model(connection.alias, model)
-    ):
-        run()
-        return
-    table = editor.quote_name(model._meta.db_table).replace("%", "%%")
-    column = editor.quote_name(old.column).replace("%", "%%")
-    if old.null and not new.null:
-        sql = f"UPDATE {table} SET {column} = %s WHERE {column} IS NULL"
-        _update(connection, sql, _empty(editor, new))
-    if connection.vendor == "mysql":
-        # It cuts what does not fit, unless it is told to be strict.
-        with sql_mode(connection, lambda mode: ""):
-            run()
-        return
-    deferred = list(editor.deferred_sql)
+    # For this time only, as AddField does it with preserve_default=False.
+    field.default = _empty(editor, field)
+    logger.debug("%s: %r until it is restored", field, field.default)
     try:
-        with transaction.atomic(connection.alias):
-            run()
-    except DataError:
-        if connection.vendor != "postgresql":
-            raise
-        editor.deferred_sql[:] = deferred
-        _make_fit(editor, table, column, new)
         run()
+    finally:
+        field.default = NOT_PROVIDED
+        field.__dict__.pop("_get_default", None)
 
 
-def _make_fit(
-    editor: BaseDatabaseSchemaEditor, table: str, column: str, new: "Field[Any, Any]"
-) -> None:
-    connection = editor.connection
-    kind = str(new.db_parameters(connection)["type"])
-    if kind.startswith("varchar"):
-        # This cast does not fail: it cuts, and each text of an array, too.
-        cut = f"{column}::{kind}"
-        _update(connection, f"UPDATE {table} SET {column} = {cut} WHERE {column} <> {cut}")
-        return
-    placeholder = None if new.null else _empty(editor, new)
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT pg_typeof({column})::text FROM {table} LIMIT 1", [])
-        (now,) = cursor.fetchone()
-        cursor.execute(_FITS)
-    _update(
-        connection,
-        f"UPDATE {table} SET {column} = (%s::{kind})::text::{now} WHERE {column} IS NOT NULL "
-        f"AND NOT pg_temp.django_devtools_fits({column}::text, %s)",
-        placeholder,
-        kind,
-    )
+def _savepoint(connection: BaseDatabaseWrapper) -> AbstractContextManager[Any]:
+    """A block that is rolled back if it fails, where the database can roll back DDL."""
+    if connection.features.can_rollback_ddl:
+        return transaction.atomic(connection.alias)
+    return nullcontext()
 
 
-def _empty(editor: BaseDatabaseSchemaEditor, field: "Field[Any, Any]") -> Any:
-    """The default of a column, or what is next to nothing in it."""
+def _default(editor: BaseDatabaseSchemaEditor, field: "Field[Any, Any]") -> Any:
+    """The default of a column, else an empty value of its type."""
     default: Any = editor.effective_default(field)
     if default is not None:
         return default
-    return field.get_db_prep_save(_nothing(editor, field), editor.connection)
+    return field.get_db_prep_save(_empty(editor, field), editor.connection)
 
 
-def _nothing(editor: BaseDatabaseSchemaEditor, field: "Field[Any, Any]") -> Any:
-    kind, column = field.get_internal_type(), str(field.db_parameters(editor.connection)["type"])
-    # Told by their columns: django.contrib.postgres can't be imported without its driver.
+def _empty(editor: BaseDatabaseSchemaEditor, field: "Field[Any, Any]") -> Any:
+    kind = field.get_internal_type()
+    column = str(field.db_parameters(editor.connection)["type"])
+    # By their columns: django.contrib.postgres can't be imported without its driver.
     if column.endswith("]"):
         return []
     if column.endswith("range"):
         return "empty"
-    return _EMPTY.get(kind, 0 if any(number in kind for number in _NUMBERS) else "")
-
-
-def _update(connection: BaseDatabaseWrapper, sql: str, *params: Any) -> None:
-    _execute(connection, sql, *params)
-    if connection.vendor == "postgresql":
-        # Else a foreign key of a row that was written waits to be looked at, and until then the
-        # table can't be altered.
-        connection.check_constraints()
-
-
-def _execute(connection: BaseDatabaseWrapper, sql: str, *params: Any) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, params)
+    if any(number in kind for number in _NUMBERS):
+        return 0
+    return _EMPTY.get(kind, "")

@@ -9,10 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from django.core.files import locks
-from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_devtools.branches.errors import DevtoolsError
 from django_devtools.branches.files import write_aside
@@ -260,33 +258,6 @@ def _is_state(data: Any) -> bool:
 def now() -> str:
     """The time in the format of snapshots."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def database_id(connection: BaseDatabaseWrapper) -> str:
-    """The identity of a database, whatever its alias: vendor, host, port and name."""
-    configured = connection.settings_dict
-    name = str(configured["NAME"] or "")
-    if connection.vendor == "sqlite":
-        if _in_memory(name):
-            return f"sqlite:{name}"
-        path = unquote(urlsplit(name).path) if name.startswith("file:") else name
-        return f"sqlite:{os.path.realpath(path)}"
-    options = configured.get("OPTIONS") or {}
-    # A file of the user's may say what the settings leave open.
-    service = options.get("service") or options.get("read_default_file")
-    host = configured.get("HOST") or service or "localhost"
-    if host in ("127.0.0.1", "::1"):
-        host = "localhost"
-    port = configured.get("PORT") or {"postgresql": 5432, "mysql": 3306}.get(connection.vendor, "")
-    identity = f"{connection.vendor}://{host}:{port}/{name}"
-    # PostgreSQL: each schema of the search path has a django_migrations of its own.
-    search_path = re.search(r"search_path\s*=\s*(\S+)", str(options.get("options", "")))
-    return f"{identity}?{search_path[1]}" if search_path else identity
-
-
-def _in_memory(name: str) -> bool:
-    uri = name.startswith("file:")
-    return name == ":memory:" or (uri and (":memory:" in name or "mode=memory" in name))
 
 
 def check_name(branch: str) -> str:

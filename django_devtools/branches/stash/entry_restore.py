@@ -1,15 +1,14 @@
 """One entry of the stash on its way back."""
 
-import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property, partial
 from itertools import product
 from typing import Any
 
-from django.db import DatabaseError, OperationalError, ProgrammingError, transaction
+from django.db import DatabaseError, ProgrammingError, transaction
 
-from django_devtools.branches.schema.introspection import ColumnInfo, Parent, equal, sql_mode
+from django_devtools.branches.schema.introspection import ColumnInfo, Parent
 from django_devtools.branches.schema.structure import Item
 from django_devtools.conf import TABLE_PREFIX
 
@@ -19,25 +18,7 @@ from .stash import Stash
 # Beyond this, more of the same says nothing new.
 MOST_REFUSED = 200
 THERE = "other rows are there with their keys"
-_LENGTH = re.compile(r"\(\d+(,\d+)?\)")
-_FIXED = re.compile(r"^(character|bit)(?= ?\()")
 UNTOLD = "their rows can't be told apart any more"
-# Of the server, the disk, the connection or somebody's lock: codes, or what they begin with.
-_PASSING = {
-    # https://www.postgresql.org/docs/current/errcodes-appendix.html
-    "postgresql": ("08", "40", "53", "55P03", "57", "58"),
-    # https://mariadb.com/docs/server/reference/error-codes/mariadb-error-code-reference
-    "mysql": (
-        *("1021", "1026", "1030", "1037", "1038", "1040", "1041", "1053", "1114", "1158", "1159"),
-        *("1160", "1161", "1205", "1206", "1213", "1317", "1927", "1969", "2006", "2013", "2055"),
-        *("3024", "4031"),
-    ),
-    # https://www.sqlite.org/rescode.html
-    "sqlite": (
-        *("SQLITE_BUSY", "SQLITE_CANTOPEN", "SQLITE_FULL", "SQLITE_INTERRUPT", "SQLITE_IOERR"),
-        *("SQLITE_LOCKED", "SQLITE_NOMEM", "SQLITE_READONLY"),
-    ),
-}
 
 Statement = Callable[["Sequence[EntryRestore]", str], tuple[str, list[Any]]]
 """SQL and its parameters: with what others have of the rows, and for which rows of the copy."""
@@ -103,26 +84,25 @@ class EntryRestore:
             if not self.entry.key:
                 self.refused[THERE] += self.entry.rows
                 return
-            is_free = f"NOT {self.tables.has(self.entry.table, self.entry.copy, self.entry.key)}"
-        is_postgresql = self.connection.vendor == "postgresql"
-        override = "OVERRIDING SYSTEM VALUE " if is_postgresql else ""
-        # Else a CASE would have PostgreSQL guess.
-        default = "CAST({} AS {})" if is_postgresql else "{}"
+            is_free = (
+                f"NOT {self.tables.exists_sql(self.entry.table, self.entry.copy, self.entry.key)}"
+            )
+        dialect = self.tables.dialect
         values = {column: self._value(column) for column in self.columns}
         for column, (sql, _) in defaults.items():
-            values[column] = default.format(sql, self.there[column].type)
+            values[column] = dialect.with_type(sql, self.there[column].type)
         params = [param for _, found in defaults.values() for param in found]
 
         def statement(others: Sequence[EntryRestore], part: str) -> tuple[str, list[Any]]:
             found = self._beside(others, values)
             names = ", ".join(map(self.tables.quote, found))
             return (
-                f"INSERT INTO {self.table} ({names}) {override}SELECT {', '.join(found.values())} "
-                f"FROM {self._joined(others)} WHERE {is_free} AND {part}"
+                f"INSERT INTO {self.table} ({names}) {dialect.overriding}"
+                f"SELECT {', '.join(found.values())} FROM {self._joined(others)} "
+                f"WHERE {is_free} AND {part}"
             ), params
 
-        # Else a key of 0 asks for a new one.
-        with sql_mode(self.connection, "{},NO_AUTO_VALUE_ON_ZERO".format):
+        with dialect.explicit_keys():
             self._try(statement, others)
 
     def update(self, made: Collection[Item], others: "Sequence[EntryRestore]" = ()) -> None:
@@ -166,27 +146,13 @@ class EntryRestore:
         if self.entry.is_narrowed and not columns and self._knows_narrowed():
             # Its rows may have been deleted; what is missing here was lost with its key.
             there = self.entry.residue
-        left = f"NOT {self.tables.has(there, self.entry.copy, self.entry.key, columns)}"
+        left = f"NOT {self.tables.exists_sql(there, self.entry.copy, self.entry.key, columns)}"
         with self.connection.cursor() as cursor:
             cursor.execute(f"SELECT COUNT(*) FROM {self.copy} WHERE {left}", [])
             count = int(cursor.fetchone()[0])
         if count:
             self.tables.execute(f"DELETE FROM {self.copy} WHERE NOT {left}")
         return count
-
-    def set_sequences(self) -> None:
-        """Let new rows get keys beyond those that came back."""
-        if self.connection.vendor != "postgresql":
-            return  # The others have seen to it themselves.
-        q = self.tables.quote
-        with self.connection.cursor() as cursor:
-            for found in self.connection.introspection.get_sequences(cursor, self.entry.table):
-                column = q(found["column"])
-                cursor.execute(
-                    f"SELECT setval(%s::regclass, GREATEST(MAX({column}), 1), "
-                    f"MAX({column}) IS NOT NULL) FROM {self.table}",
-                    [self.connection.ops.quote_name(found["name"])],
-                )
 
     def move_newcomers(self, children: list[tuple[str, str, str]]) -> None:
         """Give rows made for others than the stash knows new keys, where it has theirs."""
@@ -254,7 +220,7 @@ class EntryRestore:
                     self.rows_restored = self.tables.execute(*statement(some, "1 = 1"))
                 return
             except DatabaseError as error:
-                if is_passing(error, self.connection.vendor):
+                if self.tables.dialect.error_is_transient(error):
                     raise
                 # It was not understood at all, or there is no telling rows apart.
                 if isinstance(error, ProgrammingError) or not self.entry.key:
@@ -292,40 +258,25 @@ class EntryRestore:
 
     def _by_halves(self, statement: Statement, others: "Sequence[EntryRestore]") -> int:
         """Do what can be done of a statement that was refused. How many rows that was."""
-        q = self.tables.quote
-        keys = ", ".join(map(q, self.entry.key))
-        ours = ", ".join(f"{self.copy}.{q(key)}" for key in self.entry.key)
-        numbers, number = q(f"{TABLE_PREFIX}numbers"), q(f"{TABLE_PREFIX}number")
-        # MySQL commits before an index is made by itself.
-        is_mysql = self.connection.vendor == "mysql"
-        indexes = f" (PRIMARY KEY ({keys}), UNIQUE (number_))" if is_mysql else ""
-        self.tables.execute(
-            f"CREATE TEMPORARY TABLE {numbers}{indexes} AS "
-            f"SELECT {keys}, ROW_NUMBER() OVER (ORDER BY {keys}) AS number_ FROM {self.copy}"
-        )
-        if self.connection.vendor == "sqlite":
-            self.tables.execute(f"CREATE INDEX temp.{number} ON {numbers} (number_)")
-        elif self.connection.vendor == "postgresql":
-            # Where a copy is larger than what is looked for, it is read by its key.
-            self.tables.execute(f"CREATE INDEX {number} ON {numbers} (number_)")
-            for one in (self, *others):
-                key = q(f"{one.entry.copy}_key")
-                self.tables.execute(f"CREATE INDEX IF NOT EXISTS {key} ON {one.copy} ({keys})")
-                self.tables.execute(f"ANALYZE {one.copy}")
-            self.tables.execute(f"ANALYZE {numbers}")
+        q, dialect, key = self.tables.quote, self.tables.dialect, self.entry.key
+        keys = ", ".join(map(q, key))
+        ours = ", ".join(f"{self.copy}.{q(column)}" for column in key)
+        numbers = f"{TABLE_PREFIX}numbers"
+        beside = [other.entry.copy for other in others]
+        dialect.number_rows(numbers, self.entry.copy, key, beside)
         done, refused = 0, 0
         parts = [(1, self.tables.count(self.entry.copy))]
         while parts and refused < MOST_REFUSED:
             low, high = parts.pop()
             part = (
                 f"({ours}) IN "
-                f"(SELECT {keys} FROM {numbers} WHERE number_ BETWEEN {low} AND {high})"
+                f"(SELECT {keys} FROM {q(numbers)} WHERE number_ BETWEEN {low} AND {high})"
             )
             try:
                 with transaction.atomic(self.connection.alias):
                     done += self.tables.execute(*statement(others, part))
             except DatabaseError as error:
-                if is_passing(error, self.connection.vendor):
+                if self.tables.dialect.error_is_transient(error):
                     raise
                 if low >= high:
                     refused += 1
@@ -333,8 +284,7 @@ class EntryRestore:
                 else:
                     middle = (low + high) // 2
                     parts += [(middle + 1, high), (low, middle)]
-        temporary = "TEMPORARY " if is_mysql else ""
-        self.tables.execute(f"DROP {temporary}TABLE {numbers}")
+        dialect.drop_temporary(numbers)
         return done
 
     def _set_if(
@@ -350,25 +300,12 @@ class EntryRestore:
             condition += f" AND EXISTS (SELECT 1 FROM {narrowed} WHERE {same})"
         if not self._goes_first(columns[0]):
             condition += "".join(f" AND {self.table}.{q(c)} IS NULL" for c in columns)
-        elif self.connection.vendor == "postgresql":
-            # It writes a row anew also where nothing changes.
+        elif self.tables.dialect.rewrites_unchanged_rows:
             condition += f" AND NOT ({' AND '.join(map(self._equal, columns))})"
         same, copies = self._same_key, self._joined(others)
         now = {c: f"{self.table}.{q(c)}" for other in others for c in other.columns}
         found = self._beside(others, now) | {c: self._value(c) for c in columns}
-        if self.connection.vendor == "mysql":
-            pairs = ", ".join(f"{self.table}.{q(c)} = {value}" for c, value in found.items())
-            return f"UPDATE {self.table} JOIN ({copies}) ON {same} SET {pairs} WHERE {condition}"
-        if self.connection.vendor == "postgresql":
-            pairs = ", ".join(f"{q(c)} = {value}" for c, value in found.items())
-            return f"UPDATE {self.table} SET {pairs} FROM {copies} WHERE {same} AND {condition}"
-        # UPDATE FROM is new in SQLite 3.33; Django 5.2 supports 3.31.
-        names, values = ", ".join(map(q, found)), ", ".join(found.values())
-        rows = f"FROM {copies} WHERE {same} AND {condition}"
-        return (
-            f"UPDATE {self.table} SET ({names}) = (SELECT {values} {rows}) "
-            f"WHERE EXISTS (SELECT 1 {rows})"
-        )
+        return self.tables.dialect.update_from(self.table, found, copies, same, condition)
 
     def _joined(self, others: "Sequence[EntryRestore]") -> str:
         """SQL for the copy, beside it what ``others`` have of its rows."""
@@ -396,12 +333,7 @@ class EntryRestore:
     def _value(self, column: str) -> str:
         value = f"{self.copy}.{self.tables.quote(column)}"
         now = self.there[column].type
-        if self.connection.vendor == "postgresql" and now != self.copied[column].type:
-            # Without the length: to that, a cast cuts what an assignment refuses. And without any,
-            # character and bit are of one.
-            kind = _LENGTH.sub("", _FIXED.sub(r"\1 varying", now)).replace("%", "%%")
-            return f"CAST({value} AS {kind})"
-        return value
+        return value if now == self.copied[column].type else self.tables.dialect.cast(value, now)
 
     @cached_property
     def _same_key(self) -> str:
@@ -409,7 +341,9 @@ class EntryRestore:
 
     def _key_of(self, table: str) -> str:
         """SQL for the rows of ``table`` that have the keys of the copy's."""
-        return self.tables.same(table, self.entry.copy, {name: name for name in self.entry.key})
+        return self.tables.same_rows_sql(
+            table, self.entry.copy, {name: name for name in self.entry.key}
+        )
 
     def _goes_first(self, column: str) -> bool:
         return self.entry.columns[column].returns is Return.REPLACE
@@ -422,11 +356,11 @@ class EntryRestore:
 
     def _is_kept(self) -> str:
         """SQL for rows that the stash has, too."""
-        return self.tables.has(self.entry.copy, self.entry.table, self.entry.key)
+        return self.tables.exists_sql(self.entry.copy, self.entry.table, self.entry.key)
 
     def _equal(self, column: str) -> str:
         name = self.tables.quote(column)
-        return equal(self.connection, f"{self.table}.{name}", f"{self.copy}.{name}")
+        return self.tables.dialect.same_values(f"{self.table}.{name}", f"{self.copy}.{name}")
 
     def _newcomers(self) -> str:
         """SQL for rows that refer to what came after the stash, as far as that can be told."""
@@ -435,7 +369,7 @@ class EntryRestore:
             f"({self.table}.{q(c)} IS NOT NULL AND {self.table}.{q(c)} > {newest})"
             if (newest := self.entry.columns[c].newest) is not None
             else f"({self.table}.{q(c)} IS NOT NULL "
-            f"AND NOT {self.tables.has(self.entry.copy, self.entry.table, [c])})"
+            f"AND NOT {self.tables.exists_sql(self.entry.copy, self.entry.table, [c])})"
             for c in self.parents
             if c in self.columns
         )
@@ -466,27 +400,10 @@ class EntryRestore:
         # that are in a CHECK. It is kept open.
         if parent.table == table:
             alias = "parent_"
-            if self.connection.vendor == "mysql":
-                # MySQL does not delete from what it reads from; it does from a result.
-                rows = f"(SELECT DISTINCT {q(parent.column)} FROM {rows})"
-            rows = f"{rows} AS {alias}"
-        same = self.tables.same(parent.table, table, {parent.column: column}, alias)
+            rows = f"{self.tables.dialect.readable_in_delete(table, parent.column)} AS {alias}"
+        same = self.tables.same_rows_sql(parent.table, table, {parent.column: column}, alias)
         return f"({q(table)}.{q(column)} IS NULL OR EXISTS (SELECT 1 FROM {rows} WHERE {same}))"
 
 
 def text_of(error: Exception) -> str:
     return " ".join(str(error).split())
-
-
-def is_passing(error: DatabaseError, vendor: str) -> bool:
-    """Whether an error says nothing of the data, so that a later run may bring it all back."""
-    cause = error.__cause__
-    if vendor == "postgresql":
-        code = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
-        if code is None:  # as where the connection is lost
-            return isinstance(error, OperationalError)
-    elif vendor == "sqlite":
-        code = getattr(cause, "sqlite_errorname", "")
-    else:
-        code = error.args[0] if error.args else ""
-    return str(code).startswith(_PASSING[vendor])

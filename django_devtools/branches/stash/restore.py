@@ -18,12 +18,13 @@ from django.db.models import NOT_PROVIDED
 
 from django_devtools.branches.progress import Progress, database_option
 from django_devtools.branches.schema.changes import SchemaChanges
+from django_devtools.branches.schema.dialects import Dialect, ForeignKey
 from django_devtools.branches.schema.introspection import Tables
 from django_devtools.branches.schema.structure import Item
 from django_devtools.branches.schema.transactions import one_transaction
 
 from .entries import Entry, Return
-from .entry_restore import THERE, EntryRestore, is_passing, text_of
+from .entry_restore import THERE, EntryRestore, text_of
 from .stash import Stash
 
 GONE = "the rows they belong to are gone"
@@ -79,7 +80,7 @@ class Restore:
             with self._transaction():
                 self._restore(jobs)
         except DatabaseError as error:
-            if is_passing(error, self._connection.vendor):
+            if self._dialect.error_is_transient(error):
                 raise
             what = ", ".join(str(job.entry) for job in jobs)
             self.notes.append(f"{what}: kept in the stash, as the database says: {text_of(error)}")
@@ -105,7 +106,7 @@ class Restore:
         others = {job.entry.id: self._others(job, jobs) for job in jobs}
         keys = self._drop_foreign_keys(jobs)
         for table in {job.entry.table for job in jobs}:
-            self.stash.tables.check_at_once(table)
+            self._dialect.check_unique_now(table)
         self._make_room([job for job in tables if job.overrides])
         for job in tables:
             more = others[job.entry.id]
@@ -115,39 +116,33 @@ class Restore:
             if not job.entry.is_table:
                 job.update(self.made, others[job.entry.id])
         for job in tables:
-            job.set_sequences()
+            self._dialect.set_sequences(job.entry.table)
         restored = sorted({job.entry.table for job in jobs})
         self._connection.check_constraints(restored)
-        for table, name, definition in keys:
-            self.stash.tables.execute(f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}")
+        for key in keys:
+            self.stash.tables.execute(
+                f"ALTER TABLE {key.table} ADD CONSTRAINT {key.name} {key.definition}"
+            )
         for job in jobs:
             if rows := self._settle(job):
                 what = job.entry.columns if job.entry.is_table else job.columns
                 columns = {name: job.entry.columns[name] for name in what}
                 self.restored.append(replace(job.entry, columns=columns, rows=rows))
 
-    def _drop_foreign_keys(self, jobs: list[EntryRestore]) -> list[tuple[str, str, str]]:
-        """
-        Drop the foreign keys of tables, to be added again: table, name and definition.
-
-        PostgreSQL then looks at all rows at once, which takes a tenth of the time that it takes
-        to look at one after the other. And it can't delete what refers to a row that gives place.
-        """
+    def _drop_foreign_keys(self, jobs: list[EntryRestore]) -> list[ForeignKey]:
+        """Drop the foreign keys that the database had better not have now; to be added again."""
         tables = [job.entry.table for job in jobs if job.entry.is_table]
-        if self._connection.vendor != "postgresql" or not tables:
+        if not tables:
             return []
-        # What migrations have written has to be looked at before a table can be altered.
-        self._connection.check_constraints()
+        # Of the rows that migrations have written.
+        self._dialect.check_foreign_keys_now()
         for job in jobs:
-            _ = job.parents  # remembered, as they can't be asked for any more
-        keys: dict[tuple[str, str, str], None] = {}
-        for filled in tables:
-            for key in self.stash.tables.foreign_keys(filled):
-                table, name, definition = (part.replace("%", "%%") for part in key)
-                keys[table, name, definition] = None
-        for table, name, _ in keys:
-            self.stash.tables.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
-        return list(keys)
+            _ = job.parents  # read while they can still be found
+        found = [key for table in tables for key in self._dialect.foreign_keys_to_drop(table)]
+        keys = list(dict.fromkeys(found))
+        for key in keys:
+            self.stash.tables.execute(f"ALTER TABLE {key.table} DROP CONSTRAINT {key.name}")
+        return keys
 
     def _settle(self, job: EntryRestore) -> int:
         """Take out of the stash what came back. How many rows that was."""
@@ -187,9 +182,14 @@ class Restore:
     def _connection(self) -> Any:
         return self.stash.connection
 
+    @property
+    def _dialect(self) -> Dialect:
+        return self.stash.tables.dialect
+
     def _transaction(self) -> Any:
         """One in which foreign keys are not looked at before its end."""
-        if self._connection.in_atomic_block and self._connection.vendor != "mysql":
+        can_defer = self._connection.features.can_defer_constraint_checks
+        if self._connection.in_atomic_block and can_defer:
             return transaction.atomic(self._connection.alias)
         return one_transaction(self._connection)
 

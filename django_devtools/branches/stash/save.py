@@ -36,26 +36,18 @@ class Copy:
 
     def into(self, tables: Tables, name: str) -> int:
         """Create the table ``name`` with the copy in it. Returns the number of rows."""
-        q = tables.quote
-        keys = ", ".join(map(q, self.key))
-        # Its way back is a look-up for each row, where there is no hash join.
-        vendor = tables.connection.vendor
-        primary = f" (PRIMARY KEY ({keys}))" if keys and vendor == "mysql" else ""
+        q, dialect = tables.quote, tables.dialect
         # What a migration brought, it can't drop while a copy depends on it.
         lasting = {
             name: f'{"::text" if kind else ""} COLLATE "default"'
-            for name, kind in tables.brought(self.table).items()
+            for name, kind in dialect.custom_types(self.table).items()
         }
         columns = ", ".join(
             f"{q(one)}{lasting.get(one, '')} AS {q(self.renamed.get(one, one))}"
             for one in self.names
         )
-        count = tables.execute(
-            f"CREATE TABLE {q(name)}{primary} AS "
-            f"SELECT {columns} FROM {q(self.table)} WHERE {self.condition}"
-        )
-        if keys and vendor == "sqlite":
-            tables.execute(f"CREATE UNIQUE INDEX {q(f'{name}_key')} ON {q(name)} ({keys})")
+        select = f"SELECT {columns} FROM {q(self.table)} WHERE {self.condition}"
+        count = dialect.create_copy(name, select, self.key)
         tables.names.add(name)
         return tables.count(name) if count < 0 else count
 
@@ -86,7 +78,9 @@ def save_residue(tables: Tables, entry: Entry) -> None:
         return
     if live_key != entry.key and column in {*live_key, *entry.key}:
         return
-    is_in_entry = tables.has(entry.copy, table, {saved: live for live, saved in key.items()})
+    is_in_entry = tables.exists_sql(
+        entry.copy, table, {saved: live for live, saved in key.items()}
+    )
     names = list(dict.fromkeys([*live_key, column]))
     copy = Copy(table, False, {}, entry.key, names, is_in_entry, renamed=key)
     copy.into(tables, entry.residue)
@@ -100,11 +94,11 @@ def key_of(tables: Tables, entry: Entry) -> dict[str, str]:
     """
     table, _ = entry.narrowed
     live, saved = tables.key(table), entry.key
-    if live != saved and tables.connection.vendor != "sqlite":
-        # A key of the same types was renamed. SQLite's copies have no types to tell by.
+    if live != saved and tables.dialect.copies_have_types:
+        # A key of the same types was renamed.
         there, copied = tables.columns(table), tables.columns(entry.copy)
-        brought = tables.brought(table)
-        types = ["text" if brought.get(name) else there[name].type for name in live]
+        custom = tables.dialect.custom_types(table)
+        types = ["text" if custom.get(name) else there[name].type for name in live]
         if types != [copied[name].type for name in saved]:
             return {}
     return dict(zip(live, saved, strict=True)) if len(live) == len(saved) else {}
@@ -114,12 +108,12 @@ def narrow_again(tables: Tables, entry: Entry, newer: Entry) -> None:
     """Write into the residue of ``entry`` what ``newer``, which narrowed it further, has left."""
     (table, column), narrowed = entry.narrowed, entry.residue
     q, key = tables.quote, dict(zip(newer.key, entry.key, strict=True))
-    same = tables.same(table, narrowed, key_of(tables, entry))
+    same = tables.same_rows_sql(table, narrowed, key_of(tables, entry))
     tables.execute(
         f"UPDATE {q(narrowed)} SET {q(column)} = "
         f"(SELECT {q(table)}.{q(column)} FROM {q(table)} WHERE {same}) "
-        f"WHERE {tables.has(newer.residue, narrowed, key)} "
-        f"AND {tables.has(newer.copy, narrowed, key, [column])}"
+        f"WHERE {tables.exists_sql(newer.residue, narrowed, key)} "
+        f"AND {tables.exists_sql(newer.copy, narrowed, key, [column])}"
     )
 
 
@@ -134,13 +128,12 @@ def renewed(tables: Tables, entry: Entry) -> Entry:
     has_value = " OR ".join(f"{q(name)} IS NOT NULL" for name in entry.columns)
     with transaction.atomic(tables.connection.alias):
         if not entry.fills:
-            tables.execute(
-                f"DELETE FROM {q(entry.copy)} WHERE {tables.has(entry.table, entry.copy, key)} "
-                f"AND NOT {tables.has(entry.table, entry.copy, key, entry.columns)}"
-            )
+            is_there = tables.exists_sql(entry.table, entry.copy, key)
+            is_same = tables.exists_sql(entry.table, entry.copy, key, entry.columns)
+            tables.execute(f"DELETE FROM {q(entry.copy)} WHERE {is_there} AND NOT {is_same}")
         tables.execute(
             f"INSERT INTO {q(entry.copy)} ({names}) SELECT {names} FROM {q(entry.table)} "
-            f"WHERE NOT {tables.has(entry.copy, entry.table, key)} AND ({has_value})"
+            f"WHERE NOT {tables.exists_sql(entry.copy, entry.table, key)} AND ({has_value})"
         )
     newest = _newest(tables, entry.table, entry.infos) if entry.is_table else {}
     columns = {

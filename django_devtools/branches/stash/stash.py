@@ -165,7 +165,7 @@ class Stash:
             if is_next and newer.coming and newer.id > entry.id:
                 narrow_again(self.tables, entry, newer)
         q, key = self.tables.quote, key_of(self.tables, entry)
-        is_there = self.tables.has(table, copy, key, [column])
+        is_there = self.tables.exists_sql(table, copy, key, [column])
         same = " AND ".join(f"{q(copy)}.{q(k)} = {q(entry.copy)}.{q(k)}" for k in entry.key)
         self.tables.execute(
             f"DELETE FROM {q(entry.copy)} "
@@ -291,7 +291,7 @@ class Stash:
         """Whether all that an entry keeps is where it was copied from."""
         if not entry.key or not self._is_in_place(entry):
             return False
-        is_there = self.tables.has(entry.table, entry.copy, entry.key, entry.columns)
+        is_there = self.tables.exists_sql(entry.table, entry.copy, entry.key, entry.columns)
         return not self.tables.has_rows(entry.copy, f"NOT {is_there}")
 
     def _there(self, entry: Entry) -> Mapping[str, ColumnInfo]:

@@ -9,7 +9,8 @@ from django_devtools.branches.decision import Workspace
 from django_devtools.branches.planning.classify import State
 from django_devtools.branches.planning.comparison import compare
 from django_devtools.branches.planning.recording import snapshot_of
-from django_devtools.branches.sources.snapshots import Key, Snapshot, check_name, database_id
+from django_devtools.branches.schema.dialects import database_id
+from django_devtools.branches.sources.snapshots import Key, Snapshot, check_name
 from django_devtools.management.base import BranchesCommand
 
 

@@ -218,7 +218,7 @@ def _since(entry: Entry) -> str:
 
 
 def _size(stash: Stash, entry: Entry) -> str:
-    size = stash.tables.size(entry.copy)
+    size = stash.tables.dialect.table_size(entry.copy)
     return filesizeformat(size) if size is not None else "-"
 
 
@@ -234,7 +234,7 @@ def _as_json(stash: Stash, entry: Entry) -> dict[str, Any]:
         "table": entry.table,
         "columns": None if entry.is_table else list(entry.columns),
         "rows": entry.rows,
-        "bytes": stash.tables.size(entry.copy),
+        "bytes": stash.tables.dialect.table_size(entry.copy),
         "branch": entry.branch,
         "migrations": entry.migrations,
         "at": entry.at.isoformat(),

@@ -16,6 +16,7 @@ from pytest_django.plugin import DjangoDbBlocker
 from django_devtools.branches.planning.classify import State
 from django_devtools.branches.planning.comparison import Comparison, compare
 from django_devtools.branches.planning.recording import snapshot_of
+from django_devtools.branches.schema.dialects import database_id
 from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.loader import Code, Source, load
 from django_devtools.branches.sources.provenance import Origin
@@ -25,7 +26,6 @@ from django_devtools.branches.sources.snapshots import (
     Record,
     Snapshot,
     SnapshotFile,
-    database_id,
 )
 from tests.branches.planning.values import History, add, create, key, keys, line
 

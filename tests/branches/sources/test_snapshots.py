@@ -6,7 +6,6 @@ import sys
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import IO, Any
 
 import pytest
@@ -19,7 +18,6 @@ from django_devtools.branches.sources.snapshots import (
     SnapshotError,
     SnapshotFile,
     check_name,
-    database_id,
 )
 from django_devtools.conf import project_root
 from tests.processes import read_until, started
@@ -459,66 +457,6 @@ def test_where_the_setting_says(tmp_path: Path, settings: Any) -> None:
 def test_where_the_caller_says(tmp_path: Path, settings: Any) -> None:
     settings.DJANGO_DEVTOOLS = {"SNAPSHOT_FILE": "var/branches.json"}
     assert SnapshotFile.find(None, tmp_path / "other.json").path == tmp_path / "other.json"
-
-
-# Which database is which
-
-
-def identity(vendor: str, **configured: Any) -> str:
-    connection: Any = SimpleNamespace(vendor=vendor, settings_dict=configured)
-    return database_id(connection)
-
-
-def test_sqlite_databases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "link.sqlite3").symlink_to("db.sqlite3")
-    monkeypatch.chdir(tmp_path)
-    expected = f"sqlite:{tmp_path}/db.sqlite3"
-
-    assert identity("sqlite", NAME=tmp_path / "db.sqlite3") == expected
-    assert identity("sqlite", NAME="db.sqlite3") == expected
-    assert identity("sqlite", NAME="link.sqlite3") == expected
-    assert identity("sqlite", NAME=f"file:{tmp_path}/db.sqlite3?mode=rwc") == expected
-    assert identity("sqlite", NAME=f"file://{tmp_path}/d%62.sqlite3") == expected
-    assert identity("sqlite", NAME=tmp_path / "other.sqlite3") != expected
-
-
-@pytest.mark.parametrize("name", [":memory:", "file::memory:?cache=shared", "file:a?mode=memory"])
-def test_sqlite_in_memory(name: str) -> None:
-    assert identity("sqlite", NAME=name) == f"sqlite:{name}"
-
-
-@pytest.mark.parametrize("host", ["", "localhost", "127.0.0.1", "::1"])
-def test_this_machine_has_several_names(host: str) -> None:
-    mysql = {"NAME": "shop", "HOST": host, "PORT": ""}
-    postgresql = {"NAME": "shop", "HOST": host, "PORT": 5432}
-    assert identity("mysql", **mysql) == "mysql://localhost:3306/shop"
-    assert identity("postgresql", **postgresql) == "postgresql://localhost:5432/shop"
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"NAME": "other"},
-        {"HOST": "db.example.com"},
-        {"PORT": "5433"},
-        {"OPTIONS": {"service": "other"}},
-        {"OPTIONS": {"options": "-c search_path=tenant,public"}},
-        {"OPTIONS": {"read_default_file": "/etc/other.cnf"}},
-    ],
-)
-def test_databases_are_told_apart(other: dict[str, Any]) -> None:
-    one = {"NAME": "shop"}
-    assert identity("postgresql", **one) != identity("postgresql", **one | other)
-    assert identity("mysql", **one) != identity("mysql", **one | other)
-
-
-def test_what_a_service_file_says() -> None:
-    service = {"service": "shop", "options": "-c search_path=tenant"}
-    assert identity("postgresql", NAME="", OPTIONS=service) == "postgresql://shop:5432/?tenant"
-
-
-def test_other_vendors() -> None:
-    assert identity("oracle", NAME="xe", HOST="db") == "oracle://db:/xe"
 
 
 # Names

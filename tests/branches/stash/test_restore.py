@@ -1,12 +1,7 @@
 """How data comes back: fast, and without a trace."""
 
-import sqlite3
 from collections.abc import Callable
 
-import pytest
-from django.db import DatabaseError, OperationalError
-
-from django_devtools.branches.stash.entry_restore import is_passing
 from tests.branches.shop import PRODUCT, make_shop
 from tests.branches.stash.stashing import make_branch
 from tests.databases import Configuration
@@ -161,34 +156,3 @@ def test_restore_where_there_is_no_place(sqlite_project: Project) -> None:
     project.checkout("feature")
     project.switch()
     assert project.manage("migrations_stash", "list").stdout == "The stash is empty.\n"
-
-
-class Refused(Exception):
-    """An error of a driver, with the code that it gives."""
-
-    def __init__(self, name: str, code: str) -> None:
-        super().__init__("duplicate full_name, no lock")
-        setattr(self, name, code)
-
-
-@pytest.mark.parametrize(
-    ("vendor", "cause", "passes"),
-    [
-        ("postgresql", Refused("sqlstate", "53100"), True),
-        ("postgresql", Refused("pgcode", "55P03"), True),
-        ("postgresql", Refused("sqlstate", "55000"), False),
-        ("postgresql", Refused("sqlstate", "23505"), False),
-        ("postgresql", Exception("the connection is closed"), True),
-        ("sqlite", Refused("sqlite_errorname", "SQLITE_BUSY_SNAPSHOT"), True),
-        ("sqlite", Refused("sqlite_errorname", "SQLITE_CONSTRAINT_UNIQUE"), False),
-        ("sqlite", sqlite3.OperationalError("full_name"), False),
-        ("mysql", Exception(1213, "Deadlock found"), True),
-        ("mysql", Exception(1292, "Incorrect date value for column full_name"), False),
-        ("mysql", Exception(), False),
-    ],
-)
-def test_errors_that_pass(vendor: str, cause: Exception, passes: bool) -> None:
-    """A disk is not full because a column is named full_name."""
-    with pytest.raises(DatabaseError) as caught:
-        raise OperationalError(*cause.args) from cause
-    assert is_passing(caught.value, vendor) is passes

@@ -3,20 +3,17 @@
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pymysql
 import pytest
-from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from hypothesis import HealthCheck, Phase, given, note, seed, settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
 from tests.branches.stash.histories import Walk, walks
 from tests.branches.stash.worlds import World, schema
-from tests.databases import MAKERS, Configuration
+from tests.databases import MAKERS, Configuration, connected
 
 pytestmark = pytest.mark.long
 
@@ -27,7 +24,6 @@ EXAMPLES = {
 }
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
 SEED = 1
-ALIAS = "walk"
 
 
 @pytest.fixture(autouse=True)
@@ -43,30 +39,6 @@ def connection(database: Configuration, django_db_blocker: Any) -> Iterator[Base
     """A connection to each vendor's server, as one of Django's own."""
     with django_db_blocker.unblock(), connected(database) as connection:
         yield connection
-
-
-@contextmanager
-def connected(configuration: Configuration) -> Iterator[BaseDatabaseWrapper]:
-    # Nothing is to outlive a crash here; waiting for the disk would take most of the time.
-    if configuration["ENGINE"].endswith("sqlite3"):
-        options = {"init_command": "PRAGMA synchronous = OFF; PRAGMA journal_mode = MEMORY"}
-        configuration = {**configuration, "OPTIONS": options}
-    elif configuration["ENGINE"].endswith("postgresql"):
-        options = {"options": "-c synchronous_commit=off"}
-        configuration = {**configuration, "OPTIONS": options}
-    else:
-        pymysql.version_info = (2, 2, 7, "final", 0)
-        pymysql.install_as_MySQLdb()
-    known = connections.settings
-    every = connections.configure_settings({"default": known["default"], ALIAS: configuration})
-    known[ALIAS] = every[ALIAS]
-    known[ALIAS]["TIME_ZONE"] = None
-    connection = connections[ALIAS]
-    try:
-        yield connection
-    finally:
-        connection.close()
-        del connections[ALIAS], known[ALIAS]
 
 
 # All of `thorough` takes longer than a test may: give pytest -o faulthandler_timeout=10800, too.

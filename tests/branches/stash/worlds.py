@@ -23,11 +23,12 @@ from django.db.migrations.autodetector import MigrationAutodetector
 from django_devtools.branches.decision import Options, Workspace
 from django_devtools.branches.planning.comparison import Comparison
 from django_devtools.branches.progress import Progress
+from django_devtools.branches.schema.dialects import database_id
 from django_devtools.branches.schema.introspection import Tables
 from django_devtools.branches.sources.loader import Code, Graph, Source
 from django_devtools.branches.sources.provenance import Origin, Past, Provenance, Trace
 from django_devtools.branches.sources.rows import read_rows
-from django_devtools.branches.sources.snapshots import SnapshotFile, database_id
+from django_devtools.branches.sources.snapshots import SnapshotFile
 from django_devtools.branches.sources.target import Target
 from django_devtools.branches.stash.entries import Entry
 from django_devtools.branches.switch import Switch

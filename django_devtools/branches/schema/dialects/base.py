@@ -1,0 +1,243 @@
+"""The answers that databases have in common."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple
+
+from django.db import DatabaseError, NotSupportedError
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+
+class ColumnDescription(NamedTuple):
+    """A column as the database describes it."""
+
+    name: str
+    type: str
+    is_required: bool
+    """Whether it is NOT NULL."""
+    is_generated: bool
+    """Whether the database computes its values."""
+
+
+class ForeignKey(NamedTuple):
+    """A foreign key that can be dropped and added again; each part is SQL."""
+
+    table: str
+    name: str
+    definition: str
+
+
+class Dialect:
+    """
+    What a database does in its own way.
+
+    Arguments called ``table``, ``column`` or ``key`` are plain names. SQL, also that of a quoted
+    name, is a ``str`` in which each literal ``%`` is doubled. Methods that run statements raise
+    ``django.db.DatabaseError`` where the database rejects one.
+    """
+
+    default_port: int | str = ""
+    """The port of a server whose settings name none."""
+
+    rebuilds_tables = False
+    """
+    Whether a table is altered by copying it.
+
+    Then half an alteration must never be committed, and no foreign key is dropped in between.
+    """
+
+    copies_have_types = True
+    """Whether CREATE TABLE … AS gives the columns the types that they have in the original."""
+
+    rewrites_unchanged_rows = False
+    """Whether UPDATE writes a row again even if no value changes."""
+
+    overriding = ""
+    """What an INSERT has to say before it may write to an identity column."""
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self.connection = connection
+
+    def quote(self, name: str) -> str:
+        """``name`` as SQL that takes parameters."""
+        return str(self.connection.ops.quote_name(name)).replace("%", "%%")
+
+    def execute(self, sql: str, params: Iterable[Any] = ()) -> int:
+        """Run a statement. How many rows it affected; -1 where the driver doesn't know."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql, list(params))
+            return int(cursor.rowcount)
+
+    def fetch(self, sql: str, params: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows that a query returns."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql, list(params))
+            return list(cursor.fetchall())
+
+    # Which database this is
+
+    def database_identity(self) -> str:
+        """The same text for each alias of this database; vendor, host, port and name."""
+        configured = self.connection.settings_dict
+        options = configured.get("OPTIONS") or {}
+        # A file of the user's that says what the settings leave open.
+        service = options.get("service") or options.get("read_default_file")
+        host = configured.get("HOST") or service or "localhost"
+        if host in ("127.0.0.1", "::1"):
+            host = "localhost"
+        port = configured.get("PORT") or self.default_port
+        name = configured["NAME"] or ""
+        identity = f"{self.connection.vendor}://{host}:{port}/{name}"
+        # PostgreSQL: each schema of the search path has a django_migrations of its own.
+        search_path = re.search(r"search_path\s*=\s*(\S+)", str(options.get("options", "")))
+        return f"{identity}?{search_path[1]}" if search_path else identity
+
+    # What there is
+
+    def describe_columns(self, table: str) -> list[ColumnDescription]:
+        """The columns of a table, in their order."""
+        raise NotSupportedError(f"The columns of {self.connection.display_name} are not known.")
+
+    def custom_types(self, table: str) -> dict[str, str]:
+        """
+        The columns whose type or collation some migration or extension created.
+
+        By their types, which are empty where only the collation was created.
+        """
+        return {}
+
+    def table_size(self, table: str) -> int | None:
+        """How many bytes a table and its indexes take up; None where the database can't say."""
+        try:
+            return int(self._table_size(table))
+        except (DatabaseError, TypeError):
+            return None
+
+    def _table_size(self, table: str) -> Any:
+        return None
+
+    def foreign_keys_to_drop(self, table: str) -> list[ForeignKey]:
+        """The foreign keys to drop while rows are restored, and to add again when they are."""
+        return []
+
+    # SQL
+
+    def same_values(self, one: str, other: str) -> str:
+        """SQL that compares two values of one type exactly; NULL equals NULL."""
+        return f"{one} IS NOT DISTINCT FROM {other}"
+
+    def with_type(self, value: str, kind: str) -> str:
+        """SQL for a value whose type the database can't guess from its context."""
+        return value
+
+    def cast(self, value: str, kind: str) -> str:
+        """SQL for a value of another type, to be assigned to a column of type ``kind``."""
+        return value
+
+    def longer_than(self, text: str, length: int) -> str:
+        """SQL for a text that is too long for a column of ``length`` characters."""
+        return f"CHAR_LENGTH({text}) > {length}"
+
+    def readable_in_delete(self, table: str, column: str) -> str:
+        """SQL for ``column`` of a table whose rows the same statement deletes."""
+        return self.quote(table)
+
+    def update_from(
+        self, table: str, values: Mapping[str, str], source: str, joined: str, condition: str
+    ) -> str:
+        """
+        A statement that sets columns of ``table`` to SQL over the rows of ``source``.
+
+        ``joined`` says which rows of the two belong together, ``condition`` which of them count.
+        All five are SQL, but for the names of columns.
+        """
+        # UPDATE … FROM would be shorter, but SQLite has it since 3.33 only, and Django 5.2
+        # supports 3.31: https://www.sqlite.org/lang_update.html#update_from
+        names = ", ".join(map(self.quote, values))
+        rows = f"FROM {source} WHERE {joined} AND {condition}"
+        return (
+            f"UPDATE {table} SET ({names}) = (SELECT {', '.join(values.values())} {rows}) "
+            f"WHERE EXISTS (SELECT 1 {rows})"
+        )
+
+    # What is done to tables
+
+    def create_copy(self, name: str, select: str, key: Sequence[str]) -> int:
+        """
+        Create a table of what ``select`` returns, whose rows are looked up by ``key``.
+
+        How many rows there are; -1 where the driver doesn't know.
+        """
+        return self.execute(f"CREATE TABLE {self.quote(name)} AS {select}")
+
+    def number_rows(
+        self, name: str, table: str, key: Sequence[str], beside: Sequence[str] = ()
+    ) -> None:
+        """
+        Create a temporary table of the keys of ``table``, numbered from 1 in ``number_``.
+
+        Rows of ``table`` and of the tables ``beside`` it, which have the same key, are then looked
+        up by these keys.
+        """
+        self.execute(f"CREATE TEMPORARY TABLE {self.quote(name)} AS {self._numbered(table, key)}")
+
+    def _numbered(self, table: str, key: Sequence[str]) -> str:
+        keys = self._names(key)
+        return (
+            f"SELECT {keys}, ROW_NUMBER() OVER (ORDER BY {keys}) AS number_ "
+            f"FROM {self.quote(table)}"
+        )
+
+    def drop_temporary(self, name: str) -> None:
+        """Drop a temporary table."""
+        self.execute(f"DROP TABLE {self.quote(name)}")
+
+    def set_sequences(self, table: str) -> None:
+        """Let the keys of new rows continue after the highest one, unless they do anyway."""
+
+    def check_unique_now(self, table: str) -> None:
+        """
+        Let each statement of this transaction check the table's unique constraints.
+
+        Also those that are deferred. Foreign keys may wait for the rows that they refer to.
+        """
+
+    def check_foreign_keys_now(self) -> None:
+        """Check the rows written so far, where a table can't be altered while they wait for it."""
+
+    def coerce_values(
+        self, table: str, column: str, kind: str, placeholder: Callable[[], Any]
+    ) -> bool:
+        """
+        Change the values of a column that a cast to ``kind`` rejects: cut or replace them.
+
+        ``placeholder`` gives the value that replaces one, None for NULL. False if the database has
+        no such casts, and no value was changed.
+        """
+        return False
+
+    def lenient_mode(self) -> AbstractContextManager[None]:
+        """A context in which the database coerces values itself, if it is able to."""
+        return nullcontext()
+
+    def explicit_keys(self) -> AbstractContextManager[None]:
+        """A context in which each key is inserted with the value it has, also 0."""
+        return nullcontext()
+
+    # What errors say
+
+    def error_is_done(self, error: DatabaseError) -> bool:
+        """Whether a statement failed because its work had been done already."""
+        return False
+
+    def error_is_transient(self, error: DatabaseError) -> bool:
+        """
+        Whether an error says nothing about the data, so that the same statement may work later.
+
+        It is about the server, the disk, the connection or somebody's lock.
+        """
+        return False
+
+    def _names(self, names: Iterable[str]) -> str:
+        return ", ".join(map(self.quote, names))

@@ -1,0 +1,116 @@
+"""MySQL and MariaDB."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+from django.db import DatabaseError
+
+from .base import ColumnDescription, Dialect
+
+# https://mariadb.com/docs/server/reference/system-tables/information-schema/information-schema-tables/information-schema-columns-table
+# MySQL 8 calls a default that is an expression DEFAULT_GENERATED.
+_COLUMNS = """
+SELECT column_name, column_type, is_nullable = 'NO', extra LIKE '%%GENERATED%%'
+AND extra NOT LIKE '%%DEFAULT_GENERATED%%'
+FROM information_schema.columns
+WHERE table_schema = DATABASE() AND table_name = %s ORDER BY ordinal_position
+"""
+_SIZE = """
+SELECT data_length + index_length FROM information_schema.tables
+WHERE table_schema = DATABASE() AND table_name = %s
+"""
+
+# https://mariadb.com/docs/server/reference/error-codes/mariadb-error-code-reference
+_DONE = {1022, 1050, 1051, 1054, 1060, 1061, 1091, 1146, 1826}
+_TRANSIENT = (
+    # disk, memory, connections
+    *("1021", "1026", "1030", "1037", "1038", "1040", "1041", "1053", "1114", "1158", "1159"),
+    *("1160", "1161", "1927", "2006", "2013", "2055"),
+    # locks and time limits
+    *("1205", "1206", "1213", "1317", "1969", "3024", "4031"),
+)
+# MariaDB 10.11.19 resolves the columns in a CHECK by the names they had when it last opened the
+# table, and so may reject RENAME COLUMN with 1054 although the rename is not done.
+_STALE = re.compile(r"Unknown column .* in '(CHECK|GENERATED ALWAYS AS|DEFAULT)'")
+
+
+class MySQLDialect(Dialect):
+    """MySQL and MariaDB, which differ in none of this."""
+
+    default_port = 3306
+
+    def describe_columns(self, table: str) -> list[ColumnDescription]:
+        return [
+            ColumnDescription(name, kind, bool(is_required), bool(is_generated))
+            for name, kind, is_required, is_generated in self.fetch(_COLUMNS, [table])
+        ]
+
+    def _table_size(self, table: str) -> Any:
+        found = self.fetch(_SIZE, [table])
+        return found[0][0] if found else None
+
+    def same_values(self, one: str, other: str) -> str:
+        # Collations ignore case, accents or trailing spaces.
+        return f"CAST({one} AS BINARY) <=> CAST({other} AS BINARY)"
+
+    def readable_in_delete(self, table: str, column: str) -> str:
+        # DELETE can't read the table it deletes from (error 1093), but a derived table that the
+        # server can't merge into the statement: https://dev.mysql.com/doc/refman/8.4/en/delete.html
+        name = self.quote(column)
+        return f"(SELECT DISTINCT {name} FROM {self.quote(table)})"
+
+    def update_from(
+        self, table: str, values: Mapping[str, str], source: str, joined: str, condition: str
+    ) -> str:
+        # It has no row constructors in SET: https://dev.mysql.com/doc/refman/8.4/en/update.html
+        pairs = ", ".join(f"{table}.{self.quote(c)} = {value}" for c, value in values.items())
+        return f"UPDATE {table} JOIN ({source}) ON {joined} SET {pairs} WHERE {condition}"
+
+    def create_copy(self, name: str, select: str, key: Sequence[str]) -> int:
+        # Rows are restored by a look-up each: MariaDB has no hash join that would save the index.
+        primary = f" (PRIMARY KEY ({self._names(key)}))" if key else ""
+        return self.execute(f"CREATE TABLE {self.quote(name)}{primary} AS {select}")
+
+    def number_rows(
+        self, name: str, table: str, key: Sequence[str], beside: Sequence[str] = ()
+    ) -> None:
+        # CREATE INDEX would commit, and so would DROP TABLE; with TEMPORARY they don't:
+        # https://dev.mysql.com/doc/refman/8.4/en/implicit-commit.html
+        indexes = f"PRIMARY KEY ({self._names(key)}), UNIQUE (number_)"
+        numbered = self._numbered(table, key)
+        self.execute(f"CREATE TEMPORARY TABLE {self.quote(name)} ({indexes}) AS {numbered}")
+
+    def drop_temporary(self, name: str) -> None:
+        self.execute(f"DROP TEMPORARY TABLE {self.quote(name)}")
+
+    def lenient_mode(self) -> AbstractContextManager[None]:
+        """A context without strict mode: values that don't fit are cut or become a limit or 0."""
+        return self._sql_mode(lambda mode: "")
+
+    def explicit_keys(self) -> AbstractContextManager[None]:
+        """A context in which 0 does not ask for a new key."""
+        return self._sql_mode("{},NO_AUTO_VALUE_ON_ZERO".format)
+
+    @contextmanager
+    def _sql_mode(self, change: Callable[[str], str]) -> Iterator[None]:
+        """Work in another mode, which ``change`` makes of the current one."""
+        ((mode,),) = self.fetch("SELECT @@SESSION.sql_mode")
+        self.execute("SET SESSION sql_mode = %s", [change(mode)])
+        try:
+            yield
+        finally:
+            self.execute("SET SESSION sql_mode = %s", [mode])
+
+    def error_is_done(self, error: DatabaseError) -> bool:
+        if _STALE.search(str(error)):
+            return False
+        code = error.args[0]
+        # A foreign key of that name is there already: 1005 with the operating system's error 121.
+        is_foreign_key_there = code == 1005 and "errno: 121" in str(error)
+        return code in _DONE or is_foreign_key_there
+
+    def error_is_transient(self, error: DatabaseError) -> bool:
+        code = error.args[0] if error.args else ""
+        return str(code).startswith(_TRANSIENT)

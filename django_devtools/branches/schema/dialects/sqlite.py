@@ -1,0 +1,91 @@
+"""SQLite."""
+
+import os.path
+import re
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from django.db import DatabaseError
+
+from .base import ColumnDescription, Dialect
+
+# SQLite has one code, SQLITE_ERROR, for all of these.
+_DONE = re.compile(r"already exists|duplicate column name|no such (table|column|index)")
+# https://www.sqlite.org/rescode.html; extended codes begin with these.
+_TRANSIENT = (
+    "SQLITE_BUSY",
+    "SQLITE_CANTOPEN",
+    "SQLITE_FULL",
+    "SQLITE_INTERRUPT",
+    "SQLITE_IOERR",
+    "SQLITE_LOCKED",
+    "SQLITE_NOMEM",
+    "SQLITE_READONLY",
+)
+
+
+class SQLiteDialect(Dialect):
+    """SQLite, and SpatiaLite."""
+
+    rebuilds_tables = True
+    # CREATE TABLE … AS keeps affinities only: https://www.sqlite.org/lang_createtable.html
+    copies_have_types = False
+
+    def database_identity(self) -> str:
+        """The path of the file, with symbolic links resolved; or the name of one in memory."""
+        name = str(self.connection.settings_dict["NAME"] or "")
+        if _is_in_memory(name):
+            return f"sqlite:{name}"
+        path = unquote(urlsplit(name).path) if name.startswith("file:") else name
+        return f"sqlite:{os.path.realpath(path)}"
+
+    def describe_columns(self, table: str) -> list[ColumnDescription]:
+        # https://www.sqlite.org/pragma.html#pragma_table_xinfo: hidden is 2 or 3 if generated.
+        # A pragma takes no parameters, so that % is not doubled.
+        quoted = self.connection.ops.quote_name(table)
+        with self.connection.cursor() as cursor:
+            cursor.execute(f"PRAGMA table_xinfo({quoted})")
+            found = cursor.fetchall()
+        return [
+            ColumnDescription(name, kind, bool(not_null or key), hidden in (2, 3))
+            for _, name, kind, not_null, _, key, hidden in found
+        ]
+
+    def _table_size(self, table: str) -> Any:
+        # https://www.sqlite.org/dbstat.html, which not every SQLite is compiled with.
+        return self.fetch("SELECT SUM(pgsize) FROM dbstat WHERE name = %s", [table])[0][0]
+
+    def same_values(self, one: str, other: str) -> str:
+        # IS NOT DISTINCT FROM is new in SQLite 3.39; a column may compare without case.
+        return f"{one} COLLATE BINARY IS {other}"
+
+    def longer_than(self, text: str, length: int) -> str:
+        # It stores texts of any length: https://www.sqlite.org/datatype3.html
+        return "1 = 0"
+
+    def create_copy(self, name: str, select: str, key: Sequence[str]) -> int:
+        count = super().create_copy(name, select, key)
+        if key:
+            # Rows are restored by a look-up each: SQLite has no hash join.
+            index = self.quote(f"{name}_key")
+            self.execute(f"CREATE UNIQUE INDEX {index} ON {self.quote(name)} ({self._names(key)})")
+        return count
+
+    def number_rows(
+        self, name: str, table: str, key: Sequence[str], beside: Sequence[str] = ()
+    ) -> None:
+        super().number_rows(name, table, key, beside)
+        index = self.quote(f"{name}_number")
+        self.execute(f"CREATE INDEX temp.{index} ON {self.quote(name)} (number_)")
+
+    def error_is_done(self, error: DatabaseError) -> bool:
+        return bool(_DONE.search(str(error)))
+
+    def error_is_transient(self, error: DatabaseError) -> bool:
+        return str(getattr(error.__cause__, "sqlite_errorname", "")).startswith(_TRANSIENT)
+
+
+def _is_in_memory(name: str) -> bool:
+    is_uri = name.startswith("file:")
+    return name == ":memory:" or (is_uri and (":memory:" in name or "mode=memory" in name))

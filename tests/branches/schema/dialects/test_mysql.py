@@ -1,0 +1,83 @@
+"""What MySQL and MariaDB do in their own way."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.db import DataError, OperationalError
+
+from django_devtools.branches.schema.dialects import dialect_of
+
+from .conftest import Connect
+from .errors import is_transient
+from .test_base import dialect_with
+
+
+def test_only_without_strict_mode_are_values_cut(connect: Connect) -> None:
+    dialect = dialect_with(
+        connect("mariadb"), "CREATE TABLE t (a varchar(9))", "INSERT INTO t VALUES ('longer')"
+    )
+    mode = dialect.fetch("SELECT @@SESSION.sql_mode")
+    with pytest.raises(DataError):
+        dialect.execute("ALTER TABLE t MODIFY a varchar(4)")
+    with dialect.lenient_mode():
+        dialect.execute("ALTER TABLE t MODIFY a varchar(4)")
+    assert dialect.fetch("SELECT a FROM t") == [("long",)]
+    assert dialect.fetch("SELECT @@SESSION.sql_mode") == mode
+
+
+def test_the_mode_is_what_it_was_after_an_error(connect: Connect) -> None:
+    dialect = dialect_of(connect("mariadb"))
+    mode = dialect.fetch("SELECT @@SESSION.sql_mode")
+    with pytest.raises(ZeroDivisionError), dialect.lenient_mode():
+        raise ZeroDivisionError
+    assert dialect.fetch("SELECT @@SESSION.sql_mode") == mode
+
+
+def test_a_key_of_0_stays_0(connect: Connect) -> None:
+    dialect = dialect_with(
+        connect("mariadb"), "CREATE TABLE t (id integer AUTO_INCREMENT PRIMARY KEY)"
+    )
+    with dialect.explicit_keys():
+        dialect.execute("INSERT INTO t VALUES (0)")
+    dialect.execute("INSERT INTO t VALUES (0)")
+    assert dialect.fetch("SELECT id FROM t ORDER BY id") == [(0,), (1,)]
+
+
+def test_a_foreign_key_that_is_there_is_done(connect: Connect) -> None:
+    add = "ALTER TABLE child ADD CONSTRAINT c FOREIGN KEY (a) REFERENCES parent (id)"
+    dialect = dialect_with(
+        connect("mariadb"),
+        "CREATE TABLE parent (id integer PRIMARY KEY)",
+        "CREATE TABLE child (a integer)",
+        add,
+    )
+    with pytest.raises(OperationalError) as caught:
+        dialect.execute(add)
+    assert dialect.error_is_done(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "is_done"),
+    [
+        (1054, "Unknown column 'j' in 't'", True),
+        (1054, "Unknown column 'j' in 'CHECK'", False),
+        (1005, 'Can\'t create table `t` (errno: 121 "Duplicate key on write or update")', True),
+        (1005, 'Can\'t create table `t` (errno: 150 "Foreign key constraint")', False),
+    ],
+)
+def test_some_codes_mean_two_things(code: int, text: str, is_done: bool) -> None:
+    connection: Any = SimpleNamespace(vendor="mysql")
+    assert dialect_of(connection).error_is_done(OperationalError(code, text)) is is_done
+
+
+@pytest.mark.parametrize(
+    ("cause", "expected"),
+    [
+        (Exception(1213, "Deadlock found"), True),
+        (Exception(1292, "Incorrect date value for column full_name"), False),
+        (Exception(), False),
+    ],
+)
+def test_the_code_of_an_error_says_whether_it_passes(cause: Exception, expected: bool) -> None:
+    assert is_transient("mysql", cause) is expected
