@@ -1,10 +1,13 @@
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.db.backends.base.base import BaseDatabaseWrapper
 
-from tests.databases import MAKERS, VENDORS, Configuration, drop_all
+from tests.databases import MAKERS, VENDORS, Configuration, connected, drop_all
 from tests.project import Project, Zygote
 
 pytest_plugins = ["pytester"]
@@ -70,6 +73,23 @@ def database(
 ) -> Configuration:
     """A fresh database, on each vendor in turn."""
     return make_database(request.param)
+
+
+@pytest.fixture
+def connection(database: Configuration, django_db_blocker: Any) -> Iterator[BaseDatabaseWrapper]:
+    """A connection to a fresh database, on each vendor in turn."""
+    with django_db_blocker.unblock(), connected(database) as connection:
+        yield connection
+
+
+@pytest.fixture
+def connect(
+    make_database: Callable[[str], Configuration], django_db_blocker: Any
+) -> Iterator[Callable[[str], BaseDatabaseWrapper]]:
+    """A function that connects to a fresh database of a vendor, once in a test."""
+    with ExitStack() as stack:
+        stack.enter_context(django_db_blocker.unblock())
+        yield lambda vendor: stack.enter_context(connected(make_database(vendor)))
 
 
 @pytest.fixture

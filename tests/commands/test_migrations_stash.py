@@ -261,8 +261,10 @@ def test_others_have_their_unique_values(project: Project) -> None:
 def test_restore_where_it_has_no_place(stash: Project) -> None:
     result = stash.manage("migrations_stash", "restore", "1", "2")
     assert result.stderr == (
-        "column shop_product.note: kept in the stash, as there is no such table or column now\n"
-        "table shop_spare: kept in the stash, as there is no such table or column now\n"
+        "column shop_product.note: still in the stash. There is no such table or column now. "
+        "To look at it: manage.py migrations_stash show 1\n"
+        "table shop_spare: still in the stash. There is no such table or column now. "
+        "To look at it: manage.py migrations_stash show 2\n"
     )
     assert kept(stash) == {"shop_product.note 1", "shop_spare.* 2"}
 

@@ -104,7 +104,7 @@ def test_the_words_and_the_verbosity(sqlite_project: Project) -> None:
         "  Switch database 'default' to the snapshot of branch main: unapply 1 of shop\n"
         "Running migrations:\n"
         "  Rendering model states... DONE\n"
-        "  Keeping column shop_product.colour... OK\n"
+        "  Saving column shop_product.colour... OK\n"
         "  Unapplying shop.0003_colour... OK\n"
     )
     assert project.switch("feature") == (
@@ -137,18 +137,18 @@ def test_the_words_both_ways(project: Project) -> None:
 
     assert project.switch().splitlines()[3:] == [
         "  Rendering model states... DONE",
-        "  Keeping column shop_product.name... OK",
+        "  Saving column shop_product.name... OK",
         "  Applying shop.0003_size... OK",
     ]
     assert project.switch("main").splitlines()[3:] == [
         "  Rendering model states... DONE",
-        "  Keeping column shop_product.size... OK",
+        "  Saving column shop_product.size... OK",
         "  Unapplying shop.0003_size... OK",
         "  Restoring column shop_product.name... OK",
     ]
     assert project.switch().splitlines()[3:] == [
         "  Rendering model states... DONE",
-        "  Keeping column shop_product.name... OK",
+        "  Saving column shop_product.name... OK",
         "  Applying shop.0003_size... OK",
         "  Restoring column shop_product.size... OK",
     ]

@@ -189,7 +189,9 @@ class _NarrowedColumn:
             f"UPDATE {dialect.quote(self.table)} SET {column} = %s WHERE {column} IS NULL", [value]
         )
         dialect.check_foreign_keys_now()
-        logger.debug("%s: %r replaces NULL in %d rows: it gets NOT NULL", self, value, count)
+        logger.debug(
+            "%s: %r replaces NULL in %d row(s), because it becomes NOT NULL", self, value, count
+        )
 
     def _coerce_values(self) -> bool:
         def placeholder() -> Any:

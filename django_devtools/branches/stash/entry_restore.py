@@ -1,4 +1,4 @@
-"""One entry of the stash on its way back."""
+"""Restores one entry of the stash."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -15,17 +15,17 @@ from django_devtools.conf import TABLE_PREFIX
 from .entries import Entry, Return
 from .stash import Stash
 
-# Beyond this, more of the same says nothing new.
+# More of them would say nothing new.
 MOST_REFUSED = 200
 THERE = "other rows are there with their keys"
 UNTOLD = "their rows can't be told apart any more"
 
 Statement = Callable[["Sequence[EntryRestore]", str], tuple[str, list[Any]]]
-"""SQL and its parameters: with what others have of the rows, and for which rows of the copy."""
+"""SQL and its parameters, given the other entries of the rows, and SQL for which rows."""
 
 
 class EntryRestore:
-    """One entry on its way back."""
+    """One entry that is being restored."""
 
     def __init__(self, stash: Stash, entry: Entry, columns: list[str]) -> None:
         self.tables = stash.tables
@@ -44,24 +44,24 @@ class EntryRestore:
 
     @cached_property
     def copied(self) -> Mapping[str, ColumnInfo]:
-        """The columns of the copy: some are texts there."""
+        """The columns of the copy, where some are texts."""
         return self.tables.columns(self.entry.copy)
 
     @cached_property
     def parents(self) -> Mapping[str, Parent]:
-        """What the foreign keys of the table refer to."""
+        """What each foreign key of the table refers to."""
         return self.tables.parents(self.entry.table)
 
     @property
     def overrides(self) -> bool:
-        """Whether what comes back takes the place of what is there."""
-        return all(map(self._goes_first, self.columns))
+        """Whether restored values replace those that are there."""
+        return all(map(self._overrides, self.columns))
 
     def is_empty(self) -> bool:
         return not self.tables.has_rows(self.entry.table)
 
     def rows_identifiable(self, made: Collection[Item]) -> bool:
-        """Whether its rows can be told apart; ``made`` is what was made anew."""
+        """Whether its rows are identified by their key; ``made`` is what was made again."""
         key = set(self.entry.key)
         is_new = any((self.entry.table, column) in made for column in key)
         if not self.entry.is_narrowed:
@@ -76,8 +76,8 @@ class EntryRestore:
         """
         Insert the rows into the table.
 
-        ``defaults`` are SQL and parameters for what the copy does not have. ``others`` have more
-        columns of these rows: where rows are refused without, they take these along.
+        ``defaults`` are SQL and parameters for columns that are not in the copy. ``others`` have
+        more columns of these rows, which are restored along if the rows are rejected without.
         """
         is_free = "1 = 1"
         if not self.is_empty():
@@ -107,9 +107,9 @@ class EntryRestore:
 
     def update(self, made: Collection[Item], others: "Sequence[EntryRestore]" = ()) -> None:
         """
-        Set the columns of rows that are still there; ``made`` is what was made anew.
+        Set the columns of the rows that are still there; ``made`` is what was made again.
 
-        ``others`` have more columns of these rows, and are taken along as by ``insert``.
+        ``others`` have more columns of these rows, and are restored along as by ``insert``.
         """
         if not self.rows_identifiable(made):
             self.refused[UNTOLD] += self.entry.rows
@@ -120,10 +120,8 @@ class EntryRestore:
             if column in self.columns and self._has_orphans(self.entry.copy, column, parent)
         }
         plain = [column for column in self.columns if column not in orphaned]
-        certain = [
-            column for column in plain if self._goes_first(column) and self._is_same(column)
-        ]
-        # Each by itself, as each is set only where there is no value, or may not be converted.
+        certain = [column for column in plain if self._overrides(column) and self._is_same(column)]
+        # One by one: each is set only in rows without a value, or its conversion may fail.
         single = [[column] for column in plain if column not in certain]
         groups = [certain, *single] if certain else single
         for group in groups:
@@ -138,13 +136,13 @@ class EntryRestore:
             self.rows_restored = -1  # to be counted
 
     def take_out(self) -> int:
-        """Delete what came back from the copy. How many rows are left."""
+        """Delete what was restored from the copy. How many rows are left."""
         if not self.entry.key or UNTOLD in self.refused:
             return self.entry.rows
         columns = () if self.overrides and not self.refused else self.columns
         there = self.entry.table
         if self.entry.is_narrowed and not columns and self._knows_narrowed():
-            # Its rows may have been deleted; what is missing here was lost with its key.
+            # Its rows may have been deleted; those that are missing here lost their key.
             there = self.entry.residue
         left = f"NOT {self.tables.exists_sql(there, self.entry.copy, self.entry.key, columns)}"
         with self.connection.cursor() as cursor:
@@ -155,7 +153,7 @@ class EntryRestore:
         return count
 
     def move_newcomers(self, children: list[tuple[str, str, str]]) -> None:
-        """Give rows made for others than the stash knows new keys, where it has theirs."""
+        """Give new keys to rows that belong to newer parents, if the stash has their keys."""
         if len(self.entry.key) != 1 or not (newcomers := self._newcomers()):
             return
         column = self.entry.key[0]
@@ -169,30 +167,30 @@ class EntryRestore:
                 [],
             )
             (highest,) = cursor.fetchone()
-        known = self._is_kept()
+        known = self._is_saved()
         self.tables.execute(
             f"UPDATE {self.table} SET {key} = {key} + {int(highest)} WHERE {known} "
             f"AND ({newcomers}) AND NOT {self._referred(children)}"
         )
 
     def delete_known(self) -> None:
-        """Delete rows that the stash has."""
-        self.tables.execute(f"DELETE FROM {self.table} WHERE {self._is_kept()}")
+        """Delete the rows that are in the stash."""
+        self.tables.execute(f"DELETE FROM {self.table} WHERE {self._is_saved()}")
 
     def delete_unknown(self, children: list[tuple[str, str, str]]) -> int:
-        """Delete rows that the stash does not have, unless they are needed."""
+        """Delete the rows that are not in the stash, unless they are needed. How many."""
         newcomers = self._newcomers() or "1 = 0"
         return self.tables.execute(
             f"DELETE FROM {self.table} WHERE NOT ({newcomers}) AND NOT {self._referred(children)}"
         )
 
     def delete_orphans(self) -> int:
-        """Delete the rows that came back and refer to what is gone. How many."""
+        """Delete the restored rows whose parent is gone. How many."""
         count = 0
         for column, parent in self.parents.items():
             if not self.entry.key or not self._has_orphans(self.entry.table, column, parent):
                 continue
-            ours = self._is_kept()
+            ours = self._is_saved()
             found = self.tables.execute(
                 f"DELETE FROM {self.table} "
                 f"WHERE NOT {self._has_parent(self.entry.table, column, parent)}"
@@ -210,7 +208,7 @@ class EntryRestore:
         others: "Sequence[EntryRestore]" = (),
         clearing: str | None = None,
     ) -> None:
-        """Run a statement: if need be after ``clearing``, or with ``others``, or by halves."""
+        """Run a statement; if it fails, after ``clearing``, with ``others``, or by halves."""
         along = ((), others) if others else ((),)
         for some, first in product(along, (None, clearing) if clearing else (None,)):
             try:
@@ -222,15 +220,15 @@ class EntryRestore:
             except DatabaseError as error:
                 if self.tables.dialect.error_is_transient(error):
                     raise
-                # It was not understood at all, or there is no telling rows apart.
+                # The statement is no valid SQL here, or there is no key to bisect by.
                 if isinstance(error, ProgrammingError) or not self.entry.key:
                     self.refused[text_of(error)] += self.entry.rows
                     return
         self.rows_restored = self._by_halves(statement, others)
 
     def _clearing(self, columns: list[str]) -> str | None:
-        """SQL that empties columns first: else unique values could not change their places."""
-        if self.entry.is_narrowed or not self._goes_first(columns[0]):
+        """SQL that empties columns first, so that unique values can change places."""
+        if self.entry.is_narrowed or not self._overrides(columns[0]):
             return None
         q = self.tables.quote
         cleared = {
@@ -241,15 +239,15 @@ class EntryRestore:
         if not cleared:
             return None
         pairs = ", ".join(f"{column} = {value}" for column, value in cleared.items())
-        return f"UPDATE {self.table} SET {pairs} WHERE {self._is_kept()}"
+        return f"UPDATE {self.table} SET {pairs} WHERE {self._is_saved()}"
 
     def _is_number(self, column: str) -> bool:
-        """Whether values of a column are integers, and not keys of other rows."""
+        """Whether the values of a column are integers, and no keys of other rows."""
         infos = (self.there[column], self.entry.columns[column].info)
         return column not in self.parents and all(info.is_integer for info in infos)
 
     def _beyond(self, column: str) -> str:
-        """SQL for the value of a column, moved beyond all that there are and that come back."""
+        """SQL for the value of a column, moved beyond all present and all restored ones."""
         name = self.tables.quote(column)
         return (
             f"{name} + (SELECT MAX({name}) - MIN({name}) + 1 FROM (SELECT {name} FROM {self.copy} "
@@ -257,7 +255,7 @@ class EntryRestore:
         )
 
     def _by_halves(self, statement: Statement, others: "Sequence[EntryRestore]") -> int:
-        """Do what can be done of a statement that was refused. How many rows that was."""
+        """Bisect the rows of a statement that was rejected. How many were restored."""
         q, dialect, key = self.tables.quote, self.tables.dialect, self.entry.key
         keys = ", ".join(map(q, key))
         ours = ", ".join(f"{self.copy}.{q(column)}" for column in key)
@@ -298,7 +296,7 @@ class EntryRestore:
             narrowed = q(self.entry.residue)
             same = " AND ".join(f"{narrowed}.{q(k)} = {self.copy}.{q(k)}" for k in self.entry.key)
             condition += f" AND EXISTS (SELECT 1 FROM {narrowed} WHERE {same})"
-        if not self._goes_first(columns[0]):
+        if not self._overrides(columns[0]):
             condition += "".join(f" AND {self.table}.{q(c)} IS NULL" for c in columns)
         elif self.tables.dialect.rewrites_unchanged_rows:
             condition += f" AND NOT ({' AND '.join(map(self._equal, columns))})"
@@ -308,7 +306,7 @@ class EntryRestore:
         return self.tables.dialect.update_from(self.table, found, copies, same, condition)
 
     def _joined(self, others: "Sequence[EntryRestore]") -> str:
-        """SQL for the copy, beside it what ``others`` have of its rows."""
+        """SQL for the copy, joined with the copies of ``others``."""
         return self.copy + "".join(
             f" LEFT JOIN {other.copy} ON {self._key_of(other.entry.copy)}" for other in others
         )
@@ -316,13 +314,13 @@ class EntryRestore:
     def _beside(
         self, others: "Sequence[EntryRestore]", values: Mapping[str, str]
     ) -> dict[str, str]:
-        """``values`` by columns, with those of ``others`` for the rows that these have."""
+        """``values`` by columns, with those of ``others`` in the rows that they have."""
         found = dict(values)
         for other in others:
             has_row = f"{other.copy}.{self.tables.quote(self.entry.key[0])} IS NOT NULL"
             for column in other.columns:
                 takes, without = has_row, found.get(column)
-                # Where nothing else can stand, the row goes with its parent.
+                # If the column can hold nothing else, the row is deleted with its parent.
                 if column in other.parents and (without or not self.there[column].is_required):
                     parent = other.parents[column]
                     takes += f" AND {self._has_parent(other.entry.copy, column, parent)}"
@@ -340,12 +338,12 @@ class EntryRestore:
         return self._key_of(self.entry.table)
 
     def _key_of(self, table: str) -> str:
-        """SQL for the rows of ``table`` that have the keys of the copy's."""
+        """SQL for the rows of ``table`` that have the same keys as the copy."""
         return self.tables.same_rows_sql(
             table, self.entry.copy, {name: name for name in self.entry.key}
         )
 
-    def _goes_first(self, column: str) -> bool:
+    def _overrides(self, column: str) -> bool:
         return self.entry.columns[column].returns is Return.REPLACE
 
     def _knows_narrowed(self) -> bool:
@@ -354,8 +352,8 @@ class EntryRestore:
     def _is_same(self, column: str) -> bool:
         return self.there[column].type == self.entry.columns[column].info.type
 
-    def _is_kept(self) -> str:
-        """SQL for rows that the stash has, too."""
+    def _is_saved(self) -> str:
+        """SQL for the rows of the table that are in the stash, too."""
         return self.tables.exists_sql(self.entry.copy, self.entry.table, self.entry.key)
 
     def _equal(self, column: str) -> str:
@@ -363,7 +361,7 @@ class EntryRestore:
         return self.tables.dialect.same_values(f"{self.table}.{name}", f"{self.copy}.{name}")
 
     def _newcomers(self) -> str:
-        """SQL for rows that refer to what came after the stash, as far as that can be told."""
+        """SQL for the rows that refer to parents newer than the stash, as far as that is known."""
         q = self.tables.quote
         return " OR ".join(
             f"({self.table}.{q(c)} IS NOT NULL AND {self.table}.{q(c)} > {newest})"
@@ -375,7 +373,7 @@ class EntryRestore:
         )
 
     def _referred(self, children: list[tuple[str, str, str]]) -> str:
-        """SQL for rows that others refer to."""
+        """SQL for the rows that others refer to."""
         q = self.tables.quote
         conditions = [
             f"EXISTS (SELECT 1 FROM {q(child)} "
@@ -396,8 +394,8 @@ class EntryRestore:
     def _has_parent(self, table: str, column: str, parent: Parent) -> str:
         q = self.tables.quote
         rows, alias = q(parent.table), ""
-        # Not in general: a table that MariaDB opened by another name can't have columns renamed
-        # that are in a CHECK. It is kept open.
+        # No alias for any other table: MariaDB 10.11.19 keeps tables open, and rejects RENAME
+        # COLUMN for a column in a CHECK if it opened the table under another name.
         if parent.table == table:
             alias = "parent_"
             rows = f"{self.tables.dialect.readable_in_delete(table, parent.column)} AS {alias}"

@@ -1,9 +1,9 @@
 """
-Brings back what is in the stash.
+Restores what is in the stash.
 
-Whole columns and tables are copied by one statement each. Where the database refuses that, halves
-are tried, and halves of those, until only the rows that it refuses stay in the stash. All this is
-one transaction: it ends with all constraints satisfied, or nothing has been changed.
+Whole columns and tables are copied by one statement each. If the database rejects the statement,
+the rows are bisected until only the rejected ones are left in the stash. All this is one
+transaction: it ends with all constraints satisfied, or nothing has been changed.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -30,12 +30,12 @@ from .stash import Stash
 GONE = "the rows they belong to are gone"
 OTHERS = "other values are there now"
 NO_COLUMN = "there is no such column now"
-NO_PLACE = "there is no such table or column now"
+NO_PLACE = "There is no such table or column now"
 
 
 @dataclass
 class Restore:
-    """One attempt to bring entries back."""
+    """One attempt to restore entries."""
 
     stash: Stash
     apps: Apps
@@ -44,32 +44,36 @@ class Restore:
     """The branch that the database is on now."""
     progress: Progress
     is_forced: bool = False
-    """Whether someone asked for it, so that columns need not be quite the same."""
+    """Whether someone asked for it, so that columns need not have quite the same types."""
     goes_on: SchemaChanges | None = None
-    """What the migrations do that follow, if any do."""
+    """What the migrations that follow do, if there are any."""
     later: Collection[Item] = ()
-    """What only migrations make that are there, and not applied yet."""
+    """What is made by migrations that exist and are not applied yet."""
     made: Collection[Item] = ()
-    """What was made anew, as far as that is known: a new key tells of no row which one it was."""
+    """What was made again, as far as that is known: a new key does not identify the old rows."""
     notes: list[str] = field(default_factory=list)
-    """What could not come back, and why."""
+    """What could not be restored, and why."""
     restored: list[Entry] = field(default_factory=list)
-    """What came back, and of how many rows."""
+    """What was restored, and in how many rows."""
     waiting: set[Item] = field(default_factory=set)
-    """The tables and columns that nothing came back to yet, as more migrations follow."""
+    """The tables and columns that are not restored yet, because more migrations follow."""
 
     def restore(self, entries: Iterable[Entry]) -> None:
         """
-        Bring ``entries`` back as they say, and write down what is left of them.
+        Restore ``entries`` as they say, and record what is left of them.
 
-        What does not fit, or what a constraint refuses, stays in the stash; ``notes`` says why.
+        What does not fit, or what a constraint rejects, stays in the stash; ``notes`` says why.
         """
         self.stash.tables = Tables(self._connection)
         entries = list(entries)
         fitting = [entry for entry in entries if self._fits(entry)]
         if self.is_forced:
+            option = database_option(self._connection)
             self.notes += [
-                f"{e}: kept in the stash, as {NO_PLACE}" for e in entries if e not in fitting
+                f"{entry}: still in the stash. {NO_PLACE}. To look at it: "
+                f"manage.py migrations_stash show {entry.id}{option}"
+                for entry in entries
+                if entry not in fitting
             ]
         if self.goes_on:
             self._let_wait(fitting, self.goes_on)
@@ -83,14 +87,19 @@ class Restore:
             if self._dialect.error_is_transient(error):
                 raise
             what = ", ".join(str(job.entry) for job in jobs)
-            self.notes.append(f"{what}: kept in the stash, as the database says: {text_of(error)}")
+            numbers = " ".join(str(job.entry.id) for job in jobs)
+            self.notes.append(
+                f"{what}: still in the stash. Database error: {text_of(error)}. "
+                f"Once that is fixed, run: manage.py migrations_stash restore {numbers}"
+                + database_option(self._connection)
+            )
 
     def restore_requested(self, entries: Iterable[Entry]) -> None:
         """
-        Bring ``entries`` back because someone asks for it.
+        Restore ``entries`` because someone asks for it.
 
-        Rows of tables come where there are none with their keys; values of columns replace those
-        that are there.
+        Rows of tables are inserted unless there are rows with their keys; values of columns
+        replace those that are there.
         """
         self.restore(
             entry.due(
@@ -130,11 +139,11 @@ class Restore:
                 self.restored.append(replace(job.entry, columns=columns, rows=rows))
 
     def _drop_foreign_keys(self, jobs: list[EntryRestore]) -> list[ForeignKey]:
-        """Drop the foreign keys that the database had better not have now; to be added again."""
+        """Drop the foreign keys that are better checked when all rows are there. Those dropped."""
         tables = [job.entry.table for job in jobs if job.entry.is_table]
         if not tables:
             return []
-        # Of the rows that migrations have written.
+        # For the rows that migrations have written.
         self._dialect.check_foreign_keys_now()
         for job in jobs:
             _ = job.parents  # read while they can still be found
@@ -145,7 +154,7 @@ class Restore:
         return keys
 
     def _settle(self, job: EntryRestore) -> int:
-        """Take out of the stash what came back. How many rows that was."""
+        """Take out of the stash what was restored. How many rows that was."""
         entry = job.entry
         missing = [column for column in entry.columns if column not in job.columns]
         is_last = self._is_expected(entry) and not self.goes_on
@@ -155,8 +164,8 @@ class Restore:
         ]
         is_whole = job.rows_restored == entry.rows or not entry.is_table
         if missing and is_whole and not (gone or job.refused):
-            # They will come with another migration, or to another branch.
-            self.stash.keep_only(entry, missing)
+            # Another migration will restore them, or another branch.
+            self.stash.reduce_to(entry, missing)
             return entry.rows
         if missing:
             left = entry.rows
@@ -187,28 +196,28 @@ class Restore:
         return self.stash.tables.dialect
 
     def _transaction(self) -> Any:
-        """One in which foreign keys are not looked at before its end."""
+        """A transaction that does not check foreign keys before its end."""
         can_defer = self._connection.features.can_defer_constraint_checks
         if self._connection.in_atomic_block and can_defer:
             return transaction.atomic(self._connection.alias)
         return one_transaction(self._connection)
 
     def _fits(self, entry: Entry) -> bool:
-        """Whether what is there now is what an entry was copied from."""
+        """Whether an entry fits what is there now."""
         tables = self.stash.tables
         if entry.table not in tables.names:
             return False
         there = tables.columns(entry.table)
-        kept = entry.infos
+        saved = entry.infos
         if entry.is_table and not self._is_expected(entry):
-            # The migrations that made it, without those that added to it.
-            is_part = there.items() <= kept.items() and self._applied.issuperset(entry.migrations)
-            return is_part or kept.items() <= there.items()
+            # The migrations that made it are applied, and those that added to it are not.
+            is_part = there.items() <= saved.items() and self._applied.issuperset(entry.migrations)
+            return is_part or saved.items() <= there.items()
         return bool(self._columns(entry))
 
     def _let_wait(self, entries: list[Entry], later: SchemaChanges) -> None:
         """
-        What is not yet as this branch had it waits, and so does what refers to it.
+        Let an entry wait if its table is not yet as it was, or refers to a table that waits.
 
         But not for a column that is only made later: what makes it may need the rows.
         """
@@ -233,7 +242,7 @@ class Restore:
         return not self.waiting.isdisjoint({(entry.table, None), *_items(entry)})
 
     def _is_expected(self, entry: Entry) -> bool:
-        """Whether an entry is known to belong here, so that columns need not be quite the same."""
+        """Whether an entry surely belongs here, so that columns need not have the same types."""
         return self.is_forced or bool(entry.branch and entry.branch == self.branch)
 
     @cached_property
@@ -251,7 +260,7 @@ class Restore:
         ]
 
     def _jobs(self, entries: list[Entry]) -> list[EntryRestore]:
-        """Of several entries for one thing, the one of this branch comes back, else the newest."""
+        """Of several entries for one thing, that of this branch is restored, else the newest."""
         winners: dict[tuple[str, bool, str], Entry] = {}
         for entry in sorted(entries, key=lambda e: (e.branch == self.branch, e.id)):
             winners |= {_thing(entry, name): entry for name in self._columns(entry)}
@@ -263,7 +272,7 @@ class Restore:
         return jobs
 
     def _others(self, job: EntryRestore, jobs: Iterable[EntryRestore]) -> list[EntryRestore]:
-        """Those that bring more columns of a job's rows: a constraint may be over both."""
+        """The jobs that restore more columns of the same rows: a constraint may be over both."""
         return [
             other
             for other in jobs
@@ -278,9 +287,9 @@ class Restore:
         self, job: EntryRestore, others: Iterable[EntryRestore]
     ) -> dict[str, tuple[str, Sequence[Any]]]:
         """
-        SQL and parameters for columns that the stash does not have and that have to have a value.
+        SQL and parameters for required columns that are not in the stash.
 
-        And for those that ``others`` have, but maybe not for all rows.
+        And for those that ``others`` have, though maybe not for all rows.
         """
         there = job.there
         wanted = {name for name, info in there.items() if info.is_required} - set(job.columns)
@@ -304,9 +313,9 @@ class Restore:
 
     def _make_room(self, jobs: list[EntryRestore]) -> None:
         """
-        Delete what migrations have put into tables on their way, as the stash has what was there.
+        Delete the rows that migrations have inserted meanwhile: the stash has those that belong.
 
-        But for rows that others refer to, or that they made for rows the stash does not know.
+        Except for rows that others refer to, or that belong to rows which are not in the stash.
         """
         filled = [job for job in jobs if job.entry.key and not job.is_empty()]
         if not filled:
@@ -316,10 +325,10 @@ class Restore:
             job.move_newcomers(children.get(job.entry.table, []))
             job.delete_known()
         while sum(job.delete_unknown(children.get(job.entry.table, [])) for job in filled):
-            pass  # What those referred to, may go now.
+            pass  # The rows that those referred to may be deleted now.
 
     def _children(self) -> dict[str, list[tuple[str, str, str]]]:
-        """What refers to each table: table, column, and the column that it refers to."""
+        """The references to each table: table, column, and the column that it refers to."""
         found: dict[str, list[tuple[str, str, str]]] = {}
         names = self.stash.tables.names
         for model in self.apps.get_models(include_auto_created=True):
@@ -333,18 +342,18 @@ class Restore:
 
 
 def _prune(jobs: list[EntryRestore]) -> None:
-    """Take back rows whose parents are gone, and those that refer to them in turn."""
+    """Delete restored rows whose parents are gone, and those that refer to them in turn."""
     while sum(job.delete_orphans() for job in jobs):
         pass
 
 
 def _items(entry: Entry) -> set[Item]:
-    """What an entry is: a table, or columns of one."""
+    """The items of an entry: a table, or columns of one."""
     if entry.is_table:
         return {(entry.table, None)}
     return {(entry.table, name) for name in entry.columns}
 
 
 def _thing(entry: Entry, column: str) -> tuple[str, bool, str]:
-    """What only one entry can bring back: a table, or a column, dropped or narrowed."""
+    """What only one entry can restore: a table, or a column that was dropped or narrowed."""
     return entry.table, entry.is_narrowed, "" if entry.is_table else column

@@ -1,9 +1,9 @@
 """
-Keeps what a switch drops, inside the same database, until it can come back.
+The stash: what a switch drops, saved in the same database until it can be restored.
 
-Each table that is dropped, and the dropped columns of each table that stays, become one entry: a
-table of their own, copied by the server, and a row in the registry that says what it is. Entries
-are complete before anything is dropped, and only what has come back is taken out of them.
+Each dropped table becomes one entry, and so do the dropped columns of each table that stays. An
+entry is a table of its own, copied by the server, and a row in the registry that describes it. It
+is complete before anything is dropped, and only what has been restored is taken out of it.
 """
 
 import json
@@ -45,11 +45,11 @@ class Stash:
         self._model = entries_model()
 
     def exists(self) -> bool:
-        """Whether anything was ever kept; asks the database once."""
+        """Whether anything was ever saved; asks the database once."""
         return ENTRIES_TABLE in self.tables.names
 
     def entries(self) -> list[Entry]:
-        """All that is kept and complete, oldest first."""
+        """All complete entries, oldest first."""
         if not self.exists():
             return []
         found = [entry_from_row(row) for row in self._rows.order_by("id")]
@@ -65,10 +65,10 @@ class Stash:
         fills: bool = False,
     ) -> list[Entry]:
         """
-        Copy what is about to be lost, unless an interrupted switch has done so. What was copied.
+        Save what is about to be lost, unless an interrupted switch has done so. The new entries.
 
-        ``rows`` are those of django_migrations; ``steps`` are what the switch runs, and ``fills``
-        says whether any of these writes rows itself.
+        ``rows`` are those of django_migrations. ``steps`` are what the switch runs, and ``fills``
+        says whether any of them writes rows.
         """
         held = [entry for entry in self.entries() if _is_under_way(entry, rows)]
         copies = copies_of(self.tables, (loss for loss in losses if not _holds(held, loss)))
@@ -78,7 +78,7 @@ class Stash:
             with self.connection.schema_editor() as editor:
                 editor.create_model(self._model)
             self.tables.names.add(ENTRIES_TABLE)
-        # Where DDL can't be rolled back, the status says what is complete.
+        # If DDL can't be rolled back, the status tells which entries are complete.
         with transaction.atomic(self.connection.alias):
             for copy in copies:
                 row = self._rows.create(
@@ -95,7 +95,7 @@ class Stash:
                     fills=fills,
                 )
                 entry = entry_from_row(row)
-                progress.line(f"  Keeping {entry}...")
+                progress.line(f"  Saving {entry}...")
                 count = copy.into(self.tables, entry.copy)
                 self._update(entry, status=Status.COPIED, rows=count)
         return self._complete(Status.COPIED)
@@ -104,14 +104,14 @@ class Stash:
         self, changes: SchemaChanges, rows: Collection[Key], steps: list[str], is_all: bool = True
     ) -> None:
         """
-        Write down what comes back with a switch that is about to begin.
+        Record what a switch that is about to begin will restore.
 
-        A second run needs to know it when the first is interrupted. Where ``steps`` are not all
-        that is out of step, they may have nothing to do with the one that was.
+        A second run needs to know that if the first one is interrupted. If ``steps`` are not all
+        that is out of step (``is_all``), they may be unrelated to a switch that was interrupted.
         """
         entries = self.entries()
         due = [self._due(entry, changes, rows) for entry in entries]
-        # Newest first: what was narrowed twice got narrower in that order.
+        # Newest first: a column that was narrowed twice is widened in this order.
         for known, entry in reversed(list(zip(entries, due, strict=True))):
             if entry.is_midway(rows) and not (is_all or entry.is_ended_by(steps)):
                 continue
@@ -121,22 +121,22 @@ class Stash:
                 continue
             if entry.status is Status.OPEN:
                 if not (entry.has_begun(rows) or known.coming) and self._is_unharmed(entry):
-                    self.drop([entry])  # What should have dropped it failed before that.
+                    self.drop([entry])  # The step that was to drop it failed before it did.
                     continue
                 self.close(entry)
             if entry.coming and self.forget_changed(entry, due):
                 self._expect(entry, status=Status.OPEN, first=steps[0], last=steps[-1])
-        # What is lost and made again in one switch comes back at its end.
+        # What one switch drops and makes again is restored at its end.
         for entry in self._complete(Status.COPIED):
             self._expect(self._due(entry, changes, rows))
 
     def expected(self, changes: SchemaChanges, rows: Collection[Key]) -> list[Entry]:
-        """What would come back with a switch."""
+        """The entries that a switch would restore."""
         due = [self._due(entry, changes, rows) for entry in self.entries()]
         return [entry for entry in due if entry.coming]
 
     def overdue(self) -> list[Entry]:
-        """The entries that nothing hinders from coming back: it was not ours to bring them."""
+        """The entries whose columns exist again although no switch of ours made them."""
         return [
             entry
             for entry in self.entries()
@@ -144,19 +144,19 @@ class Stash:
         ]
 
     def in_place(self, entry: Entry) -> set[str]:
-        """The columns of an entry that are there as they were."""
+        """The columns of an entry that exist as they were."""
         there = self._there(entry)
         return {name for name, info in entry.infos.items() if there.get(name) == info}
 
     def forget_changed(self, entry: Entry, due: Iterable[Entry] = ()) -> bool:
         """
-        Leave aside the narrowed values that were changed since: there, the new one counts.
+        Delete the values of a narrowed column that were edited since: there, the new one counts.
 
-        ``due`` are the entries that come back, too: a value that one of them has narrowed further
-        was not changed. False if it can't be told what was changed.
+        ``due`` are the entries that are restored together with it: a value that one of them has
+        narrowed further was not edited. False if edits can't be found.
         """
         if not entry.is_narrowed or not entry.key:
-            return True  # Without a key it does not come back, and has that said.
+            return True  # Without a key it is not restored, and the user is told so.
         if not self.can_tell(entry):
             return False
         (table, column), copy = entry.narrowed, entry.residue
@@ -175,7 +175,7 @@ class Stash:
         return True
 
     def can_tell(self, entry: Entry) -> bool:
-        """Whether a narrowed column is there, so that it can be told what was changed in it."""
+        """Whether edits of a narrowed column can be found: it exists, and so does its residue."""
         table, column = entry.narrowed
         return (
             entry.residue in self.tables.names
@@ -185,22 +185,22 @@ class Stash:
         )
 
     def begin(self) -> None:
-        """Write down that dropping begins. To be called in the first step's transaction."""
+        """Record that dropping begins. To be called in the transaction of the first step."""
         if self.exists():
             self._rows.filter(status=Status.COPIED).update(status=Status.OPEN)
 
     def returning(self) -> list[Entry]:
-        """What is to come back at the end of the switch that is under way."""
+        """The entries to restore at the end of the switch that is under way."""
         return [e for e in self.entries() if e.status is Status.OPEN and e.coming]
 
     def finish(
         self, changes: SchemaChanges | None = None, rows: Collection[Key] | None = None
     ) -> None:
         """
-        End a switch: what was kept is kept, what came back is forgotten.
+        End a switch: close the entries that were saved, drop those that were restored.
 
-        So is what only SQL may have dropped, and is still there. With ``rows``, those that there
-        are now, what another switch has left midway stays so.
+        Also drop the entries of what only SQL might have dropped, and did not. With ``rows`` (of
+        django_migrations), entries that another switch has left midway stay as they are.
         """
         if not self.exists():
             return
@@ -226,13 +226,13 @@ class Stash:
         self.clean()
 
     def close(self, entry: Entry) -> None:
-        """End what a switch had to do with an entry: it is kept."""
+        """End what a switch had to do with an entry: it stays in the stash."""
         if entry.is_narrowed:
             save_residue(self.tables, entry)
         self._expect(entry.due({}), status=Status.KEPT, first="", last="")
 
     def clean(self) -> None:
-        """Drop the tables of entries that are of no use any more, and an empty registry."""
+        """Drop the entries that are of no use any more, and the registry if it is empty."""
         if not self.exists():
             return
         useless = (Status.COPYING, Status.COPIED, Status.DONE)
@@ -243,14 +243,14 @@ class Stash:
             self.tables.names.discard(ENTRIES_TABLE)
 
     def drop(self, entries: Iterable[Entry]) -> None:
-        """Throw entries away with what they keep."""
+        """Drop entries with all that is in them."""
         for entry in entries:
             for name in (entry.residue, entry.copy):
                 self.tables.execute(f"DROP TABLE IF EXISTS {self.tables.quote(name)}")
             self._rows.filter(pk=entry.id).delete()
 
     def rows(self, entry: Entry, most: int) -> tuple[list[str], list[tuple[Any, ...]]]:
-        """The names of an entry's columns, and some of its rows."""
+        """The names of an entry's columns, and at most ``most`` of its rows."""
         q, names = self.tables.quote, list(dict.fromkeys([*entry.key, *entry.columns]))
         columns = ", ".join(map(q, names))
         with self.connection.cursor() as cursor:
@@ -258,17 +258,17 @@ class Stash:
             return names, list(cursor.fetchall())
 
     def done(self, entry: Entry) -> None:
-        """Write down that all of an entry came back."""
+        """Record that all of an entry was restored."""
         self._update(entry, status=Status.DONE)
 
     def left(self, entry: Entry, rows: int, reason: str) -> None:
-        """Write down what of an entry could not come back, and why."""
+        """Record how many rows of an entry could not be restored, and why."""
         self._update(entry, status=Status.LEFT, rows=rows, reason=reason)
 
-    def keep_only(self, entry: Entry, columns: Collection[str]) -> None:
-        """Write down that only ``columns`` are still to come back, with another switch."""
-        kept = {name: kept for name, kept in entry.columns.items() if name in columns}
-        self._expect(replace(entry, columns=kept).due({}), is_table=False)
+    def reduce_to(self, entry: Entry, columns: Collection[str]) -> None:
+        """Record that only ``columns`` are left, for another switch to restore."""
+        left = {name: column for name, column in entry.columns.items() if name in columns}
+        self._expect(replace(entry, columns=left).due({}), is_table=False)
 
     @property
     def _rows(self) -> Any:
@@ -288,18 +288,18 @@ class Stash:
         return self.in_place(entry) == entry.columns.keys()
 
     def _is_unharmed(self, entry: Entry) -> bool:
-        """Whether all that an entry keeps is where it was copied from."""
+        """Whether all that is in an entry is still where it was copied from."""
         if not entry.key or not self._is_in_place(entry):
             return False
         is_there = self.tables.exists_sql(entry.table, entry.copy, entry.key, entry.columns)
         return not self.tables.has_rows(entry.copy, f"NOT {is_there}")
 
     def _there(self, entry: Entry) -> Mapping[str, ColumnInfo]:
-        """The columns of an entry's table; none where there is no such table."""
+        """The columns of an entry's table; none if there is no such table."""
         return self.tables.columns(entry.table) if entry.table in self.tables.names else {}
 
     def _due(self, entry: Entry, changes: SchemaChanges, rows: Collection[Key]) -> Entry:
-        """``entry`` with what of it comes back with a switch, and how."""
+        """``entry`` with the columns that a switch restores, and how it does that."""
         if entry.status is Status.LEFT:
             return entry.due({})
         made = _made(entry, changes)
@@ -315,16 +315,16 @@ class Stash:
         if not entry.is_midway(rows) or is_lost or _is_narrower(entry, rows):
             return entry.due({})
         if not entry.coming and self._is_in_place(entry):
-            # Data migrations may write over it when they run again.
+            # Data migrations may overwrite it when they run again.
             return entry.due(dict.fromkeys(entry.columns, Return.REPLACE))
         return entry
 
     def _expect(self, entry: Entry, **values: Any) -> None:
-        """Write down how an entry comes back."""
+        """Record how an entry is restored."""
         self._update(entry, rows=entry.rows, columns=to_json(entry.columns), **values)
 
     def _follow(self, entry: Entry, changes: SchemaChanges) -> Entry:
-        """An entry that knows what its column, if it was narrowed, is called after a switch."""
+        """``entry`` with the name that its column, if it is a narrowed one, has after a switch."""
         if not entry.is_narrowed or entry.residue not in self.tables.names:
             return entry
         becomes = changes.name_of(entry.narrowed)
@@ -334,7 +334,9 @@ class Stash:
         if old != new:
             copy = self.tables.quote(entry.residue)
             self.tables.execute(f"ALTER TABLE {copy} RENAME COLUMN {old} TO {new}")
-        columns = {name: replace(kept, becomes=becomes) for name, kept in entry.columns.items()}
+        columns = {
+            name: replace(column, becomes=becomes) for name, column in entry.columns.items()
+        }
         entry = replace(entry, columns=columns)
         self._expect(entry)
         return entry
@@ -344,53 +346,55 @@ class Stash:
             return False
         if entry.is_table:
             return (entry.table, None) in unsure
-        # Another column may have its name by now.
+        # Another column may have taken its name.
         items = {(entry.table, column) for column in entry.columns}
         return items <= set(unsure) and self._is_in_place(entry)
 
 
 def _is_under_way(entry: Entry, rows: Collection[Key]) -> bool:
     """
-    Whether the switch that has to do with it was interrupted, and began with what it keeps.
+    Whether a switch was interrupted after it began with what is in this entry.
 
-    Of a narrowed column that was to come back, and is as narrow as it was, it has changed nothing.
+    If a narrowed column was to be restored, and is as narrow as before, it has not begun with it.
     """
     return entry.is_midway(rows) and not (entry.coming and _is_narrower(entry, rows))
 
 
 def _is_narrower(entry: Entry, rows: Collection[Key]) -> bool:
-    """Whether its column is narrower, by the migration that does it: SQLite's types don't tell."""
+    """Whether its column is narrow now. The migration tells; on SQLite, the type doesn't."""
     applied = set(map(".".join, rows))
     return entry.is_narrowed and all(
-        (kept.migration in applied) is not kept.dropped_backwards
-        for kept in entry.columns.values()
+        (column.migration in applied) is not column.dropped_backwards
+        for column in entry.columns.values()
     )
 
 
 def _is_same_thing(entry: Entry, name: str, changes: SchemaChanges, rows: Collection[Key]) -> bool:
     """
-    Whether a column that is made or widened is the one that was kept.
+    Whether a column that is made or widened is the one that was saved.
 
-    Where one direction takes a thing away and makes another one in its place, what is in that is
-    up to the migrations: but for what they had made when they were unapplied, or what going back
-    changed. What going back takes, and going forth makes, is the same again.
+    If one direction drops a thing and makes another one under its name, the migrations decide what
+    is in the new one; except for what they had made themselves when they were unapplied, and for
+    what the way backwards changed. What is dropped backwards and made forwards is the same again.
     """
-    kept = entry.columns[name]
+    column = entry.columns[name]
     items = {(entry.table, None), (entry.table, name)}
     lost = items & {loss.item for loss in changes.lost}
     is_made_forth = changes.forwards is not None and name in _made(entry, changes.forwards)
     is_replaced = is_made_forth and bool(lost - changes.lost_backwards)
-    is_its_own = kept.migration in changes.applied if entry.is_narrowed else kept.dropped_backwards
+    is_its_own = (
+        column.migration in changes.applied if entry.is_narrowed else column.dropped_backwards
+    )
     is_midway = _is_under_way(entry, rows)
     if entry.status is Status.COPIED or (is_midway and lost):
         return is_made_forth and not is_replaced
     if is_midway:
-        return is_made_forth is kept.dropped_backwards
+        return is_made_forth is column.dropped_backwards
     return not is_replaced or is_its_own or not items.isdisjoint(changes.altered_backwards)
 
 
 def _made(entry: Entry, changes: SchemaChanges) -> dict[str, Return]:
-    """The columns of an entry that a switch makes or widens, and how they come back then."""
+    """The columns of an entry that a switch makes or widens, and how it restores them."""
     how = {True: Return.REPLACE, False: Return.MISSING}
     if entry.is_narrowed:
         altered = [name for name in entry.columns if (entry.table, name) in changes.altered]

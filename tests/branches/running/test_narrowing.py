@@ -2,10 +2,29 @@
 
 import json
 from collections.abc import Callable
+from datetime import date, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations import AlterField, CreateModel
+from django.db.migrations.state import ProjectState
+from django.db.models import (
+    AutoField,
+    BooleanField,
+    CharField,
+    DateField,
+    DecimalField,
+    DurationField,
+    Field,
+    JSONField,
+    PositiveSmallIntegerField,
+    UUIDField,
+)
 
+from django_devtools.branches.running.narrowing import _empty, coercing
 from tests.branches.shop import ID
 from tests.branches.stash.stashing import dump, go, make_branch, values, vendor
 from tests.databases import Configuration
@@ -416,3 +435,72 @@ def test_two_of_a_table_with_a_foreign_key(project: Project, code: str, value: s
     go(project, "main")
     assert go(project, "feature").stderr == ""
     assert dump(project) == before
+
+
+# One operation, in this process
+
+
+def undo_alteration(
+    connection: BaseDatabaseWrapper, narrow: "Field[Any, Any]", wide: "Field[Any, Any]", value: Any
+) -> list[Any]:
+    """Undo an AlterField over a row with a value. What is in its column after that."""
+    before = ProjectState()
+    fields = [("id", AutoField(primary_key=True)), ("value", narrow)]
+    CreateModel("Thing", fields).state_forwards("shop", before)
+    state = before.clone()
+    operation = AlterField("thing", "value", wide)
+    operation.state_forwards("shop", state)
+    model = state.apps.get_model("shop", "Thing")
+    with connection.schema_editor() as editor:
+        editor.create_model(model)
+    model._default_manager.using(connection.alias).create(value=value)
+    with connection.schema_editor() as editor:
+        coercing(operation).database_backwards("shop", editor, state, before)
+    found = before.apps.get_model("shop", "Thing")._default_manager.using(connection.alias)
+    return list(found.values_list("value", flat=True))
+
+
+def test_it_is_logged_what_replaces_null(
+    connection: BaseDatabaseWrapper, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", logger="django_devtools.branches")
+    found = undo_alteration(
+        connection, CharField(max_length=9), CharField(max_length=9, null=True), None
+    )
+    assert found == [""]
+    assert caplog.messages == [
+        "shop_thing.value: '' replaces NULL in 1 row(s), because it becomes NOT NULL"
+    ]
+
+
+def test_it_is_logged_what_is_coerced(
+    connection: BaseDatabaseWrapper, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", logger="django_devtools.branches")
+    narrow, wide = CharField(max_length=4), CharField(max_length=9)
+    found = undo_alteration(connection, narrow, wide, "longer")
+    if connection.vendor == "postgresql":
+        assert found == ["long"]
+        assert "shop_thing.value: coerced what does not fit varchar(4)" in caplog.text
+    else:
+        # SQLite stores it, and MariaDB cuts it without a word.
+        assert found == ["longer" if connection.vendor == "sqlite" else "long"]
+        assert caplog.messages == []
+
+
+@pytest.mark.parametrize(
+    ("field", "empty"),
+    [
+        (CharField(max_length=9), ""),
+        (PositiveSmallIntegerField(), 0),
+        (DecimalField(max_digits=5, decimal_places=2), 0),
+        (BooleanField(), False),
+        (DateField(), date(1970, 1, 1)),
+        (DurationField(), timedelta(0)),
+        (JSONField(), {}),
+        (UUIDField(), UUID(int=0)),
+    ],
+)
+def test_each_type_has_an_empty_value(field: "Field[Any, Any]", empty: Any) -> None:
+    editor = connections["default"].schema_editor(collect_sql=True)
+    assert _empty(editor, field) == empty

@@ -1,8 +1,9 @@
 """What a database says of its tables, on each vendor."""
 
 import pytest
+from django.db.backends.base.base import BaseDatabaseWrapper
 
-from django_devtools.branches.schema.introspection import ColumnInfo
+from django_devtools.branches.schema.introspection import ColumnInfo, Tables, _common_type
 from tests.branches.shop import ID, PRODUCT, make_shop
 from tests.branches.stash.stashing import vendor
 from tests.project import Project
@@ -93,3 +94,39 @@ def test_tables(project: Project) -> None:
 )
 def test_integers(kind: str, is_integer: bool) -> None:
     assert ColumnInfo(kind, True).is_integer is is_integer
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "common"),
+    [
+        ("", "", ""),
+        ("mood", "mood", ""),
+        ("mood", "", "text"),
+        ("", "mood", "text"),
+        ("public.citext", "", "public.citext"),
+        ("", '"a%b".citext', '"a%%b".citext'),
+    ],
+)
+def test_a_copy_is_compared_by_the_type_it_has_in_common(
+    one: str, other: str, common: str
+) -> None:
+    assert _common_type(one, other) == common
+
+
+def test_rows_of_two_tables_are_found_by_their_keys(connection: BaseDatabaseWrapper) -> None:
+    tables = Tables(connection)
+    tables.execute("CREATE TABLE one (id integer, text varchar(9))")
+    tables.execute("CREATE TABLE other (key_ integer, text varchar(9))")
+    tables.execute("INSERT INTO one VALUES (1, 'a'), (2, 'B')")
+    tables.execute("INSERT INTO other VALUES (1, 'a'), (2, 'b'), (3, 'c')")
+    key = {"id": "key_"}
+    assert tables.has_rows("other", f"NOT {tables.exists_sql('one', 'other', key)}")
+    there = tables.exists_sql("one", "other", key)
+    same = tables.exists_sql("one", "other", key, ["text"])
+    fetch = tables.dialect.fetch
+    assert fetch(f"SELECT key_ FROM other WHERE {there} ORDER BY key_") == [(1,), (2,)]
+    assert fetch(f"SELECT key_ FROM other WHERE {same}") == [(1,)]
+    assert (tables.count("one"), tables.count("one", "text")) == (2, 2)
+    assert tables.has_item("one", "text")
+    assert not tables.has_item("one", "key_")
+    assert not tables.has_item("missing", None)

@@ -105,8 +105,8 @@ def test_the_database_refuses_it_all(sqlite_project: Project) -> None:
     assert kept(project) == held
 
     assert go(project, "feature").stderr == (
-        "table shop_part, column shop_product.weight: kept in the stash, as the database says: "
-        "no part goes\n"
+        "table shop_part, column shop_product.weight: still in the stash. Database error: "
+        "no part goes. Once that is fixed, run: manage.py migrations_stash restore 1 2\n"
     )
     assert kept(project) == held
     assert values(project, "name", model="Part") == "by itself"

@@ -69,8 +69,8 @@ def test_forwards(shop: Project) -> None:
 
     output = shop.manage("migrate").stdout
 
-    assert "  Keeping table shop_review... OK\n" in output
-    assert "  Keeping column shop_product.note... OK\n" in output
+    assert "  Saving table shop_review... OK\n" in output
+    assert "  Saving column shop_product.note... OK\n" in output
     assert branches(shop) == {"main"}
     assert go(shop, "main").stderr == ""
     assert dump(shop) == before

@@ -157,7 +157,7 @@ class Piece(models.Model):
     assert kept(project) == {"goods.Len gth 3", "shop_piece.* 1", "shop_piece_all.* 2"}
     assert values(project, "id", "name") == "1 p1; 2 p2; 3 p3"
     project.assert_in_step()
-    assert "Keeping table shop_piece..." in result.stdout
+    assert "Saving table shop_piece..." in result.stdout
     assert go(project, "feature").stderr == ""
     assert dump(project) == before
     assert not kept(project)

@@ -151,7 +151,8 @@ def test_restore_where_there_is_no_place(sqlite_project: Project) -> None:
     project.switch()
     result = project.manage("migrations_stash", "restore", "1")
     assert result.stderr.strip() == (
-        "column shop_product.weight: kept in the stash, as there is no such table or column now"
+        "column shop_product.weight: still in the stash. There is no such table or column now. "
+        "To look at it: manage.py migrations_stash show 1"
     )
     project.checkout("feature")
     project.switch()

@@ -66,7 +66,7 @@ def test_there_and_back(project: Project) -> None:
     before = dump(project)
 
     output = go(project, "main").stdout
-    assert "  Keeping table shop_review... OK\n" in output
+    assert "  Saving table shop_review... OK\n" in output
     project.assert_in_step()
     assert values(project, "id", "name") == "1 p1; 2 p2; 3 p3"
     assert kept(project) == {

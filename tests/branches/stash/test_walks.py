@@ -4,7 +4,6 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -13,7 +12,7 @@ from hypothesis.configuration import set_hypothesis_home_dir
 
 from tests.branches.stash.histories import Walk, walks
 from tests.branches.stash.worlds import World, schema
-from tests.databases import MAKERS, Configuration, connected
+from tests.databases import MAKERS
 
 pytestmark = pytest.mark.long
 
@@ -32,13 +31,6 @@ def _hypothesis_home(tmp_path: Path) -> Iterator[None]:
     set_hypothesis_home_dir(tmp_path / "hypothesis")
     yield
     set_hypothesis_home_dir(None)
-
-
-@pytest.fixture
-def connection(database: Configuration, django_db_blocker: Any) -> Iterator[BaseDatabaseWrapper]:
-    """A connection to each vendor's server, as one of Django's own."""
-    with django_db_blocker.unblock(), connected(database) as connection:
-        yield connection
 
 
 # All of `thorough` takes longer than a test may: give pytest -o faulthandler_timeout=10800, too.

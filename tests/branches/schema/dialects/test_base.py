@@ -1,5 +1,6 @@
 """What every database has to answer, each in its own way."""
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,8 @@ from django.db import (
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_devtools.branches.schema.dialects import Dialect, database_id, dialect_of
+
+Connect = Callable[[str], BaseDatabaseWrapper]
 
 
 def dialect_with(connection: BaseDatabaseWrapper, *statements: str) -> Dialect:

@@ -8,9 +8,8 @@ from django.db import DataError, OperationalError
 
 from django_devtools.branches.schema.dialects import dialect_of
 
-from .conftest import Connect
 from .errors import is_transient
-from .test_base import dialect_with
+from .test_base import Connect, dialect_with
 
 
 def test_only_without_strict_mode_are_values_cut(connect: Connect) -> None:

@@ -8,9 +8,8 @@ from django.db import IntegrityError, OperationalError, transaction
 
 from django_devtools.branches.schema.dialects import dialect_of
 
-from .conftest import Connect
 from .errors import Coded, is_transient
-from .test_base import dialect_with
+from .test_base import Connect, dialect_with
 
 
 def test_types_and_collations_of_migrations_are_custom(connect: Connect) -> None:

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 from django.db import OperationalError
 
-from .conftest import Connect
 from .errors import Coded, is_transient
-from .test_base import dialect_with, identity
+from .test_base import Connect, dialect_with, identity
 
 
 def test_a_file_is_one_database_by_all_its_names(
