@@ -6,20 +6,13 @@ this database understands. Nothing outside this package asks for ``connection.ve
 of Django's feature flags (``connection.features``) gives the answer, use that instead.
 """
 
+from functools import cache
+
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from .base import Dialect, ForeignKey
-from .mysql import MySQLDialect
-from .postgresql import PostgreSQLDialect
-from .sqlite import SQLiteDialect
 
 __all__ = ["Dialect", "ForeignKey", "database_id", "dialect_of"]
-
-_DIALECTS = {
-    "mysql": MySQLDialect,  # MariaDB's vendor, too
-    "postgresql": PostgreSQLDialect,
-    "sqlite": SQLiteDialect,
-}
 
 
 def dialect_of(connection: BaseDatabaseWrapper) -> Dialect:
@@ -29,9 +22,27 @@ def dialect_of(connection: BaseDatabaseWrapper) -> Dialect:
     Backends of third parties (PostGIS, SpatiaLite, django-prometheus, TimescaleDB) have the vendor
     of the backend they extend.
     """
-    return _DIALECTS.get(connection.vendor, Dialect)(connection)
+    return _dialect_class(connection.vendor)(connection)
 
 
 def database_id(connection: BaseDatabaseWrapper) -> str:
     """Which database this is, whatever its alias: vendor, host, port and name."""
     return dialect_of(connection).database_identity()
+
+
+@cache
+def _dialect_class(vendor: str) -> type[Dialect]:
+    # Imported here: a process needs only one of them, and a hook with nothing to do is fast.
+    if vendor == "mysql":  # MariaDB's, too
+        from .mysql import MySQLDialect
+
+        return MySQLDialect
+    if vendor == "postgresql":
+        from .postgresql import PostgreSQLDialect
+
+        return PostgreSQLDialect
+    if vendor == "sqlite":
+        from .sqlite import SQLiteDialect
+
+        return SQLiteDialect
+    return Dialect

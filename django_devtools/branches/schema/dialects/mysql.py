@@ -33,7 +33,7 @@ _TRANSIENT = (
 )
 # MariaDB 10.11.19 resolves the columns in a CHECK by the names they had when it last opened the
 # table, and so may reject RENAME COLUMN with 1054 although the rename is not done.
-_STALE = re.compile(r"Unknown column .* in '(CHECK|GENERATED ALWAYS AS|DEFAULT)'")
+_STALE = r"Unknown column .* in '(CHECK|GENERATED ALWAYS AS|DEFAULT)'"
 
 
 class MySQLDialect(Dialect):
@@ -104,7 +104,7 @@ class MySQLDialect(Dialect):
             self.execute("SET SESSION sql_mode = %s", [mode])
 
     def error_is_done(self, error: DatabaseError) -> bool:
-        if _STALE.search(str(error)):
+        if re.search(_STALE, str(error)):
             return False
         code = error.args[0]
         # A foreign key of that name is there already: 1005 with the operating system's error 121.

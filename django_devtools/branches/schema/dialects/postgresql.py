@@ -47,8 +47,8 @@ EXCEPTION WHEN data_exception THEN
     RETURN false;
 END $$
 """
-_LENGTH = re.compile(r"\(\d+(,\d+)?\)")
-_FIXED_LENGTH = re.compile(r"^(character|bit)(?= ?\()")
+_LENGTH = r"\(\d+(,\d+)?\)"
+_FIXED_LENGTH = r"^(character|bit)(?= ?\()"
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _DONE = {"42701", "42703", "42704", "42710", "42P01", "42P07"}
@@ -100,7 +100,8 @@ class PostgreSQLDialect(Dialect):
         # A cast cuts to a length what an assignment rejects, so it is to the type without one. But
         # character and bit without a length have that of 1:
         # https://www.postgresql.org/docs/current/datatype-character.html
-        unlimited = _LENGTH.sub("", _FIXED_LENGTH.sub(r"\1 varying", kind))
+        varying = re.sub(_FIXED_LENGTH, r"\1 varying", kind)
+        unlimited = re.sub(_LENGTH, "", varying)
         return f"CAST({value} AS {unlimited.replace('%', '%%')})"
 
     def update_from(

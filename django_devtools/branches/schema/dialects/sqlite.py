@@ -11,7 +11,7 @@ from django.db import DatabaseError
 from .base import ColumnDescription, Dialect
 
 # SQLite has one code, SQLITE_ERROR, for all of these.
-_DONE = re.compile(r"already exists|duplicate column name|no such (table|column|index)")
+_DONE = r"already exists|duplicate column name|no such (table|column|index)"
 # https://www.sqlite.org/rescode.html; extended codes begin with these.
 _TRANSIENT = (
     "SQLITE_BUSY",
@@ -80,7 +80,7 @@ class SQLiteDialect(Dialect):
         self.execute(f"CREATE INDEX temp.{index} ON {self.quote(name)} (number_)")
 
     def error_is_done(self, error: DatabaseError) -> bool:
-        return bool(_DONE.search(str(error)))
+        return bool(re.search(_DONE, str(error)))
 
     def error_is_transient(self, error: DatabaseError) -> bool:
         return str(getattr(error.__cause__, "sqlite_errorname", "")).startswith(_TRANSIENT)
