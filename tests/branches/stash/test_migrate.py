@@ -117,7 +117,7 @@ def test_a_column_that_gets_narrower(shop: Project) -> None:
 
 def test_nothing_is_dropped(shop: Project) -> None:
     make_branch(shop, "more", MAIN + "\nclass More(models.Model):\n    pass\n")
-    assert "Keeping" not in shop.manage("migrate").stdout
+    assert "Saving" not in shop.manage("migrate").stdout
     assert not kept(shop)
 
 

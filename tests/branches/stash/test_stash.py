@@ -388,7 +388,7 @@ def test_without_a_stash(project: Project) -> None:
     make_shop_with_reviews(project)
     project.checkout("main")
     output = project.switch("--no-stash")
-    assert "Keeping" not in output
+    assert "Saving" not in output
     assert not kept(project)
     project.checkout("feature")
     project.switch("--no-stash")
