@@ -444,6 +444,13 @@ def test_what_runs_code_is_not_adopted(held: History, wanted: History) -> None:
     assert not found.record
 
 
+def test_one_phantom_with_code_keeps_the_others_from_being_adopted() -> None:
+    held = line(m1=create(), m2=add("a"), m3=run())
+    found = classify(facts(held, line(m1=create(), n2=add("a")), OTHER))
+    assert names(found.phantoms) == ["m2", "m3"]
+    assert not found.record
+
+
 def test_what_has_no_source_is_not_adopted() -> None:
     held, wanted = line(m1=create(), m2=add("a")), line(m1=create(), n2=add("a"))
     found = classify(facts(held, wanted, OTHER, rows=[*held, key("m3")]))
