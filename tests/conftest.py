@@ -104,12 +104,12 @@ def make_project(tmp_path: Path, zygote: Zygote) -> Callable[..., Project]:
 
 
 @pytest.fixture
-def project(make_project: Callable[..., Project], database: Configuration) -> Project:
+def vendor_project(make_project: Callable[..., Project], database: Configuration) -> Project:
     """A project in a git repository, on each vendor in turn."""
     return make_project(default=database)
 
 
 @pytest.fixture
-def sqlite_project(make_project: Callable[..., Project]) -> Project:
+def project(make_project: Callable[..., Project]) -> Project:
     """A project in a git repository, on SQLite: for what is the same on every vendor."""
     return make_project()

@@ -22,13 +22,13 @@ needs_rq = pytest.mark.skipif(not extras.has_jobs(), reason="needs RQ and django
 
 
 @pytest.fixture
-def hide(sqlite_project: Project) -> Hide:
+def hide(project: Project) -> Hide:
     """A function that makes a project where some packages seem not to be installed."""
 
     def hide(*packages: str) -> Project:
         lines = [f"sys.modules[{package!r}] = None\n" for package in packages]
-        sqlite_project.write("config/__init__.py", "".join(["import sys\n", *lines]))
-        return sqlite_project
+        project.write("config/__init__.py", "".join(["import sys\n", *lines]))
+        return project
 
     return hide
 

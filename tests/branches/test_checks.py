@@ -22,70 +22,68 @@ def check(project: Project, *arguments: str) -> str:
     return result.stdout + result.stderr
 
 
-def test_all_is_well(project: Project) -> None:
+def test_all_is_well(vendor_project: Project) -> None:
+    make_shop_with_feature(vendor_project)
+    assert check(vendor_project, "--database", "default") == WELL
+
+
+def test_a_phantom(vendor_project: Project) -> None:
+    make_shop_with_feature(vendor_project)
+    vendor_project.checkout("main")
+    assert PHANTOM in check(vendor_project, "--database", "default")
+    assert check(vendor_project) == WELL
+    # It would be no help while it is at work.
+    assert "W001" not in vendor_project.manage("migrations_switch", "--no-input").stderr
+
+
+def test_a_changed_migration(project: Project) -> None:
     make_shop_with_feature(project)
+    project.manage("migrations_snapshot")
+    file = project.path / "shop/migrations/0003_colour.py"
+    file.write_text(file.read_text().replace("20", "30"))
+    assert "shop.0003_colour (changed from feature)" in check(project, "--database", "default")
+
+
+def test_what_is_only_pending(project: Project) -> None:
+    """Django says so itself, and `migrate` runs these checks before it applies."""
+    make_shop(project)
     assert check(project, "--database", "default") == WELL
 
 
-def test_a_phantom(project: Project) -> None:
+def test_in_production(project: Project) -> None:
     make_shop_with_feature(project)
     project.checkout("main")
-    assert PHANTOM in check(project, "--database", "default")
-    assert check(project) == WELL
-    # It would be no help while it is at work.
-    assert "W001" not in project.manage("migrations_switch", "--no-input").stderr
+    project.settings("DEBUG = False")
+    assert check(project, "--database", "default") == WELL
 
 
-def test_a_changed_migration(sqlite_project: Project) -> None:
-    make_shop_with_feature(sqlite_project)
-    sqlite_project.manage("migrations_snapshot")
-    file = sqlite_project.path / "shop/migrations/0003_colour.py"
-    file.write_text(file.read_text().replace("20", "30"))
-    assert "shop.0003_colour (changed from feature)" in check(
-        sqlite_project, "--database", "default"
-    )
-
-
-def test_what_is_only_pending(sqlite_project: Project) -> None:
-    """Django says so itself, and `migrate` runs these checks before it applies."""
-    make_shop(sqlite_project)
-    assert check(sqlite_project, "--database", "default") == WELL
-
-
-def test_in_production(sqlite_project: Project) -> None:
-    make_shop_with_feature(sqlite_project)
-    sqlite_project.checkout("main")
-    sqlite_project.settings("DEBUG = False")
-    assert check(sqlite_project, "--database", "default") == WELL
-
-
-def test_a_snapshot_file_that_is_damaged(sqlite_project: Project) -> None:
-    make_shop(sqlite_project)
-    file = sqlite_project.path / ".git/django-devtools/snapshots.json"
+def test_a_snapshot_file_that_is_damaged(project: Project) -> None:
+    make_shop(project)
+    file = project.path / ".git/django-devtools/snapshots.json"
     file.parent.mkdir()
     file.write_text("{")
     assert (
         "(django_devtools.W005) The databases can't be compared with this checkout: "
         f"{file} is damaged"
-    ) in check(sqlite_project, "--database", "default")
+    ) in check(project, "--database", "default")
 
 
-def test_a_database_that_is_not_there(sqlite_project: Project) -> None:
-    make_shop_with_feature(sqlite_project)
-    sqlite_project.checkout("main")
-    sqlite_project.settings('DATABASES["gone"] = {**DATABASES["default"], "NAME": "/nowhere/x"}')
-    output = check(sqlite_project, "--database", "gone", "--database", "default")
+def test_a_database_that_is_not_there(project: Project) -> None:
+    make_shop_with_feature(project)
+    project.checkout("main")
+    project.settings('DATABASES["gone"] = {**DATABASES["default"], "NAME": "/nowhere/x"}')
+    output = check(project, "--database", "gone", "--database", "default")
     assert "'gone'" not in output
     assert PHANTOM in output
 
 
-def test_a_broken_migration(sqlite_project: Project) -> None:
-    make_shop(sqlite_project)
-    sqlite_project.write("shop/migrations/0003_broken.py", "nonsense")
+def test_a_broken_migration(project: Project) -> None:
+    make_shop(project)
+    project.write("shop/migrations/0003_broken.py", "nonsense")
     assert (
         "(django_devtools.W005) The databases can't be compared with this checkout: "
         "name 'nonsense' is not defined\n"
-    ) in check(sqlite_project, "--database", "default")
+    ) in check(project, "--database", "default")
 
 
 def test_git_that_refuses(hooked: Project) -> None:
@@ -96,15 +94,15 @@ def test_git_that_refuses(hooked: Project) -> None:
     )
 
 
-def test_runserver(sqlite_project: Project) -> None:
-    make_shop_with_feature(sqlite_project)
-    sqlite_project.checkout("main")
-    sqlite_project.settings('ROOT_URLCONF = "config.urls"')
-    sqlite_project.write("config/urls.py", "urlpatterns = []\n")
+def test_runserver(project: Project) -> None:
+    make_shop_with_feature(project)
+    project.checkout("main")
+    project.settings('ROOT_URLCONF = "config.urls"')
+    project.write("config/urls.py", "urlpatterns = []\n")
     with started(
         [sys.executable, "manage.py", "runserver", "--noreload", "0"],
-        cwd=sqlite_project.path,
-        env=sqlite_project.full_environment(),
+        cwd=project.path,
+        env=project.full_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     ) as server:
@@ -112,10 +110,10 @@ def test_runserver(sqlite_project: Project) -> None:
 
 
 @pytest.fixture
-def hooked(sqlite_project: Project) -> Project:
-    make_shop_with_feature(sqlite_project)
-    sqlite_project.manage("migrations_hook", "install")
-    return sqlite_project
+def hooked(project: Project) -> Project:
+    make_shop_with_feature(project)
+    project.manage("migrations_hook", "install")
+    return project
 
 
 def test_hooks_that_are_as_they_should_be(hooked: Project) -> None:
@@ -193,17 +191,14 @@ def test_a_failure(hooked: Project) -> None:
         ),
     ],
 )
-def test_settings(sqlite_project: Project, number: int, value: str, message: str) -> None:
-    sqlite_project.settings(f"DJANGO_DEVTOOLS = {value}")
-    assert (
-        f"(django_devtools.E00{number}) {message}\n"
-        in sqlite_project.manage("check", status=1).stderr
-    )
+def test_settings(project: Project, number: int, value: str, message: str) -> None:
+    project.settings(f"DJANGO_DEVTOOLS = {value}")
+    assert f"(django_devtools.E00{number}) {message}\n" in project.manage("check", status=1).stderr
 
 
-def test_good_settings(sqlite_project: Project) -> None:
-    sqlite_project.settings(
+def test_good_settings(project: Project) -> None:
+    project.settings(
         'from pathlib import Path\nDJANGO_DEVTOOLS = {"SNAPSHOT_FILE": Path("a"), '
         '"AUTO_SNAPSHOT": True}'
     )
-    assert check(sqlite_project) == WELL
+    assert check(project) == WELL

@@ -227,15 +227,15 @@ COMMANDS = [
 ]
 
 
-def test_commands_leave_damaged_files_alone(sqlite_project: Project) -> None:
-    make_shop(sqlite_project)
-    sqlite_project.manage("migrate")
-    file = sqlite_project.path / ".git/django-devtools/snapshots.json"
+def test_commands_leave_damaged_files_alone(project: Project) -> None:
+    make_shop(project)
+    project.manage("migrate")
+    file = project.path / ".git/django-devtools/snapshots.json"
     file.parent.mkdir(exist_ok=True)
     for content in DAMAGED:
         for command in COMMANDS:
             file.write_bytes(content)
-            result = sqlite_project.manage(*command, status=1)
+            result = project.manage(*command, status=1)
             assert f"CommandError: {file} " in result.stderr, (content[:80], command)
             assert result.stdout == ""
             assert file.read_bytes() == content
@@ -243,17 +243,17 @@ def test_commands_leave_damaged_files_alone(sqlite_project: Project) -> None:
             assert names <= {"snapshots.json", "snapshots.lock", "switch.lock"}
 
 
-def test_commands_survive_files_that_only_look_right(sqlite_project: Project) -> None:
+def test_commands_survive_files_that_only_look_right(project: Project) -> None:
     """What can be read, and yet names what does not exist or is none of what it should be."""
-    make_shop_with_feature(sqlite_project)
-    sqlite_project.manage("migrations_snapshot")
-    file = sqlite_project.path / ".git/django-devtools/snapshots.json"
+    make_shop_with_feature(project)
+    project.manage("migrations_snapshot")
+    file = project.path / ".git/django-devtools/snapshots.json"
     real = json.loads(file.read_text())
     (database,) = real["databases"]
     snapshot = real["databases"][database]["feature"]
-    tree = sqlite_project.git("rev-parse", "HEAD^{tree}").strip()
+    tree = project.git("rev-parse", "HEAD^{tree}").strip()
     when = snapshot["applied"]["shop"]["0003_colour"][1]
-    sqlite_project.checkout("main")
+    project.checkout("main")
     hostile: list[dict[str, Any]] = [
         {"commit": "0" * 40},
         {"commit": tree},
@@ -275,7 +275,7 @@ def test_commands_survive_files_that_only_look_right(sqlite_project: Project) ->
                 ("migrations_switch", "--plan", "--", name),
                 ("migrations_status",),
             ):
-                result = sqlite_project.manage(*command, status=None)
+                result = project.manage(*command, status=None)
                 assert "Traceback" not in result.stderr, (changes, name, command, result.stderr)
                 assert result.status in (0, 1)
 
@@ -321,90 +321,88 @@ def everything(project: Project) -> set[str]:
     }
 
 
-def test_names_of_snapshots(sqlite_project: Project) -> None:
-    make_shop(sqlite_project)
-    sqlite_project.manage("migrate")
-    sqlite_project.manage("migrations_snapshot", "first")
-    before = everything(sqlite_project)
+def test_names_of_snapshots(project: Project) -> None:
+    make_shop(project)
+    project.manage("migrate")
+    project.manage("migrations_snapshot", "first")
+    before = everything(project)
     for name in NAMES:
-        taken = sqlite_project.manage("migrations_snapshot", "--", name).stdout
+        taken = project.manage("migrations_snapshot", "--", name).stdout
         assert taken.startswith(f"Snapshot of {name} in database 'default': ")
-        plan = sqlite_project.manage("migrations_switch", "--plan", "--", name).stdout
+        plan = project.manage("migrations_switch", "--plan", "--", name).stdout
         target = "HEAD (" if name == "HEAD" else f"the snapshot of branch {name}:\n  No planned"
         assert f"to {target}" in plan
-    listed = sqlite_project.manage("migrations_snapshot", "--list").stdout
+    listed = project.manage("migrations_snapshot", "--list").stdout
     assert [name for name in NAMES if f"  {name}: " not in listed] == []
-    sqlite_project.manage("migrations_snapshot", "--delete=--output=harm")
-    assert everything(sqlite_project) == before
+    project.manage("migrations_snapshot", "--delete=--output=harm")
+    assert everything(project) == before
 
 
-def test_names_that_no_snapshot_can_have(sqlite_project: Project) -> None:
-    make_shop(sqlite_project)
-    sqlite_project.manage("migrate")
+def test_names_that_no_snapshot_can_have(project: Project) -> None:
+    make_shop(project)
+    project.manage("migrate")
     for name in UNUSABLE_NAMES:
-        result = sqlite_project.manage("migrations_snapshot", "--", name, status=1)
+        result = project.manage("migrations_snapshot", "--", name, status=1)
         assert result.stderr == (
             f"CommandError: {name!r} can't name a snapshot: give one line of visible text.\n"
         )
-    assert not (sqlite_project.path / ".git/django-devtools").exists()
+    assert not (project.path / ".git/django-devtools").exists()
 
 
-def test_targets_that_do_not_exist(sqlite_project: Project) -> None:
-    make_shop(sqlite_project)
-    sqlite_project.manage("migrate")
-    before = everything(sqlite_project)
+def test_targets_that_do_not_exist(project: Project) -> None:
+    make_shop(project)
+    project.manage("migrate")
+    before = everything(project)
     for name in ["", *(set(NAMES) - {"@", "HEAD"}), *UNUSABLE_NAMES, "^main", "main..main"]:
-        result = sqlite_project.manage("migrations_switch", "--plan", "--", name, status=1)
+        result = project.manage("migrations_switch", "--plan", "--", name, status=1)
         assert result.stderr.startswith(
             f"CommandError: {name!r} is neither a branch that has a snapshot in this database "
             "(these have: none) nor a git ref."
         ), name
-    assert everything(sqlite_project) == before
+    assert everything(project) == before
 
 
-def test_real_branches_of_these_names(sqlite_project: Project) -> None:
+def test_real_branches_of_these_names(project: Project) -> None:
     """Where git takes the name: snapshots are taken of it, and switches go to it."""
-    make_shop(sqlite_project)
-    sqlite_project.manage("migrate")
-    before = everything(sqlite_project)
+    make_shop(project)
+    project.manage("migrate")
+    before = everything(project)
     done = set()
     names = [*(name.replace(" ", "${IFS}") for name in NAMES), "x" * 200, "/".join(["x" * 99] * 4)]
     for name in names:
         try:
-            sqlite_project.git("update-ref", f"refs/heads/{name}", "HEAD")
+            project.git("update-ref", f"refs/heads/{name}", "HEAD")
         except subprocess.CalledProcessError:
             continue
-        sqlite_project.git("symbolic-ref", "HEAD", f"refs/heads/{name}")
-        taken = sqlite_project.manage("migrations_snapshot").stdout
+        project.git("symbolic-ref", "HEAD", f"refs/heads/{name}")
+        taken = project.manage("migrations_snapshot").stdout
         assert taken.startswith(f"Snapshot of {name} in database 'default': ")
-        assert f"* {name}: " in sqlite_project.manage("migrations_snapshot", "--list").stdout
-        sqlite_project.manage("migrations_snapshot", f"--delete={name}")
+        assert f"* {name}: " in project.manage("migrations_snapshot", "--list").stdout
+        project.manage("migrations_snapshot", f"--delete={name}")
         # Git's own commands take no branch that begins with a dash either.
         target = () if name.startswith("-") else ("--", name)
-        switched = sqlite_project.manage("migrations_switch", "--no-input", *target).stdout
+        switched = project.manage("migrations_switch", "--no-input", *target).stdout
         assert f"database 'default' is in step with branch {name}." in switched
         done.add(name)
     assert {"it's", "--output=harm", "$(touch${IFS}harm)", "👩‍💻", "-x"} <= done
-    new = {path for path in everything(sqlite_project) - before if "/.git/" not in path}
+    new = {path for path in everything(project) - before if "/.git/" not in path}
     assert new == set()
 
 
 @pytest.mark.parametrize("name", ["line\u2028separator", "c1\x85control"])
-def test_real_branch_that_no_snapshot_can_be_named_after(
-    sqlite_project: Project, name: str
-) -> None:
+def test_real_branch_that_no_snapshot_can_be_named_after(project: Project, name: str) -> None:
     """Git takes these. The file of the others' snapshots must stay readable."""
-    make_shop_with_feature(sqlite_project)
-    sqlite_project.manage("migrations_snapshot")
-    file = sqlite_project.path / ".git/django-devtools/snapshots.json"
+    make_shop_with_feature(project)
+    project.manage("migrations_snapshot")
+    file = project.path / ".git/django-devtools/snapshots.json"
     before = file.read_bytes()
-    sqlite_project.checkout("-b", name, "main")
+    project.checkout("-b", name, "main")
 
-    result = sqlite_project.manage("migrations_snapshot", status=1)
+    result = project.manage("migrations_snapshot", status=1)
     assert f"CommandError: {name!r} can't name a snapshot" in result.stderr
-    result = sqlite_project.manage("migrations_switch", "--no-input", status=1)
+    result = project.manage("migrations_switch", "--no-input", status=1)
     assert f"can't be written: not a line of text: {name!a}." in result.stderr
 
     assert file.read_bytes() == before
-    sqlite_project.manage("migrations_snapshot", "--list")
-    assert sqlite_project.states() == {}
+    project.manage("migrations_snapshot", "--list")
+    assert project.states() == {}

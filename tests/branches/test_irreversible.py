@@ -12,13 +12,15 @@ def forwards(apps, schema_editor):
 
 
 @pytest.fixture
-def stuck(project: Project) -> Project:
+def stuck(vendor_project: Project) -> Project:
     """Back on main from a branch with 0003_colour, 0004_data (no reverse) and 0005_price."""
-    make_shop(project)
-    project.checkout("-b", "feature")
-    add_colour(project)
-    project.models("shop", PRODUCT + COLOUR + "    price = models.IntegerField(null=True)\n")
-    project.migration(
+    make_shop(vendor_project)
+    vendor_project.checkout("-b", "feature")
+    add_colour(vendor_project)
+    vendor_project.models(
+        "shop", PRODUCT + COLOUR + "    price = models.IntegerField(null=True)\n"
+    )
+    vendor_project.migration(
         "shop",
         "0004_data",
         """
@@ -28,16 +30,16 @@ def stuck(project: Project) -> Project:
         [("shop", "0003_colour")],
         before=FORWARDS,
     )
-    project.migration(
+    vendor_project.migration(
         "shop",
         "0005_price",
         'migrations.AddField("product", "price", models.IntegerField(null=True)),',
         [("shop", "0004_data")],
     )
-    project.commit()
-    project.manage("migrate")
-    project.checkout("main")
-    return project
+    vendor_project.commit()
+    vendor_project.manage("migrate")
+    vendor_project.checkout("main")
+    return vendor_project
 
 
 def test_it_fails_before_anything_is_changed(stuck: Project) -> None:
@@ -66,8 +68,7 @@ def test_noop_treats_it_as_empty(stuck: Project) -> None:
     stuck.assert_in_step()
 
 
-def test_noop_helps_no_other_operation(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_noop_helps_no_other_operation(project: Project) -> None:
     make_shop(project)
     project.checkout("-b", "feature")
     project.migration(

@@ -26,24 +26,26 @@ def walk(project: Project) -> None:
     project.switch()
 
 
-def test_dependencies_across_apps_and_run_before(project: Project) -> None:
-    make_shop(project)
-    project.app("other", "class Other(models.Model):\n    name = models.CharField(max_length=9)\n")
-    project.migration(
+def test_dependencies_across_apps_and_run_before(vendor_project: Project) -> None:
+    make_shop(vendor_project)
+    vendor_project.app(
+        "other", "class Other(models.Model):\n    name = models.CharField(max_length=9)\n"
+    )
+    vendor_project.migration(
         "other",
         "0001_initial",
         f"""
         migrations.CreateModel("Other", [{ID} ("name", models.CharField(max_length=9))]),
         """,
     )
-    project.commit()
-    project.checkout("-b", "feature")
-    project.models(
+    vendor_project.commit()
+    vendor_project.checkout("-b", "feature")
+    vendor_project.models(
         "other",
         "class Other(models.Model):\n    name = models.CharField(max_length=9)\n"
         '    product = models.ForeignKey("shop.Product", models.CASCADE, null=True)\n',
     )
-    project.migration(
+    vendor_project.migration(
         "other",
         "0002_product",
         """
@@ -53,21 +55,21 @@ def test_dependencies_across_apps_and_run_before(project: Project) -> None:
         """,
         [("other", "0001_initial"), ("shop", "0003_colour")],
     )
-    add_colour(project)
-    project.migration(
+    add_colour(vendor_project)
+    vendor_project.migration(
         "shop",
         "0004_first",
         "",
         [("shop", "0003_colour")],
         body='run_before = [("other", "0002_product")]',
     )
-    project.commit()
-    walk(project)
-    assert columns(project, "other_other") == {"id", "name"}
+    vendor_project.commit()
+    walk(vendor_project)
+    assert columns(vendor_project, "other_other") == {"id", "name"}
 
 
-def test_a_custom_user_model(project: Project) -> None:
-    project.settings(
+def test_a_custom_user_model(vendor_project: Project) -> None:
+    vendor_project.settings(
         'INSTALLED_APPS += ["django.contrib.auth"]\nAUTH_USER_MODEL = "people.Person"\n'
     )
     user = """\
@@ -77,8 +79,8 @@ def test_a_custom_user_model(project: Project) -> None:
         email = models.CharField(max_length=50, unique=True)
         USERNAME_FIELD = "email"
     """
-    project.app("people", user)
-    project.migration(
+    vendor_project.app("people", user)
+    vendor_project.migration(
         "people",
         "0001_initial",
         f"""
@@ -91,16 +93,16 @@ def test_a_custom_user_model(project: Project) -> None:
         ], options={{"abstract": False}}),
         """,
     )
-    make_shop(project)
-    project.checkout("-b", "feature")
-    project.settings("from django.conf import settings  # noqa")
-    project.models(
+    make_shop(vendor_project)
+    vendor_project.checkout("-b", "feature")
+    vendor_project.settings("from django.conf import settings  # noqa")
+    vendor_project.models(
         "shop",
         "from django.conf import settings\n\n"
         + PRODUCT
         + "    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True)\n",
     )
-    project.migration(
+    vendor_project.migration(
         "shop",
         "0003_owner",
         """
@@ -110,15 +112,15 @@ def test_a_custom_user_model(project: Project) -> None:
         "[migrations.swappable_dependency(settings.AUTH_USER_MODEL),"
         ' ("shop", "0002_longer_name")]',
     )
-    project.commit()
-    walk(project)
-    assert columns(project) == {"id", "name"}
+    vendor_project.commit()
+    walk(vendor_project)
+    assert columns(vendor_project) == {"id", "name"}
 
 
-def test_many_to_many_proxies_and_tables_of_parents(project: Project) -> None:
-    make_shop(project)
-    project.checkout("-b", "feature")
-    project.models(
+def test_many_to_many_proxies_and_tables_of_parents(vendor_project: Project) -> None:
+    make_shop(vendor_project)
+    vendor_project.checkout("-b", "feature")
+    vendor_project.models(
         "shop",
         PRODUCT
         + """\
@@ -144,7 +146,7 @@ class Offer(models.Model):
     seller = models.ForeignKey(Seller, models.CASCADE)
 """,
     )
-    project.migration(
+    vendor_project.migration(
         "shop",
         "0003_books",
         f"""
@@ -169,15 +171,17 @@ class Offer(models.Model):
         """,
         [("shop", "0002_longer_name")],
     )
-    project.commit()
-    walk(project)
-    assert {name for name in tables(project) if name.startswith("shop_")} == {"shop_product"}
+    vendor_project.commit()
+    walk(vendor_project)
+    assert {name for name in tables(vendor_project) if name.startswith("shop_")} == {
+        "shop_product"
+    }
 
 
-def test_renames_and_other_primary_keys(project: Project) -> None:
-    make_shop(project)
-    project.checkout("-b", "feature")
-    project.models(
+def test_renames_and_other_primary_keys(vendor_project: Project) -> None:
+    make_shop(vendor_project)
+    vendor_project.checkout("-b", "feature")
+    vendor_project.models(
         "shop",
         """
         class Article(models.Model):
@@ -193,7 +197,7 @@ def test_renames_and_other_primary_keys(project: Project) -> None:
             first = models.ForeignKey(Article, models.CASCADE, related_name="+")
         """,
     )
-    project.migration(
+    vendor_project.migration(
         "shop",
         "0003_renames",
         """
@@ -210,7 +214,7 @@ def test_renames_and_other_primary_keys(project: Project) -> None:
         """,
         [("shop", "0002_longer_name")],
     )
-    project.migration(
+    vendor_project.migration(
         "shop",
         "0004_tag",
         f"""
@@ -222,16 +226,16 @@ def test_renames_and_other_primary_keys(project: Project) -> None:
         """,
         [("shop", "0003_renames")],
     )
-    project.commit()
-    walk(project)
-    assert columns(project) == {"id", "name"}
+    vendor_project.commit()
+    walk(vendor_project)
+    assert columns(vendor_project) == {"id", "name"}
 
 
-def test_state_and_database_separated(project: Project) -> None:
-    make_shop(project)
-    project.checkout("-b", "feature")
-    project.models("shop", PRODUCT + "    size = models.IntegerField(null=True)\n")
-    project.migration(
+def test_state_and_database_separated(vendor_project: Project) -> None:
+    make_shop(vendor_project)
+    vendor_project.checkout("-b", "feature")
+    vendor_project.models("shop", PRODUCT + "    size = models.IntegerField(null=True)\n")
+    vendor_project.migration(
         "shop",
         "0003_size",
         """
@@ -245,60 +249,59 @@ def test_state_and_database_separated(project: Project) -> None:
         """,
         [("shop", "0002_longer_name")],
     )
-    project.commit()
-    walk(project)
-    assert columns(project) == {"id", "name"}
+    vendor_project.commit()
+    walk(vendor_project)
+    assert columns(vendor_project) == {"id", "name"}
 
 
-def test_without_a_transaction(project: Project) -> None:
-    make_shop(project)
-    project.checkout("-b", "feature")
-    project.models("shop", PRODUCT + "    size = models.IntegerField(null=True)\n")
-    project.migration(
+def test_without_a_transaction(vendor_project: Project) -> None:
+    make_shop(vendor_project)
+    vendor_project.checkout("-b", "feature")
+    vendor_project.models("shop", PRODUCT + "    size = models.IntegerField(null=True)\n")
+    vendor_project.migration(
         "shop",
         "0003_size",
         'migrations.AddField("product", "size", models.IntegerField(null=True)),',
         [("shop", "0002_longer_name")],
         body="atomic = False",
     )
-    project.commit()
-    walk(project)
-    assert columns(project) == {"id", "name"}
-    assert not {name for name in tables(project) if name.startswith("django_devtools")}
+    vendor_project.commit()
+    walk(vendor_project)
+    assert columns(vendor_project) == {"id", "name"}
+    assert not {name for name in tables(vendor_project) if name.startswith("django_devtools")}
 
 
 @pytest.mark.parametrize("where", ["elsewhere.shop_migrations", "shop.database"])
-def test_migrations_in_a_module_of_another_name(project: Project, where: str) -> None:
-    make_shop(project)
+def test_migrations_in_a_module_of_another_name(vendor_project: Project, where: str) -> None:
+    make_shop(vendor_project)
     directory = where.replace(".", "/")
-    project.settings(f'MIGRATION_MODULES = {{"shop": "{where}"}}')
-    project.write(f"{directory.split('/')[0]}/__init__.py", "")
-    project.git("mv", "shop/migrations", directory)
-    project.commit("Move")
-    project.checkout("-b", "feature")
-    add_colour(project)
-    project.git("add", "--all")
-    project.git("mv", "shop/migrations/0003_colour.py", f"{directory}/0003_colour.py")
-    project.commit()
-    walk(project)
-    assert columns(project) == {"id", "name"}
+    vendor_project.settings(f'MIGRATION_MODULES = {{"shop": "{where}"}}')
+    vendor_project.write(f"{directory.split('/')[0]}/__init__.py", "")
+    vendor_project.git("mv", "shop/migrations", directory)
+    vendor_project.commit("Move")
+    vendor_project.checkout("-b", "feature")
+    add_colour(vendor_project)
+    vendor_project.git("add", "--all")
+    vendor_project.git("mv", "shop/migrations/0003_colour.py", f"{directory}/0003_colour.py")
+    vendor_project.commit()
+    walk(vendor_project)
+    assert columns(vendor_project) == {"id", "name"}
 
 
-def test_apps_without_migrations(project: Project) -> None:
-    make_shop(project)
-    project.app("plain", "class Plain(models.Model):\n    pass\n")
-    project.remove("plain/migrations")
-    project.commit()
-    project.checkout("-b", "feature")
-    add_colour(project)
-    project.commit()
-    project.manage("migrate", "--run-syncdb")
-    walk(project)
-    assert "plain_plain" in tables(project)
+def test_apps_without_migrations(vendor_project: Project) -> None:
+    make_shop(vendor_project)
+    vendor_project.app("plain", "class Plain(models.Model):\n    pass\n")
+    vendor_project.remove("plain/migrations")
+    vendor_project.commit()
+    vendor_project.checkout("-b", "feature")
+    add_colour(vendor_project)
+    vendor_project.commit()
+    vendor_project.manage("migrate", "--run-syncdb")
+    walk(vendor_project)
+    assert "plain_plain" in tables(vendor_project)
 
 
-def test_an_app_that_gets_migrations_on_a_branch(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_an_app_that_gets_migrations_on_a_branch(project: Project) -> None:
     make_shop(project)
     project.app("plain", "class Plain(models.Model):\n    pass\n")
     project.remove("plain/migrations")
@@ -310,13 +313,13 @@ def test_an_app_that_gets_migrations_on_a_branch(sqlite_project: Project) -> Non
     walk(project)
 
 
-def test_data_migrations_see_the_models_of_their_time(project: Project) -> None:
-    make_shop(project)
-    project.manage("migrate")
-    project.python('from shop.models import Product; Product.objects.create(name="Chair")')
-    project.checkout("-b", "feature")
-    add_colour(project)
-    project.migration(
+def test_data_migrations_see_the_models_of_their_time(vendor_project: Project) -> None:
+    make_shop(vendor_project)
+    vendor_project.manage("migrate")
+    vendor_project.python('from shop.models import Product; Product.objects.create(name="Chair")')
+    vendor_project.checkout("-b", "feature")
+    add_colour(vendor_project)
+    vendor_project.migration(
         "shop",
         "0004_paint",
         "migrations.RunPython(paint, unpaint),",
@@ -333,17 +336,16 @@ def test_data_migrations_see_the_models_of_their_time(project: Project) -> None:
                 product.save()
         """,
     )
-    project.commit()
-    project.switch()
-    project.checkout("main")
-    project.switch()
+    vendor_project.commit()
+    vendor_project.switch()
+    vendor_project.checkout("main")
+    vendor_project.switch()
     names = "from shop.models import Product; print(Product.objects.get().name)"
-    assert project.python(names) == "blue Chair"
-    project.assert_in_step()
+    assert vendor_project.python(names) == "blue Chair"
+    vendor_project.assert_in_step()
 
 
-def test_signals_are_sent_once_as_migrate_sends_them(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_signals_are_sent_once_as_migrate_sends_them(project: Project) -> None:
     make_shop(project)
     project.write(
         "shop/apps.py",
@@ -386,25 +388,25 @@ def test_signals_are_sent_once_as_migrate_sends_them(sqlite_project: Project) ->
     ]
 
 
-def test_content_types_follow_a_renamed_model_both_ways(project: Project) -> None:
-    make_shop(project)
-    project.manage("migrate")
+def test_content_types_follow_a_renamed_model_both_ways(vendor_project: Project) -> None:
+    make_shop(vendor_project)
+    vendor_project.manage("migrate")
     find = """
     from django.contrib.contenttypes.models import ContentType
     print(ContentType.objects.get(app_label="shop").pk)
     """
-    before = project.python(find)
-    project.checkout("-b", "feature")
-    project.models("shop", PRODUCT.replace("Product", "Article"))
-    project.migration(
+    before = vendor_project.python(find)
+    vendor_project.checkout("-b", "feature")
+    vendor_project.models("shop", PRODUCT.replace("Product", "Article"))
+    vendor_project.migration(
         "shop",
         "0003_rename",
         'migrations.RenameModel("Product", "Article"),',
         [("shop", "0002_longer_name")],
     )
-    project.commit()
-    project.switch()
-    assert project.python(find) == before
-    project.checkout("main")
-    project.switch()
-    assert project.python(find) == before
+    vendor_project.commit()
+    vendor_project.switch()
+    assert vendor_project.python(find) == before
+    vendor_project.checkout("main")
+    vendor_project.switch()
+    assert vendor_project.python(find) == before

@@ -15,8 +15,7 @@ def documented_settings() -> str:
     return found[1]
 
 
-def test_a_switch_says_what_it_decides_and_why(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_a_switch_says_what_it_decides_and_why(project: Project) -> None:
     make_shop_with_feature(project)
     project.python('from shop.models import Product; Product.objects.create(colour="red")')
     project.checkout("main")
@@ -34,8 +33,7 @@ def test_a_switch_says_what_it_decides_and_why(sqlite_project: Project) -> None:
     assert "shop.0003_colour: backwards, in one transaction" in lines
 
 
-def test_a_refusal_names_its_precondition(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_a_refusal_names_its_precondition(project: Project) -> None:
     make_shop(project)
     add_colour(project)
     project.manage("migrate")
@@ -48,8 +46,7 @@ def test_a_refusal_names_its_precondition(sqlite_project: Project) -> None:
     assert "default: refused by sources_are_found" in result.stderr.splitlines()
 
 
-def test_nothing_is_logged_without_being_asked_for(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_nothing_is_logged_without_being_asked_for(project: Project) -> None:
     make_shop_with_feature(project)
     project.checkout("main")
     assert project.manage("migrations_switch").stderr == ""

@@ -11,11 +11,11 @@ FILE = ".git/django-devtools/snapshots.json"
 
 
 @pytest.fixture
-def shop(project: Project) -> Project:
-    make_shop(project)
-    project.settings("DJANGO_DEVTOOLS = {}")
-    project.commit("Snapshots")
-    return project
+def shop(vendor_project: Project) -> Project:
+    make_shop(vendor_project)
+    vendor_project.settings("DJANGO_DEVTOOLS = {}")
+    vendor_project.commit("Snapshots")
+    return vendor_project
 
 
 def branches(project: Project) -> dict[str, int]:
@@ -96,51 +96,51 @@ def test_nothing_changed(shop: Project) -> None:
     ],
     ids=["in production", "switched off", "in tests"],
 )
-def test_no_snapshot(sqlite_project: Project, settings: str) -> None:
-    make_shop(sqlite_project)
-    sqlite_project.settings(f"DJANGO_DEVTOOLS = {{}}\n{settings}")
-    sqlite_project.manage("migrate")
-    assert not (sqlite_project.path / FILE).exists()
+def test_no_snapshot(project: Project, settings: str) -> None:
+    make_shop(project)
+    project.settings(f"DJANGO_DEVTOOLS = {{}}\n{settings}")
+    project.manage("migrate")
+    assert not (project.path / FILE).exists()
 
 
-def test_switched_on_in_production(sqlite_project: Project) -> None:
-    make_shop(sqlite_project)
-    sqlite_project.settings('DEBUG = False\nDJANGO_DEVTOOLS = {"AUTO_SNAPSHOT": True}')
-    sqlite_project.manage("migrate")
-    assert (sqlite_project.path / FILE).exists()
+def test_switched_on_in_production(project: Project) -> None:
+    make_shop(project)
+    project.settings('DEBUG = False\nDJANGO_DEVTOOLS = {"AUTO_SNAPSHOT": True}')
+    project.manage("migrate")
+    assert (project.path / FILE).exists()
 
 
-def test_trouble_is_a_warning(sqlite_project: Project) -> None:
-    make_shop(sqlite_project)
-    sqlite_project.settings("DJANGO_DEVTOOLS = {}")
-    file = sqlite_project.path / FILE
+def test_trouble_is_a_warning(project: Project) -> None:
+    make_shop(project)
+    project.settings("DJANGO_DEVTOOLS = {}")
+    file = project.path / FILE
     file.parent.mkdir(parents=True)
     file.write_text("{")
-    result = sqlite_project.manage("migrate")
+    result = project.manage("migrate")
     assert "Applying shop.0002_longer_name... OK" in result.stdout
     assert result.stderr.endswith(
         f"No snapshot was taken of database 'default': {file} is damaged (Expecting property name "
         "enclosed in double quotes: line 1 column 2 (char 1)). It was not changed. Move it away, "
         "or name another file with --file.\n`manage.py migrations_snapshot` takes one.\n"
     )
-    assert "No snapshot" not in sqlite_project.manage("migrate", "-v0").stderr
+    assert "No snapshot" not in project.manage("migrate", "-v0").stderr
     assert file.read_text() == "{"
 
 
-def test_git_that_refuses(sqlite_project: Project) -> None:
+def test_git_that_refuses(project: Project) -> None:
     """As in a container, whose user is not the one that has the files."""
-    make_shop(sqlite_project)
-    sqlite_project.settings("DJANGO_DEVTOOLS = {}")
-    sqlite_project.environment["GIT_TEST_ASSUME_DIFFERENT_OWNER"] = "1"
-    result = sqlite_project.manage("migrate")
+    make_shop(project)
+    project.settings("DJANGO_DEVTOOLS = {}")
+    project.environment["GIT_TEST_ASSUME_DIFFERENT_OWNER"] = "1"
+    result = project.manage("migrate")
     assert "Applying shop.0002_longer_name... OK" in result.stdout
     assert "No snapshot was taken of database 'default': fatal: detected dubious" in result.stderr
 
 
-def test_a_wrong_setting(sqlite_project: Project) -> None:
-    make_shop(sqlite_project)
-    sqlite_project.settings('DJANGO_DEVTOOLS = {"AUTO_SNAPSHOT": "yes"}')
-    assert "No snapshot was taken" in sqlite_project.manage("migrate", "--skip-checks").stderr
+def test_a_wrong_setting(project: Project) -> None:
+    make_shop(project)
+    project.settings('DJANGO_DEVTOOLS = {"AUTO_SNAPSHOT": "yes"}')
+    assert "No snapshot was taken" in project.manage("migrate", "--skip-checks").stderr
 
 
 def test_without_git(make_project: object) -> None:

@@ -21,9 +21,8 @@ migrations.AddField("product", "colour", models.CharField(max_length=20, null=Tr
 @pytest.mark.parametrize("keep_files", [True, False])
 @pytest.mark.parametrize("snapshots", [True, False])
 def test_a_squash_on_a_branch_of_shared_and_new_migrations(
-    sqlite_project: Project, keep_files: bool, snapshots: bool
+    project: Project, keep_files: bool, snapshots: bool
 ) -> None:
-    project = sqlite_project
     make_shop(project)
     project.manage("migrate")
     add_row(project)
@@ -59,8 +58,7 @@ def test_a_squash_on_a_branch_of_shared_and_new_migrations(
 
 
 @pytest.mark.parametrize("fake", [True, False])
-def test_a_reset_on_a_branch_under_other_names(sqlite_project: Project, fake: bool) -> None:
-    project = sqlite_project
+def test_a_reset_on_a_branch_under_other_names(project: Project, fake: bool) -> None:
     make_shop(project)
     project.manage("migrate")
     add_row(project)
@@ -88,8 +86,7 @@ def test_a_reset_on_a_branch_under_other_names(sqlite_project: Project, fake: bo
     project.assert_in_step()
 
 
-def test_a_reset_that_adds_something_of_its_own(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_a_reset_that_adds_something_of_its_own(project: Project) -> None:
     make_shop(project)
     add_colour(project)
     project.commit()
@@ -117,8 +114,7 @@ def test_a_reset_that_adds_something_of_its_own(sqlite_project: Project) -> None
 
 
 @pytest.mark.parametrize("phantom", [True, False])
-def test_a_helper_that_was_inlined(sqlite_project: Project, phantom: bool) -> None:
-    project = sqlite_project
+def test_a_helper_that_was_inlined(project: Project, phantom: bool) -> None:
     make_shop(project)
     project.write("shop/helpers.py", "WIDTH = 40\n")
     edit(project, "0001_initial", "max_length=40", "max_length=WIDTH")
@@ -147,8 +143,7 @@ def test_a_helper_that_was_inlined(sqlite_project: Project, phantom: bool) -> No
     assert project.manage("migrations_switch").stderr == ""
 
 
-def test_what_a_squash_left_behind_and_a_managestate(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_what_a_squash_left_behind_and_a_managestate(project: Project) -> None:
     make_shop(project)
     project.manage("migrate")
     add_row(project)
@@ -165,9 +160,8 @@ def test_what_a_squash_left_behind_and_a_managestate(sqlite_project: Project) ->
 
 
 def test_branches_with_different_texts_of_one_name_and_no_snapshot(
-    sqlite_project: Project,
+    project: Project,
 ) -> None:
-    project = sqlite_project
     make_shop(project)
     project.checkout("-b", "a")
     add_colour(project, "0003_change")
@@ -193,8 +187,7 @@ def test_branches_with_different_texts_of_one_name_and_no_snapshot(
     project.assert_in_step()
 
 
-def test_a_namesake_elsewhere_in_the_repository(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_a_namesake_elsewhere_in_the_repository(project: Project) -> None:
     make_shop(project)
     project.checkout("-b", "feature")
     add_colour(project)
@@ -208,10 +201,7 @@ def test_a_namesake_elsewhere_in_the_repository(sqlite_project: Project) -> None
     assert columns(project) == {"id", "name"}
 
 
-def test_a_package_that_only_uncommitted_settings_name(
-    sqlite_project: Project, tmp_path: Path
-) -> None:
-    project = sqlite_project
+def test_a_package_that_only_uncommitted_settings_name(project: Project, tmp_path: Path) -> None:
     install_package(project, tmp_path / "site-packages", "0001_initial")
     make_shop(project)
     project.settings("try:\n    from .local import *\nexcept ImportError:\n    EXTRA = []")
@@ -245,10 +235,7 @@ def downgrade(project: Project, directory: Path, *snapshots: str) -> None:
         project.manage("migrations_snapshot")
 
 
-def test_a_package_of_another_version_without_a_snapshot(
-    sqlite_project: Project, tmp_path: Path
-) -> None:
-    project = sqlite_project
+def test_a_package_of_another_version_without_a_snapshot(project: Project, tmp_path: Path) -> None:
     downgrade(project, tmp_path / "site-packages")
     project.checkout("main")
     install_package(project, tmp_path / "site-packages", "0001_initial")
@@ -266,17 +253,13 @@ def test_a_package_of_another_version_without_a_snapshot(
     assert columns(project, "package_thing") == {"id", "f0"}
 
 
-def test_before_checkout_packages_too_are_taken_back(
-    sqlite_project: Project, tmp_path: Path
-) -> None:
-    project = sqlite_project
+def test_before_checkout_packages_too_are_taken_back(project: Project, tmp_path: Path) -> None:
     downgrade(project, tmp_path / "site-packages", "main", "upgrade")
     project.switch("main")
     assert columns(project, "package_thing") == {"id", "f0"}
 
 
-def test_an_untracked_migration_in_the_stash_of_git(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_an_untracked_migration_in_the_stash_of_git(project: Project) -> None:
     make_shop(project)
     add_colour(project)
     project.manage("migrate")
@@ -285,8 +268,7 @@ def test_an_untracked_migration_in_the_stash_of_git(sqlite_project: Project) -> 
     assert columns(project) == {"id", "name"}
 
 
-def test_renamed_and_back_again(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_renamed_and_back_again(project: Project) -> None:
     make_shop(project)
     add_colour(project, "0003_foo")
     project.commit("Foo")
@@ -304,26 +286,25 @@ def test_renamed_and_back_again(sqlite_project: Project) -> None:
 FAILING = 'migrations.RunSQL("INSERT INTO {table} (name) VALUES (\'new\')", ""),'
 
 
-def test_a_failure_is_no_interruption_to_be_passed_over(project: Project) -> None:
-    make_shop(project)
+def test_a_failure_is_no_interruption_to_be_passed_over(vendor_project: Project) -> None:
+    make_shop(vendor_project)
     after = [("shop", "0002_longer_name")]
     text = FAILING.format(table="shop_prodct")
-    project.migration("shop", "0003_data", text, after, body="atomic = False")
-    project.manage("migrations_switch", status=None)
+    vendor_project.migration("shop", "0003_data", text, after, body="atomic = False")
+    vendor_project.manage("migrations_switch", status=None)
 
-    result = project.manage("migrations_switch", status=1)
+    result = vendor_project.manage("migrations_switch", status=1)
     assert "shop.0003_data was interrupted, and can't be finished" in result.stderr
 
-    project.migration(
+    vendor_project.migration(
         "shop", "0003_data", FAILING.format(table="shop_product"), after, body="atomic = False"
     )
-    project.switch()
-    assert names(project) == "new"
-    project.assert_in_step()
+    vendor_project.switch()
+    assert names(vendor_project) == "new"
+    vendor_project.assert_in_step()
 
 
-def test_a_failure_that_was_given_up(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_a_failure_that_was_given_up(project: Project) -> None:
     make_shop(project)
     after = [("shop", "0002_longer_name")]
     project.migration("shop", "0003_data", FAILING.format(table="x"), after, body="atomic = False")
@@ -334,8 +315,7 @@ def test_a_failure_that_was_given_up(sqlite_project: Project) -> None:
     project.assert_in_step()
 
 
-def test_an_interrupted_one_that_was_finished_by_hand(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_an_interrupted_one_that_was_finished_by_hand(project: Project) -> None:
     make_shop(project)
     after = [("shop", "0002_longer_name")]
     project.migration("shop", "0003_data", FAILING.format(table="x"), after, body="atomic = False")
@@ -345,8 +325,7 @@ def test_an_interrupted_one_that_was_finished_by_hand(sqlite_project: Project) -
     assert "django_devtools_journal" not in tables(project)
 
 
-def test_keep_what_is_irreversible_in_a_work_tree(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_keep_what_is_irreversible_in_a_work_tree(project: Project) -> None:
     make_shop(project)
     project.checkout("-b", "feature")
     project.write("shop/helpers.py", "def f(apps, schema_editor):\n    pass\n")
@@ -364,8 +343,7 @@ def test_keep_what_is_irreversible_in_a_work_tree(sqlite_project: Project) -> No
     assert "shop.0003_data was left applied" in result.stderr
 
 
-def test_a_work_tree_and_a_database_named_by_a_uri(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_a_work_tree_and_a_database_named_by_a_uri(project: Project) -> None:
     name = "file:here.sqlite3?mode=rwc"
     options = {"ENGINE": "django.db.backends.sqlite3", "NAME": name, "OPTIONS": {"uri": True}}
     project.databases = {"default": options}
@@ -382,16 +360,14 @@ def test_a_work_tree_and_a_database_named_by_a_uri(sqlite_project: Project) -> N
     assert "colour" not in columns(project)
 
 
-def test_the_plan_flags_raw_operations_inside_of_others(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_the_plan_flags_raw_operations_inside_of_others(project: Project) -> None:
     make_shop(project)
     inner = 'migrations.SeparateDatabaseAndState([migrations.RunSQL("SELECT 1", "")], []),'
     project.migration("shop", "0003_data", inner, [("shop", "0002_longer_name")])
     assert "(its effect can't be foreseen)" in project.switch("--plan")
 
 
-def test_optional_imports(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_optional_imports(project: Project) -> None:
     make_shop(project)
     project.checkout("-b", "feature")
     optional = """

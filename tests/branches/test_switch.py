@@ -16,32 +16,33 @@ from tests.branches.shop import (
 from tests.project import Project
 
 
-def test_after_checkout_from_a_snapshot(project: Project) -> None:
-    make_shop_with_feature(project)
-    project.manage("migrations_snapshot")
-    project.checkout("main")
-    assert project.states() == {"shop.0003_colour": "phantom"}
+def test_after_checkout_from_a_snapshot(vendor_project: Project) -> None:
+    make_shop_with_feature(vendor_project)
+    vendor_project.manage("migrations_snapshot")
+    vendor_project.checkout("main")
+    assert vendor_project.states() == {"shop.0003_colour": "phantom"}
 
-    output = project.switch()
+    output = vendor_project.switch()
 
     assert "  Unapplying shop.0003_colour... OK" in output
-    assert columns(project) == {"id", "name"}
-    project.assert_in_step()
-    assert "Nothing to do: database 'default' is in step with branch main." in project.switch()
+    assert columns(vendor_project) == {"id", "name"}
+    vendor_project.assert_in_step()
+    assert (
+        "Nothing to do: database 'default' is in step with branch main." in vendor_project.switch()
+    )
 
 
-def test_after_checkout_from_git_history(project: Project) -> None:
-    make_shop_with_feature(project)
-    project.checkout("main")
+def test_after_checkout_from_git_history(vendor_project: Project) -> None:
+    make_shop_with_feature(vendor_project)
+    vendor_project.checkout("main")
 
-    project.switch()
+    vendor_project.switch()
 
-    assert columns(project) == {"id", "name"}
-    project.assert_in_step()
+    assert columns(vendor_project) == {"id", "name"}
+    vendor_project.assert_in_step()
 
 
-def test_after_checkout_of_a_branch_that_was_deleted(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_after_checkout_of_a_branch_that_was_deleted(project: Project) -> None:
     make_shop_with_feature(project)
     project.checkout("main")
     project.git("branch", "-D", "feature")
@@ -51,22 +52,21 @@ def test_after_checkout_of_a_branch_that_was_deleted(sqlite_project: Project) ->
     project.assert_in_step()
 
 
-def test_before_checkout_to_refs_and_back(project: Project) -> None:
-    make_shop_with_feature(project)
+def test_before_checkout_to_refs_and_back(vendor_project: Project) -> None:
+    make_shop_with_feature(vendor_project)
 
-    project.switch("main")
-    assert columns(project) == {"id", "name"}
-    project.checkout("main")
-    project.assert_in_step()
+    vendor_project.switch("main")
+    assert columns(vendor_project) == {"id", "name"}
+    vendor_project.checkout("main")
+    vendor_project.assert_in_step()
 
-    project.switch("feature")
-    assert columns(project) == {"id", "name", "colour"}
-    project.checkout("feature")
-    project.assert_in_step()
+    vendor_project.switch("feature")
+    assert columns(vendor_project) == {"id", "name", "colour"}
+    vendor_project.checkout("feature")
+    vendor_project.assert_in_step()
 
 
-def test_before_checkout_to_snapshots_and_back(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_before_checkout_to_snapshots_and_back(project: Project) -> None:
     make_shop(project)
     project.manage("migrate")
     project.manage("migrations_snapshot")
@@ -83,8 +83,7 @@ def test_before_checkout_to_snapshots_and_back(sqlite_project: Project) -> None:
     project.assert_in_step()
 
 
-def test_to_a_tag_and_to_a_commit_without_a_name(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_to_a_tag_and_to_a_commit_without_a_name(project: Project) -> None:
     make_shop(project)
     project.git("tag", "v1")
     add_colour(project)
@@ -103,9 +102,8 @@ def test_to_a_tag_and_to_a_commit_without_a_name(sqlite_project: Project) -> Non
 
 
 def test_a_snapshot_that_its_branch_has_outgrown_rolls_nothing_of_it_back(
-    sqlite_project: Project,
+    project: Project,
 ) -> None:
-    project = sqlite_project
     make_shop(project)
     project.manage("migrate")
     project.manage("migrations_snapshot")
@@ -116,9 +114,9 @@ def test_a_snapshot_that_its_branch_has_outgrown_rolls_nothing_of_it_back(
     assert "Nothing to do" in project.switch("main")
 
 
-def test_no_such_target(sqlite_project: Project) -> None:
-    make_shop_with_feature(sqlite_project)
-    result = sqlite_project.manage("migrations_switch", "nowhere", status=1)
+def test_no_such_target(project: Project) -> None:
+    make_shop_with_feature(project)
+    result = project.manage("migrations_switch", "nowhere", status=1)
     assert result.stderr.strip() == (
         "CommandError: 'nowhere' is neither a branch that has a snapshot in this database (these "
         "have: none) nor a git ref. `git branch --all` lists the branches, and "
@@ -126,8 +124,7 @@ def test_no_such_target(sqlite_project: Project) -> None:
     )
 
 
-def test_an_untracked_migration_is_part_of_the_checkout(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_an_untracked_migration_is_part_of_the_checkout(project: Project) -> None:
     make_shop(project)
     add_colour(project)
     project.manage("migrate")
@@ -138,8 +135,7 @@ def test_an_untracked_migration_is_part_of_the_checkout(sqlite_project: Project)
     assert columns(project) == {"id", "name"}
 
 
-def test_the_file_was_edited_after_it_was_applied(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_the_file_was_edited_after_it_was_applied(project: Project) -> None:
     make_shop(project)
     add_colour(project)
     project.manage("migrate")
@@ -152,8 +148,7 @@ def test_the_file_was_edited_after_it_was_applied(sqlite_project: Project) -> No
     assert columns(project) == {"id", "name"}
 
 
-def test_a_source_that_is_nowhere(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_a_source_that_is_nowhere(project: Project) -> None:
     make_shop(project)
     add_colour(project)
     project.manage("migrate")
@@ -176,23 +171,23 @@ def test_a_source_that_is_nowhere(sqlite_project: Project) -> None:
     assert "colour" in columns(project)
 
 
-def test_pending_ones_are_applied_in_the_same_run(project: Project) -> None:
-    make_shop_with_feature(project)
-    project.checkout("main")
-    project.models("shop", PRODUCT + "    price = models.IntegerField(null=True)\n")
-    project.migration(
+def test_pending_ones_are_applied_in_the_same_run(vendor_project: Project) -> None:
+    make_shop_with_feature(vendor_project)
+    vendor_project.checkout("main")
+    vendor_project.models("shop", PRODUCT + "    price = models.IntegerField(null=True)\n")
+    vendor_project.migration(
         "shop",
         "0003_price",
         'migrations.AddField("product", "price", models.IntegerField(null=True)),',
         [("shop", "0002_longer_name")],
     )
-    project.commit()
+    vendor_project.commit()
 
-    output = project.switch()
+    output = vendor_project.switch()
 
     assert output.index("Unapplying shop.0003_colour") < output.index("Applying shop.0003_price")
-    assert columns(project) == {"id", "name", "price"}
-    project.assert_in_step()
+    assert columns(vendor_project) == {"id", "name", "price"}
+    vendor_project.assert_in_step()
 
 
 REVIEW = """\
@@ -218,28 +213,27 @@ def add_reviews(project: Project) -> None:
     )
 
 
-def test_an_app_that_only_the_other_branch_has(project: Project) -> None:
-    make_shop(project)
-    project.checkout("-b", "feature")
-    add_reviews(project)
-    project.commit()
-    project.manage("migrate")
+def test_an_app_that_only_the_other_branch_has(vendor_project: Project) -> None:
+    make_shop(vendor_project)
+    vendor_project.checkout("-b", "feature")
+    add_reviews(vendor_project)
+    vendor_project.commit()
+    vendor_project.manage("migrate")
 
-    project.checkout("main")
-    project.switch()
-    assert not {"reviews_review", "reviews_review_tags"} & tables(project)
-    project.assert_in_step()
+    vendor_project.checkout("main")
+    vendor_project.switch()
+    assert not {"reviews_review", "reviews_review_tags"} & tables(vendor_project)
+    vendor_project.assert_in_step()
 
-    project.switch("feature")
-    assert {"reviews_review", "reviews_review_tags"} <= tables(project)
-    project.checkout("feature")
-    project.assert_in_step()
+    vendor_project.switch("feature")
+    assert {"reviews_review", "reviews_review_tags"} <= tables(vendor_project)
+    vendor_project.checkout("feature")
+    vendor_project.assert_in_step()
 
 
 def test_an_app_with_a_label_of_its_own_that_only_the_other_branch_has(
-    sqlite_project: Project,
+    project: Project,
 ) -> None:
-    project = sqlite_project
     make_shop(project)
     project.checkout("-b", "feature")
     add_reviews(project)
@@ -266,9 +260,8 @@ def test_an_app_with_a_label_of_its_own_that_only_the_other_branch_has(
 
 
 def test_the_row_of_an_app_whose_package_left_no_trace_is_left_alone(
-    sqlite_project: Project,
+    project: Project,
 ) -> None:
-    project = sqlite_project
     make_shop(project)
     project.manage("migrate")
     project.python(
@@ -283,9 +276,8 @@ def test_the_row_of_an_app_whose_package_left_no_trace_is_left_alone(
 
 
 def test_a_virtual_environment_inside_the_repository_is_no_part_of_it(
-    sqlite_project: Project,
+    project: Project,
 ) -> None:
-    project = sqlite_project
     install_package(project, project.path / "env", "0001_initial")
     project.write(".gitignore", "*.sqlite3\nenv\n")
     make_shop(project)
@@ -329,58 +321,62 @@ def install_package(project: Project, directory: Path, *names: str) -> None:
     project.environment["PYTHONPATH"] = ":".join(dict.fromkeys(filter(None, paths)))
 
 
-def test_a_package_that_one_branch_upgrades(project: Project, tmp_path: Path) -> None:
-    make_shop(project)
-    install_package(project, tmp_path / "site-packages", "0001_initial", "0002_f1")
-    project.settings('INSTALLED_APPS += ["package"]')
-    project.commit("Package")
-    project.manage("migrate")
-    project.manage("migrations_snapshot")
-    project.checkout("-b", "upgrade")
+def test_a_package_that_one_branch_upgrades(vendor_project: Project, tmp_path: Path) -> None:
+    make_shop(vendor_project)
+    install_package(vendor_project, tmp_path / "site-packages", "0001_initial", "0002_f1")
+    vendor_project.settings('INSTALLED_APPS += ["package"]')
+    vendor_project.commit("Package")
+    vendor_project.manage("migrate")
+    vendor_project.manage("migrations_snapshot")
+    vendor_project.checkout("-b", "upgrade")
     names = ("0001_initial", "0002_f1", "0003_f2", "0004_f3")
-    install_package(project, tmp_path / "site-packages", *names)
-    project.commit("Upgrade")
-    project.manage("migrate")
-    project.manage("migrations_snapshot")
+    install_package(vendor_project, tmp_path / "site-packages", *names)
+    vendor_project.commit("Upgrade")
+    vendor_project.manage("migrate")
+    vendor_project.manage("migrations_snapshot")
 
-    project.checkout("main")
-    install_package(project, tmp_path / "site-packages", "0001_initial", "0002_f1")
-    project.switch()
-    assert columns(project, "package_thing") == {"id", "f0", "f1"}
-    project.assert_in_step()
+    vendor_project.checkout("main")
+    install_package(vendor_project, tmp_path / "site-packages", "0001_initial", "0002_f1")
+    vendor_project.switch()
+    assert columns(vendor_project, "package_thing") == {"id", "f0", "f1"}
+    vendor_project.assert_in_step()
 
-    project.checkout("upgrade")
-    install_package(project, tmp_path / "site-packages", *names)
-    project.switch()
-    assert columns(project, "package_thing") == {"id", "f0", "f1", "f2", "f3"}
-    project.assert_in_step()
+    vendor_project.checkout("upgrade")
+    install_package(vendor_project, tmp_path / "site-packages", *names)
+    vendor_project.switch()
+    assert columns(vendor_project, "package_thing") == {"id", "f0", "f1", "f2", "f3"}
+    vendor_project.assert_in_step()
 
 
-def test_two_heads_and_their_merge(project: Project) -> None:
-    make_shop(project)
-    project.checkout("-b", "merge")
-    add_colour(project, "0003_colour")
-    project.migration(
+def test_two_heads_and_their_merge(vendor_project: Project) -> None:
+    make_shop(vendor_project)
+    vendor_project.checkout("-b", "merge")
+    add_colour(vendor_project, "0003_colour")
+    vendor_project.migration(
         "shop",
         "0003_price",
         'migrations.AddField("product", "price", models.IntegerField(null=True)),',
         [("shop", "0002_longer_name")],
     )
-    project.models("shop", PRODUCT + COLOUR + "    price = models.IntegerField(null=True)\n")
-    project.commit("Two heads")
-    project.migration("shop", "0004_merge", "", [("shop", "0003_colour"), ("shop", "0003_price")])
-    project.commit("Merge")
-    project.manage("migrate")
+    vendor_project.models(
+        "shop", PRODUCT + COLOUR + "    price = models.IntegerField(null=True)\n"
+    )
+    vendor_project.commit("Two heads")
+    vendor_project.migration(
+        "shop", "0004_merge", "", [("shop", "0003_colour"), ("shop", "0003_price")]
+    )
+    vendor_project.commit("Merge")
+    vendor_project.manage("migrate")
 
-    project.checkout("main")
-    project.switch()
-    assert columns(project) == {"id", "name"}
-    project.assert_in_step()
-    project.switch("merge~1")
-    assert columns(project) == {"id", "name", "colour", "price"}
-    project.checkout("merge")
-    project.switch()
-    project.assert_in_step()
+    vendor_project.checkout("main")
+    vendor_project.switch()
+    assert columns(vendor_project) == {"id", "name"}
+    vendor_project.assert_in_step()
+    vendor_project.switch("merge~1")
+    assert columns(vendor_project) == {"id", "name", "colour", "price"}
+    vendor_project.checkout("merge")
+    vendor_project.switch()
+    vendor_project.assert_in_step()
 
 
 def test_below_the_top_of_the_repository_and_with_spaces(make_project) -> None:  # type: ignore[no-untyped-def]
@@ -397,8 +393,7 @@ def test_below_the_top_of_the_repository_and_with_spaces(make_project) -> None: 
     assert "colour" in columns(project)
 
 
-def test_rows_that_are_obsolete_do_not_hide_what_is_pending(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_rows_that_are_obsolete_do_not_hide_what_is_pending(project: Project) -> None:
     make_shop(project)
     project.manage("migrate")
     project.checkout("-b", "feature")
@@ -409,8 +404,7 @@ def test_rows_that_are_obsolete_do_not_hide_what_is_pending(sqlite_project: Proj
     assert project.states() == {}
 
 
-def test_a_tag_of_the_same_name_as_a_branch(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_a_tag_of_the_same_name_as_a_branch(project: Project) -> None:
     make_shop_with_feature(project)
     project.git("tag", "feature", "main")
     project.git("checkout", "--quiet", "main")
@@ -419,8 +413,7 @@ def test_a_tag_of_the_same_name_as_a_branch(sqlite_project: Project) -> None:
     assert columns(project) == {"id", "name", "colour"}
 
 
-def test_a_snapshot_whose_commit_was_collected_as_garbage(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_a_snapshot_whose_commit_was_collected_as_garbage(project: Project) -> None:
     make_shop_with_feature(project)
     project.manage("migrations_snapshot")
     project.checkout("main")
@@ -439,8 +432,7 @@ def test_a_snapshot_whose_commit_was_collected_as_garbage(sqlite_project: Projec
     project.assert_in_step()
 
 
-def test_a_source_that_is_no_python(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_a_source_that_is_no_python(project: Project) -> None:
     make_shop_with_feature(project)
     file = project.path / "shop/migrations/0003_colour.py"
     file.write_text("<<<<<<< HEAD\n" + file.read_text())
@@ -452,8 +444,7 @@ def test_a_source_that_is_no_python(sqlite_project: Project) -> None:
     assert "shop.migrations.0003_colour is not valid Python" in result.stderr
 
 
-def test_settings_that_are_a_link_to_elsewhere(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_settings_that_are_a_link_to_elsewhere(project: Project) -> None:
     make_shop_with_feature(project)
     settings = project.path / "config/settings.py"
     settings.rename(project.path.parent / "settings.py")
@@ -465,9 +456,8 @@ def test_settings_that_are_a_link_to_elsewhere(sqlite_project: Project) -> None:
     assert columns(project) == {"id", "name"}
 
 
-def test_head_is_what_git_calls_so(sqlite_project: Project) -> None:
+def test_head_is_what_git_calls_so(project: Project) -> None:
     """And not what was switched to last without a branch."""
-    project = sqlite_project
     make_shop(project)
     project.git("tag", "v1")
     add_colour(project)
@@ -478,8 +468,7 @@ def test_head_is_what_git_calls_so(sqlite_project: Project) -> None:
     assert columns(project) == {"id", "name", "colour"}
 
 
-def test_what_two_branches_have_came_from_the_smaller_one(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_what_two_branches_have_came_from_the_smaller_one(project: Project) -> None:
     make_shop(project)
     project.git("tag", "v1")
     add_colour(project)

@@ -29,187 +29,185 @@ def file_of(project: Project) -> Path:
 # Taking one
 
 
-def test_every_migration_and_its_source(project: Project) -> None:
-    make_shop(project)
-    project.manage("migrate")
+def test_every_migration_and_its_source(vendor_project: Project) -> None:
+    make_shop(vendor_project)
+    vendor_project.manage("migrate")
 
-    result = project.manage("migrations_snapshot")
+    result = vendor_project.manage("migrations_snapshot")
 
     assert result.stdout == "Snapshot of main in database 'default': 4 migrations\n"
     assert result.stderr == ""
-    found = snapshots(project)["main"]
+    found = snapshots(vendor_project)["main"]
     assert set(found) == {
         "contenttypes.0001_initial",
         "contenttypes.0002_remove_content_type_name",
         "shop.0001_initial",
         "shop.0002_longer_name",
     }
-    tracked = project.git("rev-parse", "HEAD:shop/migrations/0001_initial.py").strip()
+    tracked = vendor_project.git("rev-parse", "HEAD:shop/migrations/0001_initial.py").strip()
     assert found["shop.0001_initial"] == tracked
     # That one lies in site-packages, and its source is kept as well.
-    kept = project.git("cat-file", "blob", str(found["contenttypes.0001_initial"]))
+    kept = vendor_project.git("cat-file", "blob", str(found["contenttypes.0001_initial"]))
     assert 'name="ContentType"' in kept
-    assert project.git("status", "--porcelain") == ""
+    assert vendor_project.git("status", "--porcelain") == ""
 
 
-def test_as_json(sqlite_project: Project) -> None:
-    make_shop(sqlite_project)
-    sqlite_project.manage("migrate", "shop", "0001")
+def test_as_json(project: Project) -> None:
+    make_shop(project)
+    project.manage("migrate", "shop", "0001")
 
-    (taken,) = json.loads(sqlite_project.manage("migrations_snapshot", "--json").stdout)
+    (taken,) = json.loads(project.manage("migrations_snapshot", "--json").stdout)
 
     assert taken.pop("taken").startswith("20")
     assert taken == {
         "database": "default",
         "branch": "main",
-        "commit": sqlite_project.git("rev-parse", "HEAD").strip(),
+        "commit": project.git("rev-parse", "HEAD").strip(),
         "migrations": [
             {
                 "app": "shop",
                 "name": "0001_initial",
-                "blob": sqlite_project.git(
-                    "rev-parse", "HEAD:shop/migrations/0001_initial.py"
-                ).strip(),
+                "blob": project.git("rev-parse", "HEAD:shop/migrations/0001_initial.py").strip(),
             }
         ],
     }
-    listed = json.loads(sqlite_project.manage("migrations_snapshot", "--list", "--json").stdout)
+    listed = json.loads(project.manage("migrations_snapshot", "--list", "--json").stdout)
     assert [row | {"taken": None} for row in listed] == [taken | {"taken": None}]
 
 
-def test_says_nothing_when_told_so(sqlite_project: Project) -> None:
-    make_shop(sqlite_project)
-    sqlite_project.manage("migrate")
-    result = sqlite_project.manage("migrations_snapshot", "--verbosity=0")
+def test_says_nothing_when_told_so(project: Project) -> None:
+    make_shop(project)
+    project.manage("migrate")
+    result = project.manage("migrations_snapshot", "--verbosity=0")
     assert (result.stdout, result.stderr) == ("", "")
-    result = sqlite_project.manage("migrations_snapshot", "--delete=main", "--verbosity=0")
+    result = project.manage("migrations_snapshot", "--delete=main", "--verbosity=0")
     assert (result.stdout, result.stderr) == ("", "")
-    assert snapshots(sqlite_project) == {}
+    assert snapshots(project) == {}
 
 
-def test_of_nothing(sqlite_project: Project) -> None:
-    make_shop(sqlite_project)
-    result = sqlite_project.manage("migrations_snapshot")
+def test_of_nothing(project: Project) -> None:
+    make_shop(project)
+    result = project.manage("migrations_snapshot")
     assert result.stdout == "Snapshot of main in database 'default': 0 migrations\n"
 
 
-def test_before_the_first_commit(sqlite_project: Project) -> None:
-    sqlite_project.manage("migrate")
-    sqlite_project.manage("migrations_snapshot")
-    assert set(snapshots(sqlite_project)) == {"main"}
-    listed = sqlite_project.manage("migrations_snapshot", "--list").stdout
+def test_before_the_first_commit(project: Project) -> None:
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+    assert set(snapshots(project)) == {"main"}
+    listed = project.manage("migrations_snapshot", "--list").stdout
     assert listed.startswith("* main: 2 migrations in database 'default', 20")
 
 
-def test_keeps_the_text_that_was_applied(sqlite_project: Project) -> None:
-    make_shop_with_feature(sqlite_project)
-    sqlite_project.manage("migrations_snapshot")
-    before = snapshots(sqlite_project)["feature"]
-    file = sqlite_project.path / "shop/migrations/0003_colour.py"
+def test_keeps_the_text_that_was_applied(project: Project) -> None:
+    make_shop_with_feature(project)
+    project.manage("migrations_snapshot")
+    before = snapshots(project)["feature"]
+    file = project.path / "shop/migrations/0003_colour.py"
     file.write_text(file.read_text().replace("max_length=20", "max_length=30"))
 
-    sqlite_project.manage("migrations_snapshot")
-    assert snapshots(sqlite_project)["feature"] == before
-    assert sqlite_project.states() == {"shop.0003_colour": "changed"}
+    project.manage("migrations_snapshot")
+    assert snapshots(project)["feature"] == before
+    assert project.states() == {"shop.0003_colour": "changed"}
 
-    sqlite_project.manage("migrations_snapshot", "--accept")
-    now = sqlite_project.git("hash-object", str(file)).strip()
-    assert snapshots(sqlite_project)["feature"] == before | {"shop.0003_colour": now}
-    assert sqlite_project.states() == {}
+    project.manage("migrations_snapshot", "--accept")
+    now = project.git("hash-object", str(file)).strip()
+    assert snapshots(project)["feature"] == before | {"shop.0003_colour": now}
+    assert project.states() == {}
 
 
-def test_leaves_phantoms_out(project: Project) -> None:
-    make_shop_with_feature(project)
-    project.checkout("main")
+def test_leaves_phantoms_out(vendor_project: Project) -> None:
+    make_shop_with_feature(vendor_project)
+    vendor_project.checkout("main")
 
-    result = project.manage("migrations_snapshot")
+    result = vendor_project.manage("migrations_snapshot")
 
     assert result.stderr == (
         "Left out, because they are not part of main: shop.0003_colour. "
         "`manage.py migrations_switch` unapplies them.\n"
     )
-    assert "shop.0003_colour" not in snapshots(project)["main"]
-    assert "shop.0002_longer_name" in snapshots(project)["main"]
+    assert "shop.0003_colour" not in snapshots(vendor_project)["main"]
+    assert "shop.0002_longer_name" in snapshots(vendor_project)["main"]
 
 
-def test_under_another_name_with_everything(sqlite_project: Project) -> None:
+def test_under_another_name_with_everything(project: Project) -> None:
     """For a branch whose snapshot was forgotten before the checkout."""
-    make_shop_with_feature(sqlite_project)
-    sqlite_project.checkout("main")
+    make_shop_with_feature(project)
+    project.checkout("main")
 
-    result = sqlite_project.manage("migrations_snapshot", "feature")
-
-    assert result.stderr == ""
-    assert "shop.0003_colour" in snapshots(sqlite_project)["feature"]
-    sqlite_project.switch()
-    assert columns(sqlite_project) == {"id", "name"}
-    sqlite_project.switch("feature")
-    assert columns(sqlite_project) == {"id", "name", "colour"}
-
-
-def test_obsolete_ones_are_no_part_of_the_code(sqlite_project: Project) -> None:
-    make_shop(sqlite_project)
-    sqlite_project.migration("shop", "0003_nothing", "", [("shop", "0002_longer_name")])
-    sqlite_project.commit()
-    sqlite_project.manage("migrate")
-    sqlite_project.remove("shop/migrations/0003_nothing.py")
-    sqlite_project.commit()
-
-    result = sqlite_project.manage("migrations_snapshot")
+    result = project.manage("migrations_snapshot", "feature")
 
     assert result.stderr == ""
-    assert "shop.0003_nothing" not in snapshots(sqlite_project)["main"]
-    (branches,) = json.loads(file_of(sqlite_project).read_text())["databases"].values()
+    assert "shop.0003_colour" in snapshots(project)["feature"]
+    project.switch()
+    assert columns(project) == {"id", "name"}
+    project.switch("feature")
+    assert columns(project) == {"id", "name", "colour"}
+
+
+def test_obsolete_ones_are_no_part_of_the_code(project: Project) -> None:
+    make_shop(project)
+    project.migration("shop", "0003_nothing", "", [("shop", "0002_longer_name")])
+    project.commit()
+    project.manage("migrate")
+    project.remove("shop/migrations/0003_nothing.py")
+    project.commit()
+
+    result = project.manage("migrations_snapshot")
+
+    assert result.stderr == ""
+    assert "shop.0003_nothing" not in snapshots(project)["main"]
+    (branches,) = json.loads(file_of(project).read_text())["databases"].values()
     assert list(branches["main"]["obsolete"]["shop"]) == ["0003_nothing"]
 
 
-def test_detached_head_asks_for_a_name(sqlite_project: Project) -> None:
-    make_shop(sqlite_project)
-    sqlite_project.manage("migrate")
-    sqlite_project.checkout("--detach")
+def test_detached_head_asks_for_a_name(project: Project) -> None:
+    make_shop(project)
+    project.manage("migrate")
+    project.checkout("--detach")
 
-    result = sqlite_project.manage("migrations_snapshot", status=1)
+    result = project.manage("migrations_snapshot", status=1)
     assert result.stderr == (
         "CommandError: HEAD is detached, so the snapshot needs a name: "
         "`manage.py migrations_snapshot NAME`.\n"
     )
-    assert not file_of(sqlite_project).exists()
+    assert not file_of(project).exists()
 
-    sqlite_project.manage("migrations_snapshot", "release")
-    assert set(snapshots(sqlite_project)) == {"release"}
+    project.manage("migrations_snapshot", "release")
+    assert set(snapshots(project)) == {"release"}
 
 
 # Listing and deleting
 
 
-def test_list(sqlite_project: Project) -> None:
-    make_shop(sqlite_project)
-    sqlite_project.manage("migrate")
-    listed = sqlite_project.manage("migrations_snapshot", "--list").stdout
+def test_list(project: Project) -> None:
+    make_shop(project)
+    project.manage("migrate")
+    listed = project.manage("migrations_snapshot", "--list").stdout
     assert listed == "No snapshots. `manage.py migrations_snapshot` takes one.\n"
 
-    sqlite_project.manage("migrations_snapshot")
-    sqlite_project.manage("migrations_snapshot", "by hand")
+    project.manage("migrations_snapshot")
+    project.manage("migrations_snapshot", "by hand")
 
-    lines = sqlite_project.manage("migrations_snapshot", "--list").stdout.splitlines()
-    commit = sqlite_project.git("rev-parse", "HEAD")[:10]
+    lines = project.manage("migrations_snapshot", "--list").stdout.splitlines()
+    commit = project.git("rev-parse", "HEAD")[:10]
     assert [line.rpartition(", ")[0] for line in lines] == [
         f"  by hand: 4 migrations in database 'default', at {commit}",
         f"* main: 4 migrations in database 'default', at {commit}",
     ]
 
 
-def test_delete(sqlite_project: Project) -> None:
-    make_shop(sqlite_project)
-    sqlite_project.manage("migrate")
-    sqlite_project.manage("migrations_snapshot")
-    sqlite_project.manage("migrations_snapshot", "other")
+def test_delete(project: Project) -> None:
+    make_shop(project)
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+    project.manage("migrations_snapshot", "other")
 
-    result = sqlite_project.manage("migrations_snapshot", "--delete", "other")
+    result = project.manage("migrations_snapshot", "--delete", "other")
     assert result.stdout == "Deleted the snapshot of other in database 'default'.\n"
-    assert set(snapshots(sqlite_project)) == {"main"}
+    assert set(snapshots(project)) == {"main"}
 
-    result = sqlite_project.manage("migrations_snapshot", "--delete", "other", status=1)
+    result = project.manage("migrations_snapshot", "--delete", "other", status=1)
     assert result.stderr == (
         "CommandError: There is no snapshot of 'other'. `manage.py migrations_snapshot --list` "
         "lists those there are.\n"
@@ -242,93 +240,87 @@ def test_without_a_repository(make_project: Callable[..., Project]) -> None:
     assert listed.startswith("  mine: 2 migrations in database 'default', 20")
 
 
-def test_without_the_git_program(sqlite_project: Project) -> None:
-    sqlite_project.manage("migrate")
-    sqlite_project.environment["PATH"] = ""
-    result = sqlite_project.manage("migrations_snapshot", "mine")
+def test_without_the_git_program(project: Project) -> None:
+    project.manage("migrate")
+    project.environment["PATH"] = ""
+    result = project.manage("migrations_snapshot", "mine")
     assert result.stderr == NO_SOURCES
-    assert sqlite_project.status() == []
+    assert project.status() == []
 
 
-def test_dubious_ownership(sqlite_project: Project) -> None:
-    sqlite_project.manage("migrate")
-    sqlite_project.environment["GIT_TEST_ASSUME_DIFFERENT_OWNER"] = "1"
+def test_dubious_ownership(project: Project) -> None:
+    project.manage("migrate")
+    project.environment["GIT_TEST_ASSUME_DIFFERENT_OWNER"] = "1"
     for command in ("migrations_snapshot", "migrations_switch", "migrations_status"):
-        result = sqlite_project.manage(command, status=1)
+        result = project.manage(command, status=1)
         assert result.stderr.startswith(
-            "CommandError: fatal: detected dubious ownership in repository at "
-            f"'{sqlite_project.path}'\n"
+            f"CommandError: fatal: detected dubious ownership in repository at '{project.path}'\n"
         )
 
 
 # Where it lies
 
 
-def test_file(sqlite_project: Project, tmp_path: Path) -> None:
-    make_shop(sqlite_project)
-    sqlite_project.manage("migrate")
+def test_file(project: Project, tmp_path: Path) -> None:
+    make_shop(project)
+    project.manage("migrate")
 
-    sqlite_project.manage("migrations_snapshot", "--file=here.json")
+    project.manage("migrations_snapshot", "--file=here.json")
     elsewhere = f"--file={tmp_path / 'new directory' / 'there.json'}"
-    sqlite_project.manage("migrations_snapshot", elsewhere)
+    project.manage("migrations_snapshot", elsewhere)
 
-    assert (sqlite_project.path / "here.json").exists()
-    listed = sqlite_project.manage("migrations_snapshot", "--list", elsewhere).stdout
+    assert (project.path / "here.json").exists()
+    listed = project.manage("migrations_snapshot", "--list", elsewhere).stdout
     assert listed.startswith("* main: 4 migrations")
-    assert snapshots(sqlite_project) == {}
-    sqlite_project.manage("migrations_snapshot", "--delete=main", elsewhere)
-    assert (
-        "* main"
-        in sqlite_project.manage("migrations_snapshot", "--list", "--file=here.json").stdout
-    )
+    assert snapshots(project) == {}
+    project.manage("migrations_snapshot", "--delete=main", elsewhere)
+    assert "* main" in project.manage("migrations_snapshot", "--list", "--file=here.json").stdout
 
 
-def test_setting(sqlite_project: Project) -> None:
-    make_shop(sqlite_project)
-    sqlite_project.settings('DJANGO_DEVTOOLS = {"SNAPSHOT_FILE": "var/branches.json"}')
-    sqlite_project.manage("migrate")
-    sqlite_project.manage("migrations_snapshot")
-    assert (sqlite_project.path / "var/branches.json").exists()
+def test_setting(project: Project) -> None:
+    make_shop(project)
+    project.settings('DJANGO_DEVTOOLS = {"SNAPSHOT_FILE": "var/branches.json"}')
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+    assert (project.path / "var/branches.json").exists()
 
 
-def test_setting_that_is_no_dict(sqlite_project: Project) -> None:
-    sqlite_project.settings('DJANGO_DEVTOOLS = "branches.json"')
-    result = sqlite_project.manage("migrations_snapshot", status=1)
+def test_setting_that_is_no_dict(project: Project) -> None:
+    project.settings('DJANGO_DEVTOOLS = "branches.json"')
+    result = project.manage("migrations_snapshot", status=1)
     assert result.stderr == (
         "CommandError: DJANGO_DEVTOOLS must be a dict, not 'branches.json'.\n"
     )
 
 
-def test_managestate_is_not_overwritten(sqlite_project: Project) -> None:
-    sqlite_project.manage("migrate")
-    sqlite_project.write("managestate.json", '{"updated_at": "now", "default": {"shop": "0001"}}')
-    file = sqlite_project.path / "managestate.json"
+def test_managestate_is_not_overwritten(project: Project) -> None:
+    project.manage("migrate")
+    project.write("managestate.json", '{"updated_at": "now", "default": {"shop": "0001"}}')
+    file = project.path / "managestate.json"
     before = file.read_bytes()
     for option in ("--verbosity=1", "--list", "--delete=default"):
         command = ("migrations_snapshot", option, "--file=managestate.json")
-        result = sqlite_project.manage(*command, status=1)
+        result = project.manage(*command, status=1)
         assert f"{file}" in result.stderr or "managestate.json names migrations" in result.stderr
         assert file.read_bytes() == before
 
 
-def test_linked_worktree_shares_the_file(sqlite_project: Project) -> None:
-    make_shop(sqlite_project)
-    sqlite_project.manage("migrate")
-    sqlite_project.manage("migrations_snapshot")
-    sqlite_project.git("worktree", "add", "--quiet", "-b", "feature", "../linked")
-    linked = Project(
-        sqlite_project.path.parent / "linked", sqlite_project.databases, sqlite_project.zygote
-    )
+def test_linked_worktree_shares_the_file(project: Project) -> None:
+    make_shop(project)
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+    project.git("worktree", "add", "--quiet", "-b", "feature", "../linked")
+    linked = Project(project.path.parent / "linked", project.databases, project.zygote)
     add_colour(linked)
     linked.manage("migrate")
 
     linked.manage("migrations_snapshot")
 
-    assert set(snapshots(sqlite_project)) == {"main", "feature"}
-    assert snapshots(linked) == snapshots(sqlite_project)
-    assert sqlite_project.status()[0]["branch"] == "feature"
-    sqlite_project.switch()
-    assert columns(sqlite_project) == {"id", "name"}
+    assert set(snapshots(project)) == {"main", "feature"}
+    assert snapshots(linked) == snapshots(project)
+    assert project.status()[0]["branch"] == "feature"
+    project.switch()
+    assert columns(project) == {"id", "name"}
 
 
 def test_project_below_the_top_of_a_repository_of_any_name(
@@ -350,23 +342,23 @@ def test_project_below_the_top_of_a_repository_of_any_name(
     assert project.states() == {"shop.0003_colour": "phantom"}
 
 
-def test_sources_outlive_garbage_collection(sqlite_project: Project) -> None:
+def test_sources_outlive_garbage_collection(project: Project) -> None:
     """The migration was never committed, and the branch is gone."""
-    make_shop(sqlite_project)
-    sqlite_project.checkout("-b", "feature")
-    add_colour(sqlite_project)
-    sqlite_project.manage("migrate")
-    sqlite_project.manage("migrations_snapshot")
-    sqlite_project.remove("shop/migrations/0003_colour.py")
-    sqlite_project.checkout("--force", "main")
-    sqlite_project.git("branch", "--quiet", "--delete", "--force", "feature")
+    make_shop(project)
+    project.checkout("-b", "feature")
+    add_colour(project)
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+    project.remove("shop/migrations/0003_colour.py")
+    project.checkout("--force", "main")
+    project.git("branch", "--quiet", "--delete", "--force", "feature")
 
-    sqlite_project.git("reflog", "expire", "--expire=now", "--all")
-    sqlite_project.git("gc", "--quiet", "--prune=now")
-    assert sqlite_project.git("fsck", "--full", "--strict") == ""
+    project.git("reflog", "expire", "--expire=now", "--all")
+    project.git("gc", "--quiet", "--prune=now")
+    assert project.git("fsck", "--full", "--strict") == ""
 
-    assert "Unapplying shop.0003_colour... OK" in sqlite_project.switch()
-    assert columns(sqlite_project) == {"id", "name"}
+    assert "Unapplying shop.0003_colour... OK" in project.switch()
+    assert columns(project) == {"id", "name"}
 
 
 def test_sha256_repository(make_project: Callable[..., Project]) -> None:
@@ -387,14 +379,14 @@ def test_sha256_repository(make_project: Callable[..., Project]) -> None:
     assert columns(project) == {"id", "name"}
 
 
-def test_package_whose_name_is_no_identifier(sqlite_project: Project) -> None:
-    make_shop(sqlite_project)
-    sqlite_project.git("mv", "shop/migrations", "shop/db-migrations")
-    sqlite_project.settings('MIGRATION_MODULES = {"shop": "shop.db-migrations"}')
-    sqlite_project.manage("migrate")
-    sqlite_project.manage("migrations_snapshot")
-    assert "shop.0001_initial" in snapshots(sqlite_project)["main"]
-    assert sqlite_project.states() == {}
+def test_package_whose_name_is_no_identifier(project: Project) -> None:
+    make_shop(project)
+    project.git("mv", "shop/migrations", "shop/db-migrations")
+    project.settings('MIGRATION_MODULES = {"shop": "shop.db-migrations"}')
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+    assert "shop.0001_initial" in snapshots(project)["main"]
+    assert project.states() == {}
 
 
 # Which database is which
@@ -437,20 +429,20 @@ def test_two_aliases_of_one_database(make_project: Callable[..., Project], tmp_p
 
 
 def test_an_alias_that_points_elsewhere(
-    sqlite_project: Project, make_database: Callable[[str], dict[str, str]], tmp_path: Path
+    project: Project, make_database: Callable[[str], dict[str, str]], tmp_path: Path
 ) -> None:
-    make_shop_with_feature(sqlite_project)
-    sqlite_project.manage("migrations_snapshot")
-    one, other = sqlite_project.databases, {"default": make_database("sqlite")}
+    make_shop_with_feature(project)
+    project.manage("migrations_snapshot")
+    one, other = project.databases, {"default": make_database("sqlite")}
 
-    sqlite_project.databases = other
-    assert snapshots(sqlite_project) == {}
-    sqlite_project.checkout("main")
-    sqlite_project.manage("migrate")
-    sqlite_project.manage("migrations_snapshot")
-    sqlite_project.manage("migrations_snapshot", "--delete=feature", status=1)
-    assert set(snapshots(sqlite_project)) == {"main"}
+    project.databases = other
+    assert snapshots(project) == {}
+    project.checkout("main")
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+    project.manage("migrations_snapshot", "--delete=feature", status=1)
+    assert set(snapshots(project)) == {"main"}
 
-    sqlite_project.databases = one
-    assert set(snapshots(sqlite_project)) == {"feature"}
-    assert sqlite_project.states() == {"shop.0003_colour": "phantom"}
+    project.databases = one
+    assert set(snapshots(project)) == {"feature"}
+    assert project.states() == {"shop.0003_colour": "phantom"}

@@ -81,28 +81,28 @@ def fill_stash(project: Project) -> Project:
 
 
 @pytest.fixture
-def stash(sqlite_project: Project) -> Project:
-    return fill_stash(sqlite_project)
+def stash(project: Project) -> Project:
+    return fill_stash(project)
 
 
-def test_an_empty_stash(sqlite_project: Project) -> None:
-    make_shop(sqlite_project)
-    assert sqlite_project.manage("migrations_stash", "list").stdout == "The stash is empty.\n"
-    assert sqlite_project.manage("migrations_stash", "list", "--json").stdout == "[]\n"
-    result = sqlite_project.manage("migrations_stash", "drop", "--older-than=0")
+def test_an_empty_stash(project: Project) -> None:
+    make_shop(project)
+    assert project.manage("migrations_stash", "list").stdout == "The stash is empty.\n"
+    assert project.manage("migrations_stash", "list", "--json").stdout == "[]\n"
+    result = project.manage("migrations_stash", "drop", "--older-than=0")
     assert result.stdout == "There is nothing to drop.\n"
     for action in ("show", "restore", "drop"):
-        result = sqlite_project.manage("migrations_stash", action, status=1)
+        result = project.manage("migrations_stash", action, status=1)
         assert result.stderr == NO_ID.format(action)
-        result = sqlite_project.manage("migrations_stash", action, "3", "1", status=1)
+        result = project.manage("migrations_stash", action, "3", "1", status=1)
         assert result.stderr == UNKNOWN.format("1, 3")
-    sqlite_project.manage("migrations_stash", "3", status=1)
+    project.manage("migrations_stash", "3", status=1)
 
 
-def test_the_list(project: Project) -> None:
-    fill_stash(project)
-    output = project.manage("migrations_stash", "list").stdout
-    assert project.manage("migrations_stash").stdout == output
+def test_the_list(vendor_project: Project) -> None:
+    fill_stash(vendor_project)
+    output = vendor_project.manage("migrations_stash", "list").stdout
+    assert vendor_project.manage("migrations_stash").stdout == output
     output = re.sub(r"\d+\.\d\s[KM]B", "0 KB", output)
     output = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d", "then", output)
     assert [line.split("  ") for line in re.sub("   +", "  ", output).splitlines()] == [
@@ -110,7 +110,7 @@ def test_the_list(project: Project) -> None:
         ["1", "column shop_product.note", "1", "0 KB", "feature", "shop.0003_feature", "then"],
         ["2", "table shop_spare", "2", "0 KB", "feature", "shop.0003_feature", "then"],
     ]
-    output = project.manage("migrations_stash", "list", "2").stdout
+    output = vendor_project.manage("migrations_stash", "list", "2").stdout
     assert "shop_spare" in output
     assert "shop_product" not in output
 
@@ -146,22 +146,22 @@ def test_the_list_as_json(stash: Project) -> None:
     ]
 
 
-def test_without_time_zones(project: Project) -> None:
-    project.settings("USE_TZ = False")
-    fill_stash(project)
+def test_without_time_zones(vendor_project: Project) -> None:
+    vendor_project.settings("USE_TZ = False")
+    fill_stash(vendor_project)
     since = r"\d{4}-\d\d-\d\d \d\d:\d\d"
-    assert re.search(since, project.manage("migrations_stash", "list").stdout)
-    found = json.loads(project.manage("migrations_stash", "list", "--json").stdout)
+    assert re.search(since, vendor_project.manage("migrations_stash", "list").stdout)
+    found = json.loads(vendor_project.manage("migrations_stash", "list", "--json").stdout)
     assert all(datetime.fromisoformat(one["at"]).tzinfo is None for one in found)
     drop = ("migrations_stash", "drop")
-    assert project.manage(*drop, "--older-than=1").stdout == "There is nothing to drop.\n"
-    output = project.manage(*drop, "--older-than=0").stdout
+    assert vendor_project.manage(*drop, "--older-than=1").stdout == "There is nothing to drop.\n"
+    output = vendor_project.manage(*drop, "--older-than=0").stdout
     assert output == "Dropped 1: column shop_product.note.\nDropped 2: table shop_spare.\n"
 
 
-def test_show(project: Project) -> None:
-    fill_stash(project)
-    assert project.manage("migrations_stash", "show", "1", "2").stdout == (
+def test_show(vendor_project: Project) -> None:
+    fill_stash(vendor_project)
+    assert vendor_project.manage("migrations_stash", "show", "1", "2").stdout == (
         "1: column shop_product.note, in default, as django_devtools_stash_1\n"
         "id  note\n"
         "1   a note\n"
@@ -172,8 +172,7 @@ def test_show(project: Project) -> None:
     )
 
 
-def test_show_many(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_show_many(project: Project) -> None:
     make_shop(project)
     make_branch(project, "feature", MODELS)
     project.manage("migrate")
@@ -187,18 +186,18 @@ def test_show_many(sqlite_project: Project) -> None:
     assert lines[-1] == "... and 5 more"
 
 
-def test_what_could_not_come_back(project: Project) -> None:
+def test_what_could_not_come_back(vendor_project: Project) -> None:
     """It is shown with the reason, and can be brought back when that is mended."""
-    fill_stash(project)
-    project.python("from shop.models import *; Product.objects.all().delete()")
-    go(project, "feature")
-    assert values(project, "name", model="Spare") == "NULL"
-    output = project.manage("migrations_stash", "list").stdout
+    fill_stash(vendor_project)
+    vendor_project.python("from shop.models import *; Product.objects.all().delete()")
+    go(vendor_project, "feature")
+    assert values(vendor_project, "name", model="Spare") == "NULL"
+    output = vendor_project.manage("migrations_stash", "list").stdout
     assert output.endswith(
         "1 did not come back: the rows they belong to are gone\n"
         "2 did not come back: what they refer to in shop_product is gone\n"
     )
-    output = project.manage("migrations_stash", "show", "2").stdout
+    output = vendor_project.manage("migrations_stash", "show", "2").stdout
     assert output.splitlines()[1] == (
         "Did not come back: what they refer to in shop_product is gone"
     )
@@ -207,23 +206,23 @@ def test_what_could_not_come_back(project: Project) -> None:
     assert (
         "column shop_product.note (1 row, did not come back), "
         "table shop_spare (1 row, did not come back). "
-    ) in project.manage("migrations_status").stdout
+    ) in vendor_project.manage("migrations_status").stdout
 
-    project.python(
+    vendor_project.python(
         "from shop.models import *; Product.objects.create(pk=1, name='again'); "
         "Spare.objects.create(name='new')"
     )
-    result = project.manage("migrations_stash", "restore", "1", "2")
+    result = vendor_project.manage("migrations_stash", "restore", "1", "2")
     assert result.stdout == (
         "  Restoring table shop_spare... OK\n  Restoring column shop_product.note... OK\n"
     )
     assert result.stderr == ""
-    assert values(project, "name", "note") == "again a\nnote"
-    assert values(project, "name", "product", model="Spare") == (
+    assert values(vendor_project, "name", "note") == "again a\nnote"
+    assert values(vendor_project, "name", "product", model="Spare") == (
         f"{'x' * 50} 1; NULL None; new None"
     )
-    dump(project)
-    assert not kept(project)
+    dump(vendor_project)
+    assert not kept(vendor_project)
 
 
 def test_other_rows_have_their_keys(stash: Project) -> None:
@@ -242,20 +241,20 @@ def test_other_rows_have_their_keys(stash: Project) -> None:
     assert kept(stash) == {"shop_product.note 1", "shop_spare.* 1"}
 
 
-def test_others_have_their_unique_values(project: Project) -> None:
-    fill_stash(project)
-    project.python("from shop.models import *; Product.objects.all().delete()")
-    go(project, "feature")
-    project.python(
+def test_others_have_their_unique_values(vendor_project: Project) -> None:
+    fill_stash(vendor_project)
+    vendor_project.python("from shop.models import *; Product.objects.all().delete()")
+    go(vendor_project, "feature")
+    vendor_project.python(
         "from shop.models import *; Product.objects.create(pk=1); "
         "Spare.objects.create(pk=7, name='x' * 50)"
     )
-    result = project.manage("migrations_stash", "restore", "2")
+    result = vendor_project.manage("migrations_stash", "restore", "2")
     assert result.stderr.startswith("1 of 1 row of table shop_spare stays in the stash: ")
     assert re.search("unique|duplicate", result.stderr.lower())
-    assert values(project, "id", model="Spare") == "2; 7"
-    assert kept(project) == {"shop_product.note 1", "shop_spare.* 1"}
-    dump(project)
+    assert values(vendor_project, "id", model="Spare") == "2; 7"
+    assert kept(vendor_project) == {"shop_product.note 1", "shop_spare.* 1"}
+    dump(vendor_project)
 
 
 def test_restore_where_it_has_no_place(stash: Project) -> None:
@@ -352,18 +351,18 @@ def test_while_the_database_is_locked(stash: Project, action: str) -> None:
     assert len(kept(stash)) == 2
 
 
-def test_a_copy_is_gone(project: Project) -> None:
-    fill_stash(project)
-    project.python(
+def test_a_copy_is_gone(vendor_project: Project) -> None:
+    fill_stash(vendor_project)
+    vendor_project.python(
         "from django.db import connection; "
         "connection.cursor().execute('DROP TABLE django_devtools_stash_1')"
     )
-    assert "column shop_product.note" in project.manage("migrations_stash", "list").stdout
-    result = project.manage("migrations_stash", "show", "1", status=1)
+    assert "column shop_product.note" in vendor_project.manage("migrations_stash", "list").stdout
+    result = vendor_project.manage("migrations_stash", "show", "1", status=1)
     assert result.stderr.startswith("CommandError: Database error: ")
     assert "django_devtools_stash_1" in result.stderr
     assert result.stderr.endswith(WHEN_MENDED)
-    output = project.manage("migrations_stash", "drop", "1").stdout
+    output = vendor_project.manage("migrations_stash", "drop", "1").stdout
     assert output == "Dropped 1: column shop_product.note.\n"
 
 

@@ -4,20 +4,20 @@ from tests.branches.shop import add_colour, make_shop, make_shop_with_feature
 from tests.project import Project
 
 
-def test_in_step(sqlite_project: Project) -> None:
-    make_shop(sqlite_project)
-    sqlite_project.manage("migrate")
-    result = sqlite_project.manage("migrations_status", "--check")
+def test_in_step(project: Project) -> None:
+    make_shop(project)
+    project.manage("migrate")
+    result = project.manage("migrations_status", "--check")
     assert result.stdout == "Databases and code are in step.\n"
 
 
-def test_the_table(project: Project) -> None:
-    make_shop_with_feature(project)
-    project.manage("migrations_snapshot")
-    commit = project.git("rev-parse", "HEAD")[:10]
-    project.checkout("main")
-    add_colour(project, "0003_other")
-    project.python(
+def test_the_table(vendor_project: Project) -> None:
+    make_shop_with_feature(vendor_project)
+    vendor_project.manage("migrations_snapshot")
+    commit = vendor_project.git("rev-parse", "HEAD")[:10]
+    vendor_project.checkout("main")
+    add_colour(vendor_project, "0003_other")
+    vendor_project.python(
         """
         from django.db import connection
         from django.db.migrations.recorder import MigrationRecorder
@@ -25,7 +25,7 @@ def test_the_table(project: Project) -> None:
         """
     )
 
-    result = project.manage("migrations_status", "--check", status=1)
+    result = vendor_project.manage("migrations_status", "--check", status=1)
 
     assert result.stdout == (
         "app       migration     state     branch   source\n"
@@ -34,24 +34,24 @@ def test_the_table(project: Project) -> None:
         "shop      0003_other    pending   main     file\n"
         "To bring them in step: manage.py migrations_switch\n"
     )
-    project.remove("shop/migrations/0003_other.py")
-    project.switch()
-    assert project.manage("migrations_status", "--check").stdout.endswith(
+    vendor_project.remove("shop/migrations/0003_other.py")
+    vendor_project.switch()
+    assert vendor_project.manage("migrations_status", "--check").stdout.endswith(
         "Obsolete rows do no harm; `manage.py migrate APP --prune` deletes them.\n"
     )
 
 
-def test_all(sqlite_project: Project) -> None:
-    make_shop(sqlite_project)
-    sqlite_project.manage("migrate")
-    lines = sqlite_project.manage("migrations_status", "--all").stdout.splitlines()
+def test_all(project: Project) -> None:
+    make_shop(project)
+    project.manage("migrate")
+    lines = project.manage("migrations_status", "--all").stdout.splitlines()
     assert ["shop", "0001_initial", "applied", "main", "file"] in [line.split() for line in lines]
 
 
-def test_json(sqlite_project: Project) -> None:
-    make_shop_with_feature(sqlite_project)
-    sqlite_project.checkout("main")
-    rows = json.loads(sqlite_project.manage("migrations_status", "--json").stdout)
+def test_json(project: Project) -> None:
+    make_shop_with_feature(project)
+    project.checkout("main")
+    rows = json.loads(project.manage("migrations_status", "--json").stdout)
     assert {
         "database": "default",
         "app": "shop",
@@ -72,8 +72,7 @@ def test_several_databases_have_a_column_of_their_own(make_project, make_databas
     assert output.startswith("database  app   migration         state    branch  source\n")
 
 
-def test_what_is_in_the_stash(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_what_is_in_the_stash(project: Project) -> None:
     make_shop_with_feature(project)
     project.python("from shop.models import Product; Product.objects.create(colour='red')")
     project.switch("main")

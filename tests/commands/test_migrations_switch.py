@@ -31,23 +31,23 @@ def at_terminal(project: Project, answer: str, *arguments: str) -> tuple[int, st
     return process.returncode, process.stdout
 
 
-def test_the_plan(project: Project) -> None:
-    make_shop_with_feature(project)
-    project.python('from shop.models import Product; Product.objects.create(colour="red")')
-    project.manage("migrations_snapshot")
-    commit = project.git("rev-parse", "HEAD")[:10]
-    project.migration(
+def test_the_plan(vendor_project: Project) -> None:
+    make_shop_with_feature(vendor_project)
+    vendor_project.python('from shop.models import Product; Product.objects.create(colour="red")')
+    vendor_project.manage("migrations_snapshot")
+    commit = vendor_project.git("rev-parse", "HEAD")[:10]
+    vendor_project.migration(
         "shop",
         "0003_data",
         'migrations.RunPython(migrations.RunPython.noop), migrations.RunSQL("SELECT 1"),',
         [("shop", "0002_longer_name")],
     )
-    project.git("stash", "--quiet", "--include-untracked")
-    project.checkout("main")
-    project.git("stash", "pop", "--quiet")
-    before = project.manage("migrate", "--plan").stdout
+    vendor_project.git("stash", "--quiet", "--include-untracked")
+    vendor_project.checkout("main")
+    vendor_project.git("stash", "pop", "--quiet")
+    before = vendor_project.manage("migrate", "--plan").stdout
 
-    output = project.manage("migrations_switch", "--plan").stdout
+    output = vendor_project.manage("migrations_switch", "--plan").stdout
 
     assert output == (
         "Planned operations for database 'default', to branch main:\n"
@@ -59,33 +59,32 @@ def test_the_plan(project: Project) -> None:
         "Would be saved in the stash:\n"
         "    column shop_product.colour (1 row)\n"
     )
-    assert project.manage("migrations_switch", "--plan", "--no-stash").stdout == output.replace(
-        "Would be saved in the stash:", "Would be dropped:"
-    )
-    assert project.manage("migrate", "--plan").stdout == before
-    assert columns(project) == {"id", "name", "colour"}
+    assert vendor_project.manage(
+        "migrations_switch", "--plan", "--no-stash"
+    ).stdout == output.replace("Would be saved in the stash:", "Would be dropped:")
+    assert vendor_project.manage("migrate", "--plan").stdout == before
+    assert columns(vendor_project) == {"id", "name", "colour"}
 
 
-def test_the_plan_of_nothing(sqlite_project: Project) -> None:
-    make_shop(sqlite_project)
-    sqlite_project.manage("migrate")
-    assert sqlite_project.manage("migrations_switch", "--plan").stdout == (
+def test_the_plan_of_nothing(project: Project) -> None:
+    make_shop(project)
+    project.manage("migrate")
+    assert project.manage("migrations_switch", "--plan").stdout == (
         "Planned operations for database 'default', to branch main:\n"
         "  No planned migration operations.\n"
     )
 
 
-def test_check_says_whether_there_is_anything_to_do(sqlite_project: Project) -> None:
-    make_shop_with_feature(sqlite_project)
-    sqlite_project.manage("migrations_switch", "--check")
-    sqlite_project.checkout("main")
-    sqlite_project.manage("migrations_switch", "--check", status=1)
-    sqlite_project.manage("migrations_switch", "--check", "--plan", status=1)
-    sqlite_project.manage("migrations_switch", "feature", "--check")
+def test_check_says_whether_there_is_anything_to_do(project: Project) -> None:
+    make_shop_with_feature(project)
+    project.manage("migrations_switch", "--check")
+    project.checkout("main")
+    project.manage("migrations_switch", "--check", status=1)
+    project.manage("migrations_switch", "--check", "--plan", status=1)
+    project.manage("migrations_switch", "feature", "--check")
 
 
-def test_the_words_and_the_verbosity(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_the_words_and_the_verbosity(project: Project) -> None:
     make_shop_with_feature(project)
     assert project.switch("main") == (
         "Operations to perform:\n"
@@ -117,13 +116,13 @@ def test_the_words_and_the_verbosity(sqlite_project: Project) -> None:
     )
 
 
-def test_the_words_both_ways(project: Project) -> None:
+def test_the_words_both_ways(vendor_project: Project) -> None:
     """What one migration drops when it is applied, and another one when it is unapplied."""
-    make_shop(project)
-    project.manage("migrate")
-    project.python(ADD)
-    project.checkout("-b", "feature")
-    project.migration(
+    make_shop(vendor_project)
+    vendor_project.manage("migrate")
+    vendor_project.python(ADD)
+    vendor_project.checkout("-b", "feature")
+    vendor_project.migration(
         "shop",
         "0003_size",
         """
@@ -133,20 +132,20 @@ def test_the_words_both_ways(project: Project) -> None:
         """,
         [("shop", "0002_longer_name")],
     )
-    project.commit("Size")
+    vendor_project.commit("Size")
 
-    assert project.switch().splitlines()[3:] == [
+    assert vendor_project.switch().splitlines()[3:] == [
         "  Rendering model states... DONE",
         "  Saving column shop_product.name... OK",
         "  Applying shop.0003_size... OK",
     ]
-    assert project.switch("main").splitlines()[3:] == [
+    assert vendor_project.switch("main").splitlines()[3:] == [
         "  Rendering model states... DONE",
         "  Saving column shop_product.size... OK",
         "  Unapplying shop.0003_size... OK",
         "  Restoring column shop_product.name... OK",
     ]
-    assert project.switch().splitlines()[3:] == [
+    assert vendor_project.switch().splitlines()[3:] == [
         "  Rendering model states... DONE",
         "  Saving column shop_product.name... OK",
         "  Applying shop.0003_size... OK",
@@ -154,8 +153,7 @@ def test_the_words_both_ways(project: Project) -> None:
     ]
 
 
-def test_it_refuses_where_debug_is_off(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_it_refuses_where_debug_is_off(project: Project) -> None:
     make_shop_with_feature(project)
     project.checkout("main")
     project.settings("DEBUG = False")
@@ -171,8 +169,7 @@ def test_it_refuses_where_debug_is_off(sqlite_project: Project) -> None:
     assert columns(project) == {"id", "name"}
 
 
-def test_a_person_confirms_that_rows_are_destroyed(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_a_person_confirms_that_rows_are_destroyed(project: Project) -> None:
     make_shop_with_feature(project)
     project.python(ADD)
     project.checkout("main")
@@ -189,25 +186,24 @@ def test_a_person_confirms_that_rows_are_destroyed(sqlite_project: Project) -> N
     assert tables(project) == {"django_content_type", "django_migrations", "shop_product"}
 
 
-def test_nobody_is_asked_about_rows_that_are_kept(sqlite_project: Project) -> None:
-    make_shop_with_feature(sqlite_project)
-    sqlite_project.python(ADD)
-    sqlite_project.checkout("main")
-    status, output = at_terminal(sqlite_project, "")
+def test_nobody_is_asked_about_rows_that_are_kept(project: Project) -> None:
+    make_shop_with_feature(project)
+    project.python(ADD)
+    project.checkout("main")
+    status, output = at_terminal(project, "")
     assert status == 0
     assert "Type 'yes'" not in output
 
 
-def test_nobody_is_asked_about_empty_tables(sqlite_project: Project) -> None:
-    make_shop_with_feature(sqlite_project)
-    sqlite_project.checkout("main")
-    status, output = at_terminal(sqlite_project, "", "--no-stash")
+def test_nobody_is_asked_about_empty_tables(project: Project) -> None:
+    make_shop_with_feature(project)
+    project.checkout("main")
+    status, output = at_terminal(project, "", "--no-stash")
     assert status == 0
     assert "Type 'yes'" not in output
 
 
-def test_a_person_agrees_to_roll_back_what_both_sides_share(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_a_person_agrees_to_roll_back_what_both_sides_share(project: Project) -> None:
     make_changed_root(project)
 
     status, output = at_terminal(project, "no")
@@ -220,8 +216,7 @@ def test_a_person_agrees_to_roll_back_what_both_sides_share(sqlite_project: Proj
     assert columns(project) == {"id", "name", "extra"}
 
 
-def test_leftovers_of_a_killed_process_are_removed(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_leftovers_of_a_killed_process_are_removed(project: Project) -> None:
     make_shop_with_feature(project)
     project.environment["TMPDIR"] = str(project.path.parent)
     leftover = project.path.parent / "django-devtools-killed" / "worktree"
@@ -231,11 +226,11 @@ def test_leftovers_of_a_killed_process_are_removed(sqlite_project: Project) -> N
     assert project.git("worktree", "list").count("\n") == 1
 
 
-def test_two_at_the_same_time(project: Project) -> None:
+def test_two_at_the_same_time(vendor_project: Project) -> None:
     """The first waits inside a migration until the second has said that it waits."""
-    make_shop(project)
-    project.checkout("-b", "feature")
-    project.migration(
+    make_shop(vendor_project)
+    vendor_project.checkout("-b", "feature")
+    vendor_project.migration(
         "shop",
         "0003_slow",
         "migrations.RunPython(wait, migrations.RunPython.noop),",
@@ -246,13 +241,13 @@ def test_two_at_the_same_time(project: Project) -> None:
             input()
         """,
     )
-    project.commit()
+    vendor_project.commit()
 
     def switch() -> AbstractContextManager["subprocess.Popen[str]"]:
         return started(
             [sys.executable, "manage.py", "migrations_switch"],
-            cwd=project.path,
-            env=project.full_environment(),
+            cwd=vendor_project.path,
+            env=vendor_project.full_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -28,10 +28,10 @@ SIZE = "    size = models.IntegerField(default=1)\n"
 
 
 @pytest.fixture
-def shop(sqlite_project: Project) -> Project:
+def shop(project: Project) -> Project:
     """On main, with the hooks: the shop. The branch feature, applied before, has a colour."""
-    make_feature(sqlite_project)
-    return sqlite_project
+    make_feature(project)
+    return project
 
 
 def make_feature(project: Project) -> None:
@@ -427,8 +427,7 @@ def test_manage_py_below_the_top(make_project: Callable[..., Project], tmp_path:
     assert said(git(project, "checkout", "feature")) == [APPLIED]
 
 
-def test_migrations_elsewhere(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_migrations_elsewhere(project: Project) -> None:
     project.settings('MIGRATION_MODULES = {"shop": "schema.shop"}')
     project.write("schema/__init__.py", "")
     make_shop(project)

@@ -44,19 +44,21 @@ def make_changed_leaf(project: Project) -> None:
     project.commit("Edit")
 
 
-def test_a_changed_leaf_is_unapplied_as_it_was_and_applied_as_it_is(project: Project) -> None:
-    make_changed_leaf(project)
-    assert project.states() == {"shop.0003_colour": "changed"}
+def test_a_changed_leaf_is_unapplied_as_it_was_and_applied_as_it_is(
+    vendor_project: Project,
+) -> None:
+    make_changed_leaf(vendor_project)
+    assert vendor_project.states() == {"shop.0003_colour": "changed"}
 
-    output = project.switch()
+    output = vendor_project.switch()
 
     assert output.index("Unapplying shop.0003_colour") < output.index("Applying shop.0003_colour")
-    assert columns(project) == {"id", "name", "paint"}
-    project.assert_in_step()
-    project.switch("main")
-    assert columns(project) == {"id", "name", "colour"}
-    project.checkout("main")
-    project.assert_in_step()
+    assert columns(vendor_project) == {"id", "name", "paint"}
+    vendor_project.assert_in_step()
+    vendor_project.switch("main")
+    assert columns(vendor_project) == {"id", "name", "colour"}
+    vendor_project.checkout("main")
+    vendor_project.assert_in_step()
 
 
 @pytest.mark.parametrize(
@@ -74,9 +76,8 @@ def test_a_changed_leaf_is_unapplied_as_it_was_and_applied_as_it_is(project: Pro
     ],
 )
 def test_what_has_no_effect_on_the_database_is_no_change(
-    sqlite_project: Project, old: str, new: str
+    project: Project, old: str, new: str
 ) -> None:
-    project = sqlite_project
     make_shop(project)
     add_colour(project)
     project.manage("migrate")
@@ -98,51 +99,50 @@ def make_changed_root(project: Project) -> None:
     project.commit()
 
 
-def test_what_both_sides_share_is_not_rolled_back_without_consent(project: Project) -> None:
-    make_changed_root(project)
-    result = project.manage("migrations_switch", "--no-input")
+def test_what_both_sides_share_is_not_rolled_back_without_consent(vendor_project: Project) -> None:
+    make_changed_root(vendor_project)
+    result = vendor_project.manage("migrations_switch", "--no-input")
 
     assert "Nothing to do: database 'default' is left as it is." in result.stdout
     assert (
         "shop.0001_initial was changed since it was applied, and left as it is: rolling it back "
         "would take along shop.0002_longer_name, which both sides have."
     ) in result.stderr
-    project.manage("migrations_switch", "--check")
-    project.manage("migrations_status", "--check", status=1)
+    vendor_project.manage("migrations_switch", "--check")
+    vendor_project.manage("migrations_status", "--check", status=1)
 
-    project.switch("--roll-back-shared")
-    assert columns(project) == {"id", "name", "extra"}
-    project.assert_in_step()
+    vendor_project.switch("--roll-back-shared")
+    assert columns(vendor_project) == {"id", "name", "extra"}
+    vendor_project.assert_in_step()
 
 
-def test_an_edited_initial_migration_empties_no_table_by_itself(project: Project) -> None:
-    project.app("shop", "class Product(models.Model):\n    pass\n")
-    project.migration("shop", "0001_initial", f'migrations.CreateModel("Product", [{ID}]),')
-    project.commit()
-    project.manage("migrate")
-    project.manage("migrations_snapshot")
-    project.python("from shop.models import Product; Product.objects.create()")
-    project.models(
+def test_an_edited_initial_migration_empties_no_table_by_itself(vendor_project: Project) -> None:
+    vendor_project.app("shop", "class Product(models.Model):\n    pass\n")
+    vendor_project.migration("shop", "0001_initial", f'migrations.CreateModel("Product", [{ID}]),')
+    vendor_project.commit()
+    vendor_project.manage("migrate")
+    vendor_project.manage("migrations_snapshot")
+    vendor_project.python("from shop.models import Product; Product.objects.create()")
+    vendor_project.models(
         "shop", "class Product(models.Model):\n    a = models.IntegerField(null=True)\n"
     )
-    edit(project, "0001_initial", "[(", "[('a', models.IntegerField(null=True)), (")
+    edit(vendor_project, "0001_initial", "[(", "[('a', models.IntegerField(null=True)), (")
 
-    result = project.manage("migrations_switch", "--no-input")
+    result = vendor_project.manage("migrations_switch", "--no-input")
 
     assert "rows of tables that both sides have" in result.stderr
-    assert columns(project) == {"id"}
-    project.manage(
+    assert columns(vendor_project) == {"id"}
+    vendor_project.manage(
         "shell",
         "-c",
         "from django.db import connection as c; c.cursor().execute('DELETE FROM shop_product')",
     )
-    project.switch()
-    assert columns(project) == {"id", "a"}
-    project.assert_in_step()
+    vendor_project.switch()
+    assert columns(vendor_project) == {"id", "a"}
+    vendor_project.assert_in_step()
 
 
-def test_accepting_a_change(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_accepting_a_change(project: Project) -> None:
     make_changed_root(project)
     project.manage("migrations_snapshot", "--accept")
     assert project.states() == {}
@@ -163,19 +163,21 @@ def make_data_migration(project: Project) -> None:
     project.manage("migrations_snapshot")
 
 
-def test_run_python_that_reads_differently_is_only_run_again_on_request(project: Project) -> None:
-    make_data_migration(project)
-    edit(project, "0003_data", "'old'", "'new'")
+def test_run_python_that_reads_differently_is_only_run_again_on_request(
+    vendor_project: Project,
+) -> None:
+    make_data_migration(vendor_project)
+    edit(vendor_project, "0003_data", "'old'", "'new'")
 
-    result = project.manage("migrations_switch", "--no-input")
+    result = vendor_project.manage("migrations_switch", "--no-input")
     assert "Nothing to do" in result.stdout
     assert "shop.0003_data: its RunPython or RunSQL reads differently" in result.stderr
-    assert "reads differently" in project.manage("migrations_status").stdout
-    assert names(project) == "old"
+    assert "reads differently" in vendor_project.manage("migrations_status").stdout
+    assert names(vendor_project) == "old"
 
-    assert project.manage("migrations_switch", "--rerun").stderr == ""
-    assert names(project) == "new"
-    assert project.manage("migrations_switch").stderr == ""
+    assert vendor_project.manage("migrations_switch", "--rerun").stderr == ""
+    assert names(vendor_project) == "new"
+    assert vendor_project.manage("migrations_switch").stderr == ""
 
 
 @pytest.mark.parametrize(
@@ -186,9 +188,8 @@ def test_run_python_that_reads_differently_is_only_run_again_on_request(project:
     ],
 )
 def test_run_python_that_reads_differently_beside_other_changes(
-    sqlite_project: Project, field: str, is_said: bool
+    project: Project, field: str, is_said: bool
 ) -> None:
-    project = sqlite_project
     make_data_migration(project)
     edit(
         project,
@@ -206,8 +207,7 @@ def test_run_python_that_reads_differently_beside_other_changes(
     assert names(project) == "new"
 
 
-def test_run_sql_that_reads_differently(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_run_sql_that_reads_differently(project: Project) -> None:
     make_shop(project)
     project.migration(
         "shop",
@@ -225,9 +225,8 @@ def test_run_sql_that_reads_differently(sqlite_project: Project) -> None:
 
 
 def test_a_changed_migration_whose_old_text_needs_a_helper_that_is_gone(
-    sqlite_project: Project,
+    project: Project,
 ) -> None:
-    project = sqlite_project
     make_shop(project)
     project.write("shop/helpers.py", "WIDTH = 20\n")
     add_colour(project)
@@ -250,24 +249,23 @@ def test_a_changed_migration_whose_old_text_needs_a_helper_that_is_gone(
     assert columns(project) == {"id", "name", "colour"}
 
 
-def test_the_changed_one_of_several_apps(project: Project) -> None:
-    make_changed_leaf(project)
-    project.app("other", "class Other(models.Model):\n    pass\n")
-    project.migration(
+def test_the_changed_one_of_several_apps(vendor_project: Project) -> None:
+    make_changed_leaf(vendor_project)
+    vendor_project.app("other", "class Other(models.Model):\n    pass\n")
+    vendor_project.migration(
         "other",
         "0001_initial",
         f'migrations.CreateModel("Other", [{ID}]),',
         [("shop", "0003_colour")],
     )
-    project.commit()
-    project.switch()
-    assert "other_other" in tables(project)
-    project.assert_in_step()
+    vendor_project.commit()
+    vendor_project.switch()
+    assert "other_other" in tables(vendor_project)
+    vendor_project.assert_in_step()
 
 
-def test_changed_dependencies_alone_are_no_change(sqlite_project: Project) -> None:
+def test_changed_dependencies_alone_are_no_change(project: Project) -> None:
     """As after a rebase: the branch's own migration now comes after one of main."""
-    project = sqlite_project
     make_shop(project)
     project.checkout("-b", "feature")
     add_colour(project)
@@ -291,26 +289,28 @@ def test_changed_dependencies_alone_are_no_change(sqlite_project: Project) -> No
     project.assert_in_step()
 
 
-def test_remade_ones_do_not_empty_tables_that_both_sides_have(project: Project) -> None:
+def test_remade_ones_do_not_empty_tables_that_both_sides_have(vendor_project: Project) -> None:
     """Deleted and made anew with another name, other columns, and rows in the table."""
-    project.app("shop", PRODUCT)
+    vendor_project.app("shop", PRODUCT)
     fields = (
         'migrations.CreateModel("Product", [{id} ("name", models.CharField(max_length={n}))]),'
     )
-    project.migration("shop", "0001_old", fields.format(id=ID, n=40))
-    project.commit()
-    project.manage("migrate")
-    project.python("from shop.models import Product; Product.objects.create(name='Chair')")
-    project.remove("shop/migrations/0001_old.py")
-    project.migration("shop", "0001_new", fields.format(id=ID, n=50))
-    project.commit("Anew")
+    vendor_project.migration("shop", "0001_old", fields.format(id=ID, n=40))
+    vendor_project.commit()
+    vendor_project.manage("migrate")
+    vendor_project.python("from shop.models import Product; Product.objects.create(name='Chair')")
+    vendor_project.remove("shop/migrations/0001_old.py")
+    vendor_project.migration("shop", "0001_new", fields.format(id=ID, n=50))
+    vendor_project.commit("Anew")
 
-    result = project.manage("migrations_switch", status=1)
+    result = vendor_project.manage("migrations_switch", status=1)
 
     assert (
         "shop.0001_old was deleted and recreated, and unapplying it would empty" in result.stderr
     )
-    assert "was deleted and recreated" in project.manage("migrations_switch", "--plan").stderr
-    assert names(project) == "Chair"
-    project.switch("--roll-back-shared")
-    project.assert_in_step()
+    assert (
+        "was deleted and recreated" in vendor_project.manage("migrations_switch", "--plan").stderr
+    )
+    assert names(vendor_project) == "Chair"
+    vendor_project.switch("--roll-back-shared")
+    vendor_project.assert_in_step()

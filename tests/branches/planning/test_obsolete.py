@@ -33,9 +33,8 @@ def squash(project: Project, replaces: bool, keep_files: bool) -> None:
 
 
 @pytest.fixture
-def squashing(sqlite_project: Project) -> Project:
+def squashing(project: Project) -> Project:
     """Tags for the steps of a squash: before, both, during and after."""
-    project = sqlite_project
     make_shop(project)
     project.git("tag", "before")
     squash(project, replaces=True, keep_files=True)
@@ -104,23 +103,22 @@ def test_new_work_on_top_of_a_squash_left_behind(squashing: Project) -> None:
     project.assert_in_step()
 
 
-def test_a_squash_that_is_applied_in_part(project: Project) -> None:
-    make_shop(project)
-    project.manage("migrate", "shop", "0001")
-    project.manage("migrate", "contenttypes")
-    add_row(project)
-    squash(project, replaces=True, keep_files=False)
-    project.commit()
+def test_a_squash_that_is_applied_in_part(vendor_project: Project) -> None:
+    make_shop(vendor_project)
+    vendor_project.manage("migrate", "shop", "0001")
+    vendor_project.manage("migrate", "contenttypes")
+    add_row(vendor_project)
+    squash(vendor_project, replaces=True, keep_files=False)
+    vendor_project.commit()
 
-    output = project.switch()
+    output = vendor_project.switch()
 
     assert "Applying shop.0002_longer_name" in output
-    assert_row_is_there(project)
-    project.assert_in_step()
+    assert_row_is_there(vendor_project)
+    vendor_project.assert_in_step()
 
 
-def test_a_package_that_squashed(sqlite_project: Project, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    project = sqlite_project
+def test_a_package_that_squashed(project: Project, tmp_path) -> None:  # type: ignore[no-untyped-def]
     make_shop(project)
     install_package(project, tmp_path / "site-packages", "0001_initial", "0002_f1")
     project.settings('INSTALLED_APPS += ["package"]')
@@ -151,28 +149,27 @@ def test_a_package_that_squashed(sqlite_project: Project, tmp_path) -> None:  # 
     project.assert_in_step()
 
 
-def test_an_app_that_was_taken_out_long_ago(project: Project) -> None:
-    make_shop(project)
-    project.app("old", "class Old(models.Model):\n    pass\n")
-    project.migration("old", "0001_initial", f'migrations.CreateModel("Old", [{ID}]),')
-    project.commit("Old")
-    project.manage("migrate")
-    project.manage("migrations_snapshot")
-    project.checkout("-b", "feature")
-    project.manage("migrations_snapshot")
-    project.checkout("main")
-    settings = project.path / "config/settings.py"
+def test_an_app_that_was_taken_out_long_ago(vendor_project: Project) -> None:
+    make_shop(vendor_project)
+    vendor_project.app("old", "class Old(models.Model):\n    pass\n")
+    vendor_project.migration("old", "0001_initial", f'migrations.CreateModel("Old", [{ID}]),')
+    vendor_project.commit("Old")
+    vendor_project.manage("migrate")
+    vendor_project.manage("migrations_snapshot")
+    vendor_project.checkout("-b", "feature")
+    vendor_project.manage("migrations_snapshot")
+    vendor_project.checkout("main")
+    settings = vendor_project.path / "config/settings.py"
     settings.write_text(settings.read_text().replace("INSTALLED_APPS += ['old']", ""))
-    project.remove("old")
-    project.commit("Take it out")
+    vendor_project.remove("old")
+    vendor_project.commit("Take it out")
 
-    assert "Nothing to do" in project.switch()
-    assert "old_old" in tables(project)
-    assert project.states() == {"old.0001_initial": "obsolete"}
+    assert "Nothing to do" in vendor_project.switch()
+    assert "old_old" in tables(vendor_project)
+    assert vendor_project.states() == {"old.0001_initial": "obsolete"}
 
 
-def test_a_package_that_was_taken_out_long_ago(sqlite_project: Project, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    project = sqlite_project
+def test_a_package_that_was_taken_out_long_ago(project: Project, tmp_path) -> None:  # type: ignore[no-untyped-def]
     make_shop(project)
     install_package(project, tmp_path / "site-packages", "0001_initial")
     project.settings('INSTALLED_APPS += ["package"]')
@@ -190,44 +187,44 @@ def test_a_package_that_was_taken_out_long_ago(sqlite_project: Project, tmp_path
     assert "package_thing" in tables(project)
 
 
-def test_migrations_reset_and_made_anew(project: Project) -> None:
-    make_shop(project)
-    project.manage("migrate")
-    project.manage("migrations_snapshot")
-    add_row(project)
-    project.remove("shop/migrations/0001_initial.py")
-    project.remove("shop/migrations/0002_longer_name.py")
-    project.migration("shop", "0001_initial", SQUASHED)
-    project.commit("Reset")
+def test_migrations_reset_and_made_anew(vendor_project: Project) -> None:
+    make_shop(vendor_project)
+    vendor_project.manage("migrate")
+    vendor_project.manage("migrations_snapshot")
+    add_row(vendor_project)
+    vendor_project.remove("shop/migrations/0001_initial.py")
+    vendor_project.remove("shop/migrations/0002_longer_name.py")
+    vendor_project.migration("shop", "0001_initial", SQUASHED)
+    vendor_project.commit("Reset")
 
-    assert "Nothing to do" in project.switch()
-    assert project.states() == {"shop.0002_longer_name": "obsolete"}
-    assert_row_is_there(project)
-    project.assert_in_step()
+    assert "Nothing to do" in vendor_project.switch()
+    assert vendor_project.states() == {"shop.0002_longer_name": "obsolete"}
+    assert_row_is_there(vendor_project)
+    vendor_project.assert_in_step()
 
 
-def test_reset_on_a_branch_and_new_work_on_top(project: Project) -> None:
-    make_shop(project)
-    project.manage("migrate")
-    project.manage("migrations_snapshot")
-    add_row(project)
-    project.checkout("-b", "reset")
-    project.remove("shop/migrations/0002_longer_name.py")
-    project.migration("shop", "0001_initial", SQUASHED)
-    add_colour(project, "0002_colour")
-    file = project.path / "shop/migrations/0002_colour.py"
+def test_reset_on_a_branch_and_new_work_on_top(vendor_project: Project) -> None:
+    make_shop(vendor_project)
+    vendor_project.manage("migrate")
+    vendor_project.manage("migrations_snapshot")
+    add_row(vendor_project)
+    vendor_project.checkout("-b", "reset")
+    vendor_project.remove("shop/migrations/0002_longer_name.py")
+    vendor_project.migration("shop", "0001_initial", SQUASHED)
+    add_colour(vendor_project, "0002_colour")
+    file = vendor_project.path / "shop/migrations/0002_colour.py"
     file.write_text(file.read_text().replace("0002_longer_name", "0001_initial"))
-    project.commit("Reset")
+    vendor_project.commit("Reset")
 
-    project.switch()
-    assert columns(project) == {"id", "name", "colour"}
-    project.assert_in_step()
-    assert_row_count(project)
-    project.checkout("main")
-    project.switch()
-    assert columns(project) == {"id", "name"}
-    assert_row_is_there(project)
-    project.assert_in_step()
+    vendor_project.switch()
+    assert columns(vendor_project) == {"id", "name", "colour"}
+    vendor_project.assert_in_step()
+    assert_row_count(vendor_project)
+    vendor_project.checkout("main")
+    vendor_project.switch()
+    assert columns(vendor_project) == {"id", "name"}
+    assert_row_is_there(vendor_project)
+    vendor_project.assert_in_step()
 
 
 def assert_row_count(project: Project) -> None:
@@ -235,87 +232,88 @@ def assert_row_count(project: Project) -> None:
 
 
 @pytest.mark.parametrize("committed", [True, False])
-def test_deleted_and_made_anew_on_one_branch(project: Project, committed: bool) -> None:
-    make_shop(project)
-    add_colour(project, "0003_foo")
+def test_deleted_and_made_anew_on_one_branch(vendor_project: Project, committed: bool) -> None:
+    make_shop(vendor_project)
+    add_colour(vendor_project, "0003_foo")
     if committed:
-        project.commit("Foo")
-    project.manage("migrate")
-    project.manage("migrations_snapshot")
-    project.remove("shop/migrations/0003_foo.py")
-    project.models("shop", PRODUCT + "    price = models.IntegerField(null=True)\n")
-    project.migration(
+        vendor_project.commit("Foo")
+    vendor_project.manage("migrate")
+    vendor_project.manage("migrations_snapshot")
+    vendor_project.remove("shop/migrations/0003_foo.py")
+    vendor_project.models("shop", PRODUCT + "    price = models.IntegerField(null=True)\n")
+    vendor_project.migration(
         "shop",
         "0003_bar",
         'migrations.AddField("product", "price", models.IntegerField(null=True)),',
         [("shop", "0002_longer_name")],
     )
 
-    output = project.switch()
+    output = vendor_project.switch()
 
     assert "Unapplying shop.0003_foo" in output
     assert "Applying shop.0003_bar" in output
-    assert columns(project) == {"id", "name", "price"}
-    project.assert_in_step()
+    assert columns(vendor_project) == {"id", "name", "price"}
+    vendor_project.assert_in_step()
 
 
-def test_a_file_that_only_got_another_name(project: Project) -> None:
-    make_shop(project)
-    add_colour(project, "0003_foo")
-    project.commit("Foo")
-    project.manage("migrate")
-    project.git("mv", "shop/migrations/0003_foo.py", "shop/migrations/0003_bar.py")
-    project.commit("Bar")
+def test_a_file_that_only_got_another_name(vendor_project: Project) -> None:
+    make_shop(vendor_project)
+    add_colour(vendor_project, "0003_foo")
+    vendor_project.commit("Foo")
+    vendor_project.manage("migrate")
+    vendor_project.git("mv", "shop/migrations/0003_foo.py", "shop/migrations/0003_bar.py")
+    vendor_project.commit("Bar")
 
-    output = project.switch()
+    output = vendor_project.switch()
 
     assert "pplying" not in output
     assert "Recording shop.0003_bar... OK" in output
-    project.assert_in_step()
+    vendor_project.assert_in_step()
 
 
-def test_two_branches_did_the_same_under_other_names(project: Project) -> None:
-    make_shop(project)
-    project.checkout("-b", "one")
-    add_colour(project, "0003_one")
-    project.commit()
-    project.checkout("main")
-    project.checkout("-b", "two")
-    add_colour(project, "0003_two")
-    project.commit()
-    project.manage("migrate")
-    project.python('from shop.models import Product; Product.objects.create(colour="blue")')
+def test_two_branches_did_the_same_under_other_names(vendor_project: Project) -> None:
+    make_shop(vendor_project)
+    vendor_project.checkout("-b", "one")
+    add_colour(vendor_project, "0003_one")
+    vendor_project.commit()
+    vendor_project.checkout("main")
+    vendor_project.checkout("-b", "two")
+    add_colour(vendor_project, "0003_two")
+    vendor_project.commit()
+    vendor_project.manage("migrate")
+    vendor_project.python('from shop.models import Product; Product.objects.create(colour="blue")')
     for branch in ("one", "two"):
-        project.checkout(branch)
-        assert "pplying" not in project.switch()
-        project.assert_in_step()
-        assert project.states() == {}
+        vendor_project.checkout(branch)
+        assert "pplying" not in vendor_project.switch()
+        vendor_project.assert_in_step()
+        assert vendor_project.states() == {}
     assert (
-        project.python("from shop.models import Product; print(Product.objects.get().colour)")
+        vendor_project.python(
+            "from shop.models import Product; print(Product.objects.get().colour)"
+        )
         == "blue"
     )
 
 
-def test_merged_and_reverted_on_main(project: Project) -> None:
-    make_shop(project)
-    project.checkout("-b", "feature")
-    add_colour(project)
-    project.commit("Colour")
-    project.manage("migrate")
-    project.checkout("main")
-    project.git("merge", "--quiet", "feature")
-    project.git("revert", "--no-edit", "HEAD")
+def test_merged_and_reverted_on_main(vendor_project: Project) -> None:
+    make_shop(vendor_project)
+    vendor_project.checkout("-b", "feature")
+    add_colour(vendor_project)
+    vendor_project.commit("Colour")
+    vendor_project.manage("migrate")
+    vendor_project.checkout("main")
+    vendor_project.git("merge", "--quiet", "feature")
+    vendor_project.git("revert", "--no-edit", "HEAD")
 
-    project.switch()
+    vendor_project.switch()
 
-    assert columns(project) == {"id", "name"}
-    project.assert_in_step()
+    assert columns(vendor_project) == {"id", "name"}
+    vendor_project.assert_in_step()
 
 
 def test_what_was_obsolete_on_another_branch_does_not_come_from_there(
-    sqlite_project: Project,
+    project: Project,
 ) -> None:
-    project = sqlite_project
     make_shop(project)
     project.manage("migrate")
     project.python(
@@ -332,8 +330,7 @@ def test_what_was_obsolete_on_another_branch_does_not_come_from_there(
     assert "Nothing to do" in project.switch()
 
 
-def test_a_verdict_is_remembered_with_the_branch(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_a_verdict_is_remembered_with_the_branch(project: Project) -> None:
     make_shop(project)
     project.manage("migrate")
     squash(project, replaces=True, keep_files=False)

@@ -82,30 +82,29 @@ def break_off(project: Project, begins: tuple[str, ...], trouble: str) -> None:
 
 
 def test_to_the_branch_that_has_none(
-    project: Project, begins: tuple[str, ...], trouble: str
+    vendor_project: Project, begins: tuple[str, ...], trouble: str
 ) -> None:
-    break_off(project, begins, trouble)
-    project.checkout("main")
-    assert "Unapplying shop.0003_more... OK" in project.switch(*FORGET)
-    assert columns(project) == {"id", "name"}
-    project.assert_in_step()
-    assert begun(project) == []
+    break_off(vendor_project, begins, trouble)
+    vendor_project.checkout("main")
+    assert "Unapplying shop.0003_more... OK" in vendor_project.switch(*FORGET)
+    assert columns(vendor_project) == {"id", "name"}
+    vendor_project.assert_in_step()
+    assert begun(vendor_project) == []
 
 
 def test_to_the_branch_that_has_another(
-    project: Project, begins: tuple[str, ...], trouble: str
+    vendor_project: Project, begins: tuple[str, ...], trouble: str
 ) -> None:
-    break_off(project, begins, trouble)
-    project.checkout("a")
-    assert project.states()["shop.0003_more"] == "changed"
-    project.switch(*FORGET)
-    assert columns(project) == {"id", "name", "weight"}
-    project.assert_in_step()
-    assert begun(project) == []
+    break_off(vendor_project, begins, trouble)
+    vendor_project.checkout("a")
+    assert vendor_project.states()["shop.0003_more"] == "changed"
+    vendor_project.switch(*FORGET)
+    assert columns(vendor_project) == {"id", "name", "weight"}
+    vendor_project.assert_in_step()
+    assert begun(vendor_project) == []
 
 
-def test_switching_before_the_checkout(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_switching_before_the_checkout(project: Project) -> None:
     make_branches(project, FAIL)
     project.checkout("a")
     assert project.manage("migrations_switch", "b", "--no-input", status=None).status
@@ -126,21 +125,22 @@ def test_another_database(make_project: Any, make_database: Any) -> None:
     assert begun(project) == []
 
 
-def test_going_on_where_it_was(project: Project, begins: tuple[str, ...], trouble: str) -> None:
-    break_off(project, begins, trouble)
-    add_trouble(project, "pass")
-    project.manage(*begins)
-    project.assert_in_step()
-    assert begun(project) == []
-    project.checkout("--force", "a")
-    project.switch()
-    assert columns(project) == {"id", "name", "weight"}
-    project.assert_in_step()
+def test_going_on_where_it_was(
+    vendor_project: Project, begins: tuple[str, ...], trouble: str
+) -> None:
+    break_off(vendor_project, begins, trouble)
+    add_trouble(vendor_project, "pass")
+    vendor_project.manage(*begins)
+    vendor_project.assert_in_step()
+    assert begun(vendor_project) == []
+    vendor_project.checkout("--force", "a")
+    vendor_project.switch()
+    assert columns(vendor_project) == {"id", "name", "weight"}
+    vendor_project.assert_in_step()
 
 
-def test_it_fails_on_the_way_back_too(sqlite_project: Project) -> None:
+def test_it_fails_on_the_way_back_too(project: Project) -> None:
     """Each time another text was begun: each row comes from the last one before it."""
-    project = sqlite_project
     make_branches(project, FAIL)
     project.manage("migrations_switch", "--no-input", status=None)
     project.checkout("a")
@@ -158,9 +158,8 @@ def test_it_fails_on_the_way_back_too(sqlite_project: Project) -> None:
     assert begun(project) == []
 
 
-def test_mended_and_applied(sqlite_project: Project, begins: tuple[str, ...]) -> None:
+def test_mended_and_applied(project: Project, begins: tuple[str, ...]) -> None:
     """It was begun, and never applied as it was then."""
-    project = sqlite_project
     make_shop(project)
     project.settings("DJANGO_DEVTOOLS = {}")
     project.commit("Snapshots")
@@ -178,9 +177,8 @@ def test_mended_and_applied(sqlite_project: Project, begins: tuple[str, ...]) ->
     assert columns(project) == {"id", "name"}
 
 
-def test_mended_and_applied_where_nothing_is_written_down(sqlite_project: Project) -> None:
+def test_mended_and_applied_where_nothing_is_written_down(project: Project) -> None:
     """A switch that failed leaves nothing of what it has not applied."""
-    project = sqlite_project
     make_shop(project)
     project.manage("migrate")
     project.manage("migrations_snapshot")
@@ -193,8 +191,7 @@ def test_mended_and_applied_where_nothing_is_written_down(sqlite_project: Projec
     assert project.states() == {}
 
 
-def test_what_led_nowhere_is_forgotten(sqlite_project: Project, begins: tuple[str, ...]) -> None:
-    project = sqlite_project
+def test_what_led_nowhere_is_forgotten(project: Project, begins: tuple[str, ...]) -> None:
     make_branches(project, FAIL)
     project.switch("main")
     add_column(project, "0003_more", "name")
@@ -207,8 +204,7 @@ def test_what_led_nowhere_is_forgotten(sqlite_project: Project, begins: tuple[st
 
 
 @pytest.mark.parametrize("debug", [True, False])
-def test_wherever_snapshots_are_taken(sqlite_project: Project, debug: bool) -> None:
-    project = sqlite_project
+def test_wherever_snapshots_are_taken(project: Project, debug: bool) -> None:
     make_shop(project)
     project.settings(f'DEBUG = {debug}\nDJANGO_DEVTOOLS = {{"AUTO_SNAPSHOT": {not debug}}}')
     add_trouble(project, FAIL)
@@ -249,24 +245,23 @@ def make_half(project: Project) -> None:
     assert columns(project) == {"id", "name", "price"}
 
 
-def test_half_of_it_is_finished_as_it_was_begun(project: Project) -> None:
-    make_half(project)
-    project.checkout("a")
-    result = project.manage("migrations_switch", "--no-input", status=1)
+def test_half_of_it_is_finished_as_it_was_begun(vendor_project: Project) -> None:
+    make_half(vendor_project)
+    vendor_project.checkout("a")
+    result = vendor_project.manage("migrations_switch", "--no-input", status=1)
     assert "shop.0003_more was interrupted, and can't be finished" in result.stderr
-    project.checkout("b")
-    add_two_columns(project, "price", "pass")
-    project.commit("Mended")
-    project.switch()
-    assert columns(project) == {"id", "name", "price", "price2"}
-    project.checkout("a")
-    project.switch()
-    assert columns(project) == {"id", "name", "weight", "weight2"}
-    project.assert_in_step()
+    vendor_project.checkout("b")
+    add_two_columns(vendor_project, "price", "pass")
+    vendor_project.commit("Mended")
+    vendor_project.switch()
+    assert columns(vendor_project) == {"id", "name", "price", "price2"}
+    vendor_project.checkout("a")
+    vendor_project.switch()
+    assert columns(vendor_project) == {"id", "name", "weight", "weight2"}
+    vendor_project.assert_in_step()
 
 
-def test_mended_on_a_branch_of_its_own(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_mended_on_a_branch_of_its_own(project: Project) -> None:
     make_half(project)
     project.checkout("-b", "mended")
     add_two_columns(project, "price", "pass")
@@ -276,8 +271,7 @@ def test_mended_on_a_branch_of_its_own(sqlite_project: Project) -> None:
     project.assert_in_step()
 
 
-def test_nothing_is_begun_by_a_dry_run(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_nothing_is_begun_by_a_dry_run(project: Project) -> None:
     make_branches(project, FAIL)
     written = (project.path / FILE).read_bytes()
     project.manage("migrate", "--plan")
@@ -285,9 +279,8 @@ def test_nothing_is_begun_by_a_dry_run(sqlite_project: Project) -> None:
     assert (project.path / FILE).read_bytes() == written
 
 
-def test_local_time(sqlite_project: Project) -> None:
+def test_local_time(project: Project) -> None:
     """Rows have local time then, and so has what was begun."""
-    project = sqlite_project
     project.settings('USE_TZ = False\nTIME_ZONE = "America/New_York"')
     break_off(project, ("migrate", "--no-input"), FAIL)
     project.checkout("main")

@@ -63,37 +63,36 @@ def backwards(apps, schema_editor):
 
 
 @pytest.mark.parametrize("where", ["top", "inside"])
-def test_unapplied_in_a_work_tree_of_its_commit(project: Project, where: str) -> None:
-    make_feature(project, where)
-    project.manage("migrations_snapshot")
-    project.checkout("main")
+def test_unapplied_in_a_work_tree_of_its_commit(vendor_project: Project, where: str) -> None:
+    make_feature(vendor_project, where)
+    vendor_project.manage("migrations_snapshot")
+    vendor_project.checkout("main")
 
-    output = project.switch()
+    output = vendor_project.switch()
 
     assert "Unapplying shop.0004_paint" in output
-    assert columns(project) == {"id", "name"}
-    assert project.python(
+    assert columns(vendor_project) == {"id", "name"}
+    assert vendor_project.python(
         "from shop.models import Product; print(Product.objects.get().name)"
     ) == ("was blue")
-    project.assert_in_step()
-    assert project.git("worktree", "list").count("\n") == 1
+    vendor_project.assert_in_step()
+    assert vendor_project.git("worktree", "list").count("\n") == 1
 
 
-def test_from_git_history_and_before_checkout_forwards(project: Project) -> None:
-    make_feature(project)
-    project.checkout("main")
-    project.switch()
-    assert columns(project) == {"id", "name"}
+def test_from_git_history_and_before_checkout_forwards(vendor_project: Project) -> None:
+    make_feature(vendor_project)
+    vendor_project.checkout("main")
+    vendor_project.switch()
+    assert columns(vendor_project) == {"id", "name"}
 
-    project.switch("feature")
+    vendor_project.switch("feature")
 
-    assert columns(project) == {"id", "name", "colour"}
-    project.checkout("feature")
-    project.assert_in_step()
+    assert columns(vendor_project) == {"id", "name", "colour"}
+    vendor_project.checkout("feature")
+    vendor_project.assert_in_step()
 
 
-def test_the_plan_says_what_would_be_dropped(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_the_plan_says_what_would_be_dropped(project: Project) -> None:
     make_feature(project)
     project.checkout("main")
     output = project.manage("migrations_switch", "--plan").stdout
@@ -102,8 +101,7 @@ def test_the_plan_says_what_would_be_dropped(sqlite_project: Project) -> None:
     assert "colour" in columns(project)
 
 
-def test_irreversible_in_the_work_tree(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_irreversible_in_the_work_tree(project: Project) -> None:
     make_feature(project)
     edit(project, "0004_paint", "RunPython(paint, unpaint)", "RunPython(paint)")
     project.commit()
@@ -115,9 +113,8 @@ def test_irreversible_in_the_work_tree(sqlite_project: Project) -> None:
     assert columns(project) == {"id", "name"}
 
 
-def test_a_database_named_relative_to_the_project(sqlite_project: Project) -> None:
+def test_a_database_named_relative_to_the_project(project: Project) -> None:
     """The work tree's settings would point at a file inside of it."""
-    project = sqlite_project
     project.databases = {
         "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "here.sqlite3"}
     }
@@ -127,8 +124,7 @@ def test_a_database_named_relative_to_the_project(sqlite_project: Project) -> No
     assert columns(project) == {"id", "name"}
 
 
-def test_the_work_tree_is_removed_when_it_fails_too(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_the_work_tree_is_removed_when_it_fails_too(project: Project) -> None:
     make_feature(project)
     project.write("shop/helpers.py", "raise RuntimeError('broken')\n")
     project.commit("Broken")
@@ -143,8 +139,7 @@ def test_the_work_tree_is_removed_when_it_fails_too(sqlite_project: Project) -> 
     assert columns(project) == {"id", "name"}
 
 
-def test_helpers_that_were_never_committed(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_helpers_that_were_never_committed(project: Project) -> None:
     make_feature(project)
     project.manage("migrations_snapshot")
     project.git("reset", "--quiet", "--soft", "main")

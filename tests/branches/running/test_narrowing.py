@@ -116,45 +116,45 @@ def make(project: Project, old: str, new: str, values: Any) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_there_and_back(project: Project, case: str) -> None:
+def test_there_and_back(vendor_project: Project, case: str) -> None:
     old, new, values, expected = CASES[case]
-    make(project, old, new, values)
-    before = project.python(ROWS)
+    make(vendor_project, old, new, values)
+    before = vendor_project.python(ROWS)
 
-    project.checkout("main")
-    project.switch()
+    vendor_project.checkout("main")
+    vendor_project.switch()
 
     if isinstance(expected, dict):
-        engine = project.databases["default"]["ENGINE"]
+        engine = vendor_project.databases["default"]["ENGINE"]
         expected = expected[engine.removesuffix("3").rpartition(".")[2]]
-    assert project.python(ROWS) == "\n".join(
+    assert vendor_project.python(ROWS) == "\n".join(
         f"{number} {json.dumps(value)}" for number, value in enumerate(expected, 1)
     )
-    project.checkout("feature")
-    project.switch()
-    assert project.python(ROWS) == before
+    vendor_project.checkout("feature")
+    vendor_project.switch()
+    assert vendor_project.python(ROWS) == before
 
 
 @pytest.mark.parametrize("case", ["shorter text", "null", "no number"])
-def test_an_operation_inside_another(project: Project, case: str) -> None:
+def test_an_operation_inside_another(vendor_project: Project, case: str) -> None:
     old, new, rows, _ = CASES[case]
-    make(project, old, new, [])
+    make(vendor_project, old, new, [])
     alter = f'migrations.AlterField("thing", "value", {new})'
-    project.migration(
+    vendor_project.migration(
         "shop",
         "0002_wider",
         f"migrations.SeparateDatabaseAndState([{alter}], [{alter}]),",
         [("shop", "0001_initial")],
     )
-    project.commit("Separated")
-    project.python(
+    vendor_project.commit("Separated")
+    vendor_project.python(
         f"from shop.models import *; [Thing.objects.create(value=one) for one in {rows!r}]"
     )
-    before = project.python(ROWS)
-    go(project, "main")
-    project.assert_in_step()
-    go(project, "feature")
-    assert project.python(ROWS) == before
+    before = vendor_project.python(ROWS)
+    go(vendor_project, "main")
+    vendor_project.assert_in_step()
+    go(vendor_project, "feature")
+    assert vendor_project.python(ROWS) == before
 
 
 ARRAYS = """
@@ -189,8 +189,7 @@ def test_an_array_of_text(
     assert project.python(ROWS) == before
 
 
-def test_nothing_stands_for_a_missing_parent(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_nothing_stands_for_a_missing_parent(project: Project) -> None:
     brand = "class Brand(models.Model):\n    pass\n\n"
     thing = "class Thing(models.Model):\n    brand = {}\n"
     old = 'models.ForeignKey("shop.brand", models.CASCADE)'
@@ -229,30 +228,30 @@ def test_nothing_stands_for_a_missing_parent(sqlite_project: Project) -> None:
     assert "The stash is empty." in project.manage("migrations_stash", "list").stdout
 
 
-def test_the_order_with_respect_to_a_parent(project: Project) -> None:
+def test_the_order_with_respect_to_a_parent(vendor_project: Project) -> None:
     shelf = "class Shelf(models.Model):\n    pass\n\n"
     thing = 'class Thing(models.Model):\n    shelf = models.ForeignKey("Shelf", models.CASCADE)\n'
     order = '\n    class Meta:\n        order_with_respect_to = "shelf"\n'
-    project.app("shop", shelf + thing)
-    project.migration(
+    vendor_project.app("shop", shelf + thing)
+    vendor_project.migration(
         "shop",
         "0001_initial",
         f'migrations.CreateModel("Shelf", [{ID}]),'
         f'migrations.CreateModel("Thing", [{ID} '
         '("shelf", models.ForeignKey("shop.shelf", models.CASCADE))]),',
     )
-    project.commit()
-    project.checkout("-b", "feature")
-    project.models("shop", shelf + thing + order)
-    project.migration(
+    vendor_project.commit()
+    vendor_project.checkout("-b", "feature")
+    vendor_project.models("shop", shelf + thing + order)
+    vendor_project.migration(
         "shop",
         "0002_order",
         'migrations.AlterOrderWithRespectTo("thing", "shelf"),',
         [("shop", "0001_initial")],
     )
-    project.commit()
-    project.manage("migrate")
-    project.python(
+    vendor_project.commit()
+    vendor_project.manage("migrate")
+    vendor_project.python(
         """
         from shop.models import *
         shelf = Shelf.objects.create()
@@ -261,18 +260,17 @@ def test_the_order_with_respect_to_a_parent(project: Project) -> None:
         """
     )
 
-    project.checkout("main")
-    project.switch()
-    project.checkout("feature")
-    project.switch()
+    vendor_project.checkout("main")
+    vendor_project.switch()
+    vendor_project.checkout("feature")
+    vendor_project.switch()
 
     order = "print(*Shelf.objects.get().get_thing_order())"
-    assert project.python(f"from shop.models import *; {order}") == "3 1 2"
+    assert vendor_project.python(f"from shop.models import *; {order}") == "3 1 2"
 
 
-def test_what_was_changed_beside_what_stayed_as_it_was(sqlite_project: Project) -> None:
+def test_what_was_changed_beside_what_stayed_as_it_was(project: Project) -> None:
     """To SQLite, decimals of any size are one type: there is nothing to bring back of them."""
-    project = sqlite_project
     text = "class Thing(models.Model):\n    name = {}\n    price = {}\n"
     old = "models.CharField(max_length=5)", "models.DecimalField(max_digits=5, decimal_places=1)"
     new = "models.CharField(max_length=9)", "models.DecimalField(max_digits=9, decimal_places=3)"
@@ -371,37 +369,41 @@ class Review(models.Model):
     ],
 )
 def test_nothing_stands_for_a_key(
-    project: Project, old: tuple[str, str], new: tuple[str, str], long: str, short: str | None
+    vendor_project: Project,
+    old: tuple[str, str],
+    new: tuple[str, str],
+    long: str,
+    short: str | None,
 ) -> None:
-    project.app("shop", CODES.format(*old))
-    project.manage("makemigrations", "shop")
-    project.commit()
-    make_branch(project, "feature", CODES.format(*new))
-    project.manage("migrate")
+    vendor_project.app("shop", CODES.format(*old))
+    vendor_project.manage("makemigrations", "shop")
+    vendor_project.commit()
+    make_branch(vendor_project, "feature", CODES.format(*new))
+    vendor_project.manage("migrate")
     rows = "Review.objects.create(product=Product.objects.create(code={}))"
-    project.python(f"from shop.models import *; {rows.format(long)}")
-    before = dump(project)
-    if old[0] != "IntegerField" and vendor(project) == "sqlite":
-        go(project, "main")  # It keeps what does not fit.
-        go(project, "feature")
-        assert dump(project) == before
+    vendor_project.python(f"from shop.models import *; {rows.format(long)}")
+    before = dump(vendor_project)
+    if old[0] != "IntegerField" and vendor(vendor_project) == "sqlite":
+        go(vendor_project, "main")  # It keeps what does not fit.
+        go(vendor_project, "feature")
+        assert dump(vendor_project) == before
         return
-    project.checkout("main")
-    result = project.manage("migrations_switch", "--no-input", status=1)
+    vendor_project.checkout("main")
+    result = vendor_project.manage("migrations_switch", "--no-input", status=1)
     assert result.stderr == (
         "CommandError: shop_product.code has values that are only sure to fit with "
         "shop.0002_feature. It is part of the primary key, which identifies the rows, so its "
         "values can't be shortened. Give these rows other keys, or delete them.\n"
     )
-    assert dump(project) == before
-    project.checkout("feature")
-    project.python("from shop.models import *; Product.objects.all().delete()")
+    assert dump(vendor_project) == before
+    vendor_project.checkout("feature")
+    vendor_project.python("from shop.models import *; Product.objects.all().delete()")
     if short:
-        project.python(f"from shop.models import *; {rows.format(short)}")
-    before = dump(project)
-    go(project, "main")
-    assert go(project, "feature").stderr == ""
-    assert dump(project) == before
+        vendor_project.python(f"from shop.models import *; {rows.format(short)}")
+    before = dump(vendor_project)
+    go(vendor_project, "main")
+    assert go(vendor_project, "feature").stderr == ""
+    assert dump(vendor_project) == before
 
 
 PARCEL = """
@@ -419,22 +421,22 @@ class Parcel(models.Model):
     ("code", "value"),
     [("CharField(max_length=60)", "'x' * 55"), ("CharField(max_length=30, null=True)", "None")],
 )
-def test_two_of_a_table_with_a_foreign_key(project: Project, code: str, value: str) -> None:
+def test_two_of_a_table_with_a_foreign_key(vendor_project: Project, code: str, value: str) -> None:
     """PostgreSQL looks at foreign keys of what was written last, and alters no table before."""
-    project.app("shop", PARCEL.format("CharField(max_length=30)", "IntegerField()"))
-    project.manage("makemigrations", "shop")
-    project.commit()
+    vendor_project.app("shop", PARCEL.format("CharField(max_length=30)", "IntegerField()"))
+    vendor_project.manage("makemigrations", "shop")
+    vendor_project.commit()
     weight = "DecimalField(max_digits=9, decimal_places=3)"
-    make_branch(project, "feature", PARCEL.format(code, weight))
-    project.manage("migrate")
-    project.python(
+    make_branch(vendor_project, "feature", PARCEL.format(code, weight))
+    vendor_project.manage("migrate")
+    vendor_project.python(
         "from shop.models import *; "
         f"Parcel.objects.create(order=Order.objects.create(), code={value}, weight='1.5')"
     )
-    before = dump(project)
-    go(project, "main")
-    assert go(project, "feature").stderr == ""
-    assert dump(project) == before
+    before = dump(vendor_project)
+    go(vendor_project, "main")
+    assert go(vendor_project, "feature").stderr == ""
+    assert dump(vendor_project) == before
 
 
 # One operation, in this process

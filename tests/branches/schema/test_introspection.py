@@ -25,11 +25,11 @@ TYPES = {
 }
 
 
-def test_tables(project: Project) -> None:
-    make_shop(project)
-    project.models("shop", PRODUCT + MODELS)
-    project.manage("makemigrations", "shop", "--name=part")
-    project.migration(
+def test_tables(vendor_project: Project) -> None:
+    make_shop(vendor_project)
+    vendor_project.models("shop", PRODUCT + MODELS)
+    vendor_project.manage("makemigrations", "shop", "--name=part")
+    vendor_project.migration(
         "shop",
         "0004_pair",
         f"""
@@ -43,9 +43,9 @@ def test_tables(project: Project) -> None:
         """,
         [("shop", "0003_part")],
     )
-    project.manage("migrate")
-    project.python("from shop.models import *; Product.objects.create(name='p')")
-    output = project.python(
+    vendor_project.manage("migrate")
+    vendor_project.python("from shop.models import *; Product.objects.create(name='p')")
+    output = vendor_project.python(
         """
         from django.db import connection
         from django_devtools.branches.schema.introspection import Tables
@@ -62,7 +62,7 @@ def test_tables(project: Project) -> None:
         print((size("shop_product") or 1) > 0, size("not there"))
         """
     )
-    types = TYPES[vendor(project)]
+    types = TYPES[vendor(vendor_project)]
     assert output.splitlines() == [
         "True",
         "{'id': True, 'of it': True, 'other_id': False, 'text': True}",

@@ -66,31 +66,33 @@ def test_without_git_files_are_all_there_is(make_project: Callable[..., Project]
     )
 
 
-def test_two_branches_made_the_same_table_in_their_own_way(project: Project) -> None:
-    make_shop(project)
+def test_two_branches_made_the_same_table_in_their_own_way(vendor_project: Project) -> None:
+    make_shop(vendor_project)
     for branch, field in (("one", "a"), ("two", "b")):
-        project.checkout("-b", branch, "main")
-        project.app("notes", f"class Note(models.Model):\n    {field} = models.TextField()\n")
-        project.migration(
+        vendor_project.checkout("-b", branch, "main")
+        vendor_project.app(
+            "notes", f"class Note(models.Model):\n    {field} = models.TextField()\n"
+        )
+        vendor_project.migration(
             "notes",
             f"0001_{branch}",
             f'migrations.CreateModel("Note", [{ID} ("{field}", models.TextField())]),',
         )
-        project.commit()
-    project.manage("migrate")
-    project.python("from notes.models import Note; Note.objects.create(b='text')")
-    project.checkout("one")
+        vendor_project.commit()
+    vendor_project.manage("migrate")
+    vendor_project.python("from notes.models import Note; Note.objects.create(b='text')")
+    vendor_project.checkout("one")
 
-    result = project.manage("migrations_switch", "--no-stash", status=1)
+    result = vendor_project.manage("migrations_switch", "--no-stash", status=1)
 
     assert result.stderr.strip() == (
         "CommandError: This switch would drop something that the target has as well, together "
         "with its data: table notes_note (by notes.0001_two). Without --no-stash the data is "
         "saved. If it may go: `manage.py migrations_switch --no-stash --roll-back-shared`."
     )
-    project.switch()
-    assert columns(project, "notes_note") == {"id", "a"}
-    project.assert_in_step()
+    vendor_project.switch()
+    assert columns(vendor_project, "notes_note") == {"id", "a"}
+    vendor_project.assert_in_step()
 
 
 RESTORE = """
@@ -151,8 +153,7 @@ def test_settings_outside_of_the_repository(make_project: Callable[..., Project]
     assert columns(project) == {"id", "name"}
 
 
-def test_a_source_that_git_has_lost(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_a_source_that_git_has_lost(project: Project) -> None:
     make_shop_with_feature(project)
     project.manage("migrations_snapshot")
     project.checkout("main")
@@ -186,8 +187,7 @@ def test_asking_for_git_where_there_is_none() -> None:
         history.module(PurePosixPath("shop/migrations/0001_initial.py"))
 
 
-def test_settings_of_a_ref_that_are_no_python(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_settings_of_a_ref_that_are_no_python(project: Project) -> None:
     make_shop(project)
     project.checkout("-b", "feature")
     add_reviews(project)

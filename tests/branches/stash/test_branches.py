@@ -24,11 +24,10 @@ FEATURE = "shop/migrations/0003_feature.py"
 
 
 @pytest.fixture
-def shop(sqlite_project: Project) -> Project:
+def shop(project: Project) -> Project:
     """
     On main, coming from feature, which has parts and a weight; its rows are in the stash.
     """
-    project = sqlite_project
     make_products(project)
     make_branch(project, "feature", PRODUCT + WEIGHT + PARTS)
     project.manage("migrate")
@@ -286,45 +285,47 @@ def make_stack(
 
 
 @pytest.mark.parametrize("default", ["default=0", "db_default=0", "null=True"])
-def test_a_constraint_over_a_table_and_a_column_of_two(project: Project, default: str) -> None:
+def test_a_constraint_over_a_table_and_a_column_of_two(
+    vendor_project: Project, default: str
+) -> None:
     """The rows come with the column, where it would refuse them without."""
-    make_stack(project, PRODUCT + BOX, UNIQUE, f"models.IntegerField({default})")
-    fill(project, BOXES)
-    go(project, "one")
-    fill(project, "Box.objects.create(x=1)")
-    go(project, "main")
-    assert go(project, "two").stderr == ""
+    make_stack(vendor_project, PRODUCT + BOX, UNIQUE, f"models.IntegerField({default})")
+    fill(vendor_project, BOXES)
+    go(vendor_project, "one")
+    fill(vendor_project, "Box.objects.create(x=1)")
+    go(vendor_project, "main")
+    assert go(vendor_project, "two").stderr == ""
     new = "None" if default == "null=True" else "0"
-    assert values(project, "x", "y", model="Box") == f"1 1; 1 2; 1 3; 1 {new}"
-    assert not kept(project)
+    assert values(vendor_project, "x", "y", model="Box") == f"1 1; 1 2; 1 3; 1 {new}"
+    assert not kept(vendor_project)
 
 
-def test_one_of_such_rows_is_refused(project: Project) -> None:
-    make_stack(project, PRODUCT + BOX, UNIQUE)
-    fill(project, BOXES)
-    go(project, "one")
-    fill(project, "[Box.objects.create(x=1) for _ in 'ab']")
-    go(project, "main")
-    stderr = go(project, "two").stderr
+def test_one_of_such_rows_is_refused(vendor_project: Project) -> None:
+    make_stack(vendor_project, PRODUCT + BOX, UNIQUE)
+    fill(vendor_project, BOXES)
+    go(vendor_project, "one")
+    fill(vendor_project, "[Box.objects.create(x=1) for _ in 'ab']")
+    go(vendor_project, "main")
+    stderr = go(vendor_project, "two").stderr
     assert stderr.startswith("1 of 5 rows of table shop_box stays in the stash: ")
     assert stderr.count("\n") == 1
-    assert values(project, "x", "y", model="Box") == "1 1; 1 2; 1 3; 1 0"
-    assert kept(project) == {"shop_box.* 1"}
+    assert values(vendor_project, "x", "y", model="Box") == "1 1; 1 2; 1 3; 1 0"
+    assert kept(vendor_project) == {"shop_box.* 1"}
 
 
-def test_such_a_column_is_of_another_type_by_now(project: Project) -> None:
-    make_stack(project, PRODUCT + BOX, CHECK)
-    fill(project, "[Box.objects.create(x=x, y=x) for x in (1, 2, 3)]")
-    go(project, "one")
-    go(project, "main")
-    project.checkout("two")
+def test_such_a_column_is_of_another_type_by_now(vendor_project: Project) -> None:
+    make_stack(vendor_project, PRODUCT + BOX, CHECK)
+    fill(vendor_project, "[Box.objects.create(x=x, y=x) for x in (1, 2, 3)]")
+    go(vendor_project, "one")
+    go(vendor_project, "main")
+    vendor_project.checkout("two")
     for name in ("models.py", "migrations/0004_two.py"):
-        file = project.path / "shop" / name
+        file = vendor_project.path / "shop" / name
         file.write_text(file.read_text().replace(NUMBER, "models.BigIntegerField(default=0)"))
-    project.commit("Larger")
-    assert project.manage("migrations_switch").stderr == ""
-    assert values(project, "x", "y", model="Box") == "1 1; 2 2; 3 3"
-    assert not kept(project)
+    vendor_project.commit("Larger")
+    assert vendor_project.manage("migrations_switch").stderr == ""
+    assert values(vendor_project, "x", "y", model="Box") == "1 1; 2 2; 3 3"
+    assert not kept(vendor_project)
 
 
 @pytest.mark.parametrize(
@@ -335,31 +336,31 @@ def test_such_a_column_is_of_another_type_by_now(project: Project) -> None:
     ],
 )
 def test_such_a_column_refers_to_what_is_gone(
-    project: Project, default: str, options: str, there: str
+    vendor_project: Project, default: str, options: str, there: str
 ) -> None:
     """The row comes where it can be without."""
     field = f"models.ForeignKey('shop.Product', models.CASCADE, {default})"
-    make_stack(project, PRODUCT + BOX, UNIQUE, field, options)
-    fill(project, "[Box.objects.create(x=1, y_id=y) for y in (1, 2, 3)]")
-    go(project, "one")
-    go(project, "main")
-    fill(project, "Product.objects.get(pk=2).delete()")
-    assert "what they refer to in shop_product is gone" in go(project, "two").stderr
-    assert values(project, "x", "y", model="Box") == there
+    make_stack(vendor_project, PRODUCT + BOX, UNIQUE, field, options)
+    fill(vendor_project, "[Box.objects.create(x=1, y_id=y) for y in (1, 2, 3)]")
+    go(vendor_project, "one")
+    go(vendor_project, "main")
+    fill(vendor_project, "Product.objects.get(pk=2).delete()")
+    assert "what they refer to in shop_product is gone" in go(vendor_project, "two").stderr
+    assert values(vendor_project, "x", "y", model="Box") == there
 
 
-def test_a_constraint_over_columns_of_two(project: Project) -> None:
+def test_a_constraint_over_columns_of_two(vendor_project: Project) -> None:
     """Plain migrate brings nothing back before the constraint is there: then both at once."""
-    project.settings("DJANGO_DEVTOOLS = {}")
-    make_stack(project, PRODUCT_WITH_X, CHECK, "models.IntegerField(null=True)")
-    fill(project, "[Product.objects.filter(pk=pk).update(x=pk, y=pk) for pk in (1, 2)]")
-    before = dump(project)
-    go(project, "one")
-    go(project, "main")
-    project.checkout("two")
-    assert project.manage("migrate").stderr == ""
-    assert dump(project) == before
-    assert not kept(project)
+    vendor_project.settings("DJANGO_DEVTOOLS = {}")
+    make_stack(vendor_project, PRODUCT_WITH_X, CHECK, "models.IntegerField(null=True)")
+    fill(vendor_project, "[Product.objects.filter(pk=pk).update(x=pk, y=pk) for pk in (1, 2)]")
+    before = dump(vendor_project)
+    go(vendor_project, "one")
+    go(vendor_project, "main")
+    vendor_project.checkout("two")
+    assert vendor_project.manage("migrate").stderr == ""
+    assert dump(vendor_project) == before
+    assert not kept(vendor_project)
 
 
 def test_a_database_each(

@@ -20,34 +20,34 @@ ROWS = "[Product.objects.create(name='same', number=number) for number in (1, 2,
 
 @pytest.mark.parametrize("default", ["", "default=0"])
 @pytest.mark.parametrize("constraint", [TOGETHER, UNIQUE, CHECK])
-def test_removed_by_a_branch(project: Project, constraint: str, default: str) -> None:
-    make_shop_of(project, NUMBER.format(default, constraint))
-    fill(project, ROWS)
-    before = dump(project)
-    make_branch(project, "feature", PRODUCT)
-    project.switch()
+def test_removed_by_a_branch(vendor_project: Project, constraint: str, default: str) -> None:
+    make_shop_of(vendor_project, NUMBER.format(default, constraint))
+    fill(vendor_project, ROWS)
+    before = dump(vendor_project)
+    make_branch(vendor_project, "feature", PRODUCT)
+    vendor_project.switch()
 
-    assert go(project, "main").stderr == ""
+    assert go(vendor_project, "main").stderr == ""
 
-    assert dump(project) == before
-    assert not kept(project)
-    project.assert_in_step()
+    assert dump(vendor_project) == before
+    assert not kept(vendor_project)
+    vendor_project.assert_in_step()
 
 
 @pytest.mark.parametrize("constraint", [TOGETHER, UNIQUE, CHECK])
-def test_added_by_a_branch(project: Project, constraint: str) -> None:
-    make_shop_of(project, PRODUCT)
-    make_branch(project, "feature", NUMBER.format("default=0", constraint))
-    project.switch()
-    fill(project, ROWS)
-    before = dump(project)
-    go(project, "main")
+def test_added_by_a_branch(vendor_project: Project, constraint: str) -> None:
+    make_shop_of(vendor_project, PRODUCT)
+    make_branch(vendor_project, "feature", NUMBER.format("default=0", constraint))
+    vendor_project.switch()
+    fill(vendor_project, ROWS)
+    before = dump(vendor_project)
+    go(vendor_project, "main")
 
-    assert go(project, "feature").stderr == ""
+    assert go(vendor_project, "feature").stderr == ""
 
-    assert dump(project) == before
-    assert not kept(project)
-    project.assert_in_step()
+    assert dump(vendor_project) == before
+    assert not kept(vendor_project)
+    vendor_project.assert_in_step()
 
 
 PLACE = """
@@ -59,21 +59,21 @@ PLACED = NUMBER.replace(
 )
 
 
-def test_in_a_table_with_foreign_keys(project: Project) -> None:
+def test_in_a_table_with_foreign_keys(vendor_project: Project) -> None:
     """PostgreSQL looks at these last, and alters no table before."""
     models = PLACE + PLACED.format("default=0", TOGETHER)
-    make_shop_of(project, models)
+    make_shop_of(vendor_project, models)
     fill(
-        project,
+        vendor_project,
         "place = Place.objects.create(); "
         "[Product.objects.create(name='same', place=place, number=number) for number in (1, 2)]",
     )
-    before = dump(project)
-    make_branch(project, "feature", PLACE + PRODUCT)
-    project.switch()
-    fill(project, "assert Product.objects.count() == 2")
-    assert go(project, "main").stderr == ""
-    assert dump(project) == before
+    before = dump(vendor_project)
+    make_branch(vendor_project, "feature", PLACE + PRODUCT)
+    vendor_project.switch()
+    fill(vendor_project, "assert Product.objects.count() == 2")
+    assert go(vendor_project, "main").stderr == ""
+    assert dump(vendor_project) == before
 
 
 REFUSE = """

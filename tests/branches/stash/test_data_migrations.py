@@ -22,12 +22,12 @@ def fill(apps, schema_editor):
 
 
 @pytest.fixture
-def filled(project: Project) -> Project:
+def filled(vendor_project: Project) -> Project:
     """On branch feature, whose migrations made and filled a table and a column."""
-    make_shop(project)
-    project.checkout("-b", "feature")
-    project.models("shop", PRODUCT + COST + TAG)
-    project.migration(
+    make_shop(vendor_project)
+    vendor_project.checkout("-b", "feature")
+    vendor_project.models("shop", PRODUCT + COST + TAG)
+    vendor_project.migration(
         "shop",
         "0003_tags",
         f"""
@@ -41,16 +41,16 @@ def filled(project: Project) -> Project:
         """,
         [("shop", "0002_longer_name")],
     )
-    project.migration(
+    vendor_project.migration(
         "shop",
         "0004_fill",
         "migrations.RunPython(fill, migrations.RunPython.noop),",
         [("shop", "0003_tags")],
         before=FILL,
     )
-    project.commit("Tags")
-    project.manage("migrate")
-    return project
+    vendor_project.commit("Tags")
+    vendor_project.manage("migrate")
+    return vendor_project
 
 
 def there_and_back(project: Project) -> None:

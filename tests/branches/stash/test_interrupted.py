@@ -31,25 +31,25 @@ Review.objects.filter(pk=2).update(text="edited")
 
 
 @pytest.fixture
-def stuck(project: Project) -> Project:
+def stuck(vendor_project: Project) -> Project:
     """Between feature, which has rows, and main; feature is checked out."""
-    make_products(project)
-    project.checkout("-b", "feature")
-    project.models("shop", PRODUCT + WEIGHT + REVIEWS)
-    project.manage("makemigrations", "shop", "--name=reviews")
-    project.migration(
+    make_products(vendor_project)
+    vendor_project.checkout("-b", "feature")
+    vendor_project.models("shop", PRODUCT + WEIGHT + REVIEWS)
+    vendor_project.manage("makemigrations", "shop", "--name=reviews")
+    vendor_project.migration(
         "shop", "0004_fails", 'Fail("product", {}),', [("shop", "0003_reviews")], before=FAILS
     )
-    project.migration(
+    vendor_project.migration(
         "shop",
         "0005_fill",
         "migrations.RunPython(fill, migrations.RunPython.noop),",
         [("shop", "0004_fails")],
         before=FILL,
     )
-    project.commit("Feature")
-    project.manage("migrate")
-    project.python(
+    vendor_project.commit("Feature")
+    vendor_project.manage("migrate")
+    vendor_project.python(
         """
         from shop.models import *
         for product in Product.objects.all():
@@ -58,13 +58,13 @@ def stuck(project: Project) -> Project:
             Review.objects.create(product=product, text=f"r{product.pk}")
         """
     )
-    project.write("broken", "")
-    project.checkout("main")
-    result = project.manage("migrations_switch", "--no-input", status=None)
+    vendor_project.write("broken", "")
+    vendor_project.checkout("main")
+    result = vendor_project.manage("migrations_switch", "--no-input", status=None)
     assert "it is broken" in result.stderr
-    (project.path / "broken").unlink()
-    project.checkout("feature")
-    return project
+    (vendor_project.path / "broken").unlink()
+    vendor_project.checkout("feature")
+    return vendor_project
 
 
 def test_gone_back(stuck: Project) -> None:
@@ -106,19 +106,18 @@ FAIL = 'Fail("product", {}),'
 ALTER = f'migrations.AlterField("product", "weight", {WIDE}),'
 
 
-def test_amended_where_a_narrowed_column_waits(project: Project) -> None:
+def test_amended_where_a_narrowed_column_waits(vendor_project: Project) -> None:
     """What main had in it was to come back with the switch that failed, and still does."""
-    break_off(project)
-    amend(project)
-    assert values(project, "weight") == "0.000; 1.000; 3.000"
-    go(project, "main")
-    assert values(project, "weight") == "None; 1; 3"
-    go(project, "wide")
-    assert values(project, "weight") == "0.000; 1.000; 3.000"
+    break_off(vendor_project)
+    amend(vendor_project)
+    assert values(vendor_project, "weight") == "0.000; 1.000; 3.000"
+    go(vendor_project, "main")
+    assert values(vendor_project, "weight") == "None; 1; 3"
+    go(vendor_project, "wide")
+    assert values(vendor_project, "weight") == "0.000; 1.000; 3.000"
 
 
-def test_edited_and_amended_where_a_narrowed_column_waits(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_edited_and_amended_where_a_narrowed_column_waits(project: Project) -> None:
     break_off(project)
     project.checkout("wide")
     project.python("from shop.models import *; Product.objects.filter(pk=2).update(weight=9)")

@@ -35,49 +35,50 @@ def execute(project: Project, sql: str) -> None:
     project.python(f"from django.db import connection; connection.cursor().execute({sql!r})")
 
 
-def test_the_database_refuses_one(project: Project) -> None:
+def test_the_database_refuses_one(vendor_project: Project) -> None:
     """Then all the others come back, and that one can be brought back later."""
-    make_products(project)
-    make_branch(project, "feature", PRODUCT + WEIGHT + REVIEWS)
-    file = project.path / "shop/migrations/0003_feature.py"
-    trigger = f"        migrations.RunSQL({TRIGGERS[vendor(project)]!r}, 'SELECT 1'),\n    ]\n"
-    file.write_text(file.read_text().removesuffix("    ]\n") + trigger)
-    project.commit("Trigger")
-    project.manage("migrate")
-    drop = {"postgresql": "DROP TRIGGER no ON shop_product; DROP FUNCTION refuse()"}.get(
-        vendor(project), "DROP TRIGGER no"
+    make_products(vendor_project)
+    make_branch(vendor_project, "feature", PRODUCT + WEIGHT + REVIEWS)
+    file = vendor_project.path / "shop/migrations/0003_feature.py"
+    trigger = (
+        f"        migrations.RunSQL({TRIGGERS[vendor(vendor_project)]!r}, 'SELECT 1'),\n    ]\n"
     )
-    execute(project, drop)
-    project.python(
+    file.write_text(file.read_text().removesuffix("    ]\n") + trigger)
+    vendor_project.commit("Trigger")
+    vendor_project.manage("migrate")
+    drop = {"postgresql": "DROP TRIGGER no ON shop_product; DROP FUNCTION refuse()"}.get(
+        vendor(vendor_project), "DROP TRIGGER no"
+    )
+    execute(vendor_project, drop)
+    vendor_project.python(
         """
         from shop.models import *
         Product.objects.update(weight=5)
         Review.objects.create(product_id=1, text="t")
         """
     )
-    before = dump(project)
-    go(project, "main")
+    before = dump(vendor_project)
+    go(vendor_project, "main")
 
-    result = go(project, "feature")
+    result = go(vendor_project, "feature")
 
     assert "3 of 3 rows of column shop_product.weight stay in the stash: " in result.stderr
-    if vendor(project) != "sqlite":
+    if vendor(vendor_project) != "sqlite":
         assert "no weights today" in result.stderr
-    assert kept(project) == {"shop_product.weight 3"}
-    assert values(project, "text", model="Review") == "t"
-    assert values(project, "weight") == "0; 0; 0"
-    project.assert_in_step()
-    assert "migrations_stash" in project.manage("migrations_status").stdout
+    assert kept(vendor_project) == {"shop_product.weight 3"}
+    assert values(vendor_project, "text", model="Review") == "t"
+    assert values(vendor_project, "weight") == "0; 0; 0"
+    vendor_project.assert_in_step()
+    assert "migrations_stash" in vendor_project.manage("migrations_status").stdout
 
-    execute(project, drop)
-    assert project.manage("migrations_stash", "restore", "1").stderr == ""
-    assert dump(project) == before
-    assert not kept(project)
+    execute(vendor_project, drop)
+    assert vendor_project.manage("migrations_stash", "restore", "1").stderr == ""
+    assert dump(vendor_project) == before
+    assert not kept(vendor_project)
 
 
-def test_the_database_refuses_it_all(sqlite_project: Project) -> None:
+def test_the_database_refuses_it_all(project: Project) -> None:
     """Then nothing comes back, and all of it can be brought back later."""
-    project = sqlite_project
     make_products(project)
     make_branch(project, "feature", PRODUCT + WEIGHT + PART)
     project.migration(
@@ -119,13 +120,13 @@ def test_the_database_refuses_it_all(sqlite_project: Project) -> None:
     assert not kept(project)
 
 
-def test_a_narrower_column_that_was_edited_meanwhile(project: Project) -> None:
+def test_a_narrower_column_that_was_edited_meanwhile(vendor_project: Project) -> None:
     """Where the value is another one now, that one counts."""
-    make_products(project)
+    make_products(vendor_project)
     wide = PRODUCT.replace("50", "80")
-    make_branch(project, "feature", wide)
-    project.manage("migrate")
-    project.python(
+    make_branch(vendor_project, "feature", wide)
+    vendor_project.manage("migrate")
+    vendor_project.python(
         """
         from shop.models import *
         for product in Product.objects.all():
@@ -133,20 +134,21 @@ def test_a_narrower_column_that_was_edited_meanwhile(project: Project) -> None:
             product.save()
         """
     )
-    go(project, "main")
-    project.python("from shop.models import *; Product.objects.filter(pk=2).update(name='new')")
-    project.python("from shop.models import *; Product.objects.create(name='another')")
-    project.python("from shop.models import *; Product.objects.filter(pk=3).delete()")
+    go(vendor_project, "main")
+    vendor_project.python(
+        "from shop.models import *; Product.objects.filter(pk=2).update(name='new')"
+    )
+    vendor_project.python("from shop.models import *; Product.objects.create(name='another')")
+    vendor_project.python("from shop.models import *; Product.objects.filter(pk=3).delete()")
 
-    go(project, "feature")
+    go(vendor_project, "feature")
 
-    assert values(project, "id", "name") == f"1 {'p1' * 35}; 2 new; 4 another"
-    project.assert_in_step()
+    assert values(vendor_project, "id", "name") == f"1 {'p1' * 35}; 2 new; 4 another"
+    vendor_project.assert_in_step()
 
 
-def test_three_branches_on_top_of_each_other(sqlite_project: Project) -> None:
+def test_three_branches_on_top_of_each_other(project: Project) -> None:
     """Each step down keeps its own; one step up brings all of it."""
-    project = sqlite_project
     make_products(project)
     part = "\nclass Part(models.Model):\n    name = models.CharField(max_length=9)\n"
     size = "    size = models.IntegerField(default=1)\n"
@@ -171,44 +173,44 @@ def test_three_branches_on_top_of_each_other(sqlite_project: Project) -> None:
     assert not kept(project)
 
 
-def test_applied_in_a_work_tree(project: Project) -> None:
+def test_applied_in_a_work_tree(vendor_project: Project) -> None:
     """Forwards to another branch's snapshot, whose helpers are not in this checkout."""
-    make_products(project)
-    project.checkout("-b", "feature")
-    project.write("shop/helpers.py", "def nothing(apps, schema_editor):\n    pass\n")
-    make_branch(project, "feature2", PRODUCT + WEIGHT + REVIEWS)
-    file = project.path / "shop/migrations/0003_feature2.py"
+    make_products(vendor_project)
+    vendor_project.checkout("-b", "feature")
+    vendor_project.write("shop/helpers.py", "def nothing(apps, schema_editor):\n    pass\n")
+    make_branch(vendor_project, "feature2", PRODUCT + WEIGHT + REVIEWS)
+    file = vendor_project.path / "shop/migrations/0003_feature2.py"
     head = "    operations = [\n"
     run = "        migrations.RunPython(nothing, nothing),\n"
     file.write_text(
         "from shop.helpers import nothing\n" + file.read_text().replace(head, head + run)
     )
-    project.commit("Helpers")
-    project.switch()
-    project.python(
+    vendor_project.commit("Helpers")
+    vendor_project.switch()
+    vendor_project.python(
         """
         from shop.models import *
         Product.objects.filter(pk=2).update(weight=3)
         Review.objects.create(product_id=1, text="t").tags.create(name="x")
         """
     )
-    before = dump(project)
-    go(project, "main")
-    plan = project.manage("migrations_switch", "feature2", "--plan").stdout
+    before = dump(vendor_project)
+    go(vendor_project, "main")
+    plan = vendor_project.manage("migrations_switch", "feature2", "--plan").stdout
     assert "Would be restored from the stash:\n" in plan
-    assert project.manage("migrations_switch", "--no-input", "feature2").stderr == ""
-    assert "weight" in columns(project)
-    project.checkout("feature2")
-    assert dump(project) == before
-    assert not kept(project)
+    assert vendor_project.manage("migrations_switch", "--no-input", "feature2").stderr == ""
+    assert "weight" in columns(vendor_project)
+    vendor_project.checkout("feature2")
+    assert dump(vendor_project) == before
+    assert not kept(vendor_project)
 
 
-def test_unique_values_that_were_swapped(project: Project) -> None:
+def test_unique_values_that_were_swapped(vendor_project: Project) -> None:
     """Each of the two would be there twice for a moment."""
-    make_products(project)
+    make_products(vendor_project)
     place = "    place = models.IntegerField(null=True, unique=True)\n"
-    make_branch(project, "feature", PRODUCT + place)
-    file = project.path / "shop/migrations/0003_feature.py"
+    make_branch(vendor_project, "feature", PRODUCT + place)
+    file = vendor_project.path / "shop/migrations/0003_feature.py"
     run = "        migrations.RunPython(fill, migrations.RunPython.noop),\n    ]\n"
     file.write_text(
         file.read_text().removesuffix("    ]\n")
@@ -225,28 +227,28 @@ def fill(apps, schema_editor):
     head, tail = text.split("class Migration", 1)
     body, function = tail.split("\n\ndef fill", 1)
     file.write_text(f"{head}def fill{function}\n\nclass Migration{body}\n")
-    project.commit("Places")
-    project.manage("migrate")
-    project.python(
+    vendor_project.commit("Places")
+    vendor_project.manage("migrate")
+    vendor_project.python(
         """
         from shop.models import *
         for pk, place in ((1, 99), (2, 1), (1, 2)):
             Product.objects.filter(pk=pk).update(place=place)
         """
     )
-    go(project, "main")
-    assert go(project, "feature").stderr == ""
-    assert values(project, "name", "place") == "p1 2; p2 1; p3 3"
+    go(vendor_project, "main")
+    assert go(vendor_project, "feature").stderr == ""
+    assert values(vendor_project, "name", "place") == "p1 2; p2 1; p3 3"
 
 
-def test_required_values_that_were_swapped(project: Project) -> None:
+def test_required_values_that_were_swapped(vendor_project: Project) -> None:
     """These can't be emptied first; the one beside them can."""
-    make_products(project)
-    project.checkout("-b", "feature")
+    make_products(vendor_project)
+    vendor_project.checkout("-b", "feature")
     place = "    place = models.IntegerField(default=0, unique=True)\n"
     shelf = "    shelf = models.IntegerField(null=True, unique=True)\n"
-    project.models("shop", PRODUCT + place + shelf)
-    project.migration(
+    vendor_project.models("shop", PRODUCT + place + shelf)
+    vendor_project.migration(
         "shop",
         "0003_places",
         """
@@ -264,16 +266,19 @@ def test_required_values_that_were_swapped(project: Project) -> None:
                 product.save()
         """,
     )
-    project.commit("Places")
-    project.manage("migrate")
-    fill(project, "Product.objects.filter(pk=3).update(place=-3)")
+    vendor_project.commit("Places")
+    vendor_project.manage("migrate")
+    fill(vendor_project, "Product.objects.filter(pk=3).update(place=-3)")
     for pk, number in ((1, 99), (2, 1), (1, 2)):
-        fill(project, f"Product.objects.filter(pk={pk}).update(place={number}, shelf={number})")
-    before = dump(project)
-    go(project, "main")
-    assert go(project, "feature").stderr == ""
-    assert dump(project) == before
-    assert not kept(project)
+        fill(
+            vendor_project,
+            f"Product.objects.filter(pk={pk}).update(place={number}, shelf={number})",
+        )
+    before = dump(vendor_project)
+    go(vendor_project, "main")
+    assert go(vendor_project, "feature").stderr == ""
+    assert dump(vendor_project) == before
+    assert not kept(vendor_project)
 
 
 THING = "class Thing(models.Model):\n    name = models.CharField({})\n"
@@ -283,17 +288,19 @@ AGAIN = (
 )
 
 
-def test_rows_that_do_not_fit_what_is_unapplied(project: Project) -> None:
+def test_rows_that_do_not_fit_what_is_unapplied(vendor_project: Project) -> None:
     """NULL gives way to one value, and that has to be unique."""
-    project.app("shop", THING.format("max_length=9, unique=True"))
-    project.manage("makemigrations", "shop")
-    project.commit()
-    make_branch(project, "feature", THING.format("max_length=9, unique=True, null=True"))
-    project.manage("migrate")
-    project.python("from shop.models import *; Thing.objects.create(); Thing.objects.create()")
+    vendor_project.app("shop", THING.format("max_length=9, unique=True"))
+    vendor_project.manage("makemigrations", "shop")
+    vendor_project.commit()
+    make_branch(vendor_project, "feature", THING.format("max_length=9, unique=True, null=True"))
+    vendor_project.manage("migrate")
+    vendor_project.python(
+        "from shop.models import *; Thing.objects.create(); Thing.objects.create()"
+    )
 
-    project.checkout("main")
-    result = project.manage("migrations_switch", "--no-input", status=1)
+    vendor_project.checkout("main")
+    result = vendor_project.manage("migrations_switch", "--no-input", status=1)
 
     assert result.stderr.startswith(
         "CommandError: shop.0002_feature can't be unapplied because some rows don't fit. "
@@ -301,11 +308,11 @@ def test_rows_that_do_not_fit_what_is_unapplied(project: Project) -> None:
     )
     assert result.stderr.endswith(f"\n{AGAIN}")
     assert "unique" in result.stderr.lower() or "duplicate" in result.stderr.lower()
-    project.python("from shop.models import *; Thing.objects.filter(pk=2).delete()")
-    project.switch()
-    project.assert_in_step()
-    go(project, "feature")
-    assert values(project, "id", "name", model="Thing") == "1 None"
+    vendor_project.python("from shop.models import *; Thing.objects.filter(pk=2).delete()")
+    vendor_project.switch()
+    vendor_project.assert_in_step()
+    go(vendor_project, "feature")
+    assert values(vendor_project, "id", "name", model="Thing") == "1 None"
 
 
 def test_rows_that_do_not_fit_what_is_applied(
@@ -321,9 +328,8 @@ def test_rows_that_do_not_fit_what_is_applied(
     )
 
 
-def test_what_a_migration_does_to_rows_itself(sqlite_project: Project) -> None:
+def test_what_a_migration_does_to_rows_itself(project: Project) -> None:
     """Only its author knows, and needs to know where."""
-    project = sqlite_project
     make_products(project)
     project.migration(
         "shop",
@@ -358,24 +364,24 @@ def amend(project: Project, models: str) -> None:
         ("UUIDField(null=True)", "IntegerField(null=True)", "'0' * 31 + '1'"),
     ],
 )
-def test_one_can_not_be_converted(project: Project, old: str, new: str, value: str) -> None:
+def test_one_can_not_be_converted(vendor_project: Project, old: str, new: str, value: str) -> None:
     """The migration was amended, and the others come back; a word in a name is no full disk."""
-    make_products(project)
+    make_products(vendor_project)
     field = "    full_name = models.{}\n"
     make(
-        project,
+        vendor_project,
         "feature",
         PRODUCT + field.format(old) + WEIGHT + PART,
         f"Product.objects.update(full_name={value}, weight=3); Part.objects.create(name='a')",
     )
-    go(project, "main")
-    amend(project, PRODUCT + field.format(new) + WEIGHT + PART)
-    project.switch()
-    assert values(project, "name", model="Part") == "a"
-    assert values(project, "weight") == "3; 3; 3"
-    if vendor(project) != "sqlite":
-        assert kept(project) == {"shop_product.full_name,weight 3"}
-    project.assert_in_step()
+    go(vendor_project, "main")
+    amend(vendor_project, PRODUCT + field.format(new) + WEIGHT + PART)
+    vendor_project.switch()
+    assert values(vendor_project, "name", model="Part") == "a"
+    assert values(vendor_project, "weight") == "3; 3; 3"
+    if vendor(vendor_project) != "sqlite":
+        assert kept(vendor_project) == {"shop_product.full_name,weight 3"}
+    vendor_project.assert_in_step()
 
 
 def test_a_unique_constraint_that_waits(
@@ -422,9 +428,8 @@ migrations.AlterField("product", "uuid", models.UUIDField(primary_key=True, seri
 
 
 @pytest.mark.parametrize("stops", [True, False])
-def test_a_key_that_is_made_anew(sqlite_project: Project, stops: bool) -> None:
+def test_a_key_that_is_made_anew(project: Project, stops: bool) -> None:
     """Nobody knows which row had which number; what was dropped with it, or before, stays."""
-    project = sqlite_project
     make_products(project, PRODUCT + WEIGHT)
     fill(project, "[Product.objects.filter(pk=pk).update(weight=pk) for pk in (1, 2, 3)]")
     make_branch(project, "light", PRODUCT)
@@ -487,24 +492,24 @@ class Thing(models.Model):
 """
 
 
-def test_a_narrower_column_beside_a_renamed_key(project: Project) -> None:
+def test_a_narrower_column_beside_a_renamed_key(vendor_project: Project) -> None:
     """Rows are known by it, by whichever name; and so is what was changed or deleted."""
-    project.app("shop", RENAMED.format("code", 5))
-    project.manage("makemigrations", "shop")
-    project.commit()
-    project.checkout("-b", "feature")
-    project.models("shop", RENAMED.format("sku", 20))
+    vendor_project.app("shop", RENAMED.format("code", 5))
+    vendor_project.manage("makemigrations", "shop")
+    vendor_project.commit()
+    vendor_project.checkout("-b", "feature")
+    vendor_project.models("shop", RENAMED.format("sku", 20))
     operations = """
     migrations.RenameField("thing", "code", "sku"),
     migrations.AlterField("thing", "text", models.CharField(max_length=20)),
     """
-    project.migration("shop", "0002_sku", operations, [("shop", "0001_initial")])
-    project.commit("Renamed")
-    project.switch()
-    fill(project, "[Thing.objects.create(sku=sku, text='long ' * 3) for sku in 'abc']")
-    go(project, "main")
-    fill(project, "Thing.objects.filter(pk='b').update(text='new')")
-    fill(project, "Thing.objects.filter(pk='c').delete()")
-    assert go(project, "feature").stderr == ""
-    assert values(project, "sku", "text", model="Thing") == "a long long long ; b new"
-    assert not kept(project)
+    vendor_project.migration("shop", "0002_sku", operations, [("shop", "0001_initial")])
+    vendor_project.commit("Renamed")
+    vendor_project.switch()
+    fill(vendor_project, "[Thing.objects.create(sku=sku, text='long ' * 3) for sku in 'abc']")
+    go(vendor_project, "main")
+    fill(vendor_project, "Thing.objects.filter(pk='b').update(text='new')")
+    fill(vendor_project, "Thing.objects.filter(pk='c').delete()")
+    assert go(vendor_project, "feature").stderr == ""
+    assert values(vendor_project, "sku", "text", model="Thing") == "a long long long ; b new"
+    assert not kept(vendor_project)

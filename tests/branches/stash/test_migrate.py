@@ -41,11 +41,11 @@ def mark(apps, schema_editor):
 
 
 @pytest.fixture
-def shop(project: Project) -> Project:
+def shop(vendor_project: Project) -> Project:
     """On main, with rows; branch less drops, and narrows, what they are in."""
-    project.settings("DJANGO_DEVTOOLS = {}")
-    make_products(project, MAIN)
-    project.python(
+    vendor_project.settings("DJANGO_DEVTOOLS = {}")
+    make_products(vendor_project, MAIN)
+    vendor_project.python(
         """
         from shop.models import *
         for product in Product.objects.all():
@@ -54,7 +54,7 @@ def shop(project: Project) -> Project:
             Review.objects.create(product=product, text="t").tags.create(name=product.pk)
         """
     )
-    return project
+    return vendor_project
 
 
 def branches(project: Project) -> set[str]:
@@ -121,9 +121,8 @@ def test_nothing_is_dropped(shop: Project) -> None:
     assert not kept(shop)
 
 
-def test_it_can_not_be_kept(sqlite_project: Project) -> None:
+def test_it_can_not_be_kept(project: Project) -> None:
     """Then it is said, and `migrate` goes on, as it was asked to."""
-    project = sqlite_project
     project.settings("DJANGO_DEVTOOLS = {}")
     make_products(project, PRODUCT + NOTE)
     project.python("from shop.models import *; Product.objects.update(note='n')")
@@ -155,121 +154,120 @@ def fail(project: Project) -> None:
     del project.environment["FAIL"]
 
 
-def test_dropped_and_made_again_in_one_go(project: Project) -> None:
-    make_plain(project, PRODUCT + WEIGHT + PART)
-    fill(project, "Product.objects.update(weight=5); Part.objects.create(name='a')")
-    before = dump(project)
-    make_branch(project, "less", PRODUCT)
-    project.models("shop", PRODUCT + WEIGHT + PART)
-    project.manage("makemigrations", "shop", "--name=again")
+def test_dropped_and_made_again_in_one_go(vendor_project: Project) -> None:
+    make_plain(vendor_project, PRODUCT + WEIGHT + PART)
+    fill(vendor_project, "Product.objects.update(weight=5); Part.objects.create(name='a')")
+    before = dump(vendor_project)
+    make_branch(vendor_project, "less", PRODUCT)
+    vendor_project.models("shop", PRODUCT + WEIGHT + PART)
+    vendor_project.manage("makemigrations", "shop", "--name=again")
 
-    project.manage("migrate")
+    vendor_project.manage("migrate")
 
-    assert values(project, "weight") == "0; 0; 0"
-    assert kept(project) == {"shop_product.weight 3", "shop_part.* 1"}
-    project.manage("migrate", "shop", "0003")
-    assert dump(project) == before
+    assert values(vendor_project, "weight") == "0; 0; 0"
+    assert kept(vendor_project) == {"shop_product.weight 3", "shop_part.* 1"}
+    vendor_project.manage("migrate", "shop", "0003")
+    assert dump(vendor_project) == before
 
 
-def test_what_another_branch_narrowed_stays_as_it_was(project: Project) -> None:
+def test_what_another_branch_narrowed_stays_as_it_was(vendor_project: Project) -> None:
     """A migration that does not widen it changes what is there, and changes it back."""
-    make_plain(project, PRODUCT)
-    make(project, "wide", WIDE, "Product.objects.update(name='x' * 70)")
-    before = dump(project)
-    go(project, "main")
-    project.checkout("-b", "marks")
+    make_plain(vendor_project, PRODUCT)
+    make(vendor_project, "wide", WIDE, "Product.objects.update(name='x' * 70)")
+    before = dump(vendor_project)
+    go(vendor_project, "main")
+    vendor_project.checkout("-b", "marks")
     reverse = CODE.replace('"+"', '"x"').replace("def mark", "def unmark")
-    project.migration(
+    vendor_project.migration(
         "shop",
         "0003_mark",
         "migrations.RunPython(mark, unmark),",
         [("shop", "0002_longer_name")],
         before=CODE + reverse,
     )
-    project.models("shop", PRODUCT + WEIGHT)
-    project.manage("makemigrations", "shop", "--name=weight")
-    project.commit("marks")
+    vendor_project.models("shop", PRODUCT + WEIGHT)
+    vendor_project.manage("makemigrations", "shop", "--name=weight")
+    vendor_project.commit("marks")
 
-    project.manage("migrate", "shop", "0003")
-    project.manage("migrate", "shop", "0004")
+    vendor_project.manage("migrate", "shop", "0003")
+    vendor_project.manage("migrate", "shop", "0004")
 
-    go(project, "main")
-    go(project, "wide")
-    assert dump(project) == before
+    go(vendor_project, "main")
+    go(vendor_project, "wide")
+    assert dump(vendor_project) == before
 
 
-def test_a_migrate_that_failed_dropped_nothing(project: Project) -> None:
-    make_plain(project, PRODUCT + PART)
-    fill(project, "Part.objects.create(name='a')")
-    project.models("shop", PRODUCT)
+def test_a_migrate_that_failed_dropped_nothing(vendor_project: Project) -> None:
+    make_plain(vendor_project, PRODUCT + PART)
+    fill(vendor_project, "Part.objects.create(name='a')")
+    vendor_project.models("shop", PRODUCT)
     operations = 'migrations.RunPython(fail, fail), migrations.DeleteModel("Part"),'
-    add_migration(project, "0004_less", operations, "0003_more")
-    fail(project)
-    project.models("shop", PRODUCT + PART)
-    fill(project, "Part.objects.all().delete(); Part.objects.create(name='b')")
-    before = dump(project)
+    add_migration(vendor_project, "0004_less", operations, "0003_more")
+    fail(vendor_project)
+    vendor_project.models("shop", PRODUCT + PART)
+    fill(vendor_project, "Part.objects.all().delete(); Part.objects.create(name='b')")
+    before = dump(vendor_project)
 
-    project.manage("migrate")
+    vendor_project.manage("migrate")
 
-    assert kept(project) == {"shop_part.* 1"}
-    project.manage("migrate", "shop", "0003")
-    assert dump(project) == before
-    assert not kept(project)
+    assert kept(vendor_project) == {"shop_part.* 1"}
+    vendor_project.manage("migrate", "shop", "0003")
+    assert dump(vendor_project) == before
+    assert not kept(vendor_project)
 
 
-def test_a_foreign_key_that_refers_elsewhere(project: Project) -> None:
-    make_plain(project, KINDS.format("Category"))
+def test_a_foreign_key_that_refers_elsewhere(vendor_project: Project) -> None:
+    make_plain(vendor_project, KINDS.format("Category"))
     create = "[kind.objects.create() for kind in (Category, Section) for _ in 'abc']"
-    fill(project, f"{create}; Product.objects.update(kind=1)")
-    project.models("shop", KINDS.format("Section"))
-    add_migration(project, "0004_clear", "migrations.RunPython(clear, clear),", "0003_more")
-    project.manage("makemigrations", "shop", "--name=section")
+    fill(vendor_project, f"{create}; Product.objects.update(kind=1)")
+    vendor_project.models("shop", KINDS.format("Section"))
+    add_migration(vendor_project, "0004_clear", "migrations.RunPython(clear, clear),", "0003_more")
+    vendor_project.manage("makemigrations", "shop", "--name=section")
 
-    project.manage("migrate")
-    project.manage("migrate", "shop", "0003")
-    assert values(project, "kind_id") == "1; 1; 1"
+    vendor_project.manage("migrate")
+    vendor_project.manage("migrate", "shop", "0003")
+    assert values(vendor_project, "kind_id") == "1; 1; 1"
 
-    project.manage("migrate")
-    fill(project, "Product.objects.filter(pk=1).update(kind=3)")
-    project.manage("migrate", "shop", "0003")
-    project.manage("migrate")
-    assert values(project, "kind_id") == "3; None; None"
+    vendor_project.manage("migrate")
+    fill(vendor_project, "Product.objects.filter(pk=1).update(kind=3)")
+    vendor_project.manage("migrate", "shop", "0003")
+    vendor_project.manage("migrate")
+    assert values(vendor_project, "kind_id") == "3; None; None"
 
 
 @pytest.mark.parametrize("by", ["migrate", "migrations_switch", "a detour"])
-def test_finished_by_a_second_one(project: Project, by: str) -> None:
-    make_plain(project, PRODUCT)
-    make_branch(project, "more", PRODUCT + WEIGHT + PART)
-    add_migration(project, "0004_fail", "migrations.RunPython(fail, fail),", "0003_more")
-    project.manage("migrate")
-    fill(project, "Product.objects.update(weight=4); Part.objects.create(name='a')")
-    before = dump(project)
-    go(project, "main")
-    project.checkout("more")
-    fail(project)
+def test_finished_by_a_second_one(vendor_project: Project, by: str) -> None:
+    make_plain(vendor_project, PRODUCT)
+    make_branch(vendor_project, "more", PRODUCT + WEIGHT + PART)
+    add_migration(vendor_project, "0004_fail", "migrations.RunPython(fail, fail),", "0003_more")
+    vendor_project.manage("migrate")
+    fill(vendor_project, "Product.objects.update(weight=4); Part.objects.create(name='a')")
+    before = dump(vendor_project)
+    go(vendor_project, "main")
+    vendor_project.checkout("more")
+    fail(vendor_project)
 
     if by == "a detour":
-        go(project, "main")
-        go(project, "more")
+        go(vendor_project, "main")
+        go(vendor_project, "more")
     else:
-        project.manage(by)
+        vendor_project.manage(by)
 
-    assert dump(project) == before
-    assert not kept(project)
-
-
-def test_what_is_only_said_to_be_widened(project: Project) -> None:
-    make_plain(project, PRODUCT)
-    make(project, "wide", WIDE, "Product.objects.update(name='x' * 70)")
-    go(project, "main")
-    project.checkout("wide")
-    assert "Restoring" not in project.manage("migrate", "--fake").stdout
-    assert kept(project) == {"shop_product.name 3"}
+    assert dump(vendor_project) == before
+    assert not kept(vendor_project)
 
 
-def test_what_is_found_in_its_place_stays(sqlite_project: Project) -> None:
+def test_what_is_only_said_to_be_widened(vendor_project: Project) -> None:
+    make_plain(vendor_project, PRODUCT)
+    make(vendor_project, "wide", WIDE, "Product.objects.update(name='x' * 70)")
+    go(vendor_project, "main")
+    vendor_project.checkout("wide")
+    assert "Restoring" not in vendor_project.manage("migrate", "--fake").stdout
+    assert kept(vendor_project) == {"shop_product.name 3"}
+
+
+def test_what_is_found_in_its_place_stays(project: Project) -> None:
     """With --fake-initial, beside a migration that is run."""
-    project = sqlite_project
     make_plain(project, PRODUCT)
     project.app("parts", PART)
     project.manage("makemigrations", "parts")
@@ -293,9 +291,8 @@ def test_what_is_found_in_its_place_stays(sqlite_project: Project) -> None:
 
 
 @pytest.mark.parametrize("edit", ["Part.objects.update(name='b')", "Part.objects.all().delete()"])
-def test_of_another_app_after_one_that_failed(sqlite_project: Project, edit: str) -> None:
+def test_of_another_app_after_one_that_failed(project: Project, edit: str) -> None:
     """What is midway has nothing to do with it."""
-    project = sqlite_project
     make_plain(project, PRODUCT + WEIGHT + PART)
     fill(project, "Part.objects.create(name='a')")
     project.models("shop", PRODUCT)
@@ -313,8 +310,7 @@ def test_of_another_app_after_one_that_failed(sqlite_project: Project, edit: str
     assert values(project, "name", model="Part") == rows
 
 
-def test_of_a_column_whose_name_was_free(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_of_a_column_whose_name_was_free(project: Project) -> None:
     make_plain(project, PRODUCT + WEIGHT)
     project.checkout("-b", "feature")
     project.models("shop", PRODUCT + WEIGHT + WEIGHT.replace("weight", "old"))
@@ -332,9 +328,8 @@ def test_of_a_column_whose_name_was_free(sqlite_project: Project) -> None:
     assert dump(project) == before
 
 
-def test_that_failed_before_it_dropped(sqlite_project: Project) -> None:
+def test_that_failed_before_it_dropped(project: Project) -> None:
     """Without a transaction: the copy is not needed any more, nor is a second one."""
-    project = sqlite_project
     make_plain(project, PRODUCT + PART)
     fill(project, "Part.objects.create(name='a')")
     before = dump(project)
@@ -355,17 +350,17 @@ def test_that_failed_before_it_dropped(sqlite_project: Project) -> None:
 
 
 @pytest.mark.parametrize("last", ["migrate", "migrations_switch"])
-def test_in_parts(project: Project, last: str) -> None:
+def test_in_parts(vendor_project: Project, last: str) -> None:
     """A column that is only made by the next one waits for it."""
-    project.settings("DJANGO_DEVTOOLS = {}")
-    make_products(project)
-    make(project, "feature", PRODUCT + WEIGHT, "Product.objects.update(weight=3)")
-    before = dump(project)
-    project.manage("migrate", "shop", "zero")
-    result = project.manage("migrate", "shop", "0002")
+    vendor_project.settings("DJANGO_DEVTOOLS = {}")
+    make_products(vendor_project)
+    make(vendor_project, "feature", PRODUCT + WEIGHT, "Product.objects.update(weight=3)")
+    before = dump(vendor_project)
+    vendor_project.manage("migrate", "shop", "zero")
+    result = vendor_project.manage("migrate", "shop", "0002")
     assert "stay" not in result.stderr
-    assert values(project, "name") == "p1; p2; p3"
-    assert kept(project) == {"shop_product.weight 3"}
-    project.manage(last)
-    assert dump(project) == before
-    assert not kept(project)
+    assert values(vendor_project, "name") == "p1; p2; p3"
+    assert kept(vendor_project) == {"shop_product.weight 3"}
+    vendor_project.manage(last)
+    assert dump(vendor_project) == before
+    assert not kept(vendor_project)

@@ -32,15 +32,15 @@ class Part{number}(models.Model):
 """
 
 
-def test_names_that_need_quoting(project: Project) -> None:
-    make_products(project)
+def test_names_that_need_quoting(vendor_project: Project) -> None:
+    make_products(vendor_project)
     fields, parts = "", ""
     for number, name in enumerate(NAMES):
         fields += f"    size{number} = models.IntegerField(default=1, db_column={name!r})\n"
         parts += PART.format(number=number, name=name, key=f"{name}_id", many=f"{name}_2")
-    make_branch(project, "feature", PRODUCT + fields + parts)
-    project.manage("migrate")
-    project.python(
+    make_branch(vendor_project, "feature", PRODUCT + fields + parts)
+    vendor_project.manage("migrate")
+    vendor_project.python(
         f"""
         from shop import models
         for number in range({len(NAMES)}):
@@ -50,28 +50,28 @@ def test_names_that_need_quoting(project: Project) -> None:
             part.others.add(parts.create(product_id=3, text="b"))
         """
     )
-    before = dump(project)
-    go(project, "main")
-    project.assert_in_step()
+    before = dump(vendor_project)
+    go(vendor_project, "main")
+    vendor_project.assert_in_step()
     held = {one for name in NAMES for one in (f"{name}.* 2", f"{name}_2.* 2")}
-    assert kept(project) == held | {f"shop_product.{','.join(NAMES)} 3"}
-    plan = project.manage("migrations_switch", "feature", "--plan").stdout
+    assert kept(vendor_project) == held | {f"shop_product.{','.join(NAMES)} 3"}
+    plan = vendor_project.manage("migrations_switch", "feature", "--plan").stdout
     assert all(f"    table {name} (2 rows)\n" in plan for name in NAMES)
-    assert go(project, "feature").stderr == ""
-    assert dump(project) == before
-    go(project, "main")
-    project.python("from shop.models import *; Product.objects.filter(pk=2).delete()")
-    result = go(project, "feature")
+    assert go(vendor_project, "feature").stderr == ""
+    assert dump(vendor_project) == before
+    go(vendor_project, "main")
+    vendor_project.python("from shop.models import *; Product.objects.filter(pk=2).delete()")
+    result = go(vendor_project, "feature")
     for number, name in enumerate(NAMES):
         assert f"1 of 2 rows of table {name} stays in the stash: what they " in result.stderr
         assert f"2 of 2 rows of table {name}_2 stay in the stash: what they " in result.stderr
-        assert values(project, "product", "text", model=f"Part{number}") == "3 b"
-    dump(project)
+        assert values(vendor_project, "product", "text", model=f"Part{number}") == "3 b"
+    dump(vendor_project)
 
 
-def test_long_names(project: Project) -> None:
+def test_long_names(vendor_project: Project) -> None:
     """Django shortens them to what the database takes; a work tree's process does so, too."""
-    make_shop(project)
+    make_shop(vendor_project)
     model = "".join(part.title() for part in LONG.split("_"))
     text = (
         PRODUCT
@@ -79,35 +79,35 @@ def test_long_names(project: Project) -> None:
         + "    product = models.ForeignKey(Product, models.CASCADE)\n"
         + f"    {LONG[:50]} = models.ManyToManyField(Product, related_name='+')\n"
     )
-    make_branch(project, "feature", text)
-    file = project.path / "shop/migrations/0003_feature.py"
-    project.write("shop/helpers.py", "def nothing(apps, schema_editor):\n    pass\n")
+    make_branch(vendor_project, "feature", text)
+    file = vendor_project.path / "shop/migrations/0003_feature.py"
+    vendor_project.write("shop/helpers.py", "def nothing(apps, schema_editor):\n    pass\n")
     head = "    operations = [\n"
     run = "        migrations.RunPython(nothing, nothing),\n"
     file.write_text(
         "from shop.helpers import nothing\n" + file.read_text().replace(head, head + run)
     )
-    project.commit("Helpers")
-    project.manage("migrate")
-    project.python(
+    vendor_project.commit("Helpers")
+    vendor_project.manage("migrate")
+    vendor_project.python(
         f"""
         from shop.models import *
         product = Product.objects.create(name="p")
         {model}.objects.create(product=product).{LONG[:50]}.add(product)
         """
     )
-    before = dump(project)
-    go(project, "main")
-    assert len(kept(project)) == 2
-    go(project, "feature")
-    assert dump(project) == before
+    before = dump(vendor_project)
+    go(vendor_project, "main")
+    assert len(kept(vendor_project)) == 2
+    go(vendor_project, "feature")
+    assert dump(vendor_project) == before
 
 
-def test_renamed_on_the_branch(project: Project) -> None:
+def test_renamed_on_the_branch(vendor_project: Project) -> None:
     """Made on main, renamed on the branch: no row goes anywhere, and what is new is kept."""
-    make_products(project)
-    project.checkout("-b", "feature")
-    project.migration(
+    make_products(vendor_project)
+    vendor_project.checkout("-b", "feature")
+    vendor_project.migration(
         "shop",
         "0003_renames",
         f"""
@@ -128,7 +128,7 @@ def test_renamed_on_the_branch(project: Project) -> None:
         """,
         [("shop", "0002_longer_name")],
     )
-    project.models(
+    vendor_project.models(
         "shop",
         """
 class Article(models.Model):
@@ -143,25 +143,25 @@ class Piece(models.Model):
     all = models.ManyToManyField(Article, related_name="+")
 """,
     )
-    project.commit("Renames")
-    project.switch()
-    project.python(
+    vendor_project.commit("Renames")
+    vendor_project.switch()
+    vendor_project.python(
         """
         from shop.models import *
         Article.objects.filter(pk=2).update(length=2)
         Piece.objects.create(article_id=3).all.add(1, 2)
         """
     )
-    before = dump(project)
-    result = go(project, "main")
-    assert kept(project) == {"goods.Len gth 3", "shop_piece.* 1", "shop_piece_all.* 2"}
-    assert values(project, "id", "name") == "1 p1; 2 p2; 3 p3"
-    project.assert_in_step()
+    before = dump(vendor_project)
+    result = go(vendor_project, "main")
+    assert kept(vendor_project) == {"goods.Len gth 3", "shop_piece.* 1", "shop_piece_all.* 2"}
+    assert values(vendor_project, "id", "name") == "1 p1; 2 p2; 3 p3"
+    vendor_project.assert_in_step()
     assert "Saving table shop_piece..." in result.stdout
-    assert go(project, "feature").stderr == ""
-    assert dump(project) == before
-    assert not kept(project)
-    project.assert_in_step()
+    assert go(vendor_project, "feature").stderr == ""
+    assert dump(vendor_project) == before
+    assert not kept(vendor_project)
+    vendor_project.assert_in_step()
 
 
 RENAMES = {
@@ -199,12 +199,12 @@ RENAMES = {
 
 
 @pytest.mark.parametrize("kind", RENAMES)
-def test_sql_beside_the_state(sqlite_project: Project, kind: str) -> None:
-    rename_by_sql(sqlite_project, kind)
+def test_sql_beside_the_state(project: Project, kind: str) -> None:
+    rename_by_sql(project, kind)
 
 
-def test_sql_beside_the_state_on_each_vendor(project: Project) -> None:
-    rename_by_sql(project, "as another field")
+def test_sql_beside_the_state_on_each_vendor(vendor_project: Project) -> None:
+    rename_by_sql(vendor_project, "as another field")
 
 
 def rename_by_sql(project: Project, kind: str) -> None:
@@ -246,9 +246,8 @@ def rename_by_sql(project: Project, kind: str) -> None:
         assert errors.count("\n") == len(re.findall(note, errors)) > 0
 
 
-def test_the_state_alone_lets_go(sqlite_project: Project) -> None:
+def test_the_state_alone_lets_go(project: Project) -> None:
     """A field that is gone from the state, and whose column stays for a while."""
-    project = sqlite_project
     make_products(project, PRODUCT + "    size = models.IntegerField(null=True)\n")
     project.python("from shop.models import *; Product.objects.update(size=1)")
     project.checkout("-b", "feature")
@@ -277,22 +276,22 @@ ORACLE = "size = models.IntegerField()\n    class Meta:\n        required_db_ven
 NAMED = "class Part(models.Model):\n    class Meta:\n        db_table = {!r}\n"
 
 
-def test_a_name_that_only_changes_its_case(project: Project) -> None:
+def test_a_name_that_only_changes_its_case(vendor_project: Project) -> None:
     """SQLite goes on calling the table as it was called before."""
-    make_products(project)
-    make_branch(project, "feature", PRODUCT + NAMED.format("Shop_Parts"))
-    project.models("shop", PRODUCT + NAMED.format("shop_parts"))
-    project.manage("makemigrations", "shop", "--name=case")
-    project.commit("Case")
-    project.manage("migrate")
-    project.python("from shop.models import *; Part.objects.create(pk=7)")
-    plan = project.manage("migrations_switch", "main", "--plan").stdout
+    make_products(vendor_project)
+    make_branch(vendor_project, "feature", PRODUCT + NAMED.format("Shop_Parts"))
+    vendor_project.models("shop", PRODUCT + NAMED.format("shop_parts"))
+    vendor_project.manage("makemigrations", "shop", "--name=case")
+    vendor_project.commit("Case")
+    vendor_project.manage("migrate")
+    vendor_project.python("from shop.models import *; Part.objects.create(pk=7)")
+    plan = vendor_project.manage("migrations_switch", "main", "--plan").stdout
     assert "    table shop_parts (1 row)\n" in plan
-    go(project, "main")
-    assert kept(project) == {"shop_parts.* 1"}
-    go(project, "feature")
-    assert values(project, "id", model="Part") == "7"
-    assert not kept(project)
+    go(vendor_project, "main")
+    assert kept(vendor_project) == {"shop_parts.* 1"}
+    go(vendor_project, "feature")
+    assert values(vendor_project, "id", model="Part") == "7"
+    assert not kept(vendor_project)
 
 
 def test_a_table_that_is_not_found_by_its_name(
@@ -322,9 +321,8 @@ def test_a_table_that_is_not_found_by_its_name(
     project.assert_in_step()
 
 
-def test_a_table_that_is_rightly_not_there(sqlite_project: Project) -> None:
+def test_a_table_that_is_rightly_not_there(project: Project) -> None:
     """Of models that this database does not have, and one that SQL has dropped meanwhile."""
-    project = sqlite_project
     make_products(project)
     project.checkout("-b", "feature")
     project.models("shop", PRODUCT + "class Part(models.Model):\n    " + ORACLE)
@@ -370,13 +368,13 @@ class Link(models.Model):
 """
 
 
-def test_a_model_takes_over_the_table_of_a_many_to_many_field(project: Project) -> None:
+def test_a_model_takes_over_the_table_of_a_many_to_many_field(vendor_project: Project) -> None:
     """As Django's documentation has it ("Changing a ManyToManyField to use a through model")."""
-    make_products(project, TAGS.format(""))
-    fill(project, "[product.tags.create(name='t') for product in Product.objects.all()]")
-    project.checkout("-b", "feature")
-    project.models("shop", TAGS.format(", through='Link'") + LINK)
-    project.migration(
+    make_products(vendor_project, TAGS.format(""))
+    fill(vendor_project, "[product.tags.create(name='t') for product in Product.objects.all()]")
+    vendor_project.checkout("-b", "feature")
+    vendor_project.models("shop", TAGS.format(", through='Link'") + LINK)
+    vendor_project.migration(
         "shop",
         "0004_link",
         """
@@ -400,14 +398,17 @@ def test_a_model_takes_over_the_table_of_a_many_to_many_field(project: Project) 
         """,
         [("shop", "0003_more")],
     )
-    project.commit("Link")
-    project.switch()
-    fill(project, "Link.objects.update(weight=7)")
+    vendor_project.commit("Link")
+    vendor_project.switch()
+    fill(vendor_project, "Link.objects.update(weight=7)")
 
-    go(project, "main")
-    assert kept(project) == {"shop_link.weight 3"}
-    fill(project, "Product.objects.get(pk=2).tags.clear(); Product.objects.get(pk=2).tags.add(3)")
+    go(vendor_project, "main")
+    assert kept(vendor_project) == {"shop_link.weight 3"}
+    fill(
+        vendor_project,
+        "Product.objects.get(pk=2).tags.clear(); Product.objects.get(pk=2).tags.add(3)",
+    )
 
-    go(project, "feature")
-    links = values(project, "product_id", "tag_id", "weight", model="Link")
+    go(vendor_project, "feature")
+    links = values(vendor_project, "product_id", "tag_id", "weight", model="Link")
     assert links == "1 1 7; 3 3 7; 2 3 0"

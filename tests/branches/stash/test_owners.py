@@ -38,11 +38,11 @@ def make_another(project: Project, models: str, by: str) -> None:
 
 
 @pytest.fixture
-def automatic(sqlite_project: Project) -> Project:
+def automatic(project: Project) -> Project:
     """A project with products, where plain ``migrate`` keeps and brings back."""
-    sqlite_project.settings("DJANGO_DEVTOOLS = {}")
-    make_products(sqlite_project)
-    return sqlite_project
+    project.settings("DJANGO_DEVTOOLS = {}")
+    make_products(project)
+    return project
 
 
 @pytest.mark.parametrize("by", ["migrate", "migrations_switch"])
@@ -74,8 +74,7 @@ def test_a_column_for_a_table_of_its_own(automatic: Project, by: str) -> None:
 
 
 @pytest.mark.parametrize("first", ["one", "two"])
-def test_entries_that_overlap(sqlite_project: Project, first: str) -> None:
-    project = sqlite_project
+def test_entries_that_overlap(project: Project, first: str) -> None:
     make_products(project)
     models = {"one": PRODUCT + WEIGHT + SIZE, "two": PRODUCT + WEIGHT}
     rows = {"one": "weight=1, size=11", "two": "weight=2"}
@@ -102,16 +101,18 @@ def test_entries_that_overlap(sqlite_project: Project, first: str) -> None:
         pytest.param(OTHER, PRODUCT + NOTE.format(80), id="table, widened"),
     ],
 )
-def test_dropped_by_one_and_altered_by_another(project: Project, drops: str, alters: str) -> None:
+def test_dropped_by_one_and_altered_by_another(
+    vendor_project: Project, drops: str, alters: str
+) -> None:
     """From one to the other the rows of main are on the way, and there in the end."""
-    drop_and_alter(project, drops, alters)
+    drop_and_alter(vendor_project, drops, alters)
 
 
 @pytest.mark.parametrize("alters", [PRODUCT + NOTE.format(50) + SIZE, PRODUCT])
 def test_a_table_is_dropped_by_one_and_has_other_columns_on_another(
-    sqlite_project: Project, alters: str
+    project: Project, alters: str
 ) -> None:
-    drop_and_alter(sqlite_project, OTHER, alters)
+    drop_and_alter(project, OTHER, alters)
 
 
 def drop_and_alter(project: Project, drops: str, alters: str) -> None:
@@ -137,11 +138,8 @@ def drop_and_alter(project: Project, drops: str, alters: str) -> None:
         pytest.param(OTHER, PRODUCT + NOTE.format(50) + SIZE, id="table"),
     ],
 )
-def test_dropped_by_one_and_added_to_by_another(
-    sqlite_project: Project, drops: str, adds: str
-) -> None:
+def test_dropped_by_one_and_added_to_by_another(project: Project, drops: str, adds: str) -> None:
     """Straight from one to the other, with rows of each: what is not there yet, comes later."""
-    project = sqlite_project
     make_products(project, PRODUCT + NOTE.format(50))
     make_branch(project, "drops", drops, "main")
     make(project, "adds", adds, "Product.objects.update(note='mine', size=100)")
@@ -159,9 +157,8 @@ def fill_weight(apps, schema_editor):
 """
 
 
-def test_dropped_by_one_and_renamed_by_another(sqlite_project: Project) -> None:
+def test_dropped_by_one_and_renamed_by_another(project: Project) -> None:
     """The other has its rows under the name that it gave them."""
-    project = sqlite_project
     make_products(project, PRODUCT + PART)
     make_branch(project, "drops", OTHER, "main")
     project.checkout("-b", "renames", "main")
@@ -177,26 +174,26 @@ def test_dropped_by_one_and_renamed_by_another(sqlite_project: Project) -> None:
     assert not kept(project)
 
 
-def test_dropped_by_one_and_renamed_beside_a_column_that_waits(project: Project) -> None:
+def test_dropped_by_one_and_renamed_beside_a_column_that_waits(vendor_project: Project) -> None:
     """What comes back only at the end, as it does not fit before, keeps nothing else waiting."""
     size = "    size = models.{}\n"
-    make_products(project, PRODUCT + NOTE.format(50) + size.format("FloatField(null=True)"))
-    make_branch(project, "drops", PRODUCT + size.format("FloatField(default=7)"), "main")
-    project.checkout("-b", "renames", "main")
+    make_products(vendor_project, PRODUCT + NOTE.format(50) + size.format("FloatField(null=True)"))
+    make_branch(vendor_project, "drops", PRODUCT + size.format("FloatField(default=7)"), "main")
+    vendor_project.checkout("-b", "renames", "main")
     renamed = PRODUCT + NOTE.format(50).replace("note", "remark")
-    project.models("shop", renamed + size.format("IntegerField(null=True)"))
+    vendor_project.models("shop", renamed + size.format("IntegerField(null=True)"))
     rename = 'migrations.RenameField("product", "note", "remark"),'
-    project.migration("shop", "0004_remark", rename, [("shop", "0003_more")])
-    project.manage("makemigrations", "shop", "--name=size")
-    project.commit("Remark")
+    vendor_project.migration("shop", "0004_remark", rename, [("shop", "0003_more")])
+    vendor_project.manage("makemigrations", "shop", "--name=size")
+    vendor_project.commit("Remark")
     for branch in ("drops", "renames"):
-        go(project, branch)
-        fill(project, "Product.objects.update(size=5)")
-    fill(project, "Product.objects.update(remark='mine')")
-    before = dump(project)
-    go(project, "drops")
-    assert go(project, "renames").stderr == ""
-    assert dump(project) == before
+        go(vendor_project, branch)
+        fill(vendor_project, "Product.objects.update(size=5)")
+    fill(vendor_project, "Product.objects.update(remark='mine')")
+    before = dump(vendor_project)
+    go(vendor_project, "drops")
+    assert go(vendor_project, "renames").stderr == ""
+    assert dump(vendor_project) == before
 
 
 SQL_SIZE = """
@@ -208,25 +205,27 @@ migrations.RunSQL(
 """
 
 
-def test_dropped_by_one_and_added_to_by_sql_of_another(project: Project) -> None:
-    make_products(project)
-    make_branch(project, "drops", OTHER, "main")
-    project.checkout("-b", "adds", "main")
-    project.models("shop", PRODUCT + SIZE.replace("default=1", "null=True") + WEIGHT)
-    project.migration("shop", "0003_size", SQL_SIZE, [("shop", "0002_longer_name")])
-    project.manage("makemigrations", "shop", "--name=weight")
+def test_dropped_by_one_and_added_to_by_sql_of_another(vendor_project: Project) -> None:
+    make_products(vendor_project)
+    make_branch(vendor_project, "drops", OTHER, "main")
+    vendor_project.checkout("-b", "adds", "main")
+    vendor_project.models("shop", PRODUCT + SIZE.replace("default=1", "null=True") + WEIGHT)
+    vendor_project.migration("shop", "0003_size", SQL_SIZE, [("shop", "0002_longer_name")])
+    vendor_project.manage("makemigrations", "shop", "--name=weight")
     # What the stash has goes before this; but for a column that only SQL makes.
     fills = "migrations.RunPython(fill_weight, migrations.RunPython.noop),"
-    project.migration("shop", "0005_fill", fills, [("shop", "0004_weight")], before=FILL_WEIGHT)
-    project.commit("Size")
-    project.switch()
-    fill(project, "Product.objects.update(size=100, weight=3)")
-    before = dump(project)
+    vendor_project.migration(
+        "shop", "0005_fill", fills, [("shop", "0004_weight")], before=FILL_WEIGHT
+    )
+    vendor_project.commit("Size")
+    vendor_project.switch()
+    fill(vendor_project, "Product.objects.update(size=100, weight=3)")
+    before = dump(vendor_project)
     for _ in range(2):
-        assert go(project, "drops").stderr == ""
-        assert go(project, "adds").stderr == ""
-        assert dump(project) == before
-        assert not kept(project)
+        assert go(vendor_project, "drops").stderr == ""
+        assert go(vendor_project, "adds").stderr == ""
+        assert dump(vendor_project) == before
+        assert not kept(vendor_project)
 
 
 NUMBER = "    name = models.IntegerField(null=True)\n"
@@ -240,58 +239,58 @@ migrations.RunSQL(
 """
 
 
-def test_a_name_that_was_free_again(project: Project) -> None:
+def test_a_name_that_was_free_again(vendor_project: Project) -> None:
     """What SQL made and dropped is gone, though there is a column of its name."""
-    make_products(project)
-    project.checkout("-b", "feature")
-    project.models("shop", PRODUCT.replace("name", "title") + NUMBER)
-    project.migration("shop", "0003_reused", REUSED, [("shop", "0002_longer_name")])
-    project.commit("Reused")
-    project.switch()
-    fill(project, "Product.objects.update(name=5)")
-    before = dump(project)
-    go(project, "main")
-    assert go(project, "feature").stderr == ""
-    assert dump(project) == before
+    make_products(vendor_project)
+    vendor_project.checkout("-b", "feature")
+    vendor_project.models("shop", PRODUCT.replace("name", "title") + NUMBER)
+    vendor_project.migration("shop", "0003_reused", REUSED, [("shop", "0002_longer_name")])
+    vendor_project.commit("Reused")
+    vendor_project.switch()
+    fill(vendor_project, "Product.objects.update(name=5)")
+    before = dump(vendor_project)
+    go(vendor_project, "main")
+    assert go(vendor_project, "feature").stderr == ""
+    assert dump(vendor_project) == before
 
 
 RENAMED = 'migrations.RenameField("product", "name", "title"),'
 
 
-def test_edited_and_then_renamed_on_another_branch(project: Project) -> None:
+def test_edited_and_then_renamed_on_another_branch(vendor_project: Project) -> None:
     """What was changed in a narrowed column is seen where it has its own name."""
-    make_products(project)
+    make_products(vendor_project)
     wide = PRODUCT.replace("50", "80")
-    make(project, "feature", wide, "Product.objects.update(name='x' * 70)")
-    go(project, "main")
-    fill(project, "Product.objects.filter(pk=2).update(name='edited')")
-    project.checkout("-b", "other")
-    project.models("shop", PRODUCT.replace("name", "title"))
-    project.migration("shop", "0003_title", RENAMED, [("shop", "0002_longer_name")])
-    project.commit("Title")
-    project.switch()
+    make(vendor_project, "feature", wide, "Product.objects.update(name='x' * 70)")
+    go(vendor_project, "main")
+    fill(vendor_project, "Product.objects.filter(pk=2).update(name='edited')")
+    vendor_project.checkout("-b", "other")
+    vendor_project.models("shop", PRODUCT.replace("name", "title"))
+    vendor_project.migration("shop", "0003_title", RENAMED, [("shop", "0002_longer_name")])
+    vendor_project.commit("Title")
+    vendor_project.switch()
 
-    go(project, "feature")
+    go(vendor_project, "feature")
 
-    assert values(project, "name") == f"{'x' * 70}; edited; {'x' * 70}"
-    project.assert_in_step()
+    assert values(vendor_project, "name") == f"{'x' * 70}; edited; {'x' * 70}"
+    vendor_project.assert_in_step()
 
 
-def test_narrowed_twice(project: Project) -> None:
-    make_products(project, PRODUCT.replace("50", "30"))
-    make_branch(project, "middle", PRODUCT, "main")
+def test_narrowed_twice(vendor_project: Project) -> None:
+    make_products(vendor_project, PRODUCT.replace("50", "30"))
+    make_branch(vendor_project, "middle", PRODUCT, "main")
     long = "Product.objects.update(name='x' * 70)"
-    make(project, "top", PRODUCT.replace("50", "80"), long, "middle")
-    before = dump(project)
-    go(project, "middle")
-    go(project, "main")
-    fill(project, "Product.objects.filter(pk=2).update(name='edited')")
+    make(vendor_project, "top", PRODUCT.replace("50", "80"), long, "middle")
+    before = dump(vendor_project)
+    go(vendor_project, "middle")
+    go(vendor_project, "main")
+    fill(vendor_project, "Product.objects.filter(pk=2).update(name='edited')")
 
-    go(project, "top")
+    go(vendor_project, "top")
 
-    assert values(project, "name") == f"{'x' * 70}; edited; {'x' * 70}"
-    fill(project, "Product.objects.filter(pk=2).update(name='x' * 70)")
-    assert dump(project) == before
+    assert values(vendor_project, "name") == f"{'x' * 70}; edited; {'x' * 70}"
+    fill(vendor_project, "Product.objects.filter(pk=2).update(name='x' * 70)")
+    assert dump(vendor_project) == before
 
 
 THING = """\
@@ -301,17 +300,22 @@ class Thing(models.Model):
 """
 
 
-def test_two_narrowed_columns_and_one_is_edited(project: Project) -> None:
-    project.app("shop", THING.format(5, ""))
-    project.manage("makemigrations", "shop")
-    project.commit("Thing")
-    make(project, "feature", THING.format(50, "null=True"), "Thing.objects.create(text='t' * 20)")
-    go(project, "main")
-    fill(project, "Thing.objects.update(number=3)")
+def test_two_narrowed_columns_and_one_is_edited(vendor_project: Project) -> None:
+    vendor_project.app("shop", THING.format(5, ""))
+    vendor_project.manage("makemigrations", "shop")
+    vendor_project.commit("Thing")
+    make(
+        vendor_project,
+        "feature",
+        THING.format(50, "null=True"),
+        "Thing.objects.create(text='t' * 20)",
+    )
+    go(vendor_project, "main")
+    fill(vendor_project, "Thing.objects.update(number=3)")
 
-    go(project, "feature")
+    go(vendor_project, "feature")
 
-    assert values(project, "text", "number", model="Thing") == f"{'t' * 20} 3"
+    assert values(vendor_project, "text", "number", model="Thing") == f"{'t' * 20} 3"
 
 
 CATEGORY = """\

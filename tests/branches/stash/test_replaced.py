@@ -82,53 +82,57 @@ def make_other_price(project: Project) -> None:
 
 
 @pytest.mark.parametrize("by", ["migrate", "migrations_switch"])
-def test_a_column_takes_the_name_of_another(project: Project, by: str) -> None:
-    project.settings("DJANGO_DEVTOOLS = {}")
-    make_other_price(project)
-    project.manage(by)
-    assert values(project, "price") == "200; 200; 200"
+def test_a_column_takes_the_name_of_another(vendor_project: Project, by: str) -> None:
+    vendor_project.settings("DJANGO_DEVTOOLS = {}")
+    make_other_price(vendor_project)
+    vendor_project.manage(by)
+    assert values(vendor_project, "price") == "200; 200; 200"
 
 
-def test_each_branch_has_its_own_of_that_name(project: Project) -> None:
-    make_other_price(project)
-    project.switch()
-    fill(project, "Product.objects.filter(pk=1).update(price=333)")
-    before = dump(project)
-    go(project, "main")
-    assert values(project, "price") == "2; 2; 2"
-    assert go(project, "feature").stderr == ""
-    assert dump(project) == before
+def test_each_branch_has_its_own_of_that_name(vendor_project: Project) -> None:
+    make_other_price(vendor_project)
+    vendor_project.switch()
+    fill(vendor_project, "Product.objects.filter(pk=1).update(price=333)")
+    before = dump(vendor_project)
+    go(vendor_project, "main")
+    assert values(vendor_project, "price") == "2; 2; 2"
+    assert go(vendor_project, "feature").stderr == ""
+    assert dump(vendor_project) == before
 
 
-def test_nothing_is_kept_of_the_other(project: Project) -> None:
+def test_nothing_is_kept_of_the_other(vendor_project: Project) -> None:
     """Applied by migrate, so that going back is up to the migration, too."""
-    make_other_price(project)
-    project.manage("migrate")
-    fill(project, "Product.objects.filter(pk=1).update(price=333)")
-    go(project, "main")
-    assert values(project, "price") == "3; 2; 2"
+    make_other_price(vendor_project)
+    vendor_project.manage("migrate")
+    fill(vendor_project, "Product.objects.filter(pk=1).update(price=333)")
+    go(vendor_project, "main")
+    assert values(vendor_project, "price") == "3; 2; 2"
 
 
-def test_a_table_takes_the_name_of_another(project: Project) -> None:
-    make_products(project, PRODUCT + PART)
-    fill(project, "Part.objects.create(name='a')")
-    project.checkout("-b", "feature")
-    add(project, "0004_part", OTHER_PART, SHOUTED)
-    project.switch()
-    assert values(project, "name", model="Part") == "A"
-    go(project, "main")
-    assert values(project, "name", model="Part") == "a"
+def test_a_table_takes_the_name_of_another(vendor_project: Project) -> None:
+    make_products(vendor_project, PRODUCT + PART)
+    fill(vendor_project, "Part.objects.create(name='a')")
+    vendor_project.checkout("-b", "feature")
+    add(vendor_project, "0004_part", OTHER_PART, SHOUTED)
+    vendor_project.switch()
+    assert values(vendor_project, "name", model="Part") == "A"
+    go(vendor_project, "main")
+    assert values(vendor_project, "name", model="Part") == "a"
 
 
-def test_converted_before_its_type_changes(project: Project) -> None:
-    project.settings("DJANGO_DEVTOOLS = {}")
-    make_products(project, PRODUCT + DECIMAL)
-    fill(project, "Product.objects.update(price='1.50')")
-    project.models("shop", PRODUCT + PRICE)
-    add(project, "0004_times", "migrations.RunPython(times),", TIMES)
-    add(project, "0005_price", 'migrations.AlterField("product", "price", models.IntegerField()),')
-    project.switch()
-    assert values(project, "price") == "150; 150; 150"
+def test_converted_before_its_type_changes(vendor_project: Project) -> None:
+    vendor_project.settings("DJANGO_DEVTOOLS = {}")
+    make_products(vendor_project, PRODUCT + DECIMAL)
+    fill(vendor_project, "Product.objects.update(price='1.50')")
+    vendor_project.models("shop", PRODUCT + PRICE)
+    add(vendor_project, "0004_times", "migrations.RunPython(times),", TIMES)
+    add(
+        vendor_project,
+        "0005_price",
+        'migrations.AlterField("product", "price", models.IntegerField()),',
+    )
+    vendor_project.switch()
+    assert values(vendor_project, "price") == "150; 150; 150"
 
 
 @pytest.mark.parametrize(
@@ -151,14 +155,14 @@ def test_converted_before_its_type_changes(project: Project) -> None:
     ],
 )
 def test_made_to_fit_before_it_gets_narrower(
-    project: Project, old: str, update: str, alter: str, new: str
+    vendor_project: Project, old: str, update: str, alter: str, new: str
 ) -> None:
-    project.settings("DJANGO_DEVTOOLS = {}")
-    make_products(project, old + SIZE)
-    add(project, "0004_update", "migrations.RunPython(update),", UPDATE.format(update))
-    add(project, "0005_alter", f'migrations.AlterField("product", {alter}),')
-    assert project.manage("migrations_switch", "--no-input").stderr == ""
-    assert values(project, "name", "size") == new
+    vendor_project.settings("DJANGO_DEVTOOLS = {}")
+    make_products(vendor_project, old + SIZE)
+    add(vendor_project, "0004_update", "migrations.RunPython(update),", UPDATE.format(update))
+    add(vendor_project, "0005_alter", f'migrations.AlterField("product", {alter}),')
+    assert vendor_project.manage("migrations_switch", "--no-input").stderr == ""
+    assert values(vendor_project, "name", "size") == new
 
 
 @pytest.mark.parametrize(
@@ -178,59 +182,64 @@ def test_made_to_fit_before_it_gets_narrower(
     ],
 )
 def test_what_is_wider_comes_when_there_is_room(
-    project: Project, main: str, drops: str, feature: str, rows: str
+    vendor_project: Project, main: str, drops: str, feature: str, rows: str
 ) -> None:
     """Straight from a branch that drops it to one where it holds more."""
-    make_products(project, main)
-    make_branch(project, "drops", drops, "main")
-    make(project, "feature", feature, f"Product.objects.update({rows})")
-    before = dump(project)
-    assert go(project, "drops").stderr == ""
-    assert go(project, "feature").stderr == ""
-    assert dump(project) == before
-    assert not kept(project)
+    make_products(vendor_project, main)
+    make_branch(vendor_project, "drops", drops, "main")
+    make(vendor_project, "feature", feature, f"Product.objects.update({rows})")
+    before = dump(vendor_project)
+    assert go(vendor_project, "drops").stderr == ""
+    assert go(vendor_project, "feature").stderr == ""
+    assert dump(vendor_project) == before
+    assert not kept(vendor_project)
 
 
-def test_renamed_on_a_branch_where_another_drops_its_table(project: Project) -> None:
-    make_products(project, PRODUCT + PART + SIZE)
-    make_branch(project, "drops", PRODUCT + SIZE, "main")
-    project.checkout("-b", "feature", "main")
-    project.models("shop", PRODUCT + PART.replace("name =", "title =") + SIZE)
-    add(project, "0004_title", 'migrations.RenameField("part", "name", "title"),')
-    project.switch()
-    fill(project, "Part.objects.create(title='t')")
-    before = dump(project)
-    go(project, "drops")
-    assert go(project, "feature").stderr == ""
-    assert dump(project) == before
+def test_renamed_on_a_branch_where_another_drops_its_table(vendor_project: Project) -> None:
+    make_products(vendor_project, PRODUCT + PART + SIZE)
+    make_branch(vendor_project, "drops", PRODUCT + SIZE, "main")
+    vendor_project.checkout("-b", "feature", "main")
+    vendor_project.models("shop", PRODUCT + PART.replace("name =", "title =") + SIZE)
+    add(vendor_project, "0004_title", 'migrations.RenameField("part", "name", "title"),')
+    vendor_project.switch()
+    fill(vendor_project, "Part.objects.create(title='t')")
+    before = dump(vendor_project)
+    go(vendor_project, "drops")
+    assert go(vendor_project, "feature").stderr == ""
+    assert dump(vendor_project) == before
 
 
-def test_amended_and_too_short_now(project: Project) -> None:
+def test_amended_and_too_short_now(vendor_project: Project) -> None:
     """A cast would cut it."""
-    make_products(project)
-    make(project, "feature", PRODUCT + NOTE.format(80), "Product.objects.update(note='x' * 70)")
-    go(project, "main")
-    project.checkout("feature")
-    project.models("shop", PRODUCT + NOTE.format(50))
-    project.remove("shop/migrations/0003_feature.py")
-    project.manage("makemigrations", "shop", "--name=feature")
-    project.git("add", "--all")
-    project.git("commit", "--quiet", "--amend", "--message=feature")
-    project.switch()
-    if "sqlite" in project.databases["default"]["ENGINE"]:  # which heeds no length
-        assert values(project, "note") == "; ".join(["x" * 70] * 3)
+    make_products(vendor_project)
+    make(
+        vendor_project,
+        "feature",
+        PRODUCT + NOTE.format(80),
+        "Product.objects.update(note='x' * 70)",
+    )
+    go(vendor_project, "main")
+    vendor_project.checkout("feature")
+    vendor_project.models("shop", PRODUCT + NOTE.format(50))
+    vendor_project.remove("shop/migrations/0003_feature.py")
+    vendor_project.manage("makemigrations", "shop", "--name=feature")
+    vendor_project.git("add", "--all")
+    vendor_project.git("commit", "--quiet", "--amend", "--message=feature")
+    vendor_project.switch()
+    if "sqlite" in vendor_project.databases["default"]["ENGINE"]:  # which heeds no length
+        assert values(vendor_project, "note") == "; ".join(["x" * 70] * 3)
     else:
-        assert values(project, "note") == "none; none; none"
-        assert kept(project) == {"shop_product.note 3"}
+        assert values(vendor_project, "note") == "none; none; none"
+        assert kept(vendor_project) == {"shop_product.note 3"}
 
 
-def test_no_value_where_django_gives_one(project: Project) -> None:
-    make_products(project)
-    make(project, "feature", PRODUCT + DATED, "Product.objects.update(made=None)")
-    before = dump(project)
-    go(project, "main")
-    go(project, "feature")
-    assert dump(project) == before
+def test_no_value_where_django_gives_one(vendor_project: Project) -> None:
+    make_products(vendor_project)
+    make(vendor_project, "feature", PRODUCT + DATED, "Product.objects.update(made=None)")
+    before = dump(vendor_project)
+    go(vendor_project, "main")
+    go(vendor_project, "feature")
+    assert dump(vendor_project) == before
 
 
 FILLS = """
@@ -247,16 +256,16 @@ class Fill(migrations.operations.base.Operation):
 """
 
 
-def test_emptied_where_an_operation_of_ones_own_fills(project: Project) -> None:
-    make_products(project)
-    make_branch(project, "feature", PRODUCT + SIZE + PART)
-    add(project, "0004_fill", "Fill(),", FILLS)
-    project.switch()
-    fill(project, "Product.objects.update(size=None); Part.objects.all().delete()")
-    before = dump(project)
-    go(project, "main")
-    go(project, "feature")
-    assert dump(project) == before
+def test_emptied_where_an_operation_of_ones_own_fills(vendor_project: Project) -> None:
+    make_products(vendor_project)
+    make_branch(vendor_project, "feature", PRODUCT + SIZE + PART)
+    add(vendor_project, "0004_fill", "Fill(),", FILLS)
+    vendor_project.switch()
+    fill(vendor_project, "Product.objects.update(size=None); Part.objects.all().delete()")
+    before = dump(vendor_project)
+    go(vendor_project, "main")
+    go(vendor_project, "feature")
+    assert dump(vendor_project) == before
 
 
 SQL_SIZE = """
@@ -268,71 +277,74 @@ migrations.RunSQL(
 """
 
 
-def test_made_by_sql_and_by_an_operation_on_another_branch(project: Project) -> None:
-    make_products(project)
-    project.checkout("-b", "sql")
-    project.models("shop", PRODUCT + SIZE)
-    add(project, "0003_sql", SQL_SIZE)
-    project.switch()
-    fill(project, "Product.objects.update(size=1)")
-    go(project, "main")
-    make_branch(project, "feature", PRODUCT + SIZE, "main")
-    project.manage("migrate")
-    fill(project, "Product.objects.update(size=2)")
+def test_made_by_sql_and_by_an_operation_on_another_branch(vendor_project: Project) -> None:
+    make_products(vendor_project)
+    vendor_project.checkout("-b", "sql")
+    vendor_project.models("shop", PRODUCT + SIZE)
+    add(vendor_project, "0003_sql", SQL_SIZE)
+    vendor_project.switch()
+    fill(vendor_project, "Product.objects.update(size=1)")
+    go(vendor_project, "main")
+    make_branch(vendor_project, "feature", PRODUCT + SIZE, "main")
+    vendor_project.manage("migrate")
+    fill(vendor_project, "Product.objects.update(size=2)")
     for branch in ("main", "sql", "feature", "sql"):
-        go(project, branch)
-    assert values(project, "size") == "1; 1; 1"
-    go(project, "feature")
-    assert values(project, "size") == "2; 2; 2"
+        go(vendor_project, branch)
+    assert values(vendor_project, "size") == "1; 1; 1"
+    go(vendor_project, "feature")
+    assert values(vendor_project, "size") == "2; 2; 2"
 
 
 GOODS = "\n    class Meta:\n        db_table = 'goods'\n"
 
 
 @pytest.mark.parametrize("renamed", ["table", "column"])
-def test_what_is_wider_where_another_branch_renames_it(project: Project, renamed: str) -> None:
+def test_what_is_wider_where_another_branch_renames_it(
+    vendor_project: Project, renamed: str
+) -> None:
     """It is followed where the way back ends first, as there is a note to bring then."""
-    make_products(project, PRODUCT + NOTE.format(9))
-    make(project, "feature", WIDE + NOTE.format(9), "Product.objects.update(name='x' * 70)")
-    project.checkout("-b", "other", "main")
+    make_products(vendor_project, PRODUCT + NOTE.format(9))
+    make(vendor_project, "feature", WIDE + NOTE.format(9), "Product.objects.update(name='x' * 70)")
+    vendor_project.checkout("-b", "other", "main")
     if renamed == "table":
-        project.models("shop", PRODUCT + GOODS)
-        add(project, "0004_goods", 'migrations.AlterModelTable("product", "goods"),')
+        vendor_project.models("shop", PRODUCT + GOODS)
+        add(vendor_project, "0004_goods", 'migrations.AlterModelTable("product", "goods"),')
     else:
-        project.models("shop", PRODUCT.replace("name =", "title ="))
-        add(project, "0004_title", 'migrations.RenameField("product", "name", "title"),')
-    add(project, "0005_note", 'migrations.RemoveField("product", "note"),')
-    project.checkout("feature")
-    before = dump(project)
-    go(project, "other")
-    assert go(project, "feature").stderr == ""
-    assert dump(project) == before
-    go(project, "other")
+        vendor_project.models("shop", PRODUCT.replace("name =", "title ="))
+        add(vendor_project, "0004_title", 'migrations.RenameField("product", "name", "title"),')
+    add(vendor_project, "0005_note", 'migrations.RemoveField("product", "note"),')
+    vendor_project.checkout("feature")
+    before = dump(vendor_project)
+    go(vendor_project, "other")
+    assert go(vendor_project, "feature").stderr == ""
+    assert dump(vendor_project) == before
+    go(vendor_project, "other")
     field = "name" if renamed == "table" else "title"
-    fill(project, f"Product.objects.filter(pk=1).update({field}='edited')")
-    go(project, "feature")
-    assert values(project, "name") == f"edited; {'x' * 70}; {'x' * 70}"
-    assert not kept(project)
+    fill(vendor_project, f"Product.objects.filter(pk=1).update({field}='edited')")
+    go(vendor_project, "feature")
+    assert values(vendor_project, "name") == f"edited; {'x' * 70}; {'x' * 70}"
+    assert not kept(vendor_project)
 
 
-def test_narrower_on_both_branches_in_ways_of_their_own(project: Project) -> None:
-    make_products(project, PRODUCT + "    note = models.CharField(max_length=40, null=True)\n")
+def test_narrower_on_both_branches_in_ways_of_their_own(vendor_project: Project) -> None:
+    make_products(
+        vendor_project, PRODUCT + "    note = models.CharField(max_length=40, null=True)\n"
+    )
     short = PRODUCT + "    note = models.CharField(max_length=20, null=True)\n"
-    make_branch(project, "full", PRODUCT + NOTE.format(40), "main")
-    make_branch(project, "short", short, "main")
-    project.manage("migrate")
-    project.manage("migrations_snapshot")
-    fill(project, "Product.objects.filter(pk=1).update(note='mine')")
-    before = dump(project)
-    go(project, "full")
-    assert values(project, "note") == "mine; none; none"
-    assert go(project, "short").stderr == ""
-    assert dump(project) == before
+    make_branch(vendor_project, "full", PRODUCT + NOTE.format(40), "main")
+    make_branch(vendor_project, "short", short, "main")
+    vendor_project.manage("migrate")
+    vendor_project.manage("migrations_snapshot")
+    fill(vendor_project, "Product.objects.filter(pk=1).update(note='mine')")
+    before = dump(vendor_project)
+    go(vendor_project, "full")
+    assert values(vendor_project, "note") == "mine; none; none"
+    assert go(vendor_project, "short").stderr == ""
+    assert dump(vendor_project) == before
 
 
-def test_renumbered_since(sqlite_project: Project) -> None:
+def test_renumbered_since(project: Project) -> None:
     """What was dropped by unapplying a migration is its own, whatever it is called now."""
-    project = sqlite_project
     make_other_price(project)
     project.switch()
     fill(project, "Product.objects.filter(pk=1).update(price=333)")
@@ -345,8 +357,7 @@ def test_renumbered_since(sqlite_project: Project) -> None:
     assert dump(project) == before
 
 
-def test_what_was_replaced_does_not_come_back_forth(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_what_was_replaced_does_not_come_back_forth(project: Project) -> None:
     make_other_price(project)
     project.switch()
     project.manage("migrate", "shop", "0003")
@@ -361,8 +372,7 @@ def need(apps, schema_editor):
 """
 
 
-def test_rows_that_a_migration_needs_wait_for_no_new_column(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_rows_that_a_migration_needs_wait_for_no_new_column(project: Project) -> None:
     make_products(project, PRODUCT + PART)
     fill(project, "Part.objects.create(name='a')")
     make_branch(project, "drops", PRODUCT, "main")
@@ -383,30 +393,29 @@ def fail(apps, schema_editor):
 """
 
 
-def test_what_waits_is_not_forgotten_when_it_fails(project: Project) -> None:
+def test_what_waits_is_not_forgotten_when_it_fails(vendor_project: Project) -> None:
     """Between the way back and the way forth, there is nothing yet in the tables that wait."""
-    make_products(project, PRODUCT + PART)
-    make_branch(project, "drops", PRODUCT, "main")
-    project.checkout("-b", "feature", "main")
-    add(project, "0004_fail", "migrations.RunPython(fail, fail),", FAIL)
-    project.models("shop", PRODUCT + PART.replace("=9", "=90"))
+    make_products(vendor_project, PRODUCT + PART)
+    make_branch(vendor_project, "drops", PRODUCT, "main")
+    vendor_project.checkout("-b", "feature", "main")
+    add(vendor_project, "0004_fail", "migrations.RunPython(fail, fail),", FAIL)
+    vendor_project.models("shop", PRODUCT + PART.replace("=9", "=90"))
     alter = 'migrations.AlterField("part", "name", models.CharField(max_length=90)),'
-    add(project, "0005_wide", alter)
-    project.switch()
-    fill(project, "Part.objects.create(name='x' * 80)")
-    before = dump(project)
-    go(project, "drops")
-    project.checkout("feature")
-    project.write("broken", "")
-    assert project.manage("migrations_switch", "--no-input", status=None).status
-    project.remove("broken")
-    project.switch()
-    assert dump(project) == before
-    assert not kept(project)
+    add(vendor_project, "0005_wide", alter)
+    vendor_project.switch()
+    fill(vendor_project, "Part.objects.create(name='x' * 80)")
+    before = dump(vendor_project)
+    go(vendor_project, "drops")
+    vendor_project.checkout("feature")
+    vendor_project.write("broken", "")
+    assert vendor_project.manage("migrations_switch", "--no-input", status=None).status
+    vendor_project.remove("broken")
+    vendor_project.switch()
+    assert dump(vendor_project) == before
+    assert not kept(vendor_project)
 
 
-def test_sql_that_builds_a_table_anew_renames_none(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_sql_that_builds_a_table_anew_renames_none(project: Project) -> None:
     make_products(project)
     make_branch(project, "feature", PRODUCT + PART)
     statements = [
@@ -435,14 +444,14 @@ class Product(models.Model):
 """
 
 
-def test_amended_text_of_a_fixed_length(project: Project) -> None:
-    make_products(project)
-    make(project, "feature", FIXED.format(2), "Product.objects.update(code='ab')")
-    go(project, "main")
-    project.checkout("feature")
-    project.models("shop", FIXED.format(3))
-    migration = project.path / "shop/migrations/0003_feature.py"
+def test_amended_text_of_a_fixed_length(vendor_project: Project) -> None:
+    make_products(vendor_project)
+    make(vendor_project, "feature", FIXED.format(2), "Product.objects.update(code='ab')")
+    go(vendor_project, "main")
+    vendor_project.checkout("feature")
+    vendor_project.models("shop", FIXED.format(3))
+    migration = vendor_project.path / "shop/migrations/0003_feature.py"
     migration.write_text(migration.read_text().replace("max_length=2", "max_length=3"))
-    project.commit("Amended")
-    project.switch()
-    assert values(project, "code").replace(" ", "") == "ab;ab;ab"
+    vendor_project.commit("Amended")
+    vendor_project.switch()
+    assert values(vendor_project, "code").replace(" ", "") == "ab;ab;ab"

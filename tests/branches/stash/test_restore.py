@@ -57,22 +57,22 @@ def make_shop_with_reviews(project: Project) -> None:
     )
 
 
-def test_constraints_are_as_they_were(project: Project) -> None:
+def test_constraints_are_as_they_were(vendor_project: Project) -> None:
     """PostgreSQL's foreign keys are dropped for the time of the filling."""
-    make_shop_with_reviews(project)
-    rows, constraints = project.python(ROWS), project.python(CONSTRAINTS)
+    make_shop_with_reviews(vendor_project)
+    rows, constraints = vendor_project.python(ROWS), vendor_project.python(CONSTRAINTS)
     for branch in ("main", "feature"):
-        project.checkout(branch)
-        project.switch()
-    assert project.python(ROWS) == rows
-    assert project.python(CONSTRAINTS) == constraints
+        vendor_project.checkout(branch)
+        vendor_project.switch()
+    assert vendor_project.python(ROWS) == rows
+    assert vendor_project.python(CONSTRAINTS) == constraints
 
 
-def test_a_migration_writes_before_its_table_is_filled(project: Project) -> None:
+def test_a_migration_writes_before_its_table_is_filled(vendor_project: Project) -> None:
     """PostgreSQL alters no table whose foreign keys are still to be looked at."""
-    make_shop_with_reviews(project)
-    rows = project.python(ROWS)
-    project.migration(
+    make_shop_with_reviews(vendor_project)
+    rows = vendor_project.python(ROWS)
+    vendor_project.migration(
         "shop",
         "0004_first_review",
         """
@@ -85,14 +85,16 @@ def test_a_migration_writes_before_its_table_is_filled(project: Project) -> None
         """,
         [("shop", "0003_reviews")],
     )
-    project.commit("First review")
-    project.manage("migrate")
-    project.python("from shop.models import *; Review.objects.get(text='by a migration').delete()")
-    project.checkout("main")
-    project.switch()
-    project.checkout("feature")
-    project.switch()
-    assert project.python(ROWS) == rows
+    vendor_project.commit("First review")
+    vendor_project.manage("migrate")
+    vendor_project.python(
+        "from shop.models import *; Review.objects.get(text='by a migration').delete()"
+    )
+    vendor_project.checkout("main")
+    vendor_project.switch()
+    vendor_project.checkout("feature")
+    vendor_project.switch()
+    assert vendor_project.python(ROWS) == rows
 
 
 def test_rows_that_do_not_change_are_not_written(
@@ -144,8 +146,7 @@ def test_rows_that_are_refused_are_found_without_reading_the_others(
     assert int(project.python(READ)) < 5_000_000
 
 
-def test_restore_where_there_is_no_place(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_restore_where_there_is_no_place(project: Project) -> None:
     make_shop_with_reviews(project)
     project.checkout("main")
     project.switch()

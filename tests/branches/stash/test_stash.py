@@ -61,28 +61,28 @@ def make_shop_of(project: Project, models: str) -> None:
     project.manage("migrate")
 
 
-def test_there_and_back(project: Project) -> None:
-    make_shop_with_reviews(project)
-    before = dump(project)
+def test_there_and_back(vendor_project: Project) -> None:
+    make_shop_with_reviews(vendor_project)
+    before = dump(vendor_project)
 
-    output = go(project, "main").stdout
+    output = go(vendor_project, "main").stdout
     assert "  Saving table shop_review... OK\n" in output
-    project.assert_in_step()
-    assert values(project, "id", "name") == "1 p1; 2 p2; 3 p3"
-    assert kept(project) == {
+    vendor_project.assert_in_step()
+    assert values(vendor_project, "id", "name") == "1 p1; 2 p2; 3 p3"
+    assert kept(vendor_project) == {
         "shop_product.weight 3",
         "shop_review.* 6",
         "shop_review_tags.* 3",
         "shop_tag.* 3",
     }
 
-    output = go(project, "feature").stdout
+    output = go(vendor_project, "feature").stdout
     assert "  Restoring table shop_review... OK\n" in output
-    assert dump(project) == before
-    project.assert_in_step()
-    assert not kept(project)
+    assert dump(vendor_project) == before
+    vendor_project.assert_in_step()
+    assert not kept(vendor_project)
     assert (
-        project.python(
+        vendor_project.python(
             """
             from shop.models import *
             review = Review.objects.create(product_id=1)
@@ -95,13 +95,13 @@ def test_there_and_back(project: Project) -> None:
     )
 
 
-def test_rows_that_can_not_come_back(project: Project) -> None:
-    make_shop_with_reviews(project)
-    go(project, "main")
-    project.python("from shop.models import *; Product.objects.filter(pk=2).delete()")
-    project.python("from shop.models import *; Product.objects.create(name='new')")
+def test_rows_that_can_not_come_back(vendor_project: Project) -> None:
+    make_shop_with_reviews(vendor_project)
+    go(vendor_project, "main")
+    vendor_project.python("from shop.models import *; Product.objects.filter(pk=2).delete()")
+    vendor_project.python("from shop.models import *; Product.objects.create(name='new')")
 
-    result = go(project, "feature")
+    result = go(vendor_project, "feature")
 
     reasons = {
         "1 of 3 rows of column shop_product.weight stays": "the rows they belong to are gone",
@@ -112,63 +112,62 @@ def test_rows_that_can_not_come_back(project: Project) -> None:
     for words, reason in reasons.items():
         assert f"{words} in the stash: {reason}. To look at them: manage.py" in result.stderr
     assert len(entries) == result.stderr.count("stash show") == 3
-    project.assert_in_step()
-    assert values(project, "name", "weight") == "p1 10; p3 30; new 0"
-    assert values(project, "id", "text", model="Review") == "1 é 1; 2 no; 5 é 3; 6 no"
-    assert values(project, "name", model="Tag") == "t1; t2; t3"
-    dump(project)
-    assert kept(project) == {
+    vendor_project.assert_in_step()
+    assert values(vendor_project, "name", "weight") == "p1 10; p3 30; new 0"
+    assert values(vendor_project, "id", "text", model="Review") == "1 é 1; 2 no; 5 é 3; 6 no"
+    assert values(vendor_project, "name", model="Tag") == "t1; t2; t3"
+    dump(vendor_project)
+    assert kept(vendor_project) == {
         "shop_product.weight 1",
         "shop_review.* 2",
         "shop_review_tags.* 1",
     }
-    listed = project.manage("migrations_stash", "list").stdout
+    listed = vendor_project.manage("migrations_stash", "list").stdout
     assert " did not come back: what they refer to in shop_product is gone\n" in listed
-    status = project.manage("migrations_status").stdout
+    status = vendor_project.manage("migrations_status").stdout
     assert "table shop_review (2 rows, did not come back)" in status
     # They don't come back by themselves later either, when others may have their keys.
-    go(project, "main")
-    assert "Restoring table shop_review... OK" in go(project, "feature").stdout
-    assert values(project, "id", model="Review") == "1; 2; 5; 6"
-    assert "shop_review.* 2" in kept(project)
+    go(vendor_project, "main")
+    assert "Restoring table shop_review... OK" in go(vendor_project, "feature").stdout
+    assert values(vendor_project, "id", model="Review") == "1; 2; 5; 6"
+    assert "shop_review.* 2" in kept(vendor_project)
 
 
-def test_nothing_is_kept_of_what_holds_nothing(project: Project) -> None:
-    make_products(project)
+def test_nothing_is_kept_of_what_holds_nothing(vendor_project: Project) -> None:
+    make_products(vendor_project)
     default = "    text = models.TextField(null=True, default='d')\n"
-    make_branch(project, "feature", PRODUCT + NOTE + default + REVIEWS)
-    project.manage("migrate")
-    project.python("from shop.models import *; Product.objects.update(text=None)")
-    project.python("from shop.models import *; Tag.objects.create(name='a')")
+    make_branch(vendor_project, "feature", PRODUCT + NOTE + default + REVIEWS)
+    vendor_project.manage("migrate")
+    vendor_project.python("from shop.models import *; Product.objects.update(text=None)")
+    vendor_project.python("from shop.models import *; Tag.objects.create(name='a')")
 
-    go(project, "main")
+    go(vendor_project, "main")
     # The column with a default would be filled with it.
-    assert {one for one in kept(project) if "shop_product" not in one} == {"shop_tag.* 1"}
-    go(project, "feature")
-    assert values(project, "note", "text") == "None None; None None; None None"
+    assert {one for one in kept(vendor_project) if "shop_product" not in one} == {"shop_tag.* 1"}
+    go(vendor_project, "feature")
+    assert values(vendor_project, "note", "text") == "None None; None None; None None"
 
-    project.python("from shop.models import *; Tag.objects.all().delete()")
-    project.python("from shop.models import *; Product.objects.update(text='d')")
-    project.python("from shop.models import *; Product.objects.filter(pk=2).update(note='')")
-    go(project, "main")
-    project.assert_in_step()
-    go(project, "feature")
-    assert values(project, "note", "text") == "None d;  d; None d"
-
-
-def test_only_rows_with_values_are_kept(sqlite_project: Project) -> None:
-    make_products(sqlite_project)
-    make_branch(sqlite_project, "feature", PRODUCT + NOTE)
-    sqlite_project.manage("migrate")
-    sqlite_project.python(
+    vendor_project.python("from shop.models import *; Tag.objects.all().delete()")
+    vendor_project.python("from shop.models import *; Product.objects.update(text='d')")
+    vendor_project.python(
         "from shop.models import *; Product.objects.filter(pk=2).update(note='')"
     )
-    go(sqlite_project, "main")
-    assert kept(sqlite_project) == {"shop_product.note 1"}
+    go(vendor_project, "main")
+    vendor_project.assert_in_step()
+    go(vendor_project, "feature")
+    assert values(vendor_project, "note", "text") == "None d;  d; None d"
 
 
-def test_null_that_gives_way_to_a_default_on_the_way(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_only_rows_with_values_are_kept(project: Project) -> None:
+    make_products(project)
+    make_branch(project, "feature", PRODUCT + NOTE)
+    project.manage("migrate")
+    project.python("from shop.models import *; Product.objects.filter(pk=2).update(note='')")
+    go(project, "main")
+    assert kept(project) == {"shop_product.note 1"}
+
+
+def test_null_that_gives_way_to_a_default_on_the_way(project: Project) -> None:
     null, size = "models.IntegerField(null=True)", "models.IntegerField(default=5)"
     make_products(project)
     project.checkout("-b", "feature")
@@ -207,12 +206,12 @@ def test_null_that_gives_way_to_a_default_on_the_way(sqlite_project: Project) ->
         assert values(project, "size") == "None; 7; None"
 
 
-def test_rows_that_came_meanwhile_have_the_default(project: Project) -> None:
-    make_shop_with_reviews(project)
-    go(project, "main")
-    project.python("from shop.models import *; Product.objects.create(name='new')")
-    assert go(project, "feature").stderr == ""
-    assert values(project, "name", "weight") == "p1 10; p2 20; p3 30; new 0"
+def test_rows_that_came_meanwhile_have_the_default(vendor_project: Project) -> None:
+    make_shop_with_reviews(vendor_project)
+    go(vendor_project, "main")
+    vendor_project.python("from shop.models import *; Product.objects.create(name='new')")
+    assert go(vendor_project, "feature").stderr == ""
+    assert values(vendor_project, "name", "weight") == "p1 10; p2 20; p3 30; new 0"
 
 
 LOOKUPS = """
@@ -265,40 +264,48 @@ def make_lookups(project: Project) -> None:
     )
 
 
-def test_data_migrations_double_nothing(project: Project) -> None:
-    make_lookups(project)
-    before = dump(project)
-    go(project, "main")
-    assert go(project, "feature").stderr == ""
-    assert dump(project) == before
-    assert not kept(project)
-    project.python("from shop.models import *; State.objects.create(name='new')")
+def test_data_migrations_double_nothing(vendor_project: Project) -> None:
+    make_lookups(vendor_project)
+    before = dump(vendor_project)
+    go(vendor_project, "main")
+    assert go(vendor_project, "feature").stderr == ""
+    assert dump(vendor_project) == before
+    assert not kept(vendor_project)
+    vendor_project.python("from shop.models import *; State.objects.create(name='new')")
 
 
-def test_what_data_migrations_make_for_newcomers_stays(project: Project) -> None:
-    make_lookups(project)
-    go(project, "main")
-    project.python("from shop.models import *; Product.objects.create(name='new')")
-    project.python("from shop.models import *; Product.objects.filter(pk=3).delete()")
+def test_what_data_migrations_make_for_newcomers_stays(vendor_project: Project) -> None:
+    make_lookups(vendor_project)
+    go(vendor_project, "main")
+    vendor_project.python("from shop.models import *; Product.objects.create(name='new')")
+    vendor_project.python("from shop.models import *; Product.objects.filter(pk=3).delete()")
 
-    result = go(project, "feature")
+    result = go(vendor_project, "feature")
 
-    assert values(project, "name", "weight") == "p1 7; p2 20; new 7"
-    assert values(project, "product__name", "text", model="Profile").split("; ")[0] == "p2 edited"
-    assert sorted(values(project, "product__name", model="Profile").split("; ")) == ["new", "p2"]
+    assert values(vendor_project, "name", "weight") == "p1 7; p2 20; new 7"
+    assert (
+        values(vendor_project, "product__name", "text", model="Profile").split("; ")[0]
+        == "p2 edited"
+    )
+    assert sorted(values(vendor_project, "product__name", model="Profile").split("; ")) == [
+        "new",
+        "p2",
+    ]
     # The row that nothing but the newcomer needs may be one that was deleted; not two of a name.
-    assert values(project, "name", "label", model="State").startswith("open edited; mine mine")
+    assert values(vendor_project, "name", "label", model="State").startswith(
+        "open edited; mine mine"
+    )
     assert result.stderr.count("stay") == 2
-    dump(project)
-    project.assert_in_step()
+    dump(vendor_project)
+    vendor_project.assert_in_step()
 
 
-def test_unique_values_that_others_have_now(project: Project) -> None:
+def test_unique_values_that_others_have_now(vendor_project: Project) -> None:
     """The migration gives each row a number on its way; the one of a newcomer is taken."""
-    make_products(project)
+    make_products(vendor_project)
     number = "    number = models.IntegerField(null=True, unique=True)\n"
-    make_branch(project, "feature", PRODUCT + number)
-    project.migration(
+    make_branch(vendor_project, "feature", PRODUCT + number)
+    vendor_project.migration(
         "shop",
         "0004_fill",
         "migrations.RunPython(fill, migrations.RunPython.noop),",
@@ -310,95 +317,96 @@ def fill(apps, schema_editor):
         product.save()
 """,
     )
-    project.commit("Fill")
-    project.manage("migrate")
-    project.python(
+    vendor_project.commit("Fill")
+    vendor_project.manage("migrate")
+    vendor_project.python(
         "from shop.models import *; Product.objects.filter(pk=1).update(number=4); "
         "Product.objects.filter(pk=2).update(number=22)"
     )
-    go(project, "main")
-    project.python("from shop.models import *; Product.objects.create(name='new')")
+    go(vendor_project, "main")
+    vendor_project.python("from shop.models import *; Product.objects.create(name='new')")
 
-    result = go(project, "feature")
+    result = go(vendor_project, "feature")
 
-    assert values(project, "name", "number") == "p1 1; p2 22; p3 3; new 4"
-    assert kept(project) == {"shop_product.number 1"}
+    assert values(vendor_project, "name", "number") == "p1 1; p2 22; p3 3; new 4"
+    assert kept(vendor_project) == {"shop_product.number 1"}
     assert "1 of 3 rows of column shop_product.number stays in the stash: " in result.stderr
-    shown = project.manage("migrations_stash", "show", "1").stdout.lower()
+    shown = vendor_project.manage("migrations_stash", "show", "1").stdout.lower()
     assert "did not come back: " in shown
     assert "unique" in shown or "duplicate" in shown
-    project.assert_in_step()
+    vendor_project.assert_in_step()
 
 
-def test_dropped_by_what_is_applied(project: Project) -> None:
+def test_dropped_by_what_is_applied(vendor_project: Project) -> None:
     """A branch that removes columns and tables; its way back makes them anew."""
-    make_products(project, PRODUCT + WEIGHT + NOTE + REVIEWS)
-    project.python(
+    make_products(vendor_project, PRODUCT + WEIGHT + NOTE + REVIEWS)
+    vendor_project.python(
         """
         from shop.models import *
         Product.objects.filter(pk=2).update(weight=3, note="n")
         Review.objects.create(product_id=1, text="t").tags.create(name="x")
         """
     )
-    before = dump(project)
-    make_branch(project, "feature", PRODUCT)
+    before = dump(vendor_project)
+    make_branch(vendor_project, "feature", PRODUCT)
 
-    go(project, "feature")
-    project.assert_in_step()
-    project.python("from shop.models import *; Product.objects.create(name='new')")
-    assert go(project, "main").stderr == ""
+    go(vendor_project, "feature")
+    vendor_project.assert_in_step()
+    vendor_project.python("from shop.models import *; Product.objects.create(name='new')")
+    assert go(vendor_project, "main").stderr == ""
 
-    assert not kept(project)
-    assert values(project, "name", "weight", "note") == (
+    assert not kept(vendor_project)
+    assert values(vendor_project, "name", "weight", "note") == (
         "p1 0 None; p2 3 n; p3 0 None; new 0 None"
     )
-    project.python("from shop.models import *; Product.objects.filter(name='new').delete()")
-    assert dump(project) == before
+    vendor_project.python("from shop.models import *; Product.objects.filter(name='new').delete()")
+    assert dump(vendor_project) == before
 
 
-def test_lost_and_made_again_in_one_switch(project: Project) -> None:
+def test_lost_and_made_again_in_one_switch(vendor_project: Project) -> None:
     """The other branch has the same under another name, after one of its own."""
-    make_shop_with_reviews(project)
-    before = dump(project)
-    project.git("checkout", "--quiet", "main")
-    project.checkout("-b", "other")
-    project.migration(
+    make_shop_with_reviews(vendor_project)
+    before = dump(vendor_project)
+    vendor_project.git("checkout", "--quiet", "main")
+    vendor_project.checkout("-b", "other")
+    vendor_project.migration(
         "shop",
         "0003_index",
         'migrations.AlterModelOptions("product", {"verbose_name": "x"}),',
         [("shop", "0002_longer_name")],
     )
-    text = project.git("show", "feature:shop/migrations/0003_feature.py")
-    project.write(
+    text = vendor_project.git("show", "feature:shop/migrations/0003_feature.py")
+    vendor_project.write(
         "shop/migrations/0004_reviews.py", text.replace("0002_longer_name", "0003_index")
     )
-    project.models("shop", PRODUCT + "    class Meta:\n        verbose_name = 'x'\n" + REVIEWS)
-    project.models(
+    vendor_project.models(
+        "shop", PRODUCT + "    class Meta:\n        verbose_name = 'x'\n" + REVIEWS
+    )
+    vendor_project.models(
         "shop",
         PRODUCT + WEIGHT + "    class Meta:\n        verbose_name = 'x'\n" + REVIEWS,
     )
-    project.commit("Other")
-    assert project.manage("migrations_switch", "--no-input").stderr == ""
-    project.assert_in_step()
-    assert dump(project) == before
-    assert not kept(project)
+    vendor_project.commit("Other")
+    assert vendor_project.manage("migrations_switch", "--no-input").stderr == ""
+    vendor_project.assert_in_step()
+    assert dump(vendor_project) == before
+    assert not kept(vendor_project)
 
 
-def test_without_a_stash(project: Project) -> None:
-    make_shop_with_reviews(project)
-    project.checkout("main")
-    output = project.switch("--no-stash")
+def test_without_a_stash(vendor_project: Project) -> None:
+    make_shop_with_reviews(vendor_project)
+    vendor_project.checkout("main")
+    output = vendor_project.switch("--no-stash")
     assert "Saving" not in output
-    assert not kept(project)
-    project.checkout("feature")
-    project.switch("--no-stash")
-    assert values(project, "weight") == "0; 0; 0"
-    assert values(project, "id", model="Review") == ""
-    project.assert_in_step()
+    assert not kept(vendor_project)
+    vendor_project.checkout("feature")
+    vendor_project.switch("--no-stash")
+    assert values(vendor_project, "weight") == "0; 0; 0"
+    assert values(vendor_project, "id", model="Review") == ""
+    vendor_project.assert_in_step()
 
 
-def test_the_plan_says_what_is_kept_and_what_comes_back(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_the_plan_says_what_is_kept_and_what_comes_back(project: Project) -> None:
     make_shop_with_reviews(project)
     project.checkout("main")
     before = dump(project)
@@ -428,14 +436,14 @@ def test_the_plan_says_what_is_kept_and_what_comes_back(sqlite_project: Project)
     assert "Would be restored" not in project.manage("migrations_switch", "main", "--plan").stdout
 
 
-def test_unapplied_in_a_work_tree(project: Project) -> None:
+def test_unapplied_in_a_work_tree(vendor_project: Project) -> None:
     """Helpers that a migration imports are gone with its branch."""
-    make_products(project)
-    project.checkout("-b", "feature")
-    project.write("shop/helpers.py", "def nothing(apps, schema_editor):\n    pass\n")
-    project.models("shop", PRODUCT + WEIGHT + REVIEWS)
-    project.manage("makemigrations", "shop", "--name=feature")
-    file = project.path / "shop/migrations/0003_feature.py"
+    make_products(vendor_project)
+    vendor_project.checkout("-b", "feature")
+    vendor_project.write("shop/helpers.py", "def nothing(apps, schema_editor):\n    pass\n")
+    vendor_project.models("shop", PRODUCT + WEIGHT + REVIEWS)
+    vendor_project.manage("makemigrations", "shop", "--name=feature")
+    file = vendor_project.path / "shop/migrations/0003_feature.py"
     text = file.read_text().replace(
         "\n    operations = [", "\n    operations = [\n        RUN,", 1
     )
@@ -443,25 +451,25 @@ def test_unapplied_in_a_work_tree(project: Project) -> None:
         "from shop.helpers import nothing\n"
         + text.replace("RUN", "migrations.RunPython(nothing, nothing)")
     )
-    project.commit("Feature")
-    project.switch()
-    project.python(
+    vendor_project.commit("Feature")
+    vendor_project.switch()
+    vendor_project.python(
         """
         from shop.models import *
         Product.objects.filter(pk=2).update(weight=3)
         Review.objects.create(product_id=1, text="t").tags.create(name="x")
         """
     )
-    before = dump(project)
-    go(project, "main")
-    assert not (project.path / "shop/helpers.py").exists()
-    assert columns(project) == {"id", "name"}
-    assert "shop_review.* 1" in kept(project)
-    project.assert_in_step()
+    before = dump(vendor_project)
+    go(vendor_project, "main")
+    assert not (vendor_project.path / "shop/helpers.py").exists()
+    assert columns(vendor_project) == {"id", "name"}
+    assert "shop_review.* 1" in kept(vendor_project)
+    vendor_project.assert_in_step()
 
-    assert go(project, "feature").stderr == ""
-    assert dump(project) == before
-    assert not kept(project)
+    assert go(vendor_project, "feature").stderr == ""
+    assert dump(vendor_project) == before
+    assert not kept(vendor_project)
 
 
 @pytest.mark.parametrize(
@@ -474,10 +482,12 @@ def test_unapplied_in_a_work_tree(project: Project) -> None:
         "models.BinaryField()",
     ],
 )
-def test_a_column_without_a_default_that_a_branch_removes(project: Project, field: str) -> None:
+def test_a_column_without_a_default_that_a_branch_removes(
+    vendor_project: Project, field: str
+) -> None:
     """Django itself can't make it again where there are rows; here their values are known."""
-    make_shop_of(project, PRODUCT + f"    value = {field}\n")
-    project.python(
+    make_shop_of(vendor_project, PRODUCT + f"    value = {field}\n")
+    vendor_project.python(
         """
         from datetime import date
         from decimal import Decimal
@@ -487,15 +497,15 @@ def test_a_column_without_a_default_that_a_branch_removes(project: Project, fiel
         Product.objects.create(name="p", value=values.get(kind, 7))
         """
     )
-    before = dump(project)
-    make_branch(project, "feature", PRODUCT)
-    project.switch()
-    assert go(project, "main").stderr == ""
-    assert dump(project) == before
-    project.assert_in_step()
-    go(project, "feature")
-    project.python("from shop.models import Product; Product.objects.create(name='new')")
-    assert go(project, "main").stderr == ""
+    before = dump(vendor_project)
+    make_branch(vendor_project, "feature", PRODUCT)
+    vendor_project.switch()
+    assert go(vendor_project, "main").stderr == ""
+    assert dump(vendor_project) == before
+    vendor_project.assert_in_step()
+    go(vendor_project, "feature")
+    vendor_project.python("from shop.models import Product; Product.objects.create(name='new')")
+    assert go(vendor_project, "main").stderr == ""
 
 
 @pytest.mark.parametrize(
@@ -506,34 +516,34 @@ def test_a_column_without_a_default_that_a_branch_removes(project: Project, fiel
         "models.CharField(max_length=9, unique=True)",
     ],
 )
-def test_one_that_nothing_else_can_stand_in(project: Project, field: str) -> None:
+def test_one_that_nothing_else_can_stand_in(vendor_project: Project, field: str) -> None:
     category = "class Category(models.Model):\n    pass\n\n"
     value = "c" if "Foreign" in field or "One" in field else "f'c{c.pk}'"
-    make_shop_of(project, category + PRODUCT + f"    value = {field}\n")
-    project.python(
+    make_shop_of(vendor_project, category + PRODUCT + f"    value = {field}\n")
+    vendor_project.python(
         f"""
         from shop.models import *
         for c in [Category.objects.create(), Category.objects.create()]:
             Product.objects.create(name="p", value={value})
         """
     )
-    before = dump(project)
-    make_branch(project, "feature", category + PRODUCT)
-    project.switch()
-    assert go(project, "main").stderr == ""
-    assert dump(project) == before
-    project.assert_in_step()
+    before = dump(vendor_project)
+    make_branch(vendor_project, "feature", category + PRODUCT)
+    vendor_project.switch()
+    assert go(vendor_project, "main").stderr == ""
+    assert dump(vendor_project) == before
+    vendor_project.assert_in_step()
 
-    go(project, "feature")
-    project.python("from shop.models import Product; Product.objects.create(name='new')")
-    project.checkout("main")
-    result = project.manage("migrations_switch", "--no-input", status=1)
+    go(vendor_project, "feature")
+    vendor_project.python("from shop.models import Product; Product.objects.create(name='new')")
+    vendor_project.checkout("main")
+    result = vendor_project.manage("migrations_switch", "--no-input", status=1)
     assert "shop.0002_feature can't be unapplied" in result.stderr
-    project.python(
+    vendor_project.python(
         """
         from django.db import connection
         connection.cursor().execute("DELETE FROM shop_product WHERE name = 'new'")
         """
     )
-    project.switch()
-    assert dump(project) == before
+    vendor_project.switch()
+    assert dump(vendor_project) == before

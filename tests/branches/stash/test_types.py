@@ -110,25 +110,25 @@ def go_there_and_back(project: Project, models: str, fill: str) -> None:
     project.assert_in_step()
 
 
-def test_types(project: Project) -> None:
+def test_types(vendor_project: Project) -> None:
     before, fields, rows = BEFORE, FIELDS, BEFORE + ROWS
-    if vendor(project) == "postgresql":
+    if vendor(vendor_project) == "postgresql":
         before += "from django.contrib.postgres.fields import *\n"
         fields += POSTGRESQL
         rows += POSTGRESQL_ROWS
-        project.settings('INSTALLED_APPS += ["django.contrib.postgres"]')
-        project.app("first")
-        project.migration(
+        vendor_project.settings('INSTALLED_APPS += ["django.contrib.postgres"]')
+        vendor_project.app("first")
+        vendor_project.migration(
             "first",
             "0001_initial",
             "HStoreExtension(),",
             before="from django.contrib.postgres.operations import HStoreExtension",
         )
-        project.manage("migrate", "first")
-    make_shop(project)
+        vendor_project.manage("migrate", "first")
+    make_shop(vendor_project)
     thing = "\nclass Thing(models.Model):\n"
-    go_there_and_back(project, before + PRODUCT + fields + thing + fields, rows + FILL)
-    assert not kept(project)
+    go_there_and_back(vendor_project, before + PRODUCT + fields + thing + fields, rows + FILL)
+    assert not kept(vendor_project)
 
 
 KEYS = """
@@ -194,12 +194,12 @@ Small.objects.create(pk=99)
 """
 
 
-def test_keys(project: Project) -> None:
-    make_shop(project)
-    go_there_and_back(project, PRODUCT + KEYS, KEYS_FILL)
-    assert not kept(project)
+def test_keys(vendor_project: Project) -> None:
+    make_shop(vendor_project)
+    go_there_and_back(vendor_project, PRODUCT + KEYS, KEYS_FILL)
+    assert not kept(vendor_project)
     # The keys go on from where they were.
-    assert project.python(
+    assert vendor_project.python(
         """
         from shop.models import *
         print(Small.objects.create().pk, Node.objects.create().pk)
@@ -211,14 +211,14 @@ def test_keys(project: Project) -> None:
     ).split() == ["100", "5", "True"]
 
 
-def test_a_key_of_another_type(project: Project) -> None:
+def test_a_key_of_another_type(vendor_project: Project) -> None:
     """The values of a wider key are known again, and so are the rows that refer to them."""
-    make_shop(project)
+    make_shop(vendor_project)
     text = PRODUCT + "\nclass Sale(models.Model):\n    product = models.ForeignKey("
-    project.models("shop", text + "Product, models.CASCADE)\n")
-    project.manage("makemigrations", "shop", "--name=sale")
-    project.commit("Sale")
-    project.manage("migrate")
+    vendor_project.models("shop", text + "Product, models.CASCADE)\n")
+    vendor_project.manage("makemigrations", "shop", "--name=sale")
+    vendor_project.commit("Sale")
+    vendor_project.manage("migrate")
     key = "    id = models.AutoField(primary_key=True)\n"
     size = "    size = models.IntegerField(default=0)\n"
     fill = """
@@ -227,10 +227,14 @@ def test_a_key_of_another_type(project: Project) -> None:
         Sale.objects.create(product=Product.objects.create(name=size, size=size))
     """
     go_there_and_back(
-        project, text.replace("50)\n", "50)\n" + key + size) + "Product, models.CASCADE)\n", fill
+        vendor_project,
+        text.replace("50)\n", "50)\n" + key + size) + "Product, models.CASCADE)\n",
+        fill,
     )
     assert (
-        project.python("from shop.models import *; print(Product.objects.create(name='new').pk)")
+        vendor_project.python(
+            "from shop.models import *; print(Product.objects.create(name='new').pk)"
+        )
         == "4"
     )
 
@@ -249,13 +253,13 @@ class Sale(models.Model):
 
 
 @pytest.mark.parametrize("target", ["Region", "Country, to_field='code'"])
-def test_a_foreign_key_that_refers_to_something_else(project: Project, target: str) -> None:
+def test_a_foreign_key_that_refers_to_something_else(vendor_project: Project, target: str) -> None:
     """A number on main, and there nobody knows that it was written with a zero."""
-    make_shop(project)
-    project.models("shop", PRODUCT + TARGETS.format("Country, to_field='number'"))
-    project.manage("makemigrations", "shop", "--name=sales")
-    project.commit("Sales")
-    project.manage("migrate")
+    make_shop(vendor_project)
+    vendor_project.models("shop", PRODUCT + TARGETS.format("Country, to_field='number'"))
+    vendor_project.manage("makemigrations", "shop", "--name=sales")
+    vendor_project.commit("Sales")
+    vendor_project.manage("migrate")
     fill = """
     from shop.models import *
     for number, code in enumerate(("01", "1"), 1):
@@ -264,8 +268,8 @@ def test_a_foreign_key_that_refers_to_something_else(project: Project, target: s
     Sale.objects.create(place_id="01")
     Sale.objects.create()
     """
-    go_there_and_back(project, PRODUCT + TARGETS.format(target), fill)
-    assert values(project, "place_id", model="Sale") == "01; None"
+    go_there_and_back(vendor_project, PRODUCT + TARGETS.format(target), fill)
+    assert values(vendor_project, "place_id", model="Sale") == "01; None"
 
 
 COLLATE = """
@@ -296,8 +300,7 @@ def test_equal_to_the_default_but_not_the_same(
     assert dump(project) == before
 
 
-def test_edited_to_what_is_equal(sqlite_project: Project) -> None:
-    project = sqlite_project
+def test_edited_to_what_is_equal(project: Project) -> None:
     name = "class Product(models.Model):\n    name = models.CharField({}, db_collation='NOCASE')\n"
     make_shop_of(project, name.format("max_length=9"))
     make_branch(project, "feature", name.format("max_length=50"))
@@ -318,16 +321,16 @@ with connection.cursor() as cursor:
 """
 
 
-def test_a_key_of_zero(project: Project) -> None:
-    make_shop(project)
+def test_a_key_of_zero(vendor_project: Project) -> None:
+    make_shop(vendor_project)
     thing = "\nclass Thing(models.Model):\n    name = models.CharField(max_length=9)\n"
-    make_branch(project, "feature", PRODUCT + thing)
-    project.switch()
-    project.python(ZERO)
-    before = dump(project)
-    go(project, "main")
-    assert go(project, "feature").stderr == ""
-    assert dump(project) == before
+    make_branch(vendor_project, "feature", PRODUCT + thing)
+    vendor_project.switch()
+    vendor_project.python(ZERO)
+    before = dump(vendor_project)
+    go(vendor_project, "main")
+    assert go(vendor_project, "feature").stderr == ""
+    assert dump(vendor_project) == before
 
 
 # A field of whatever type the database has.
@@ -512,11 +515,11 @@ class Part(models.Model):
 """
 
 
-def test_keys_that_are_durations(project: Project) -> None:
+def test_keys_that_are_durations(vendor_project: Project) -> None:
     """PostgreSQL calls them intervals, which are no integers."""
-    make_shop(project)
-    make_branch(project, "feature", PRODUCT + SPANS)
-    project.migration(
+    make_shop(vendor_project)
+    make_branch(vendor_project, "feature", PRODUCT + SPANS)
+    vendor_project.migration(
         "shop",
         "0004_fill",
         "migrations.RunPython(fill, migrations.RunPython.noop),",
@@ -529,11 +532,11 @@ def fill(apps, schema_editor):
         apps.get_model("shop", "Span").objects.create(id=days, product=product)
 """,
     )
-    project.commit("Fill")
-    project.manage("migrate", "shop", "0003")
-    project.python("from shop.models import *; Product.objects.create(name='old')")
-    project.manage("migrate")
-    project.python(
+    vendor_project.commit("Fill")
+    vendor_project.manage("migrate", "shop", "0003")
+    vendor_project.python("from shop.models import *; Product.objects.create(name='old')")
+    vendor_project.manage("migrate")
+    vendor_project.python(
         """
         import datetime
         from shop.models import *
@@ -541,11 +544,11 @@ def fill(apps, schema_editor):
         Part.objects.create(span=Span.objects.create(id=datetime.timedelta(3)))
         """
     )
-    before = dump(project)
-    go(project, "main")
-    assert go(project, "feature").stderr == ""
-    assert dump(project) == before
-    go(project, "main")
-    project.python("from shop.models import *; Product.objects.create(name='new')")
-    assert go(project, "feature").stderr == ""
-    assert values(project, "product__name", model="Span") == "old; new; None"
+    before = dump(vendor_project)
+    go(vendor_project, "main")
+    assert go(vendor_project, "feature").stderr == ""
+    assert dump(vendor_project) == before
+    go(vendor_project, "main")
+    vendor_project.python("from shop.models import *; Product.objects.create(name='new')")
+    assert go(vendor_project, "feature").stderr == ""
+    assert values(vendor_project, "product__name", model="Span") == "old; new; None"
