@@ -408,7 +408,9 @@ def test_workers_and_cron_on_the_dashboard(shop: Project) -> None:
 
 
 def test_urls_name_no_other_class_of_connections() -> None:
-    with pytest.raises(ValueError, match="Invalid value for 'connection_class' in connection URL"):
+    with pytest.raises(
+        ValueError, match=r"Invalid value for .connection_class. in connection URL"
+    ):
         Redis.from_url("redis://localhost?connection_class=redis.connection.SSLConnection")
 
 

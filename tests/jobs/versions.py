@@ -1,9 +1,11 @@
 """What came with which version of RQ and django-rq, for tests that older ones can't pass."""
 
+import inspect
 import re
 from importlib.metadata import version
 
 import pytest
+from rq import Retry
 
 
 def since(package: str, first: str, what: str) -> pytest.MarkDecorator:
@@ -17,7 +19,12 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 webhooks = since("rq", "2.10", "Webhooks")
+checked_dependencies = since("rq", "2.7", "The check of depends_on")
 repeats = since("rq", "2.3", "Repeated jobs")
 # Before, a job that returns Retry is run again without end.
 returned_retries = since("rq", "2.8", "The limit of a returned Retry")
 spawning_workers = since("rq", "2.2", "SpawnWorker")
+
+# Came with RQ 2.8.
+_has_retry_at_front = "enqueue_at_front" in inspect.signature(Retry).parameters
+retry_at_front = {"enqueue_at_front": True} if _has_retry_at_front else {}
