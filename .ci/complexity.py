@@ -15,8 +15,6 @@ ROOT = Path(__file__).parents[1] / "django_devtools" / "branches"
 # The stash decides twice what comes back: for the plan and at the restore. One decider will
 # replace these.
 ALLOWED = {
-    "stash/entry_restore.py: EntryRestore._by_halves",
-    "stash/entry_restore.py: EntryRestore._set",
     "stash/entry_restore.py: EntryRestore.update",
     "stash/restore.py: Restore._defaults",
     "stash/restore.py: Restore._restore",
