@@ -52,9 +52,8 @@ def unexplained(quote: str) -> list[str]:
             for group in range(1, len(pieces) + 1):
                 for at in range(*found.span(group)):
                     explained[at] = True
-    return [
-        word[0] for word in re.finditer(r"\S+", quote) if not all(explained[slice(*word.span())])
-    ]
+    left = {at for at, letter in enumerate(quote) if letter.isalnum() and not explained[at]}
+    return [word[0] for word in re.finditer(r"\S+", quote) if left & {*range(*word.span())}]
 
 
 def _literals(tree: ast.AST) -> Iterator[str]:
