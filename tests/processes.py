@@ -13,7 +13,9 @@ TIMEOUT = 120
 
 
 @contextmanager
-def started(command: Sequence[str], **options: Any) -> Iterator["subprocess.Popen[str]"]:
+def started(
+    command: Sequence[str], timeout: float = TIMEOUT, **options: Any
+) -> Iterator["subprocess.Popen[str]"]:
     """
     A process, which is killed in the end, with those that it has started.
 
@@ -24,7 +26,7 @@ def started(command: Sequence[str], **options: Any) -> Iterator["subprocess.Pope
     ours = {"PYTHONFAULTHANDLER": "1", "PYTHONUNBUFFERED": "1"}
     options["env"] = (options.get("env") or os.environ) | ours
     with subprocess.Popen(command, text=True, start_new_session=True, **options) as process:
-        timer = Timer(TIMEOUT, _signal, (process.pid, signal.SIGABRT))
+        timer = Timer(timeout, _signal, (process.pid, signal.SIGABRT))
         timer.start()
         try:
             yield process

@@ -11,7 +11,7 @@ import sysconfig
 from pathlib import Path
 
 from tests.docs.pages import ROOT, Block, Command, blocks, commands, page
-from tests.processes import started
+from tests.processes import TIMEOUT, started
 
 INSTALL = "pip install django-devtools-kit"
 DONE = "--- done: "
@@ -85,6 +85,8 @@ def test_a_reader_who_types_what_the_page_shows_sees_what_it_shows(tmp_path: Pat
     expected, seen = [], []
     with started(
         ["bash", "--noprofile", "--norc"],
+        # One shell for all the commands of the page.
+        timeout=4 * TIMEOUT,
         cwd=home,
         env=environment,
         stdin=subprocess.PIPE,
