@@ -150,7 +150,7 @@ def _names(configuration: Configuration, statements: dict[str, str], *parameters
 def _connected(configuration: Configuration, engine: str) -> Any:
     name = configuration["NAME"]
     if engine == "sqlite3":
-        return sqlite3.connect(f"file:{name}?mode=ro", uri=True)
+        return sqlite3.connect(name)
     if engine == "postgresql":
         return _connected_to_postgresql(configuration, name)
     return _connected_to_mariadb(configuration, name)
