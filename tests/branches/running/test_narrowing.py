@@ -170,6 +170,7 @@ def test_an_array_of_text(
     """Each of its texts is cut."""
     project = make_project(default=make_database("postgresql"))
     field = "ArrayField(models.CharField(max_length={}))"
+    project.settings('INSTALLED_APPS += ["django.contrib.postgres"]')
     project.app("shop", ARRAYS.format(field.format(5)))
     project.manage("makemigrations", "shop")
     project.commit()
