@@ -405,7 +405,7 @@ def test_ctrl_c_instead_of_an_answer(stash: Project) -> None:
     ) as process:
         assert process.stdout
         said = ""
-        while not said.endswith("Type 'yes' to drop them: ") and process.poll() is None:
+        while not said.endswith("Type 'yes' to drop these: ") and process.poll() is None:
             said += process.stdout.read(1)
         process.send_signal(signal.SIGINT)
         os.write(controller, b"yes\n")  # Python waits for that if the signal came before it read
