@@ -80,7 +80,7 @@ def stash(tour: Shop) -> None:
 def by_hand(tour: Shop) -> None:
     """
     Back on main the code has forgotten the branch's column, and the database has not.
-    `migrations_switch` brings them in step.
+    `migrations_switch` brings them into step.
     """
     tour.prepare(*TRY_THE_REVIEWS)
     tour.run("git checkout main")

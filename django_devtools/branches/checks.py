@@ -16,7 +16,7 @@ from django_devtools.branches.sources.loader import code_on_disk
 from django_devtools.branches.sources.snapshots import SnapshotFile
 from django_devtools.conf import project_root
 
-SWITCH = "To bring them in step: manage.py migrations_switch"
+SWITCH = "To bring them into step: manage.py migrations_switch"
 INSTALL = "Run `manage.py migrations_hook install`."
 
 
@@ -68,7 +68,7 @@ def _about_hooks_of(repository: Repository) -> Iterator[checks.CheckMessage]:
         )
     if (python := hooks.python()) and not python.exists():
         yield checks.Warning(
-            f"The git hooks call {python}, which is gone.",
+            f"The git hooks call {python}, which no longer exists.",
             hint=f"{INSTALL[:-1]}, or `git config django-devtools.manage 'COMMAND'`.",
             id="django_devtools.W003",
         )

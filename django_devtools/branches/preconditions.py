@@ -3,6 +3,10 @@ What has to be true before a switch may begin.
 
 Each precondition is a function that looks at a decision and returns the words of a refusal: what
 the switch would do, to which thing, and what to type. It returns None where nothing is in the way.
+
+Three refusals are elsewhere: of the commands where DEBUG is off (``require_debug`` in
+``management/base.py``), of targets that can't be found (``sources/target.py``), and of migrations
+that don't run at the commit they came from either (``running/worktree.py``).
 """
 
 import logging
@@ -51,9 +55,9 @@ def nothing_is_recreated(decision: Decision, plan: Plan) -> str | None:
     prune = ", ".join(f"`manage.py migrate {app} --prune`" for app in apps)
     return (
         f"{_names(recreated)} was deleted and recreated, and unapplying it would empty tables "
-        "that the target has as well. If their rows may go: `manage.py migrations_switch "
-        "--roll-back-shared`. If the database is right already: `manage.py migrate --fake`, then "
-        f"{prune}."
+        "that the target has as well. If you don't need their rows, run `manage.py "
+        "migrations_switch --roll-back-shared`. If the database is right already: `manage.py "
+        f"migrate --fake`, then {prune}."
     )
 
 
@@ -174,7 +178,7 @@ def shared_tables_are_empty(decision: Decision, plan: Plan) -> str | None:
         return None
     return (
         "This switch would drop something that the target has as well, together with its data: "
-        f"{_named(filled)}. Without --no-stash the data is saved. If it may go: "
+        f"{_named(filled)}. Without --no-stash the data is saved. If you don't need it, run "
         "`manage.py migrations_switch --no-stash --roll-back-shared`."
     )
 

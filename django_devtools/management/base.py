@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, no_translations
 from django.db import (
@@ -114,6 +115,12 @@ def database_may_fail(
         yield
     except kinds as error:
         raise CommandError(f"Database error: {str(error).strip()}\n{what_then}") from error
+
+
+def require_debug(refusal: str) -> None:
+    """Raise CommandError with ``refusal`` if DEBUG is off, as it is in production."""
+    if not settings.DEBUG:
+        raise CommandError(refusal)
 
 
 def ask(question: str) -> bool:

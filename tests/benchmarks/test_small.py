@@ -46,7 +46,7 @@ def times(project: Project) -> dict[str, Times]:
 
 
 def test_a_switch_against_check(times: dict[str, Times]) -> None:
-    """The switch has to save, drop and bring in step while Django only starts."""
+    """The switch has to save, drop and bring into step while Django only starts."""
     what = f"a switch {OVER} / check"
     compare(what, times["switch"], times["check"], bound=1.25).check()
 

@@ -13,7 +13,7 @@ WELL = "System check identified no issues (0 silenced).\n"
 PHANTOM = (
     "?: (django_devtools.W001) Database 'default' is out of step with branch main: "
     "shop.0003_colour (phantom from feature).\n"
-    "\tHINT: To bring them in step: manage.py migrations_switch\n"
+    "\tHINT: To bring them into step: manage.py migrations_switch\n"
 )
 
 
@@ -146,7 +146,7 @@ def test_a_python_that_is_gone(hooked: Project) -> None:
     script = hooked.path / ".git/django-devtools/hook.sh"
     script.write_text(script.read_text().replace(sys.executable, "/gone/python"))
     assert (
-        "?: (django_devtools.W003) The git hooks call /gone/python, which is gone.\n"
+        "?: (django_devtools.W003) The git hooks call /gone/python, which no longer exists.\n"
         "\tHINT: Run `manage.py migrations_hook install`, or `git config django-devtools.manage "
         "'COMMAND'`.\n"
     ) in check(hooked)
@@ -160,7 +160,7 @@ def test_a_failure(hooked: Project) -> None:
     hooked.manage("migrations_hook", "run", status=1)
     broken.unlink()
     assert "?: (django_devtools.W004) The databases were left alone. " in check(hooked)
-    assert "\tHINT: To go on: manage.py migrations_switch\n" in check(hooked)
+    assert "\tHINT: To continue, run `manage.py migrations_switch`\n" in check(hooked)
     hooked.manage("migrations_switch", "--no-input")
     assert check(hooked) == WELL
 

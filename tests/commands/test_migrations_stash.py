@@ -40,8 +40,8 @@ NO_ID = (
 )
 WHEN_MENDED = (
     "Once that is fixed, run this again. If the table of an entry is gone, "
-    "`manage.py migrations_stash drop` forgets the entry. With --traceback it shows where "
-    "that was.\n"
+    "`manage.py migrations_stash drop` forgets the entry. "
+    "Use --traceback to see where it stopped.\n"
 )
 UNKNOWN = (
     "CommandError: The stash has no {}. `manage.py migrations_stash list` shows what it has.\n"
@@ -194,18 +194,15 @@ def test_what_could_not_come_back(vendor_project: Project) -> None:
     assert values(vendor_project, "name", model="Spare") == "NULL"
     output = vendor_project.manage("migrations_stash", "list").stdout
     assert output.endswith(
-        "1 did not come back: the rows they belong to are gone\n"
-        "2 did not come back: what they refer to in shop_product is gone\n"
+        "1 was not restored: the rows they belong to are gone\n"
+        "2 was not restored: what they refer to in shop_product is gone\n"
     )
     output = vendor_project.manage("migrations_stash", "show", "2").stdout
-    assert output.splitlines()[1] == (
-        "Did not come back: what they refer to in shop_product is gone"
-    )
+    assert output.splitlines()[1] == ("Not restored: what they refer to in shop_product is gone")
     assert "xxx" in output
     assert "NULL" not in output
     assert (
-        "column shop_product.note (1 row, did not come back), "
-        "table shop_spare (1 row, did not come back). "
+        "column shop_product.note (1 row, not restored), table shop_spare (1 row, not restored). "
     ) in vendor_project.manage("migrations_status").stdout
 
     vendor_project.python(
@@ -421,7 +418,8 @@ def test_in_production(stash: Project) -> None:
     for action in ("drop", "restore"):
         result = stash.manage("migrations_stash", action, "1", status=1)
         assert result.stderr == (
-            "CommandError: DEBUG is off: this may be production, where nothing is kept.\n"
+            "CommandError: DEBUG is off: this may be production, and the stash is for development "
+            "only.\n"
         )
     assert len(kept(stash)) == 2
 

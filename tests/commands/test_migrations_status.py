@@ -32,7 +32,7 @@ def test_the_table(vendor_project: Project) -> None:
         "comments  0001_initial  obsolete  -        -\n"
         f"shop      0003_colour   phantom   feature  snapshot, {commit}\n"
         "shop      0003_other    pending   main     file\n"
-        "To bring them in step: manage.py migrations_switch\n"
+        "To bring them into step: manage.py migrations_switch\n"
     )
     vendor_project.remove("shop/migrations/0003_other.py")
     vendor_project.switch()

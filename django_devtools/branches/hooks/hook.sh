@@ -35,7 +35,7 @@ elif [ ! -f "$script" ]; then
 elif command -v "$python" >/dev/null; then
     cd "${script%/*}" && "$python" "${script##*/}" migrations_hook run </dev/null
 else
-    echo "The databases were left alone: $python is gone." >&2
+    echo "The databases were left alone: $python no longer exists." >&2
     echo "Run \`manage.py migrations_hook install\` with the Python that replaced it." >&2
 fi
 exit 0

@@ -37,12 +37,12 @@ class HookState:
         self._failure.unlink(missing_ok=True)
 
     def failed(self, why: str) -> None:
-        """Record why the databases could not be brought in step."""
+        """Record why the databases could not be brought into step."""
         self._in_step.unlink(missing_ok=True)
         write_aside(self._failure, why)
 
     def failure(self) -> str | None:
-        """Why the databases could not be brought in step the last time, or None."""
+        """Why the databases could not be brought into step the last time, or None."""
         return read_text(self._failure) or None
 
     @cached_property

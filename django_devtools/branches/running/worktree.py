@@ -130,7 +130,7 @@ class WorkTree:
         errors = {**self.comparison.unusable, **self.comparison.target.unusable}
         reasons = "; ".join(str(errors[key]) for key in foreign)
         return (
-            f"{reasons}. In a work tree of its commit it can't be run either: {why}. "
+            f"{reasons}. It can't be run in a work tree at its commit either: {why}. "
             "Install what it imports, or check out the branch it came from "
             "and run `manage.py migrations_switch TARGET` there."
         )

@@ -101,7 +101,7 @@ class Entry:
     @property
     def summary(self) -> str:
         """What it is, how many rows it has, and whether restoring it has failed."""
-        stayed = ", did not come back" if self.reason else ""
+        stayed = ", not restored" if self.reason else ""
         return f"{self} ({self.rows} row{'s' * (self.rows != 1)}{stayed})"
 
     @property

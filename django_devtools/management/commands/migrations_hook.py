@@ -5,7 +5,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import CommandError
 
 from django_devtools.branches.decision import Options, Workspace
@@ -17,7 +16,7 @@ from django_devtools.branches.sources.git import GitError, Repository
 from django_devtools.branches.sources.snapshots import SnapshotFile
 from django_devtools.branches.switch import Switch
 from django_devtools.conf import project_root
-from django_devtools.management.base import MESSAGES, BranchesCommand
+from django_devtools.management.base import MESSAGES, BranchesCommand, require_debug
 
 # Scripts that stand in for manage.py, and need an environment that hooks don't have.
 DJANGOS_OWN = ("__main__.py", "django-admin", "django-admin.exe")
@@ -70,13 +69,12 @@ class Command(BranchesCommand):
             self.stdout.write(self.style.NOTICE(failure))
 
     def _run(self, repository: Repository, options: dict[str, Any]) -> None:
-        """Bring the databases in step where nothing is lost. Otherwise say what to type."""
+        """Bring the databases into step where nothing is lost. Otherwise say what to type."""
         state = HookState(repository)
         progress = Progress(self.stdout, self.style, 0)
         headline = "The databases were left alone."
         try:
-            if not settings.DEBUG:
-                raise CommandError("DEBUG is off, so the hooks change no database.")
+            require_debug("DEBUG is off, so the hooks change no database.")
             with SnapshotFile.find(repository).lock("switch", self._say_who_works):
                 # Only now: while another switch was working, there may have been a checkout.
                 commit, workspace = repository.commit(), self.workspace(options)
@@ -90,7 +88,7 @@ class Command(BranchesCommand):
             if not isinstance(error, (*MESSAGES, CommandError)):
                 step = f"{progress.current}: " if progress.current else ""
                 why = f"{step}{type(error).__name__}: {error}"
-            why = f"{headline} {why}\nTo go on: manage.py migrations_switch"
+            why = f"{headline} {why}\nTo continue, run `manage.py migrations_switch`"
             with suppress(GitError, OSError):
                 state.failed(why)
             self.stderr.write(self.style.NOTICE(why))

@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 from django.apps import apps
-from django.conf import settings
 from django.core.management.base import CommandError
 from django.db import Error
 from django.template.defaultfilters import filesizeformat
@@ -16,7 +15,13 @@ from django_devtools.branches.progress import Progress
 from django_devtools.branches.stash.entries import Entry
 from django_devtools.branches.stash.restore import Restore
 from django_devtools.branches.stash.stash import Stash
-from django_devtools.management.base import BranchesCommand, ask, database_may_fail, table
+from django_devtools.management.base import (
+    BranchesCommand,
+    ask,
+    database_may_fail,
+    require_debug,
+    table,
+)
 
 # Enough rows to recognize an entry by, and less than a page.
 SHOWN_ROWS = 20
@@ -29,7 +34,7 @@ TITLES = ["database", "id", "what", "rows", "size", "branch", "migration", "sinc
 ONCE_FIXED = (
     "Once that is fixed, run this again. If the table of an entry is gone, "
     "`manage.py migrations_stash drop` forgets the entry. "
-    "With --traceback it shows where that was."
+    "Use --traceback to see where it stopped."
 )
 
 
@@ -73,8 +78,9 @@ class Command(BranchesCommand):
         if options["action"] in ("list", "show"):
             getattr(self, f"_{options['action']}")(stashes, options)
             return
-        if not settings.DEBUG:
-            raise CommandError("DEBUG is off: this may be production, where nothing is kept.")
+        require_debug(
+            "DEBUG is off: this may be production, and the stash is for development only."
+        )
         with self.workspace(options).snapshot_file.lock("switch", self._say_who_works):
             getattr(self, f"_{options['action']}")(stashes, options)
 
@@ -97,7 +103,7 @@ class Command(BranchesCommand):
             self.stdout.write(line)
         for _, entry in found:
             if entry.reason:
-                note = f"{entry.id} did not come back: {entry.reason}"
+                note = f"{entry.id} was not restored: {entry.reason}"
                 self.stdout.write(self.style.NOTICE(note))
 
     def _show(self, stashes: list[Stash], options: dict[str, Any]) -> None:
@@ -105,7 +111,7 @@ class Command(BranchesCommand):
             heading = f"{entry.id}: {entry}, in {stash.connection.alias}, as {entry.copy}"
             self.stdout.write(self.style.MIGRATE_HEADING(heading))
             if entry.reason:
-                self.stdout.write(self.style.NOTICE(f"Did not come back: {entry.reason}"))
+                self.stdout.write(self.style.NOTICE(f"Not restored: {entry.reason}"))
             names, rows = stash.rows(entry, SHOWN_ROWS)
             for line in table([names, *([_cell(value) for value in row] for row in rows)]):
                 self.stdout.write(line)

@@ -72,14 +72,14 @@ class Command(BranchesCommand):
 
     def _show_next_command(self, shown: list[Row]) -> None:
         if not _are_in_step(shown):
-            self.stdout.write("To bring them in step: manage.py migrations_switch")
+            self.stdout.write("To bring them into step: manage.py migrations_switch")
         elif any(row["state"] == State.OBSOLETE for row in shown):
             self.stdout.write(
                 "Obsolete rows do no harm; `manage.py migrate APP --prune` deletes them."
             )
 
     def _show_failure(self, repository: Repository | None) -> None:
-        """Say why the hooks could not bring the databases in step."""
+        """Say why the hooks could not bring the databases into step."""
         if repository and (failure := HookState(repository).failure()):
             self.stdout.write(self.style.NOTICE(failure))
 

@@ -2,7 +2,6 @@ import sys
 from argparse import ArgumentParser
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
 from django.core.management.base import CommandError
 
 from django_devtools.branches.decision import Decision, Options, Workspace
@@ -17,6 +16,7 @@ from django_devtools.management.base import (
     BranchesCommand,
     ask,
     database_may_fail,
+    require_debug,
 )
 
 if TYPE_CHECKING:
@@ -93,8 +93,8 @@ class Command(BranchesCommand):
 
     def work(self, options: dict[str, Any]) -> None:
         looks_only = options["plan"] or options["check"]
-        if not (settings.DEBUG or looks_only or options["allow_debug_off"]):
-            raise CommandError(
+        if not (looks_only or options["allow_debug_off"]):
+            require_debug(
                 "DEBUG is off: this may be production, and a switch can drop tables. "
                 "To switch all the same, run `manage.py migrations_switch --allow-debug-off`."
             )
@@ -129,7 +129,7 @@ class Command(BranchesCommand):
         resumes = f"run `{again}` again; it resumes where this run stopped."
         try:
             with database_may_fail(
-                f"Once that is fixed, {resumes} With --traceback it shows where that was."
+                f"Once that is fixed, {resumes} Use --traceback to see where it stopped."
             ):
                 self._switch(workspace, options)
         except UnfitRows as error:
@@ -150,7 +150,7 @@ class Command(BranchesCommand):
         self._clear_failure(workspace, options)
 
     def _clear_failure(self, workspace: Workspace, options: dict[str, Any]) -> None:
-        """Forget why a hook failed, where all databases were brought in step since."""
+        """Forget why a hook failed, where all databases were brought into step since."""
         is_whole = not (options["target"] or options["databases"])
         if workspace.repository and is_whole:
             HookState(workspace.repository).settled()
@@ -202,7 +202,7 @@ class Command(BranchesCommand):
             self._notice_not_rolled_back(decision, plan)
         for key, error in sorted(decision.comparison.incomparable.items()):
             self._notice(
-                f"{_name(key)} reads differently from what was applied, and was left as it is: "
+                f"{_name(key)} differs from the text that was applied, and was left unchanged: "
                 f"{error}. If the database is right as it is: {ACCEPT}."
             )
         if not decision.options.rerun:
@@ -250,7 +250,8 @@ class Command(BranchesCommand):
             self._show_heading(f"Unapply {_name(key)}{branch} ({source})")
             if key in decision.comparison.unusable:
                 self.stdout.write(
-                    "    In a work tree of its commit, because it imports what is not here"
+                    "    In a work tree at its commit, "
+                    "because this checkout lacks something it imports"
                 )
             self._show_operations(plan.held.graph.nodes[key], backwards=True)
         for key in plan.forget:

@@ -353,7 +353,7 @@ def test_changed_under_what_both_sides_share(shop: Project) -> None:
     assert (
         "The databases are not in step. Changed since they were applied, and left as they are, "
         "because rolling them back would take along what both sides share: shop.0001_initial.\n"
-        "To go on: manage.py migrations_switch\n"
+        "To continue, run `manage.py migrations_switch`\n"
     ) in git(shop, "commit", "--amend", "--no-edit")
 
 
@@ -401,7 +401,7 @@ def test_python_that_is_gone(shop: Project) -> None:
     script = shop.path / ".git/django-devtools/hook.sh"
     script.write_text(script.read_text().replace(sys.executable, "/gone/python"))
     assert git(shop, "checkout", "feature").endswith(
-        "The databases were left alone: /gone/python is gone.\n"
+        "The databases were left alone: /gone/python no longer exists.\n"
         "Run `manage.py migrations_hook install` with the Python that replaced it.\n"
     )
 

@@ -88,7 +88,8 @@ def test_two_branches_made_the_same_table_in_their_own_way(vendor_project: Proje
     assert result.stderr.strip() == (
         "CommandError: This switch would drop something that the target has as well, together "
         "with its data: table notes_note (by notes.0001_two). Without --no-stash the data is "
-        "saved. If it may go: `manage.py migrations_switch --no-stash --roll-back-shared`."
+        "saved. If you don't need it, run `manage.py migrations_switch --no-stash "
+        "--roll-back-shared`."
     )
     vendor_project.switch()
     assert columns(vendor_project, "notes_note") == {"id", "a"}

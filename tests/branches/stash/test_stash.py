@@ -123,9 +123,9 @@ def test_rows_that_can_not_come_back(vendor_project: Project) -> None:
         "shop_review_tags.* 1",
     }
     listed = vendor_project.manage("migrations_stash", "list").stdout
-    assert " did not come back: what they refer to in shop_product is gone\n" in listed
+    assert " was not restored: what they refer to in shop_product is gone\n" in listed
     status = vendor_project.manage("migrations_status").stdout
-    assert "table shop_review (2 rows, did not come back)" in status
+    assert "table shop_review (2 rows, not restored)" in status
     # They don't come back by themselves later either, when others may have their keys.
     go(vendor_project, "main")
     assert "Restoring table shop_review... OK" in go(vendor_project, "feature").stdout
@@ -332,7 +332,7 @@ def fill(apps, schema_editor):
     assert kept(vendor_project) == {"shop_product.number 1"}
     assert "1 of 3 rows of column shop_product.number stays in the stash: " in result.stderr
     shown = vendor_project.manage("migrations_stash", "show", "1").stdout.lower()
-    assert "did not come back: " in shown
+    assert "not restored: " in shown
     assert "unique" in shown or "duplicate" in shown
     vendor_project.assert_in_step()
 
