@@ -111,7 +111,7 @@ def before_migrate(
     """
     if sender is not _last_sender() or not plan or signals.are_ours():
         return
-    # What hinders it hinders the snapshot, too, and ``after_migrate`` says so.
+    # Whatever makes this fail also makes the snapshot fail, and ``after_migrate`` reports it.
     with suppress(Exception):
         if takes_snapshots():
             _write_down(connections[using], plan)

@@ -1,4 +1,21 @@
-"""Takes one database from what it holds to what it should hold."""
+"""
+Takes one database from what it holds to what it should hold.
+
+A switch may be killed at any point, and the next one goes on from what it finds:
+
+- In a migration with a transaction: the database rolls it back, with its row.
+- In one without: the journal says which of its operations are done (``running/journal.py``).
+  ``Switch._run`` calls ``_resume`` first, and then decides again.
+- After a migration and before the snapshot: the text that it was applied from was written down
+  beforehand (``running/begun.py``).
+- While data was saved: the entry is still ``copying`` or ``copied``, so nothing was dropped, and
+  ``Stash.clean`` discards it before data is saved anew (``stash/stash.py``).
+- After the data was dropped, or before it was restored: the entry is ``open``.
+  ``Entry.has_begun`` and ``Entry.is_midway`` compare its first and last step with the rows of
+  django_migrations (``stash/entries.py``). By these, ``Stash.save`` doesn't copy the data again,
+  and ``Stash.open`` decides whether the next switch goes on with the entry (``stash/stash.py``).
+- After the last migration: the next switch has nothing to do, and ``settle`` writes the snapshot.
+"""
 
 import logging
 from collections.abc import Callable

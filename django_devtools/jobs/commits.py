@@ -1,4 +1,4 @@
-"""Jobs at the commits which the transaction around a test keeps from happening."""
+"""Enqueues jobs when the code under test would have committed."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from unittest.mock import patch
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-# Whose callbacks after a commit are jobs, waiting.
+# Modules whose on_commit callbacks enqueue jobs.
 MODULES = ("django_rq.queues", "django_devtools.jobs.enqueueing")
 
 

@@ -1,4 +1,9 @@
-"""What keeps the jobs of one test from those of others, and from the world."""
+"""
+Separates the jobs of one test from those of others, and from real servers.
+
+Who decides whether a test uses fakes: ``pytest_plugin.py``, by option, mark and ini setting, and
+``testing.py`` for unittest. This module sets what they decide, and ``redis.py`` obeys it.
+"""
 
 import sys
 from collections.abc import Iterator

@@ -20,7 +20,7 @@ FAKES = "django_devtools.jobs.fake"
 
 
 class RealServer:
-    """That which tests have set, to answer for every Redis."""
+    """The server that tests use in place of every configured Redis."""
 
     url: str | None = None
 

@@ -185,7 +185,7 @@ class Watched(InProcess):
         """Leave the title of the process alone."""
 
     def _tell_nobody(self, *args: Any, **kwargs: Any) -> None:
-        """What is to be known of workers that are registered, as this one is not."""
+        """Do nothing: this worker isn't registered, so nothing reads its state."""
 
     heartbeat = set_state = _tell_nobody
     set_current_job_id = set_current_job_working_time = _tell_nobody

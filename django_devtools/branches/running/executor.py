@@ -5,9 +5,9 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
-from django.db import DataError, IntegrityError, migrations, router, transaction
+from django.db import DataError, IntegrityError, migrations, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations import Migration
@@ -15,15 +15,14 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.migrations.state import ProjectState
-from django.db.models import ForeignKey, Model
 
 from django_devtools.branches.errors import UnfitRows
-from django_devtools.branches.schema.dialects import dialect_of
 from django_devtools.branches.schema.operations import raw_operations
 from django_devtools.branches.schema.transactions import one_transaction
 from django_devtools.branches.sources.loader import Graph, Source, variant
 from django_devtools.branches.sources.snapshots import Key
 
+from .foreign_keys import restore_foreign_keys
 from .journal import Journal, Journaled, JournalEntry, tolerant
 from .narrowing import RestoreColumn, coercing, restoring
 from .rewind import rewind
@@ -74,9 +73,10 @@ class Executor(MigrationExecutor):
         restore: RestoreColumn | None = None,
     ) -> None:
         """
-        ``coerce_values`` has values made fit that a column which gets narrower would not take.
+        With ``coerce_values``, values that don't fit a narrowed column are cut or replaced.
 
-        ``restore`` gives columns their values that can't be made again, or constrained, without.
+        ``restore`` fills a column from the stash when it can't be re-created or constrained
+        without its values.
         """
         # MigrationExecutor.__init__ would load the graph of the code on disk.
         self.connection = connection
@@ -287,50 +287,6 @@ def _with_empty_reverse(operation: Operation) -> Operation:
             _with_empty_reverse(inner) for inner in operation.database_operations
         ]
     return operation
-
-
-def restore_foreign_keys(connection: BaseDatabaseWrapper, state: ProjectState, app: str) -> None:
-    """
-    Add the foreign keys from and to ``app`` that an interrupted operation left out.
-
-    To alter a column, MySQL and PostgreSQL drop its foreign keys and add them again afterwards. A
-    later run can't see any more that there were some.
-    """
-    if dialect_of(connection).rebuilds_tables:
-        return
-    for model in state.apps.get_models(include_auto_created=True):
-        fields = _constrained_fields(model, app)
-        if not fields or not _is_migrated_here(connection, model):
-            continue
-        there = _columns_with_foreign_key(connection, model._meta.db_table)
-        for field in fields:
-            if field.column not in there:
-                without: Any = copy.copy(field)
-                without.db_constraint = False
-                with connection.schema_editor() as editor:
-                    editor.alter_field(model, without, field)
-
-
-def _constrained_fields(model: type[Model], app: str) -> "list[ForeignKey[Any, Any]]":
-    """The foreign keys of a model that start or end in ``app``, and have a constraint."""
-    return [
-        field
-        for field in model._meta.local_concrete_fields
-        if isinstance(field, ForeignKey)
-        and getattr(field, "db_constraint", True)
-        and app in (model._meta.app_label, field.related_model._meta.app_label)
-    ]
-
-
-def _is_migrated_here(connection: BaseDatabaseWrapper, model: type[Model]) -> bool:
-    is_routed = router.allow_migrate_model(connection.alias, model)
-    return bool(is_routed and model._meta.can_migrate(connection))
-
-
-def _columns_with_foreign_key(connection: BaseDatabaseWrapper, table: str) -> set[str]:
-    with connection.cursor() as cursor:
-        found: Any = connection.introspection.get_constraints(cursor, table)
-    return {one["columns"][0] for one in found.values() if one["foreign_key"]}
 
 
 def _undo(

@@ -65,7 +65,11 @@ class Tables:
         return self.dialect.quote(name)
 
     def execute(self, sql: str, params: Iterable[Any] = ()) -> int:
-        """Run a statement. How many rows it affected; -1 where the driver doesn't know."""
+        """
+        Run a statement and return the number of rows it affected.
+
+        That is -1 if the driver doesn't report it.
+        """
         return self.dialect.execute(sql, params)
 
     def has_rows(self, table: str, condition: str = "1 = 1") -> bool:

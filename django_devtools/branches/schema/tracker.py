@@ -48,7 +48,7 @@ class Column:
     only_null: bool = True
     """Whether NULL is the only value that may not survive, in both directions."""
     needs_parent: bool = False
-    """Whether it is a foreign key that takes NULL only since the migrations."""
+    """Whether it is a foreign key that accepts NULL only after the migrations."""
     is_altered: bool = False
     """Whether it got narrower or wider."""
 

@@ -154,7 +154,7 @@ class Restore:
         return keys
 
     def _settle(self, job: EntryRestore) -> int:
-        """Take out of the stash what was restored. How many rows that was."""
+        """Take what was restored out of the stash, and return the number of its rows."""
         entry = job.entry
         missing = [column for column in entry.columns if column not in job.columns]
         is_last = self._is_expected(entry) and not self.goes_on

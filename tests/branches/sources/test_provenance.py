@@ -99,7 +99,7 @@ def test_two_branches_made_the_same_table_in_their_own_way(vendor_project: Proje
 RESTORE = """
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
-from django_devtools.branches.running.executor import restore_foreign_keys
+from django_devtools.branches.running.foreign_keys import restore_foreign_keys
 
 state = MigrationLoader(connection).project_state()
 model = state.apps.get_model("reviews", "Review")

@@ -64,7 +64,11 @@ class Dialect:
         return str(self.connection.ops.quote_name(name)).replace("%", "%%")
 
     def execute(self, sql: str, params: Iterable[Any] = ()) -> int:
-        """Run a statement. How many rows it affected; -1 where the driver doesn't know."""
+        """
+        Run a statement and return the number of rows it affected.
+
+        That is -1 if the driver doesn't report it.
+        """
         with self.connection.cursor() as cursor:
             cursor.execute(sql, list(params))
             return int(cursor.rowcount)
@@ -167,7 +171,7 @@ class Dialect:
         """
         Create a table of what ``select`` returns, whose rows are looked up by ``key``.
 
-        How many rows there are; -1 where the driver doesn't know.
+        Returns the number of its rows, or -1 if the driver doesn't report it.
         """
         return self.execute(f"CREATE TABLE {self.quote(name)} AS {select}")
 
