@@ -10,7 +10,7 @@ from django.db.migrations.operations.fields import FieldOperation
 from django.db.migrations.operations.models import IndexOperation, ModelOperation
 from django.db.migrations.state import ProjectState
 
-from .comparable import comparable, comparable_options
+from .normal_form import comparable, comparable_options
 
 RAW = (operations.RunPython, operations.RunSQL)
 """Operations whose effect can't be foreseen: they run code of the project."""

@@ -9,7 +9,7 @@ import pytest
 from django.db import models
 from django.utils.deconstruct import deconstructible
 
-from django_devtools.branches.schema.comparable import comparable, comparable_options
+from django_devtools.branches.schema.normal_form import comparable, comparable_options
 
 
 def function(*args: Any, **kwargs: Any) -> None: ...
