@@ -54,7 +54,7 @@ def hook(tour: Shop) -> None:
     tour.run("git checkout main", says="column customers_customer.nickname (2 rows)")
     tour.arrive("main")
     tour.run(shell("Customer.objects.create(username='cat')"))
-    tour.run("git checkout feature/reviews", says="Back from the stash")
+    tour.run("git checkout feature/reviews", says="Restored from the stash")
     tour.run(
         shell("print(*Customer.objects.values_list('username', 'nickname'))"),
         says="('ann', '') ('bob', 'Bobby') ('cat', '')",
@@ -162,7 +162,7 @@ def sideways(tour: Shop) -> None:
     tour.run("git checkout -b look-around")
     tour.run("git checkout feature/discounts", says="4 applied")
     tour.arrive("feature/discounts")
-    tour.run("git checkout merge-heads", says="Back from the stash")
+    tour.run("git checkout merge-heads", says="Restored from the stash")
     tour.run(shell("print(Order.objects.get().note)"), says="Ring twice")
     tour.arrive("merge-heads")
 
@@ -177,7 +177,7 @@ def back_in_time(tour: Shop) -> None:
     tour.run("git checkout v1", says="4 unapplied")
     tour.arrive("v1")
     tour.run(shell("Product.objects.create(name='Water', price=1)"))
-    tour.run("git checkout main", says="Back from the stash")
+    tour.run("git checkout main", says="Restored from the stash")
     tour.run(shell("print(Order.objects.get().deliver_to)"), says="High Street 1, York")
     tour.arrive("main")
 

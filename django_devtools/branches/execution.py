@@ -37,7 +37,7 @@ class Report:
     saved: list[Entry] = field(default_factory=list)
     restored: list[Entry] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    """What could not come back from the stash, and why."""
+    """What could not be restored from the stash, and why."""
 
 
 class Execution:

@@ -1,1 +1,1 @@
-"""Data that a switch would drop, kept until it can come back."""
+"""Data that a switch drops, saved until it can be restored."""

@@ -110,8 +110,8 @@ class Command(BranchesCommand):
                 f"in {time.monotonic() - began:.1f} s"
             )
             for words, entries in (
-                ("Kept in the stash", report.saved),
-                ("Back from the stash", report.restored),
+                ("Saved in the stash", report.saved),
+                ("Restored from the stash", report.restored),
             ):
                 if entries:
                     self._write(f"{words}: {', '.join(entry.summary for entry in entries)}")
