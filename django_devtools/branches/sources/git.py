@@ -105,7 +105,8 @@ class Repository:
         except GitError:  # There is no commit yet.
             return self.branch(), None
         commit, _, ref = output.decode(errors="replace").removesuffix("\n").partition("\n")
-        if ref in ("HEAD", ""):  # Detached, or a tag or branch is called HEAD, too.
+        # Detached, or something else is called HEAD, too. Without any commits, git takes that.
+        if not ref.startswith("refs/heads/") or ref == "refs/heads/HEAD":
             return self.branch(), commit
         return ref.removeprefix("refs/heads/"), commit
 

@@ -211,6 +211,16 @@ def test_head_is_the_branch_and_the_commit(make_repository: Callable[..., Reposi
     assert repository.head() == (None, there)
 
 
+@pytest.mark.parametrize("ref", ["refs/tags/HEAD", "refs/heads/HEAD"])
+def test_a_branch_without_commits_is_not_taken_for_a_ref_that_is_called_head(
+    repository: Repository, ref: str
+) -> None:
+    there = commit(repository.top)
+    git(repository.top, "update-ref", ref, there)
+    git(repository.top, "symbolic-ref", "HEAD", "refs/heads/feature")
+    assert repository.head() == (repository.branch(), repository.commit()) == ("feature", there)
+
+
 def test_the_private_directory_of_a_work_tree(repository: Repository, tmp_path: Path) -> None:
     git(repository.top, "worktree", "add", "--quiet", "-b", "feature", str(tmp_path / "linked"))
     assert repository.private_dir() == repository.top / ".git"
