@@ -138,6 +138,31 @@ def test_an_old_django_rq_is_named_with_its_version() -> None:
 
 
 @needs_rq
+@pytest.mark.parametrize("is_on", [True, False])
+def test_a_fake_is_refused_where_jobs_would_reach_the_real_redis(
+    project: Project, is_on: bool
+) -> None:
+    project.write(
+        "config/__init__.py",
+        """
+        import importlib.metadata
+        version = importlib.metadata.version
+        importlib.metadata.version = lambda name: {"django-rq": "3.2.2"}.get(name) or version(name)
+        """,
+    )
+    project.settings(f"FAKE_REDIS = {is_on}")
+    checked = project.manage("check", status=None)
+    if not is_on:
+        assert checked.status == 0
+        return
+    assert checked.status == 1
+    assert checked.stderr.endswith(
+        "ImportError: django_devtools.jobs does not work with django-rq 3.2.2 (before 4.0): "
+        'pip install --upgrade "django-devtools-kit[jobs]"\n'
+    )
+
+
+@needs_rq
 def test_the_installed_versions_are_supported() -> None:
     extras.require_supported_jobs()
     assert extras.can_fake()

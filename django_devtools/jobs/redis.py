@@ -10,6 +10,7 @@ from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from django_devtools.extras import require_supported_jobs
 from django_devtools.jobs.configuration import CONNECTION_KEYS
 
 if TYPE_CHECKING:
@@ -43,10 +44,12 @@ def stand_in() -> None:
     Let a stand-in answer for every Redis of ``settings.RQ_QUEUES``, as long as one is wanted.
 
     Settings that were prepared before stay as they are. Where no stand-in is wanted, now or
-    later, all reads and writes reach the settings that were there.
+    later, all reads and writes reach the settings that were there. Raises ImportError where
+    django-rq is too old to notice: its jobs would reach the real Redis.
     """
     if not wanted():
         return
+    require_supported_jobs()
     _unbind()
     queues = getattr(settings, "RQ_QUEUES", None)
     if isinstance(queues, dict) and not isinstance(queues, Queues):
