@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import databases
 from tests.branches.planning.test_changed import edit, names
 from tests.branches.planning.test_obsolete import SQUASHED, add_row, assert_row_is_there
 from tests.branches.shop import COLOUR, ID, PRODUCT, add_colour, columns, make_shop, tables
@@ -176,7 +177,7 @@ def test_branches_with_different_texts_of_one_name_and_no_snapshot(
     result = project.manage("migrations_switch", status=1)
 
     assert result.stderr.strip() == (
-        "CommandError: Which text shop.0003_change was applied from is not recorded, and these "
+        "CommandError: The text that shop.0003_change was applied from is not recorded, and these "
         "branches have different ones: a, b. Check out the one it came from, run "
         "`manage.py migrations_snapshot`, and come back."
     )
@@ -354,10 +355,11 @@ def test_a_work_tree_and_a_database_named_by_a_uri(project: Project) -> None:
     edit(project, "0003_colour", "\n\nclass", "\nfrom shop.helpers import WIDTH\n\nclass")
     project.commit()
     project.checkout("main")
+    file = {**options, "NAME": str(project.path / "here.sqlite3")}
     project.switch("feature")
-    assert "colour" in columns(project)
+    assert "colour" in databases.columns(file, "shop_product")
     project.switch()
-    assert "colour" not in columns(project)
+    assert "colour" not in databases.columns(file, "shop_product")
 
 
 def test_the_plan_flags_raw_operations_inside_of_others(project: Project) -> None:
