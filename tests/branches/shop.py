@@ -63,9 +63,18 @@ def make_shop_with_feature(project: Project) -> None:
 
 def columns(project: Project, table: str = "shop_product", alias: str = "default") -> set[str]:
     """The columns that a table has in the database."""
-    return databases.columns(project.databases[alias], table)
+    return databases.columns(_as_seen_from_here(project, alias), table)
 
 
 def tables(project: Project, alias: str = "default") -> set[str]:
     """The tables that a database has."""
-    return databases.tables(project.databases[alias])
+    return databases.tables(_as_seen_from_here(project, alias))
+
+
+def _as_seen_from_here(project: Project, alias: str) -> databases.Configuration:
+    """A configuration whose file is found in any directory, as the project finds it in its own."""
+    configuration = project.databases[alias]
+    if not configuration["ENGINE"].endswith("sqlite3"):
+        return configuration
+    file, _, _ = str(configuration["NAME"]).removeprefix("file:").partition("?")
+    return {**configuration, "NAME": str(project.path / file)}

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from tests import databases
 from tests.branches.planning.test_changed import edit, names
 from tests.branches.planning.test_obsolete import SQUASHED, add_row, assert_row_is_there
 from tests.branches.shop import COLOUR, ID, PRODUCT, add_colour, columns, make_shop, tables
@@ -355,11 +354,10 @@ def test_a_work_tree_and_a_database_named_by_a_uri(project: Project) -> None:
     edit(project, "0003_colour", "\n\nclass", "\nfrom shop.helpers import WIDTH\n\nclass")
     project.commit()
     project.checkout("main")
-    file = {**options, "NAME": str(project.path / "here.sqlite3")}
     project.switch("feature")
-    assert "colour" in databases.columns(file, "shop_product")
+    assert "colour" in columns(project)
     project.switch()
-    assert "colour" not in databases.columns(file, "shop_product")
+    assert "colour" not in columns(project)
 
 
 def test_the_plan_flags_raw_operations_inside_of_others(project: Project) -> None:
