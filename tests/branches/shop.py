@@ -73,7 +73,7 @@ def tables(project: Project, alias: str = "default") -> set[str]:
 
 def _as_seen_from_here(project: Project, alias: str) -> databases.Configuration:
     """A configuration whose file is found in any directory, as the project finds it in its own."""
-    configuration = project.databases[alias]
+    configuration: databases.Configuration = project.databases[alias]
     if not configuration["ENGINE"].endswith("sqlite3"):
         return configuration
     file, _, _ = str(configuration["NAME"]).removeprefix("file:").partition("?")
