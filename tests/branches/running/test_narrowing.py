@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import connections
+from django.db import DataError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations import AlterField, CreateModel
 from django.db.migrations.state import ProjectState
@@ -24,7 +24,7 @@ from django.db.models import (
     UUIDField,
 )
 
-from django_devtools.branches.running.narrowing import _empty, coercing
+from django_devtools.branches.running.narrowing import _empty, _NarrowedColumn, coercing
 from tests.branches.shop import ID
 from tests.branches.stash.stashing import dump, go, make_branch, values, vendor
 from tests.databases import Configuration
@@ -489,6 +489,23 @@ def test_it_is_logged_what_is_coerced(
         # SQLite stores it, and MariaDB cuts it without a word.
         assert found == ["longer" if connection.vendor == "sqlite" else "long"]
         assert caplog.messages == []
+
+
+def test_an_error_that_coercing_does_not_cure_is_raised(
+    connect: Callable[[str], BaseDatabaseWrapper],
+) -> None:
+    connection = connect("sqlite")  # It never has an error to coerce values for.
+
+    def fail() -> None:
+        raise DataError("as another database would")
+
+    wide, narrow = CharField(max_length=9), CharField(max_length=4)
+    for field in (wide, narrow):
+        field.set_attributes_from_name("value")
+    with connection.schema_editor() as editor:
+        column = _NarrowedColumn(editor, "shop_thing", wide, narrow)
+        with pytest.raises(DataError, match="as another database would"):
+            column.narrow(fail)
 
 
 @pytest.mark.parametrize(

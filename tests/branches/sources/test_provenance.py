@@ -5,9 +5,9 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from django_devtools.branches.sources.git import GitError
-from django_devtools.branches.sources.loader import Code
-from django_devtools.branches.sources.provenance import Provenance, label_in
+from django_devtools.branches.sources.git import GitError, Version
+from django_devtools.branches.sources.loader import Code, Source
+from django_devtools.branches.sources.provenance import Provenance, _alike, label_in
 from tests.branches.shop import (
     ID,
     PRODUCT,
@@ -186,6 +186,22 @@ def test_asking_for_git_where_there_is_none() -> None:
     history = Provenance(None, {}, "sqlite:x", Code({}, {}), {})
     with pytest.raises(GitError, match="There is no git repository"):
         history.module(PurePosixPath("shop/migrations/0001_initial.py"))
+
+
+def test_no_settings_named_a_package_where_there_is_no_repository() -> None:
+    assert not Provenance(None, {}, "sqlite:x", Code({}, {}), {})._was_installed("shop.migrations")
+
+
+def test_a_file_outside_a_migrations_directory_is_no_migration() -> None:
+    version = Version("a" * 40, PurePosixPath("shop/sql/0001_initial.py"))
+    provenance = Provenance(None, {}, "sqlite:x", Code({}, {}), {})
+    assert provenance._label_elsewhere(version, [("shop", "0001_initial")]) is None
+
+
+def test_a_text_that_is_no_python_is_like_no_other() -> None:
+    good, broken = (Source("shop.migrations.m", text, "file") for text in (b"a = 1", b"a ="))
+    assert _alike(good, Source("shop.migrations.m", b"a =  1", "file"))
+    assert not _alike(good, broken)
 
 
 def test_settings_of_a_ref_that_are_no_python(project: Project) -> None:
