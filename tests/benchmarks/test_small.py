@@ -28,7 +28,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 @pytest.fixture(scope="module")
 def times(project: Project) -> dict[str, Times]:
-    """Time a switch back to main, by itself and by the hook, beside Django's own commands."""
+    """Time a switch back to main, typed and called by the hook, beside Django's own commands."""
     on_main = partial(project.run, branch="main", ends_on="main")
     checkout = ["git", "checkout", "--quiet", "main"]
     return interleave(

@@ -156,7 +156,7 @@ class Stash:
         narrowed further was not edited. False if edits can't be found.
         """
         if not entry.is_narrowed or not entry.key:
-            return True  # Without a key it is not restored, and the user is told so.
+            return True  # Without a key it is not restored, and the output says so.
         if not self.can_tell(entry):
             return False
         (table, column), copy = entry.narrowed, entry.residue

@@ -1,4 +1,4 @@
-"""What migrations put in the place of what they drop is up to them, and stays."""
+"""Values that migrations write where they drop something stay as the migrations wrote them."""
 
 import pytest
 
