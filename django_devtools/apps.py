@@ -1,6 +1,7 @@
 from typing import Any
 
 from django.apps import AppConfig
+from django.conf import settings
 from django.core.signals import setting_changed
 from django.db.models.signals import post_migrate, pre_migrate
 
@@ -16,15 +17,17 @@ class DjangoDevtoolsConfig(AppConfig):
         pre_migrate.connect(_before_migrate)
         post_migrate.connect(_after_migrate)
         if extras.has_jobs():
-            self._ready_for_jobs()
+            checks.register_jobs()
+            setting_changed.connect(_follow_settings)
+            _stand_in()
 
-    def _ready_for_jobs(self) -> None:
-        from django_devtools.jobs import checks
+
+def _stand_in() -> None:
+    # Most processes want no stand-in, and have nothing to do with jobs.
+    if getattr(settings, "FAKE_REDIS", False):
         from django_devtools.jobs.redis import stand_in
 
-        checks.register_all()
         stand_in()
-        setting_changed.connect(_follow_settings)
 
 
 def _follow_settings(setting: str, **signal: Any) -> None:

@@ -20,6 +20,12 @@ def register_all() -> None:
     register(check_branches)
 
 
+def register_jobs() -> None:
+    register(check_queues)
+    register(check_worker)
+    register(check_production, Tags.security, deploy=True)
+
+
 def check_options(**options: Any) -> Iterable[CheckMessage]:
     """Check that the setting of this app has known keys, and values of the right types."""
     given = getattr(settings, SETTINGS_NAME, {})
@@ -64,3 +70,24 @@ def check_branches(**options: Any) -> Iterable[CheckMessage]:
     from django_devtools.branches.checks import about_databases, about_hooks
 
     return [*about_hooks(), *about_databases(connections if command == "runserver" else ())]
+
+
+def check_queues(**options: Any) -> Iterable[CheckMessage]:
+    """Check that each task names a queue of RQ_QUEUES."""
+    from django_devtools.jobs.checks import about_queues
+
+    return about_queues()
+
+
+def check_worker(**options: Any) -> Iterable[CheckMessage]:
+    """Check that a worker that starts has jobs to wait for."""
+    from django_devtools.jobs.checks import about_worker
+
+    return about_worker()
+
+
+def check_production(**options: Any) -> Iterable[CheckMessage]:
+    """Check that no job would be thrown away in production."""
+    from django_devtools.jobs.checks import about_production
+
+    return about_production()

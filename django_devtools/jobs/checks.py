@@ -1,12 +1,11 @@
-"""System checks of jobs. Their ids are documented in docs/pages/checks.md."""
+"""The contents of the system checks of jobs: their queues, workers, and production."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterator
 from importlib import import_module
-from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import CheckMessage, Error
 
 from django_devtools.jobs.decorator import tasks
 from django_devtools.jobs.redis import is_fake
@@ -15,14 +14,8 @@ from django_devtools.jobs.redis import is_fake
 WORKERS = ("rqworker", "rqworker-pool", "rqscheduler", "rqcron")
 
 
-def register_all() -> None:
-    register(check_queues)
-    register(check_worker)
-    register(check_production, Tags.security, deploy=True)
-
-
-def check_queues(**options: Any) -> Iterable[CheckMessage]:
-    """Whether each task names a queue of RQ_QUEUES."""
+def about_queues() -> Iterator[CheckMessage]:
+    """Refuse tasks whose queue is not in RQ_QUEUES."""
     urls = getattr(settings, "ROOT_URLCONF", None)
     if isinstance(urls, str):
         # The views, and with them their tasks. Django's own checks do it, before these or after.
@@ -37,8 +30,8 @@ def check_queues(**options: Any) -> Iterable[CheckMessage]:
             )
 
 
-def check_worker(**options: Any) -> Iterable[CheckMessage]:
-    """Whether this is the start of a worker that would wait for ever."""
+def about_worker() -> Iterator[CheckMessage]:
+    """Refuse to start a worker that would wait for ever."""
     if is_fake() and sys.argv[1:2] and sys.argv[1] in WORKERS:
         yield Error(
             f"{sys.argv[1]} has nothing to do: FAKE_REDIS is on, and what other processes "
@@ -49,8 +42,8 @@ def check_worker(**options: Any) -> Iterable[CheckMessage]:
         )
 
 
-def check_production(**options: Any) -> Iterable[CheckMessage]:
-    """Whether jobs would be thrown away in production."""
+def about_production() -> Iterator[CheckMessage]:
+    """Refuse to throw jobs away in production."""
     if is_fake():
         yield Error(
             "FAKE_REDIS is on: jobs are kept in memory, and no worker will ever run them.",

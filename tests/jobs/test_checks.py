@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 
 from django_devtools.jobs import async_job
-from django_devtools.jobs.checks import WORKERS, check_queues
+from django_devtools.jobs.checks import WORKERS, about_queues
 from tests.jobs.tasks import Invoice, add, multiply
 from tests.project import Project
 
@@ -76,7 +76,7 @@ def test_unknown_queue_of_a_task_next_to_views(
     )
     monkeypatch.syspath_prepend(tmp_path)
     settings.ROOT_URLCONF = "views_of_a_shop"
-    [found] = check_queues()
+    [found] = about_queues()
     assert found.msg == ("views_of_a_shop.greet uses the queue 'hgih', which is not in RQ_QUEUES.")
     monkeypatch.delitem(sys.modules, "views_of_a_shop")
 
