@@ -1,5 +1,6 @@
 """What the commands of this package share."""
 
+import gc
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -63,6 +64,12 @@ class BranchesCommand(BaseCommand):
             metavar="PATH",
             help="The snapshot file. Defaults to one in the git directory.",
         )
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        # What Django has loaded lasts as long as the process that was started for this command.
+        # The collector would look for garbage in it several times, the last time at the exit.
+        gc.freeze()
+        super().run_from_argv(argv)
 
     @no_translations
     def handle(self, *args: Any, **options: Any) -> None:
