@@ -1,6 +1,7 @@
 """The tables and columns of a project state, by the names they have in the database."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,7 +105,8 @@ def field_of(
 
 def _column_of(field: "Field[Any, Any]", name: str) -> str | None:
     """The name of a field's column; None if it has none."""
-    field = field.clone()
+    # Not by clone(), which makes it anew from its arguments, and takes ten times as long.
+    field = copy(field)
     field.set_attributes_from_name(name)
     return field.column if field.concrete else None
 
