@@ -69,7 +69,10 @@ class BranchesCommand(BaseCommand):
         # What Django has loaded lasts as long as the process that was started for this command.
         # The collector would look for garbage in it several times, the last time at the exit.
         gc.freeze()
-        super().run_from_argv(argv)
+        try:
+            super().run_from_argv(argv)
+        finally:
+            gc.freeze()
 
     @no_translations
     def handle(self, *args: Any, **options: Any) -> None:
