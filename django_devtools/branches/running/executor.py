@@ -25,7 +25,7 @@ from django_devtools.branches.sources.snapshots import Key
 from .foreign_keys import restore_foreign_keys
 from .journal import Journal, Journaled, JournalEntry, tolerant
 from .narrowing import RestoreColumn, coercing, restoring
-from .rewind import rewind
+from .rewind import EarlierState
 
 logger = logging.getLogger("django_devtools.branches")
 
@@ -39,10 +39,10 @@ class Ahead:
     """The operations to be undone, and the state before each; their models are not rendered."""
 
     def before(self, operation: Operation, now: ProjectState) -> ProjectState:
-        """The state that undoing ``operation`` leads to from ``now``, with models rendered."""
+        """The state that undoing ``operation`` leads to from ``now``."""
         for step, before in self.steps:
             if step is operation:
-                return rewind(now, before)
+                return EarlierState(before, now)
         # Put in by a receiver of pre_migrate, as contenttypes does: it changes no model.
         return now.clone()
 
@@ -92,7 +92,7 @@ class Executor(MigrationExecutor):
         All that is applied: ``remaining``, and what is to be unapplied, both parents first.
 
         Models are rendered once, at the end; from there the way back only renders again what
-        each operation changes.
+        operations change, and only for those that look at it.
         """
         state = self.graph.state(remaining)
         steps = []
@@ -236,7 +236,9 @@ class Executor(MigrationExecutor):
             self.progress_callback(action, migration, False)
 
     def _rendered(self, state: ProjectState) -> None:
-        if "apps" not in state.__dict__:
+        if isinstance(state, EarlierState):
+            state.apps  # noqa: B018 - out of a later state, too quick for a line of its own
+        elif "apps" not in state.__dict__:
             if self.progress_callback:
                 self.progress_callback("render_start")
             state.apps  # noqa: B018 - a cached property, costly the first time only

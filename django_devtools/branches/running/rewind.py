@@ -1,12 +1,50 @@
-"""Steps back from one state of the models to an earlier one, rendering only what differs."""
+"""Steps back from one state of the models to earlier ones, rendering only what differs."""
 
+from functools import cached_property
 from typing import Any
 
-from django.db.migrations.state import ModelState, ProjectState
+from django.db.migrations.state import ModelState, ProjectState, StateApps
 from django.db.migrations.utils import resolve_relation
 from django.db.models import Field
 
 ModelKey = tuple[str, str]
+
+
+class EarlierState(ProjectState):
+    """
+    A state on the way back. Its models are rendered, out of a later state, only if needed.
+
+    Few operations look at the models that they lead to, and nobody at those after the last one.
+    """
+
+    def __init__(self, state: ProjectState, later: ProjectState) -> None:
+        """``state`` is what the operations forwards have made; ``later`` is the one to leave."""
+        super().__init__(models=state.models, real_apps=state.real_apps)
+        self._later: ProjectState | None = later
+        if isinstance(later, EarlierState) and not later.is_rendered:
+            self._later = later._later
+
+    @property
+    def is_rendered(self) -> bool:
+        return "apps" in vars(self)
+
+    @cached_property
+    def apps(self) -> StateApps:
+        later, self._later = self._later, None
+        if later is None:
+            return super().apps
+        rendered = rewind(later, self)
+        self.is_delayed = rendered.is_delayed
+        return rendered.apps
+
+    def clear_delayed_apps_cache(self) -> None:
+        super().clear_delayed_apps_cache()
+        # Whoever calls this is about to need all models with all their relations.
+        self._later = None
+
+    def clone(self) -> ProjectState:
+        copy = super().clone()
+        return copy if self.is_rendered else EarlierState(copy, self)
 
 
 def rewind(state: ProjectState, before: ProjectState) -> ProjectState:
