@@ -38,12 +38,21 @@ def _follow_settings(setting: str, **signal: Any) -> None:
 
 
 def _before_migrate(**signal: Any) -> None:
-    from django_devtools.branches.receivers import before_migrate
+    if _is_from_migrate():
+        from django_devtools.branches.receivers import before_migrate
 
-    before_migrate(**signal)
+        before_migrate(**signal)
 
 
 def _after_migrate(**signal: Any) -> None:
-    from django_devtools.branches.receivers import after_migrate
+    if _is_from_migrate():
+        from django_devtools.branches.receivers import after_migrate
 
-    after_migrate(**signal)
+        after_migrate(**signal)
+
+
+def _is_from_migrate() -> bool:
+    """Whether a signal comes from ``migrate``, and not from a switch, which does all by itself."""
+    from django_devtools.branches.running import signals
+
+    return not signals.are_ours()

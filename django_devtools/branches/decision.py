@@ -6,7 +6,7 @@ import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -34,8 +34,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("django_devtools.branches")
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(NamedTuple):
     """What the user wants of a switch."""
 
     target: str | None = None
@@ -47,8 +46,7 @@ class Options:
     """Whether data is saved in the stash before it is dropped."""
 
 
-@dataclass(frozen=True)
-class Workspace:
+class Workspace(NamedTuple):
     """Where a switch works: the repository, its snapshots, and the code of the checkout."""
 
     repository: Repository | None

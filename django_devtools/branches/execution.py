@@ -21,8 +21,6 @@ from django_devtools.branches.sources.loader import Graph, Source, load
 from django_devtools.branches.sources.provenance import Past
 from django_devtools.branches.sources.snapshots import DETACHED, Key, Snapshot
 from django_devtools.branches.stash.entries import Entry, step
-from django_devtools.branches.stash.entry_restore import EntryRestore
-from django_devtools.branches.stash.restore import Restore
 
 from .decision import Decision
 from .progress import Progress
@@ -172,6 +170,9 @@ class Execution:
         entries = self.stash.returning()
         if not entries:
             return
+        # A switch with nothing to restore comes here, too.
+        from django_devtools.branches.stash.restore import Restore
+
         made = self.decision.changes.made
         restore = Restore(
             self.stash, state.apps, branch, self.progress, goes_on=self.goes_on, made=made
@@ -188,6 +189,8 @@ class Execution:
 
         ``column`` is the only one that is wanted, or None for all.
         """
+        from django_devtools.branches.stash.entry_restore import EntryRestore
+
         for entry in self.stash.returning():
             if entry.table != table or entry.is_table or entry.is_narrowed:
                 continue

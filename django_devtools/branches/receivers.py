@@ -4,8 +4,8 @@ import logging
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from django.apps import AppConfig, apps
 from django.apps.registry import Apps
@@ -24,7 +24,6 @@ from django.db.migrations.operations.models import IndexOperation
 from django_devtools.branches.hooks.state import HookState
 from django_devtools.branches.planning.comparison import compare
 from django_devtools.branches.planning.recording import snapshot_of
-from django_devtools.branches.running import signals
 from django_devtools.branches.running.begun import write_down
 from django_devtools.branches.schema.changes import SchemaChanges, schema_changes
 from django_devtools.branches.schema.dialects import database_id
@@ -67,8 +66,7 @@ Steps = Sequence[tuple[Migration, bool]]
 """What ``migrate`` is about to do: migrations, and whether each is unapplied."""
 
 
-@dataclass(frozen=True)
-class _Saved:
+class _Saved(NamedTuple):
     """What ``before_migrate`` leaves for ``after_migrate``: Django gives both the same plan."""
 
     stash: Stash
@@ -109,7 +107,7 @@ def before_migrate(
 
     Receives ``pre_migrate``. The git hooks look at the databases again after it.
     """
-    if sender is not _last_sender() or not plan or signals.are_ours():
+    if sender is not _last_sender() or not plan:
         return
     # Whatever makes this fail also makes the snapshot fail, and ``after_migrate`` reports it.
     with suppress(Exception):
@@ -136,7 +134,7 @@ def after_migrate(
 
     Receives ``post_migrate``. ``migrate`` has done its work, so errors become warnings here.
     """
-    if sender is not _last_sender() or signals.are_ours():
+    if sender is not _last_sender():
         return
     with _warning(f"What is in the stash was not restored to database '{using}'", verbosity):
         restore(plan, signal.get("apps", apps), verbosity)

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations import Migration
@@ -212,8 +213,7 @@ def _replaced(squash: Migration) -> list[Key]:
     return [(app, name) for app, name in squash.replaces]
 
 
-@dataclass(frozen=True)
-class _Difference:
+class _Difference(NamedTuple):
     """A migration that was applied from another text than the target has."""
 
     source: Source
@@ -290,7 +290,7 @@ def _traces(rows: Mapping[Key, str], provenance: Provenance, target: Target) -> 
         is_listed = key[0] in (target.listed_apps or ())
         if is_listed and trace.source and key in provenance.disk.migrations:
             # The managestate.json says that it is not applied, wherever it came from.
-            traces[key] = replace(trace, origin=Origin.OTHER)
+            traces[key] = trace._replace(origin=Origin.OTHER)
     return traces
 
 

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 from django.db import DataError, IntegrityError, migrations, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -30,8 +30,7 @@ from .rewind import EarlierState
 logger = logging.getLogger("django_devtools.branches")
 
 
-@dataclass(frozen=True)
-class Ahead:
+class Ahead(NamedTuple):
     """The state with everything applied, and the states on the way there."""
 
     state: ProjectState

@@ -10,8 +10,7 @@ next run reads it and finishes what was begun, operation by operation.
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.apps.registry import Apps
 from django.db import DatabaseError, models, transaction
@@ -28,8 +27,7 @@ _READ = re.compile(r"\s*(SELECT|SHOW|PRAGMA\s+\w+\()", re.IGNORECASE)
 _CHANGE = re.compile(r"\s*(ALTER|CREATE|DROP|RENAME)\b", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
-class JournalEntry:
+class JournalEntry(NamedTuple):
     """A migration that has begun and not finished."""
 
     key: Key

@@ -9,10 +9,9 @@ import copy
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from django.db import DataError, IntegrityError, transaction
@@ -156,8 +155,7 @@ class _Coercing(_Wrapped):
         return _NarrowedColumn(editor, model._meta.db_table, old, new)
 
 
-@dataclass(frozen=True)
-class _NarrowedColumn:
+class _NarrowedColumn(NamedTuple):
     """A column that becomes narrower: one of ``old`` becomes one of ``new``."""
 
     editor: BaseDatabaseSchemaEditor

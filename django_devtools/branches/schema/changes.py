@@ -14,6 +14,7 @@ histories start from, gives each table and column one identity: its name there, 
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from django_devtools.branches.sources.snapshots import Key
 
@@ -23,8 +24,7 @@ from .tracker import Column, SchemaHistory, Table
 logger = logging.getLogger("django_devtools.branches")
 
 
-@dataclass(frozen=True)
-class DataLoss:
+class DataLoss(NamedTuple):
     """A table or a column whose data a switch drops or narrows, by its name before the switch."""
 
     migration: Key
@@ -140,7 +140,7 @@ def schema_changes(unapplied: SchemaHistory, applied: SchemaHistory) -> SchemaCh
     shared = _shared_tables(before, applied)
     lost_backwards = frozenset(_lost_backwards(unapplied))
     lost = [
-        replace(loss, dropped_backwards=loss.item in lost_backwards)
+        loss._replace(dropped_backwards=loss.item in lost_backwards)
         for loss in _lost(before, shared, applied)
     ]
     made = list(_made(shared.values(), unapplied, applied))
@@ -168,8 +168,7 @@ def schema_changes(unapplied: SchemaHistory, applied: SchemaHistory) -> SchemaCh
     )
 
 
-@dataclass(frozen=True)
-class _Made:
+class _Made(NamedTuple):
     """A table or a column that exists only after a switch, by its name there."""
 
     item: Item
@@ -179,8 +178,7 @@ class _Made:
     """Whether unapplying the migration makes it, and not applying."""
 
 
-@dataclass(frozen=True)
-class _SharedTable:
+class _SharedTable(NamedTuple):
     """A table that exists before a switch and after it, with what was and will be done to it."""
 
     name_before: str

@@ -2,9 +2,8 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -16,8 +15,7 @@ _INTEGER = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class ColumnInfo:
+class ColumnInfo(NamedTuple):
     """A column as the database describes it."""
 
     type: str
@@ -29,8 +27,7 @@ class ColumnInfo:
         return bool(_INTEGER.fullmatch(self.type))
 
 
-@dataclass(frozen=True)
-class Parent:
+class Parent(NamedTuple):
     """The table and column that a foreign key refers to."""
 
     table: str

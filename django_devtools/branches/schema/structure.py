@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db.backends.utils import strip_quotes, truncate_name
@@ -14,8 +13,7 @@ Item = tuple[str, str | None]
 """A table, or a column of one, by the names they have in the database."""
 
 
-@dataclass(frozen=True)
-class StoredField:
+class StoredField(NamedTuple):
     """A field, and where its values are."""
 
     item: Item

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.core.exceptions import FieldDoesNotExist
 from django.db.migrations import Migration, operations
@@ -29,8 +29,7 @@ _ORDER = IntegerField(default=0)
 """The field of the column that order_with_respect_to adds to a table, and not to the state."""
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(NamedTuple):
     """A column that some migrations touched."""
 
     original: str | None
@@ -54,7 +53,7 @@ class Column:
 
     def altered(self, old: "Field[Any, Any]", new: "Field[Any, Any]", migration: Key) -> "Column":
         """The column after ``migration`` has altered its field from ``old`` to ``new``."""
-        column = replace(self, starts_null=self.starts_null and new.null)
+        column = self._replace(starts_null=self.starts_null and new.null)
         is_older = self.original is not None
         return column._resized(old, new, migration) if is_older and new is not old else column
 
@@ -64,8 +63,7 @@ class Column:
             return self
         changes_values = narrows_values(old, new) or narrows_values(new, old)
         is_key_now_nullable = new.is_relation and new.null and not old.null
-        return replace(
-            self,
+        return self._replace(
             migration=migration,
             narrows_forwards=self.narrows_forwards or forwards,
             narrows_backwards=self.narrows_backwards or backwards,
@@ -145,8 +143,7 @@ def track(
     return tracker.history
 
 
-@dataclass(frozen=True)
-class _StoredModel:
+class _StoredModel(NamedTuple):
     """The table of a model, and where the values of its fields are."""
 
     table: str
@@ -158,19 +155,18 @@ class _StoredModel:
         if isinstance(operation, operations.RenameField):
             names = {operation.old_name_lower: operation.new_name_lower}
             fields = {names.get(name, name): stored for name, stored in self.fields.items()}
-            return replace(self, fields=fields)
+            return self._replace(fields=fields)
         if isinstance(operation, operations.RenameModel):
             # Foreign keys to the model itself are new fields, and refer to the same rows.
             fields = {
-                name: replace(stored, field=after.fields[name].field)
+                name: stored._replace(field=after.fields[name].field)
                 for name, stored in self.fields.items()
             }
-            return replace(self, fields=fields)
+            return self._replace(fields=fields)
         return self
 
 
-@dataclass(frozen=True)
-class _Cause:
+class _Cause(NamedTuple):
     """The reason for a change: the migration, the model, and whether its operation is certain."""
 
     migration: Key

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from django_devtools.branches.errors import DevtoolsError
 
@@ -48,8 +49,7 @@ class GitError(DevtoolsError):
     """A git command failed. The text is git's own."""
 
 
-@dataclass(frozen=True)
-class Version:
+class Version(NamedTuple):
     """A file as a commit left it."""
 
     commit: str

@@ -3,10 +3,10 @@
 import ast
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from django_devtools.conf import project_root, settings_file
 
@@ -24,16 +24,14 @@ class Origin(Enum):
     UNKNOWN = "of a package or an app that left no trace"
 
 
-@dataclass(frozen=True)
-class Trace:
+class Trace(NamedTuple):
     """The origin of an applied migration, and the text it was applied from if that was found."""
 
     origin: Origin
     source: Source | None = None
 
 
-@dataclass(frozen=True)
-class Past:
+class Past(NamedTuple):
     """The branch and the commit of a target. Their history is its own past."""
 
     branch: str | None

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.core.files import locks
 
@@ -38,8 +38,7 @@ class NotOurs(SnapshotError):
     """The file is JSON, but not one of our snapshot files."""
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """A row of ``django_migrations`` as a snapshot remembers it."""
 
     blob: str | None

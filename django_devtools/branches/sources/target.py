@@ -4,6 +4,7 @@ import ast
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from django_devtools.branches.errors import DevtoolsError
 from django_devtools.conf import settings_file
@@ -241,8 +242,7 @@ def _read(
     return found
 
 
-@dataclass(frozen=True)
-class _File:
+class _File(NamedTuple):
     path: PurePosixPath
     blob: str
 

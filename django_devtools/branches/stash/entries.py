@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.apps.registry import Apps
 from django.db import models
@@ -47,8 +47,7 @@ class Return(StrEnum):
     """It overwrites what migrations have put there on the way."""
 
 
-@dataclass(frozen=True)
-class StashedColumn:
+class StashedColumn(NamedTuple):
     """A column in the stash."""
 
     info: ColumnInfo
@@ -117,7 +116,7 @@ class Entry:
     def due(self, returns: Mapping[str, Return]) -> "Entry":
         """The entry with the columns in ``returns`` to be restored that way, and no others."""
         columns = {
-            name: replace(column, returns=returns.get(name, Return.NOT))
+            name: column._replace(returns=returns.get(name, Return.NOT))
             for name, column in self.columns.items()
         }
         return replace(self, columns=columns)

@@ -137,7 +137,7 @@ def renewed(tables: Tables, entry: Entry) -> Entry:
         )
     newest = _newest(tables, entry.table, entry.infos) if entry.is_table else {}
     columns = {
-        name: replace(column, newest=newest.get(name)) for name, column in entry.columns.items()
+        name: column._replace(newest=newest.get(name)) for name, column in entry.columns.items()
     }
     return replace(entry, columns=columns, rows=tables.count(entry.copy))
 

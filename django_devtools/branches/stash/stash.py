@@ -335,7 +335,7 @@ class Stash:
             copy = self.tables.quote(entry.residue)
             self.tables.execute(f"ALTER TABLE {copy} RENAME COLUMN {old} TO {new}")
         columns = {
-            name: replace(column, becomes=becomes) for name, column in entry.columns.items()
+            name: column._replace(becomes=becomes) for name, column in entry.columns.items()
         }
         entry = replace(entry, columns=columns)
         self._expect(entry)

@@ -492,7 +492,7 @@ def test_a_table_is_lost_if_an_unapplied_migration_created_it(is_certain: bool) 
     assert found.lost == [expected]
     assert found.lost_backwards == {("t", None)}
     assert (found.made, found.renamed, found.altered) == ({}, {}, set())
-    assert [replace(one, dropped_backwards=True) for one in losses(unapplied)] == [expected]
+    assert [one._replace(dropped_backwards=True) for one in losses(unapplied)] == [expected]
 
 
 @pytest.mark.parametrize("is_certain", [True, False])
@@ -547,7 +547,7 @@ def test_a_column_is_lost_if_an_unapplied_migration_added_it(is_certain: bool) -
     assert found.lost == [expected]
     assert found.lost_backwards == {("now", "a")}
     assert (found.made, found.altered) == ({}, set())
-    assert [replace(one, dropped_backwards=True) for one in losses(unapplied)] == [expected]
+    assert [one._replace(dropped_backwards=True) for one in losses(unapplied)] == [expected]
 
 
 @pytest.mark.parametrize("is_certain", [True, False])
@@ -672,8 +672,8 @@ def test_a_column_that_both_sides_narrow_is_lost_by_unapplying_first() -> None:
     forth = column("a", NEW, narrows_forwards=True, is_altered=True)
     for first, second, only_null in (
         (back, forth, True),
-        (replace(back, only_null=False), forth, False),
-        (back, replace(forth, only_null=False), False),
+        (back._replace(only_null=False), forth, False),
+        (back, forth._replace(only_null=False), False),
     ):
         found = schema_changes(
             history({"t": table("t", OLD, {"a": first})}),
@@ -700,7 +700,7 @@ def test_a_narrowed_column_that_is_dropped_then_is_lost_as_a_whole() -> None:
     found = schema_changes(
         history({"t": table("t", OLD, narrowed)}), history({"t": table("t", NEW, dropped=dropped)})
     )
-    assert found.lost == [replace(loss(NEW, "t", "b"), dropped_backwards=True)]
+    assert found.lost == [loss(NEW, "t", "b")._replace(dropped_backwards=True)]
 
 
 def test_columns_are_altered_only_in_tables_that_are_there_afterwards() -> None:
