@@ -122,7 +122,7 @@ class Execution:
         applied = plan.wanted.applied_nodes()
         state = base
         if not _same_operations(plan, applied):
-            state = plan.wanted.state(plan.wanted.ordered(applied))
+            state = plan.wanted.state(plan.wanted.ordered(applied, plan.rows))
         if self.decision.worktree.is_needed(plan.apply, backwards=False):
             self._run_in_worktree(plan, state, edges, backwards=False)
         else:

@@ -2,7 +2,6 @@
 
 import ast
 import copy
-import heapq
 import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -296,26 +295,50 @@ class Graph(MigrationLoader):
 
     def ordered(self, keys: Collection[Key], rows: Iterable[Key] = ()) -> list[Key]:
         """
-        ``keys`` with parents first, and in the order of ``rows`` if the graph leaves it open.
+        ``keys`` in the order of ``rows``, and those that have no row as ``migrate`` applies them.
 
-        Rows are in the order in which they were applied. There is no better one for migrations
-        that the graph no longer connects. (Kahn's algorithm with a heap.)
+        Rows are in the order in which they were applied. That order wins over the one of
+        ``migrate``: each migration has run where those of the rows before it had run. Nobody has
+        ever run the other order, where the rows are of several branches, or of several ``migrate``.
+        Parents come first even so, because some rows are written later than their work was done,
+        such as that of a renamed file.
         """
-        rank = {key: index for index, key in enumerate(rows)}
         keys = set(keys)
-        waiting = {key: len({p.key for p in self._node(key).parents} & keys) for key in keys}
-        ready = [(rank.get(key, len(rank)), key) for key, count in waiting.items() if not count]
-        heapq.heapify(ready)
-        result = []
-        while ready:
-            _, key = heapq.heappop(ready)
-            result.append(key)
-            for child in self._node(key).children:
-                if child.key in keys:
-                    waiting[child.key] -= 1
-                    if not waiting[child.key]:
-                        heapq.heappush(ready, (rank.get(child.key, len(rank)), child.key))
-        return result
+        targets = [*self._in_order_of_work(rows), *self.graph.leaf_nodes()]
+        return [key for key in self._full_plan(targets) if key in keys]
+
+    def _in_order_of_work(self, rows: Iterable[Key]) -> list[Key]:
+        """The nodes of ``rows`` in the order in which their work was done."""
+        places = {key: place for place, key in enumerate(rows)}
+        for squash in self.graph.nodes.keys() & self.replacements.keys():
+            # Django writes the row of a squash at the end of a run; the work of the squash was
+            # done when the last of those that it replaces got its row.
+            replaced = ((app, name) for app, name in self.replacements[squash].replaces)
+            done = [places[key] for key in replaced if key in places]
+            if done:
+                places[squash] = min(max(done), places.get(squash, max(done)))
+        return sorted(places.keys() & self.graph.nodes.keys(), key=lambda key: places[key])
+
+    def _full_plan(self, targets: Iterable[Key]) -> list[Key]:
+        """
+        ``MigrationExecutor.migration_plan(targets, clean_start=True)``, in linear time.
+
+        Some projects forget a dependency, and never notice, because ``migrate`` always applies the
+        two in the same order. So what the dependencies leave open is left to Django's search:
+        https://github.com/django/django/blob/6.0/django/db/migrations/graph.py (iterative_dfs).
+        """
+        plan: dict[Key, None] = {}
+        stack = [(self._node(key), False) for key in reversed(list(targets))]
+        while stack:
+            node, has_parents = stack.pop()
+            if node.key in plan:
+                continue
+            if has_parents:
+                plan[node.key] = None
+            else:
+                stack.append((node, True))
+                stack += [(parent, False) for parent in sorted(node.parents)]
+        return list(plan)
 
     def descendants(self, keys: Iterable[Key]) -> set[Key]:
         """``keys`` and all that depends on them."""

@@ -68,6 +68,23 @@ def test_rows_decide_where_the_graph_leaves_the_order_open() -> None:
         assert plan.unapply == rows[::-1]
 
 
+NEEDS_WHAT_IT_DOES_NOT_NAME = (
+    line("a", a1=create("A"), a2=add("x", "a"))
+    | line("m", m1=create("M"), m2=run())
+    | line("z", z1=create("Z"), z2=add("x", "z"))
+)
+"""The dependency of a2 on z2 puts m2 behind z2, whenever ``migrate`` applies all of them."""
+
+
+def test_steps_are_those_of_migrate_and_back_in_reverse() -> None:
+    branch = after(NEEDS_WHAT_IT_DOES_NOT_NAME, key("a2", "a"), key("z2", "z"))
+    main = {found: branch[found] for found in branch if found[1].endswith("1")}
+    forth = make_plan(facts(main, branch)).apply
+    assert names(forth) == ["z2", "a2", "m2"]
+    back = make_plan(facts(branch, main, rows=[*main, *forth])).unapply
+    assert names(back) == ["m2", "a2", "z2"]
+
+
 def test_what_depends_on_a_phantom_is_unapplied_with_it_and_applied_again() -> None:
     held = line(m1=create(), m2=add("a")) | line("other", o1=create("Other"))
     held = after(held, key("o1", "other"), key("m2"))
