@@ -34,7 +34,7 @@ compares the texts of migrations that both sides have, and tells which of them a
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from functools import cached_property
 
@@ -77,6 +77,8 @@ class Facts:
     """The origin of each row that is not in ``wanted``."""
     changed: Collection[Key] = ()
     """Those in both whose effect on the schema differs."""
+    moved: Mapping[Key, Migration] = field(default_factory=dict)
+    """Those of which the dependencies differ and the effect does not, as they were applied."""
     rerun: Collection[Key] = ()
     """Those to unapply and apply anew because the user asked for it."""
     unusable: Collection[Key] = ()

@@ -11,6 +11,7 @@ from django.db.migrations import Migration
 from django_devtools.branches.schema.dialects import database_id
 from django_devtools.branches.schema.operations import (
     raw_operations,
+    same_place,
     same_raw_operations,
     same_schema,
 )
@@ -52,6 +53,8 @@ class Comparison:
     """Those whose effect on the schema differs from that of the target's text."""
     raw_changed: Collection[Key] = ()
     """Those whose RunPython or RunSQL reads differently."""
+    moved: Mapping[Key, Migration] = field(default_factory=dict)
+    """Those of which the dependencies differ and the effect does not, as they were applied."""
     incomparable: Mapping[Key, UnusableSource] = field(default_factory=dict)
     """Those that read differently, and whose old text can't be executed in this checkout."""
     unusable: Mapping[Key, UnusableSource] = field(default_factory=dict)
@@ -65,6 +68,7 @@ class Comparison:
             wanted=self.target.code.migrations,
             origins={key: trace.origin for key, trace in self.traces.items()},
             changed=self.changed,
+            moved=self.moved,
             rerun=rerun,
             unusable=set(self.unusable),
             unmigrated_apps=self.target.code.unmigrated_apps,
@@ -161,6 +165,7 @@ def _compared(
         old_sources={key: edit.source for key, edit in edits.items()},
         changed={key for key in edits if edits[key].schema},
         raw_changed={key for key in edits if edits[key].raw},
+        moved=_moved(differences),
         incomparable=_errors(differences),
         unusable=unusable,
     )
@@ -224,10 +229,19 @@ class _Difference(NamedTuple):
     """Whether the effect on the schema differs."""
     raw: bool = False
     """Whether its RunPython or RunSQL differs."""
+    place: bool = False
+    """Whether it comes after, or before, other migrations."""
 
 
 def _edits(differences: Mapping[Key, _Difference]) -> dict[Key, _Difference]:
     return {key: found for key, found in differences.items() if found.schema or found.raw}
+
+
+def _moved(differences: Mapping[Key, _Difference]) -> dict[Key, Migration]:
+    edits = _edits(differences)
+    return {
+        key: found.before for key, found in differences.items() if found.place and key not in edits
+    }
 
 
 def _errors(differences: Mapping[Key, _Difference]) -> dict[Key, UnusableSource]:
@@ -276,7 +290,7 @@ def _difference(
         not same_raw_operations(before, after)
         or (bool(raw_operations(after)) and not new.functions_read_like(old))
     )
-    return _Difference(old, before, schema=schema, raw=raw)
+    return _Difference(old, before, schema=schema, raw=raw, place=not same_place(before, after))
 
 
 def _traces(rows: Mapping[Key, str], provenance: Provenance, target: Target) -> dict[Key, Trace]:
@@ -319,10 +333,11 @@ def _log(traces: Mapping[Key, Trace], differences: Mapping[Key, _Difference]) ->
     for key, found in differences.items():
         logger.debug(
             "%s.%s was applied from another text (source: %s; schema differs: %s; "
-            "RunPython or RunSQL differs: %s; can't be compared: %s)",
+            "RunPython or RunSQL differs: %s; dependencies differ: %s; can't be compared: %s)",
             *key,
             found.source,
             found.schema,
             found.raw,
+            found.place,
             found.error,
         )

@@ -14,6 +14,7 @@ from django_devtools.branches.sources.loader import Graph
 from django_devtools.branches.sources.snapshots import Key
 
 from .classify import Facts, State, Verdicts, classify, graph_by, states_by
+from .misplaced import applied_on_top, applied_too_early
 from .policy import Irreversible
 
 
@@ -145,6 +146,7 @@ def make_plan(
     not_rolled_back = _not_rolled_back(facts, verdicts, held, roll_back_shared, leave)
     seeds = (verdicts.phantoms | verdicts.changed) - missing - not_rolled_back.keys()
     applied = held.applied_nodes()
+    seeds |= _misplaced(facts, verdicts, held, seeds, not_rolled_back)
     unapply = held.descendants(seeds) & applied
     stuck = _stuck(held, unapply, policy, known_stuck)
     left_applied: set[Key] = set()
@@ -155,9 +157,7 @@ def make_plan(
     # Of all that is applied, as what lies between two of them decides on their order, too.
     newest_first = held.ordered(applied, facts.rows)[::-1]
     unapplied = _with_replaced(unapply, held)
-    gone = unapplied | verdicts.forget
-    rows = [key for key in (*facts.rows, *verdicts.record) if key not in gone]
-    wanted = facts.wanted_graph_after(rows)
+    wanted = _wanted_after(facts, verdicts, unapplied)
     return Plan(
         states=states_by(facts, verdicts),
         held=held,
@@ -174,6 +174,37 @@ def make_plan(
         missing_sources=sorted(missing),
         max_name_length=facts.max_name_length,
     )
+
+
+def _wanted_after(facts: Facts, verdicts: Verdicts, unapplied: Collection[Key]) -> Graph:
+    """The target's graph between the passes."""
+    gone = {*unapplied, *verdicts.forget}
+    rows = [key for key in (*facts.rows, *verdicts.record) if key not in gone]
+    return facts.wanted_graph_after(rows)
+
+
+def _misplaced(
+    facts: Facts,
+    verdicts: Verdicts,
+    held: Graph,
+    seeds: Collection[Key],
+    leave: Collection[Key],
+) -> set[Key]:
+    """What has to be unapplied with ``seeds`` because a rebase has moved it."""
+    as_applied = held
+    if facts.moved:
+        migrations = {**held.disk_migrations, **facts.moved}
+        as_applied = Graph(migrations, facts.rows, facts.unmigrated_apps)
+    applied = held.applied_nodes()
+    found: set[Key] = set()
+    while True:
+        unapply = held.descendants({*seeds, *found}) & applied
+        wanted = _wanted_after(facts, verdicts, _with_replaced(unapply, held))
+        more = applied_too_early(wanted, facts.rows, leave)
+        more |= applied_on_top(held, as_applied, unapply, leave)
+        if more <= found:
+            return found
+        found |= more
 
 
 def _not_rolled_back(

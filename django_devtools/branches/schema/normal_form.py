@@ -31,7 +31,12 @@ _MODEL_OPTIONS = (
 
 def comparable_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a model that a database sees, each as it can be compared."""
-    return {name: comparable(options[name]) for name in _MODEL_OPTIONS if options.get(name)}
+    found = {name: comparable(options[name]) for name in _MODEL_OPTIONS if options.get(name)}
+    # They have names. In which order they were made makes no difference.
+    for name in ("constraints", "indexes"):
+        if isinstance(found.get(name), list):
+            found[name].sort(key=repr)
+    return found
 
 
 @functools.singledispatch

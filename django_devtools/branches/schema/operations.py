@@ -35,6 +35,11 @@ def same_raw_operations(one: Migration, other: Migration) -> bool:
     return bool(comparable(raw_operations(one)) == comparable(raw_operations(other)))
 
 
+def same_place(one: Migration, other: Migration) -> bool:
+    """Whether two migrations come after the same ones, and before the same ones."""
+    return _place(one) == _place(other)
+
+
 def raw_operations(migration: Migration) -> list[Operation]:
     """The RAW operations of a migration, including those in SeparateDatabaseAndState."""
     return [o for o in _database_operations(migration.operations) if isinstance(o, RAW)]
@@ -71,6 +76,11 @@ def irreversible_operations(migration: Migration) -> list[Operation]:
 def is_seen_by_state(migration: Migration) -> bool:
     """Whether all that a migration does to the database shows in the project state."""
     return all(isinstance(operation, _SEEN_BY_STATE) for operation in migration.operations)
+
+
+def only_adds(migration: Migration) -> bool:
+    """Whether a migration adds tables, and columns that no INSERT has to fill, and no more."""
+    return all(_adds(operation) for operation in migration.operations)
 
 
 def created_models(migrations: Iterable[Migration]) -> set[str]:
@@ -111,6 +121,18 @@ def _changes_schema_only(operation: Operation) -> bool:
     """Whether an operation that is not RAW is Django's, or derived from one of Django's."""
     is_django = type(operation).__module__.startswith("django.")
     return is_django or isinstance(operation, _SEEN_BY_STATE)
+
+
+def _adds(operation: Operation) -> bool:
+    if isinstance(operation, operations.AddField):
+        field = operation.field
+        return bool(field.null or field.many_to_many or field.has_db_default())
+    return isinstance(operation, (operations.CreateModel, *_ALTERS_STATE_ALONE))
+
+
+def _place(migration: Migration) -> tuple[set[Any], set[Any]]:
+    # Some projects write the pairs as lists.
+    return set(map(tuple, migration.dependencies)), set(map(tuple, migration.run_before))
 
 
 def _statements(operation: operations.RunSQL) -> list[str]:

@@ -297,11 +297,10 @@ class Graph(MigrationLoader):
         """
         ``keys`` in the order of ``rows``, and those that have no row as ``migrate`` applies them.
 
-        Rows are in the order in which they were applied. That order wins over the one of
-        ``migrate``: each migration has run where those of the rows before it had run. Nobody has
-        ever run the other order, where the rows are of several branches, or of several ``migrate``.
-        Parents come first even so, because some rows are written later than their work was done,
-        such as that of a renamed file.
+        Rows are in the order in which they were applied. It wins over the one of ``migrate``: each
+        migration has run on top of the rows before it, and where these are of several branches, or
+        of several runs, nobody has ever tried the other order. Parents come first even so, because
+        some rows, such as that of a renamed file, are written later than their work was done.
         """
         keys = set(keys)
         targets = [*self._in_order_of_work(rows), *self.graph.leaf_nodes()]

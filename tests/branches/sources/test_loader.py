@@ -121,7 +121,7 @@ def django_plan(graph: Graph, clean_start: bool = False) -> list[Key]:
 
 @pytest.mark.parametrize("seed", range(30))
 def test_without_rows_the_order_is_the_one_of_migrate(seed: int) -> None:
-    chance = random.Random(seed)  # noqa: S311 - not for secrets
+    chance = random.Random(seed)
     keys: list[Key] = []
     migrations = {}
     for number in chance.sample(range(100), 20):
