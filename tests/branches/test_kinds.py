@@ -26,6 +26,36 @@ def walk(project: Project) -> None:
     project.switch()
 
 
+def test_a_dependency_that_was_forgotten_and_that_migrate_never_misses(project: Project) -> None:
+    """On feature, b.0002 needs c.0002: ``migrate`` applies it for a.0002, before that of b."""
+    for app in "abc":
+        project.app(app, "class Thing(models.Model):\n    pass\n")
+    project.manage("makemigrations", *"abc")
+    project.commit("Things")
+    project.manage("migrate")
+    project.checkout("-b", "feature")
+    project.models("c", "class Thing(models.Model):\n    size = models.IntegerField(null=True)\n")
+    add_size = 'migrations.AddField("thing", "size", models.IntegerField(null=True)),'
+    project.migration("c", "0002_size", add_size, [("c", "0001_initial")])
+    project.migration("a", "0002_size", "", [("a", "0001_initial"), ("c", "0002_size")])
+    update = '"UPDATE c_thing SET size = 1"'
+    run_sql = f"migrations.RunSQL({update}, {update}),"
+    project.migration("b", "0002_size", run_sql, [("b", "0001_initial")])
+    project.commit("Size")
+
+    output = project.switch()
+    assert [line for line in output.splitlines() if "Applying" in line] == [
+        f"  Applying {app}.0002_size... OK" for app in "cab"
+    ]
+    project.assert_in_step()
+    project.checkout("main")
+    output = project.switch()
+    assert [line for line in output.splitlines() if "Unapplying" in line] == [
+        f"  Unapplying {app}.0002_size... OK" for app in "bac"
+    ]
+    project.assert_in_step()
+
+
 def test_dependencies_across_apps_and_run_before(vendor_project: Project) -> None:
     make_shop(vendor_project)
     vendor_project.app(

@@ -289,6 +289,58 @@ def test_changed_dependencies_alone_are_no_change(project: Project) -> None:
     project.assert_in_step()
 
 
+LENGTH = 'migrations.AlterField("product", "name", models.CharField(max_length={})),'
+RENAME = 'migrations.RenameModel("Product", "Item"),'
+ITEM = PRODUCT.replace("Product", "Item")
+
+
+@pytest.mark.parametrize(
+    ("own", "models", "length", "table"),
+    [
+        (LENGTH.format(90), PRODUCT.replace("50", "90"), 90, "shop_product"),
+        (RENAME, ITEM.replace("50", "70"), 70, "shop_item"),
+    ],
+)
+def test_a_rebase_onto_a_main_that_has_altered_the_same(
+    vendor_project: Project, own: str, models: str, length: int, table: str
+) -> None:
+    project = vendor_project
+    make_shop(project)
+    project.checkout("-b", "feature")
+    project.models("shop", models.replace("70", "50"))
+    project.migration("shop", "0003_own", own, [("shop", "0002_longer_name")])
+    project.commit("Own")
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+    model = table.removeprefix("shop_").title()
+    long = "Chair" * (length // 10)
+    project.python(f"from shop.models import {model}; {model}.objects.create(name={long[:50]!r})")
+    project.migration("shop", "0003_theirs", LENGTH.format(70), [("shop", "0002_longer_name")])
+    edit(project, "0003_own", "0002_longer_name", "0003_theirs")
+    project.models("shop", models)
+    project.commit("Rebased")
+
+    output = project.switch()
+
+    steps = [line.strip() for line in output.splitlines() if line.startswith("  ")]
+    assert [step for step in steps if "pplying" in step] == [
+        "Unapplying shop.0003_own... OK",
+        "Applying shop.0003_theirs... OK",
+        "Applying shop.0003_own... OK",
+    ]
+    project.assert_in_step()
+    assert project.python(
+        f"""
+        from django.db import connection
+        from shop.models import {model}
+        with connection.cursor() as cursor:
+            found = connection.introspection.get_table_description(cursor, "{table}")
+        print(*[column.display_size for column in found if column.name == "name"])
+        print(*{model}.objects.values_list("name", flat=True))
+        """
+    ).split() == [str(length), long[:50]]
+
+
 def test_remade_ones_do_not_empty_tables_that_both_sides_have(vendor_project: Project) -> None:
     """Deleted and made anew with another name, other columns, and rows in the table."""
     vendor_project.app("shop", PRODUCT)

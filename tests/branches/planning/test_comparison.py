@@ -194,6 +194,44 @@ def test_what_was_applied_from_another_text(
     assert found.not_rerun() == keys(*[name for name in raw_changed if name not in changed])
 
 
+@pytest.mark.parametrize(
+    ("attributes", "is_moved"),
+    [
+        ('dependencies = [("other", "0001_initial")]', True),
+        ('run_before = [["other", "0001_initial"]]', True),
+        ("atomic = True", False),
+    ],
+)
+def test_what_was_applied_in_another_place_and_has_the_same_effect(
+    connection: BaseDatabaseWrapper,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    attributes: str,
+    is_moved: bool,
+) -> None:
+    def moved(text: bytes) -> bytes:
+        return text.replace(b"    operations", f"    {attributes}\n    operations".encode())
+
+    found = edited(text(), moved(text()), connection, tmp_path, monkeypatch)
+    assert set(found.moved) == set(keys("m1") if is_moved else ())
+    assert found.facts().moved == found.moved
+    assert not any(migration.dependencies for migration in found.moved.values())
+    assert not found.changed
+    # As far as that shows without a graph.
+    assert found.in_step()
+
+
+def test_an_edit_is_more_than_a_move(
+    connection: BaseDatabaseWrapper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = text("key").replace(
+        b"    operations", b"    run_before = [('other', 'o1')]\n    operations"
+    )
+    found = edited(text(), new, connection, tmp_path, monkeypatch)
+    assert set(found.changed) == set(keys("m1"))
+    assert not found.moved
+
+
 def test_an_old_text_that_can_t_be_executed_is_not_compared(
     connection: BaseDatabaseWrapper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

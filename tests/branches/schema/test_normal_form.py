@@ -127,3 +127,11 @@ def test_options_that_a_database_sees_are_kept() -> None:
     options = dict.fromkeys([*sorted(SEEN), "ordering", "verbose_name", "permissions"], "x")
     assert comparable_options(options) == dict.fromkeys(SEEN, "x")
     assert comparable_options({"proxy": False, "indexes": [], "ordering": ["id"]}) == {}
+
+
+def test_the_order_in_which_indexes_and_constraints_were_made_does_not_count() -> None:
+    indexes = [models.Index(fields=["a"], name=name) for name in "xy"]
+    constraints = [models.UniqueConstraint(fields=["a"], name=name) for name in "xy"]
+    made = comparable_options({"indexes": indexes, "constraints": constraints})
+    assert made == comparable_options({"indexes": indexes[::-1], "constraints": constraints[::-1]})
+    assert made != comparable_options({"indexes": indexes[:1], "constraints": constraints})
