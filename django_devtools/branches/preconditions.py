@@ -14,14 +14,14 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.migrations import RunSQL
+from django.db.migrations import RunPython, RunSQL
 from django.db.migrations.operations.base import Operation
 
 from django_devtools.branches.planning.plan import Plan
 from django_devtools.branches.planning.policy import Irreversible
 from django_devtools.branches.running.narrowing import is_lossless
 from django_devtools.branches.schema.changes import DataLoss
-from django_devtools.branches.schema.operations import raw_operations
+from django_devtools.branches.schema.operations import hidden_operations, raw_operations
 from django_devtools.branches.schema.structure import field_of
 from django_devtools.branches.sources.snapshots import Key
 
@@ -57,8 +57,25 @@ def nothing_is_recreated(decision: Decision, plan: Plan) -> str | None:
         f"{_names(recreated)} was deleted and recreated, and unapplying it would empty tables "
         "that the target has as well. If you don't need their rows, run `manage.py "
         "migrations_switch --roll-back-shared`. If the database is right already: `manage.py "
-        f"migrate --fake`, then {prune}."
+        f"migrate --fake`, then {prune}.{_way_round(decision, recreated)}"
     )
+
+
+def _way_round(decision: Decision, recreated: Iterable[Key]) -> str:
+    """The commit that had the migrations of both sides, where one replaced the other's."""
+    comparison = decision.comparison
+    past = comparison.target.past.commit
+    for key in recreated:
+        commit = comparison.replacing.get(key)
+        if commit is None and past:
+            commit = comparison.provenance.before_deletion(key, past)
+        if commit:
+            return (
+                " If migrations were squashed, keep the rows by way of the last commit that had "
+                f"the old ones: `manage.py migrations_switch {commit}`, then `manage.py "
+                "migrations_switch`."
+            )
+    return ""
 
 
 def sources_are_found(decision: Decision, plan: Plan) -> str | None:
@@ -106,6 +123,19 @@ def rows_agree_with_target(decision: Decision, plan: Plan) -> str | None:
         "The rows of django_migrations contradict the target. According to them, the target has "
         f"what this switch would drop and never create again: {_named(broken)}. Compare with "
         "`manage.py migrations_status`, and correct the rows with `manage.py migrate --fake`."
+    )
+
+
+def nothing_is_dropped_along(decision: Decision, plan: Plan) -> str | None:
+    """No DROP takes along a view, or a foreign key of a table, that the plan says nothing of."""
+    found = _dropped_along(decision, plan)
+    if not found:
+        return None
+    return (
+        f"This switch would drop {_named(dict.fromkeys(found.values()))}. That would take along "
+        "what no migration of it is about. "
+        f"If you don't need it, run `{'; '.join(found)}` in `manage.py dbshell`, and then "
+        "`manage.py migrations_switch`."
     )
 
 
@@ -189,6 +219,7 @@ PRECONDITIONS: list[Callable[[Decision, Plan], str | None]] = [
     sources_are_found,
     all_is_reversible,
     rows_agree_with_target,
+    nothing_is_dropped_along,
     # What follows looks into the tables.
     foreign_keys_have_values,
     primary_keys_fit,
@@ -196,6 +227,39 @@ PRECONDITIONS: list[Callable[[Decision, Plan], str | None]] = [
     shared_tables_are_empty,
 ]
 """In the order in which they are asked: the first one that is not met refuses."""
+
+
+def _dropped_along(decision: Decision, plan: Plan) -> dict[str, DataLoss]:
+    """What is dropped that takes something else along, by the SQL that drops the latter."""
+    if decision.findings or _may_drop_views(plan):
+        return {}
+    lost = [loss for loss in decision.losses() if loss.becomes is None]
+    dropped = {loss.item: loss for loss in [*decision.dropped_backwards(), *lost]}
+    named = dropped.keys() | _touched(plan)
+    found = {}
+    for loss in dropped.values():
+        for dependent in decision.stash.tables.dialect.dependents(*loss.item):
+            items = {(dependent.table, column) for column in (None, *dependent.columns)}
+            if not items & named:
+                found[dependent.drop] = loss
+    return found
+
+
+def _may_drop_views(plan: Plan) -> bool:
+    """Whether something in the plan may drop what it made by SQL."""
+    nodes = [plan.held.graph.nodes[key] for key in plan.unapply]
+    nodes += [plan.wanted.graph.nodes[key] for key in plan.apply]
+    return any(not isinstance(operation, RunPython) for operation in hidden_operations(nodes))
+
+
+def _touched(plan: Plan) -> set[tuple[str, str | None]]:
+    """The columns that the plan changes, by their names before and after it."""
+    found: set[tuple[str, str | None]] = set()
+    for history in (plan.backwards, plan.forwards):
+        for name, table in history.tables.items():
+            found |= {(name, column) for column in table.columns}
+            found |= {(table.original or name, column) for column in table.by_original()}
+    return found
 
 
 def _that_do_not_fit(

@@ -33,7 +33,7 @@ OTHERS = {
     *("ModuleNotFoundError", "No", "module", "named"),
     *("no", "such", "table", "nope", "unable", "to", "open", "database", "file"),
     *("value", "too", "long", "for", "type", "character", "varying"),
-    *("Invalid", "attribute", "name", "chrage"),
+    *("Invalid", "attribute", "name", "chrage", "DROP", "VIEW"),
 }
 
 

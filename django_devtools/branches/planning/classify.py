@@ -10,30 +10,30 @@ verdicts so far and returns the verdicts after it.
    the squash is obsolete on the branch that had it, and is forgotten elsewhere.
 3. ``app_removed``: a row of the target's past is obsolete if the target has no migrations of its
    app any more.
-4. ``models_unknown``: a row of the target's past is obsolete if the models of the database can't
-   be computed.
-5. ``target_has_its_models``: a row of the target's past is obsolete if the target's applied
+4. ``target_has_its_models``: a row of the target's past is obsolete if the target's applied
    migrations lead to the models of the database without it. Nothing in that app is changed then.
-6. ``renamed``: rows of the target's past are forgotten, and the pending migrations recorded, if
-   the pending ones would lead to the models that the database has already.
-7. ``left_behind_by_squash``: rows of the target's past are obsolete if the models of the database
+5. ``left_behind_by_squash``: rows of the target's past are obsolete if the models of the database
    are the same without them.
+6. ``adopted``: rows of the target's past and phantoms are forgotten, and pending migrations
+   recorded, as far as they do the same: under other names, as a squash, or in another place.
+7. ``models_unknown``: a row of the target's past is obsolete if the models of the database can't
+   be computed.
 8. ``made_anew``: any other row of the target's past is a phantom. The target deleted its migration
-   to make something else.
+   to make something else. So did another branch with what the target has, if a phantom creates
+   the same tables.
 9. ``created_twice``: a phantom is forgotten if it creates what the target's applied migrations
    create, too. Another branch has reset its migrations.
-10. ``adopted``: phantoms are forgotten, and the pending migrations recorded, if they lead to the
-    target's models. Another branch did the same under other names.
-11. ``rerun_on_request``: what the user wants to run again is changed.
+10. ``rerun_on_request``: what the user wants to run again is changed.
 
 "The target's past" is what its branch had once: ``Origin.OWN``. ``sources/provenance.py`` finds
 the origins. It also takes a row for one without a trace if the target's own snapshot has it as
 obsolete, so that a verdict outlives the history it was based on. ``planning/comparison.py``
 compares the texts of migrations that both sides have, and tells which of them are changed.
+``planning/matching.py`` finds what does the same under other names.
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from functools import cached_property
@@ -49,6 +49,9 @@ from django_devtools.branches.schema.operations import (
 from django_devtools.branches.sources.loader import Graph, variant
 from django_devtools.branches.sources.provenance import Origin
 from django_devtools.branches.sources.snapshots import Key
+
+from .dependencies import with_lost_dependencies
+from .matching import Match, Matches, find_matches, split
 
 logger = logging.getLogger("django_devtools.branches")
 
@@ -83,6 +86,10 @@ class Facts:
     """Those to unapply and apply anew because the user asked for it."""
     unusable: Collection[Key] = ()
     """Held ones whose operations are not known, because their text can't be executed here."""
+    unusable_wanted: Collection[Key] = ()
+    """The target's migrations of which the same is true."""
+    replacing: Collection[Key] = ()
+    """Held ones by which another branch replaced what is pending: tables that both have."""
     unmigrated_apps: Collection[str] = ()
     is_complete: bool = True
     """Whether ``wanted`` is broken if it lacks something that its migrations depend on."""
@@ -108,10 +115,15 @@ class Facts:
     @cached_property
     def held_graph(self) -> Graph:
         """The graph of the held migrations, with stand-ins for redundant squashes."""
+        return Graph(self.held_in_graph, self.rows, self.unmigrated_apps)
+
+    @cached_property
+    def held_in_graph(self) -> Mapping[Key, Migration]:
+        """The held migrations in their order, with stand-ins for redundant squashes."""
         held = dict(self.held)
         for key in self.redundant_squashes:
             held[key] = _stand_in(held[key])
-        return Graph(held, self.rows, self.unmigrated_apps)
+        return with_lost_dependencies(held)
 
     @cached_property
     def wanted_graph(self) -> Graph:
@@ -127,11 +139,6 @@ class Facts:
         """The target's migrations that are not applied."""
         graph = self.wanted_graph
         return frozenset(set(graph.graph.nodes) - graph.applied_nodes())
-
-    def pending_in(self, app: str) -> dict[Key, Migration]:
-        """The pending migrations of ``app``."""
-        nodes = self.wanted_graph.graph.nodes
-        return {key: nodes[key] for key in _of_app(self.pending, app)}
 
     def held_models(self, keys: Collection[Key]) -> ProjectState | None:
         """The models after the held migrations ``keys``; None if they don't add up to any."""
@@ -177,17 +184,17 @@ class Verdicts:
     obsolete: frozenset[Key] = frozenset()
     changed: frozenset[Key] = frozenset()
     remade: frozenset[Key] = frozenset()
-    """Phantoms that the target deleted itself, to make something else instead."""
+    """Phantoms that the target, or the branch they come from, made something else of."""
     forget: frozenset[Key] = frozenset()
     """Rows to delete: what they did is there under other names."""
     record: frozenset[Key] = frozenset()
     """Rows to write: what they do is there already."""
     superseded: frozenset[Key] = frozenset()
     """Rows whose work the target's migrations have done, too: not part of any state."""
-
-    def changed_outside(self, app: str) -> frozenset[Key]:
-        """The changed ones of all other apps."""
-        return self.changed - _of_app(self.changed, app)
+    matches: frozenset[Match] = frozenset()
+    """The rows to forget for whose work rows are recorded, with these."""
+    agreed: frozenset[Key] = frozenset()
+    """Those that are not changed any more because what has a match makes up for it."""
 
 
 Rule = Callable[[Facts, Verdicts], Verdicts]
@@ -199,13 +206,12 @@ def classify(facts: Facts) -> Verdicts:
         by_origin,
         redundant_squash,
         app_removed,
-        models_unknown,
         target_has_its_models,
-        renamed,
         left_behind_by_squash,
+        adopted,
+        models_unknown,
         made_anew,
         created_twice,
-        adopted,
         rerun_on_request,
     )
     verdicts = Verdicts()
@@ -259,16 +265,44 @@ def graph_by(facts: Facts, verdicts: Verdicts) -> Graph:
     """
     The graph of the held migrations according to ``verdicts``.
 
-    It has no superseded ones, and the target's text of those that a rule took for unchanged.
+    It has no superseded ones, and the target's text of those that are unchanged without them. What
+    depends on a migration to record depends on those that are forgotten for it.
     """
-    unchanged = set(facts.changed) - verdicts.changed
-    if not (verdicts.superseded or unchanged):
+    unchanged = set(facts.changed) - verdicts.changed - verdicts.agreed
+    if not (verdicts.superseded or unchanged or verdicts.matches):
         return facts.held_graph
-    held = dict(facts.held_graph.disk_migrations)
+    held = dict(facts.held_in_graph)
     for key in verdicts.superseded:
         held.pop(key, None)
     held |= {key: facts.wanted[key] for key in unchanged & held.keys()}
+    held = _with_dependencies(held, facts.wanted_graph.graph.nodes, verdicts.matches)
     return Graph(held, facts.rows, facts.unmigrated_apps)
+
+
+def _with_dependencies(
+    held: Mapping[Key, Migration], wanted: Mapping[Key, Migration], matches: Iterable[Match]
+) -> dict[Key, Migration]:
+    """``held``, with the dependencies that the target has, by the names in ``held``."""
+    places = {key: match.held for match in matches for key in match.wanted}
+    found = dict(held)
+    for match in matches:
+        if len(match.held) == len(match.wanted) == 1:
+            (key,), (other,) = match.held, match.wanted
+            found[key] = variant(held[key], dependencies=wanted[other].dependencies)
+    return {key: _renamed_dependencies(migration, places) for key, migration in found.items()}
+
+
+def _renamed_dependencies(
+    migration: Migration, places: Mapping[Key, Collection[Key]]
+) -> Migration:
+    """``migration``, depending on what is in place of what it depends on."""
+    if not any(dependency in places for dependency in migration.dependencies):
+        return migration
+    dependencies: list[Key] = []
+    for dependency in migration.dependencies:
+        dependencies += places.get(dependency, [dependency])
+    own = migration.app_label, migration.name
+    return variant(migration, dependencies=[name for name in dependencies if name != own])
 
 
 def by_origin(facts: Facts, verdicts: Verdicts) -> Verdicts:
@@ -303,14 +337,6 @@ def app_removed(facts: Facts, verdicts: Verdicts) -> Verdicts:
     return replace(verdicts, obsolete=verdicts.obsolete.union(gone))
 
 
-def models_unknown(facts: Facts, verdicts: Verdicts) -> Verdicts:
-    """Leave alone the rows of the past that can't be compared."""
-    past = _own_past(facts, verdicts)
-    if not past or _models_without_phantoms(facts, verdicts) is not None:
-        return verdicts
-    return replace(verdicts, obsolete=verdicts.obsolete.union(*past.values()))
-
-
 def target_has_its_models(facts: Facts, verdicts: Verdicts) -> Verdicts:
     """Leave alone the rows of the past whose work the target's applied migrations do."""
     past = _own_past(facts, verdicts)
@@ -325,20 +351,8 @@ def target_has_its_models(facts: Facts, verdicts: Verdicts) -> Verdicts:
                 verdicts,
                 obsolete=verdicts.obsolete.union(keys),
                 superseded=verdicts.superseded.union(keys),
-                changed=verdicts.changed_outside(app),
+                changed=verdicts.changed - _of_app(verdicts.changed, app),
             )
-    return verdicts
-
-
-def renamed(facts: Facts, verdicts: Verdicts) -> Verdicts:
-    """Rename the rows of the past whose files were renamed."""
-    past = _own_past(facts, verdicts)
-    if not past:
-        return verdicts
-    now = _models_without_phantoms(facts, verdicts)
-    for app, keys in past.items():
-        if _same_models(now, facts.wanted_models, app) and _can_be_recorded(facts, app):
-            verdicts = _rename_rows(facts, verdicts, app, keys)
     return verdicts
 
 
@@ -353,9 +367,34 @@ def left_behind_by_squash(facts: Facts, verdicts: Verdicts) -> Verdicts:
     )
 
 
+def adopted(facts: Facts, verdicts: Verdicts) -> Verdicts:
+    """Rename the rows of what the target does under other names, as far as that goes."""
+    matches = _matches(facts, verdicts)
+    found = [*matches.in_order, *matches.moved]
+    while found:
+        renamed = _rename_rows(facts, verdicts, found, matches.agreed)
+        doubtful = _apps_that_differ(facts, renamed)
+        if not doubtful:
+            return renamed
+        moved = [match for match in found if match in matches.moved and match.app in doubtful]
+        found = [
+            match for match in found if match not in moved and (moved or match.app not in doubtful)
+        ]
+    return verdicts
+
+
+def models_unknown(facts: Facts, verdicts: Verdicts) -> Verdicts:
+    """Leave alone the rows of the past that can't be compared."""
+    past = _own_past(facts, verdicts)
+    if not past or _models_without_phantoms(facts, verdicts) is not None:
+        return verdicts
+    return replace(verdicts, obsolete=verdicts.obsolete.union(*past.values()))
+
+
 def made_anew(facts: Facts, verdicts: Verdicts) -> Verdicts:
-    """Unapply the rest of the past."""
-    remade = [key for keys in _own_past(facts, verdicts).values() for key in keys]
+    """Unapply the rest of the past, and what another branch has replaced."""
+    remade = {key for keys in _own_past(facts, verdicts).values() for key in keys}
+    remade |= verdicts.phantoms.intersection(facts.replacing)
     return replace(
         verdicts,
         phantoms=verdicts.phantoms.union(remade),
@@ -378,15 +417,6 @@ def created_twice(facts: Facts, verdicts: Verdicts) -> Verdicts:
                 forget=verdicts.forget | doubles,
                 superseded=verdicts.superseded | doubles,
             )
-    return verdicts
-
-
-def adopted(facts: Facts, verdicts: Verdicts) -> Verdicts:
-    """Rename the rows of phantoms that do the same as the target's migrations."""
-    for app in sorted({app for app, _ in verdicts.phantoms}):
-        same = _which_do_the_same(facts, verdicts, app)
-        if same:
-            verdicts = _rename_rows(facts, verdicts, app, same)
     return verdicts
 
 
@@ -422,20 +452,97 @@ def _same_models(one: ProjectState | None, other: ProjectState | None, app: str)
     return one is not None and other is not None and same_models(one, other, app)
 
 
-def _can_be_recorded(facts: Facts, app: str) -> bool:
-    """Whether all that the pending migrations of ``app`` do shows in the models."""
-    return all(is_seen_by_state(migration) for migration in facts.pending_in(app).values())
+def _matches(facts: Facts, verdicts: Verdicts) -> Matches:
+    """What is applied, and what is pending, and does the same under other names."""
+    past = {key for keys in _own_past(facts, verdicts).values() for key in keys}
+    # What a migration without a source depends on is unknown: it may be anything of its app.
+    unknown_apps = {app for app, _ in verdicts.phantoms - facts.held.keys()}
+    candidates = {
+        key
+        for key in (verdicts.phantoms | past) & facts.held_graph.applied_nodes()
+        if key[0] not in unknown_apps
+    }
+    if not candidates:
+        return Matches()
+    unknown = {*facts.unusable, *facts.unusable_wanted}
+    return find_matches(
+        facts.held_graph, facts.wanted_graph, candidates, past, unknown, facts.rows
+    )
 
 
-def _rename_rows(facts: Facts, verdicts: Verdicts, app: str, keys: Iterable[Key]) -> Verdicts:
-    """Forget ``keys`` of ``app``, and record its pending migrations instead."""
+def _rename_rows(
+    facts: Facts, verdicts: Verdicts, matches: Iterable[Match], agreed: Collection[Key]
+) -> Verdicts:
+    """Forget one side of the ``matches``, and record the other."""
+    matches = list(matches)
+    forget = {row for match in matches for row in _rows_of(match.held, facts.held)}
+    forget &= facts.origins.keys()
+    record = {row for match in matches for row in _rows_of(match.wanted, facts.wanted)}
+    apps = {match.app for match in matches}
+    unchanged = verdicts.changed.intersection(key for key in agreed if key[0] in apps)
     return replace(
         verdicts,
-        phantoms=verdicts.phantoms.difference(keys),
-        forget=verdicts.forget.union(keys),
-        record=verdicts.record.union(facts.pending_in(app)),
-        changed=verdicts.changed_outside(app),
+        phantoms=verdicts.phantoms - forget,
+        forget=verdicts.forget | forget,
+        record=verdicts.record.union(record.difference(facts.rows)),
+        changed=verdicts.changed - unchanged,
+        matches=frozenset(matches),
+        agreed=unchanged,
     )
+
+
+def _rows_of(keys: Iterable[Key], migrations: Mapping[Key, Migration]) -> set[Key]:
+    """``keys``, and the rows of what the squashed ones among them replace."""
+    found: set[Key] = set()
+    waiting = list(keys)
+    while waiting:
+        key = waiting.pop()
+        found.add(key)
+        if key in migrations:
+            waiting += [(app, name) for app, name in migrations[key].replaces]
+    return found
+
+
+def _apps_that_differ(facts: Facts, verdicts: Verdicts) -> set[str]:
+    """
+    The apps with matches whose models would not be the target's.
+
+    What was below a match may be unapplied or applied with the match in its place. That is right
+    if it leads to the same models as doing all of it in order.
+    """
+    apps = {match.app for match in verdicts.matches}
+    try:
+        return set(_differing(facts, verdicts, apps))
+    except Exception as error:  # noqa: BLE001 - an operation may raise anything on a foreign state
+        logger.debug("The models after a change of rows are not known: %r", error)
+        return apps
+
+
+def _differing(facts: Facts, verdicts: Verdicts, apps: Collection[str]) -> Iterator[str]:
+    held = graph_by(facts, verdicts)
+    order = held.ordered(held.applied_nodes(), facts.rows)
+    unapplied = _to_unapply(facts, verdicts, held)
+    remaining, again = split(order, unapplied)
+    rows = {*facts.rows, *verdicts.record} - verdicts.forget - _rows_of(unapplied, facts.held)
+    wanted = facts.wanted_graph_after(rows)
+    applied = wanted.ordered(wanted.applied_nodes(), facts.rows)
+    rest = wanted.ordered(set(wanted.graph.nodes).difference(applied), facts.rows)
+    equal = [
+        (held.state(remaining), wanted.state(applied)),
+        (held.state(remaining + again), held.state(order)),
+        (wanted.state(applied + rest), facts.wanted_models),
+    ]
+    lost = {app for app, _ in unapplied & verdicts.forget}
+    for app in apps:
+        if app in lost or not all(_same_models(one, other, app) for one, other in equal):
+            yield app
+
+
+def _to_unapply(facts: Facts, verdicts: Verdicts, held: Graph) -> set[Key]:
+    """What can't stay applied according to ``verdicts``, or may not."""
+    undecided = frozenset().union(*_own_past(facts, verdicts).values())
+    seeds = verdicts.phantoms | verdicts.changed | undecided
+    return held.descendants(seeds) & held.applied_nodes()
 
 
 def _left_behind(facts: Facts, verdicts: Verdicts, app: str, keys: list[Key]) -> list[Key]:
@@ -462,54 +569,8 @@ def _doubles(facts: Facts, verdicts: Verdicts, app: str) -> set[Key]:
     return found
 
 
-def _which_do_the_same(facts: Facts, verdicts: Verdicts, app: str) -> set[Key]:
-    """The phantoms of ``app`` that lead to the target's models: all, or all but the last."""
-    mine = _of_app(verdicts.phantoms, app)
-    if not _may_do_the_same(facts, mine, app) or not _can_be_renamed(facts, verdicts, mine, app):
-        return set()
-    applied = facts.held_graph.applied_nodes()
-    now = facts.held_models(applied)
-    if now is None or facts.wanted_models is None:
-        return set()
-    if same_models(now, facts.wanted_models, app):
-        return set(mine)
-    pending = facts.pending_in(app).values()
-    if not created_models(pending) & created_models(facts.held[key] for key in mine):
-        return set()
-    # The other branch may have added migrations after it did the same.
-    order = facts.held_graph.ordered(mine, facts.rows)
-    for count in range(len(order) - 1, 0, -1):
-        further = facts.held_graph.descendants(order[count:])
-        if _same_models(facts.held_models(applied - further), facts.wanted_models, app):
-            return set(order[:count])
-    return set()
-
-
-def _may_do_the_same(facts: Facts, mine: Collection[Key], app: str) -> bool:
-    """Whether something is pending in ``app``, or the target creates a model of it, too."""
-    if facts.pending_in(app):
-        return True
-    created = created_models(facts.held[key] for key in mine if key in facts.held)
-    return bool(created & created_models(_of_app_in(facts.wanted, app)))
-
-
-def _can_be_renamed(facts: Facts, verdicts: Verdicts, mine: frozenset[Key], app: str) -> bool:
-    """Whether the models show all that ``mine`` and the pending ones do, and all may stay."""
-    if not mine <= facts.held.keys():
-        return False
-    # What depends on a phantom that is unapplied can't stay.
-    if mine & facts.held_graph.descendants(verdicts.phantoms - mine):
-        return False
-    is_seen = all(is_seen_by_state(facts.held[key]) for key in mine)
-    return is_seen and _can_be_recorded(facts, app)
-
-
 def _of_app(keys: Iterable[Key], app: str) -> frozenset[Key]:
     return frozenset(key for key in keys if key[0] == app)
-
-
-def _of_app_in(migrations: Mapping[Key, Migration], app: str) -> list[Migration]:
-    return [migration for key, migration in migrations.items() if key[0] == app]
 
 
 def _stand_in(squash: Migration) -> Migration:

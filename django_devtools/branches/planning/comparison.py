@@ -10,6 +10,7 @@ from django.db.migrations import Migration
 
 from django_devtools.branches.schema.dialects import database_id
 from django_devtools.branches.schema.operations import (
+    created_models,
     raw_operations,
     same_place,
     same_raw_operations,
@@ -59,6 +60,12 @@ class Comparison:
     """Those that read differently, and whose old text can't be executed in this checkout."""
     unusable: Mapping[Key, UnusableSource] = field(default_factory=dict)
     """Held migrations whose text can't be executed in this checkout."""
+    replacing: Mapping[Key, str] = field(default_factory=dict)
+    """
+    Those by which another branch has replaced what the target has and what is pending.
+
+    Each with the last commit that had what was replaced.
+    """
 
     def facts(self, rerun: Collection[Key] = ()) -> Facts:
         """The facts that the rules and the plan need."""
@@ -71,6 +78,8 @@ class Comparison:
             moved=self.moved,
             rerun=rerun,
             unusable=set(self.unusable),
+            unusable_wanted=set(self.target.unusable),
+            replacing=set(self.replacing),
             unmigrated_apps=self.target.code.unmigrated_apps,
             is_complete=self.target.is_complete,
             max_name_length=self.connection.ops.max_name_length(),
@@ -168,6 +177,7 @@ def _compared(
         moved=_moved(differences),
         incomparable=_errors(differences),
         unusable=unusable,
+        replacing=_replacing(rows, traces, foreign, provenance, target),
     )
 
 
@@ -323,6 +333,35 @@ def _load_traced(
         if error:
             errors[key] = error
     return migrations, errors
+
+
+def _replacing(
+    rows: Mapping[Key, str],
+    traces: Mapping[Key, Trace],
+    foreign: Mapping[Key, Migration],
+    provenance: Provenance,
+    target: Target,
+) -> dict[Key, str]:
+    """The rows of other branches that create what something pending creates that they deleted."""
+    pending = {key: one for key, one in target.code.migrations.items() if key not in rows}
+    found = {}
+    for key, migration in foreign.items():
+        source = traces[key].source
+        if traces[key].origin is Origin.OTHER and source and source.commit:
+            for other in _creating_the_same(key[0], migration, pending):
+                if commit := provenance.before_deletion(other, source.commit):
+                    found[key] = commit
+    return found
+
+
+def _creating_the_same(
+    app: str, migration: Migration, others: Mapping[Key, Migration]
+) -> list[Key]:
+    """Those of ``others`` in ``app`` that create a model which ``migration`` creates, too."""
+    created = created_models([migration])
+    return [
+        key for key, other in others.items() if key[0] == app and created & created_models([other])
+    ]
 
 
 def _log(traces: Mapping[Key, Trace], differences: Mapping[Key, _Difference]) -> None:

@@ -39,6 +39,36 @@ def comparable_options(options: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def comparable_code(function: Any, seen: frozenset[str] = frozenset()) -> Any:
+    """
+    What a function does, wherever it is defined: its byte code, and what that refers to.
+
+    ``seen`` are the functions beside it that are compared already.
+    """
+    if not isinstance(function, types.FunctionType):
+        return comparable(function)
+    names, space = _names_in(function.__code__), function.__globals__
+    beside = {}
+    for name in sorted(names & space.keys() - seen):
+        value = space[name]
+        is_beside = getattr(value, "__globals__", None) is space
+        beside[name] = comparable_code(value, seen | names) if is_beside else repr(value)
+    return _comparable_instructions(function.__code__), beside
+
+
+def _names_in(code: types.CodeType) -> set[str]:
+    inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
+    return set(code.co_names).union(*map(_names_in, inner))
+
+
+def _comparable_instructions(code: types.CodeType) -> Any:
+    constants = [
+        _comparable_instructions(one) if isinstance(one, types.CodeType) else repr(one)
+        for one in code.co_consts
+    ]
+    return code.co_code, code.co_names, code.co_varnames, constants
+
+
 @functools.singledispatch
 def comparable(value: Any) -> Any:
     """``value`` as lists, dictionaries and strings, without what a database doesn't see."""

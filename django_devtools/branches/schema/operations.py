@@ -8,9 +8,10 @@ from django.db.migrations import Migration, operations
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.operations.fields import FieldOperation
 from django.db.migrations.operations.models import IndexOperation, ModelOperation
+from django.db.migrations.optimizer import MigrationOptimizer
 from django.db.migrations.state import ProjectState
 
-from .normal_form import comparable, comparable_options
+from .normal_form import comparable, comparable_code, comparable_options
 
 RAW = (operations.RunPython, operations.RunSQL)
 """Operations whose effect can't be foreseen: they run code of the project."""
@@ -25,9 +26,32 @@ _SQL_RENAME = re.compile(
 )
 
 
+_KEEPS_NAMES = (
+    operations.AddConstraint,
+    operations.AddField,
+    operations.AddIndex,
+    operations.AlterModelOptions,
+    operations.AlterUniqueTogether,
+    operations.CreateModel,
+    operations.DeleteModel,
+    operations.RemoveConstraint,
+    operations.RemoveField,
+    operations.RemoveIndex,
+    operations.RunPython,
+)
+"""Operations after which whatever is still there has the names that it had before."""
+
+
 def same_schema(one: Migration, other: Migration) -> bool:
     """Whether two migrations do the same to the schema, apart from their RAW operations."""
     return bool(_schema(one.operations) == _schema(other.operations))
+
+
+def same_result(one: Iterable[Operation], other: Iterable[Operation], app: str) -> bool:
+    """Whether operations of an app do the same to the schema, once all of them are optimized."""
+    optimizer = MigrationOptimizer()
+    ours, theirs = optimizer.optimize(list(one), app), optimizer.optimize(list(other), app)
+    return bool(_schema(ours) == _schema(theirs))
 
 
 def same_raw_operations(one: Migration, other: Migration) -> bool:
@@ -51,6 +75,11 @@ def writes_rows(migration: Migration, backwards: bool = False) -> bool:
         _may_write(operation, backwards)
         for operation in _database_operations(migration.operations)
     )
+
+
+def may_rename(migration: Migration) -> bool:
+    """Whether a migration may give a table or a column another name."""
+    return not all(isinstance(operation, _KEEPS_NAMES) for operation in migration.operations)
 
 
 def sql_renames(operation: Operation) -> list[tuple[str, str]]:
@@ -83,6 +112,27 @@ def only_adds(migration: Migration) -> bool:
     return all(_adds(operation) for operation in migration.operations)
 
 
+def hidden_operations(migrations: Iterable[Migration], elide: bool = False) -> list[Operation]:
+    """
+    The operations of ``migrations`` whose effect on the database does not show in the state.
+
+    ``elide`` leaves out those that a squash may leave out.
+    """
+    return [
+        operation
+        for migration in migrations
+        for operation in migration.operations
+        if not isinstance(operation, _SEEN_BY_STATE)
+        if not (elide and operation.elidable)
+    ]
+
+
+def same_operations(one: Iterable[Operation], other: Iterable[Operation]) -> bool:
+    """Whether operations do the same to the schema, and run the same SQL and Python code."""
+    ours, theirs = list(one), list(other)
+    return bool(_schema(ours) == _schema(theirs)) and _code(ours) == _code(theirs)
+
+
 def created_models(migrations: Iterable[Migration]) -> set[str]:
     """The names of the models that ``migrations`` create, in lower case."""
     return {
@@ -95,7 +145,29 @@ def created_models(migrations: Iterable[Migration]) -> set[str]:
 
 def same_models(one: ProjectState, other: ProjectState, app: str) -> bool:
     """Whether two project states have the same tables for ``app``."""
-    return _models(one, app) == _models(other, app)
+    return comparable_models(one, app) == comparable_models(other, app)
+
+
+def comparable_models(
+    state: ProjectState, app: str, known: dict[int, tuple[object, Any]] | None = None
+) -> dict[str, Any]:
+    """
+    The models of an app, as values that can be compared.
+
+    ``known`` are the values of fields of earlier states, by the ids of the fields.
+    """
+    known = {} if known is None else known
+    found = {}
+    for (label, name), model in state.models.items():
+        if label == app:
+            for field in model.fields.values():
+                if id(field) not in known:
+                    known[id(field)] = field, comparable(field)
+            fields = {
+                field_name: known[id(field)][1] for field_name, field in model.fields.items()
+            }
+            found[name] = (fields, comparable_options(model.options), _bases(model.bases))
+    return found
 
 
 def _database_operations(found: Iterable[Operation]) -> Iterator[Operation]:
@@ -160,20 +232,22 @@ def _schema(found: Iterable[Operation]) -> list[Any]:
     return effects
 
 
+def _code(found: Iterable[Operation]) -> list[Any]:
+    """The SQL and the Python code that operations run, as values that can be compared."""
+    effects: list[Any] = []
+    for operation in _database_operations(found):
+        if isinstance(operation, operations.RunPython):
+            functions = (operation.code, operation.reverse_code)
+            effects.append([comparable_code(function) for function in functions])
+        elif isinstance(operation, operations.RunSQL):
+            effects.append([comparable(operation.sql), comparable(operation.reverse_sql)])
+    return effects
+
+
 def _created_model(operation: operations.CreateModel) -> tuple[Any, ...]:
     # In their order, as it is the one of the columns.
     fields = [(name, comparable(field)) for name, field in operation.fields]
     return fields, comparable_options(operation.options), _bases(operation.bases)
-
-
-def _models(state: ProjectState, app: str) -> dict[str, Any]:
-    """The models of an app, as values that can be compared."""
-    found = {}
-    for (label, name), model in state.models.items():
-        if label == app:
-            fields = {field_name: comparable(field) for field_name, field in model.fields.items()}
-            found[name] = (fields, comparable_options(model.options), _bases(model.bases))
-    return found
 
 
 def _bases(bases: Iterable[Any] | None) -> list[str]:

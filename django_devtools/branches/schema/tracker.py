@@ -18,7 +18,7 @@ from django_devtools.branches.sources.snapshots import Key
 
 from .field_types import is_null_when_added, narrows, narrows_values
 from .operations import RAW, raw_operations, sql_renames, writes_rows
-from .structure import StoredField, has_table, stored_fields, structure, table_of
+from .structure import Item, StoredField, has_table, stored_fields, structure, table_of
 
 logger = logging.getLogger("django_devtools.branches")
 
@@ -141,6 +141,24 @@ def track(
             tracker.follow(operation, migration)
         tracker.history.migrations.append(_key(migration))
     return tracker.history
+
+
+def names_after(base: ProjectState, migrations: Iterable[Migration]) -> dict[Item, Item | None]:
+    """
+    The new names of the tables and columns that ``migrations`` rename; None if they drop one.
+
+    They are by their names in ``base``, the state before ``migrations``, which is not changed.
+    """
+    history = track(base.clone(), migrations)
+    found: dict[Item, Item | None] = {(name, None): None for name in history.dropped}
+    for old, (new, table) in history.by_original().items():
+        if new != old:
+            found[old, None] = new, None
+        found |= {(old, column): None for column in table.dropped}
+        for column, (name, _) in table.by_original().items():
+            if name != column:
+                found[old, column] = new, name
+    return found
 
 
 class _StoredModel(NamedTuple):

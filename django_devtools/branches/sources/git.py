@@ -330,6 +330,13 @@ class Repository:
                 found.append(Version(commit, PurePosixPath(token)))
         return found
 
+    def before_deletion(self, path: str, ref: str) -> str | None:
+        """The last commit in the history of ``ref`` that had a file it has no more."""
+        arguments = ("-1", "--no-renames", "--no-show-signature", "--diff-filter=D")
+        pathspec = f":(top,literal){path}"
+        parents = self.git("log", *arguments, "--format=%p", ref, "--", pathspec).decode().split()
+        return parents[0] if parents else None
+
     def mentions(self, pattern: str, path: str, ref: str | None = None) -> bool:
         """
         Whether history ever added or removed a ``pattern`` under ``path``.

@@ -140,6 +140,13 @@ class Provenance:
         found = self._from_snapshots(named)
         return found | self._from_git([key for key in keys if key not in found])
 
+    def before_deletion(self, key: Key, ref: str) -> str | None:
+        """The last commit of ``ref`` with the file of a migration that was deleted there since."""
+        if self.repository is None or key[0] not in self.own_apps:
+            return None
+        directory = self._directories()[key[0]]
+        return self.repository.before_deletion(f"{directory}/{key[1]}.py", ref)
+
     def _sources(self, rows: Mapping[Key, str], keys: Collection[Key]) -> dict[Key, Source]:
         found = self.recorded_sources(rows, keys)
         for key in keys:
@@ -216,12 +223,18 @@ class Provenance:
     def _known_as_obsolete(
         self, rows: Mapping[Key, str], keys: Collection[Key], past: Past
     ) -> set[Key]:
-        """The rows that the target's own snapshot has as obsolete. They are not judged again."""
+        """
+        The rows that the target's own snapshot has as obsolete. They are not judged again.
+
+        They are if something of their app was applied then and is not now: it may have been why.
+        """
         judged = self._own_snapshot(past, "obsolete")
+        lacking = {key[0] for key in self._own_snapshot(past, "applied") if key not in rows}
         return {
             key
             for key in keys
             if key in judged and judged[key].at == rows[key]
+            if not (key[0] in lacking and judged[key].blob)
             # Without a source it was unknown rather than judged, and may be known now.
             if judged[key].blob or key not in self._applied_somewhere
         }

@@ -5,6 +5,7 @@ import logging
 import re
 
 import pytest
+from django.db import migrations
 from django.db.migrations.exceptions import NodeNotFoundError
 
 from django_devtools.branches.planning import classify as rules
@@ -32,6 +33,7 @@ from tests.branches.planning.values import (
     key,
     keys,
     line,
+    nothing,
     remove,
     run,
     squash,
@@ -265,7 +267,30 @@ def test_an_edit_is_a_change_if_models_are_not_known() -> None:
     assert judged(given) == {"m1": "changed"}
 
 
-# renamed
+# left_behind_by_squash
+
+
+def test_the_past_is_obsolete_as_far_as_the_models_don_t_need_it() -> None:
+    held = line(m1=create(), m2=[add("a"), remove("a")], m3=run(), m4=add("b"))
+    found = classify(facts(held, BASE, OWN))
+    assert names(found.obsolete) == names(found.superseded) == ["m2", "m3"]
+    assert names(found.remade) == names(found.phantoms) == ["m4"]
+
+
+def test_the_past_is_obsolete_as_a_beginning_only() -> None:
+    held = line(m1=create(), m2=add("b"), m3=run())
+    found = classify(facts(held, BASE, OWN))
+    assert not found.obsolete
+    assert names(found.remade) == ["m2", "m3"]
+
+
+def test_a_single_row_of_the_past_may_be_all_that_is_left_behind() -> None:
+    held = line(m1=create(), m2=run(), m3=add("b"))
+    found = classify(facts(held, BASE, OWN))
+    assert names(found.obsolete) == ["m2"]
+
+
+# adopted: the target's own past
 
 
 def test_a_file_that_was_renamed_only_changes_its_row() -> None:
@@ -298,7 +323,6 @@ def test_what_was_renamed_does_not_count_as_changed() -> None:
     "wanted",
     [
         line(m1=create(), m3=[add("a"), run()]),
-        line(m1=create(), m3=add("a"), m4=run()),
         line(m1=create(), m3=run(), m4=add("a")),
     ],
 )
@@ -316,27 +340,12 @@ def test_what_is_pending_in_another_app_is_not_recorded() -> None:
     assert names(found.record) == ["m3"]
 
 
-# left_behind_by_squash
-
-
-def test_the_past_is_obsolete_as_far_as_the_models_don_t_need_it() -> None:
-    held = line(m1=create(), m2=[add("a"), remove("a")], m3=run(), m4=add("b"))
-    found = classify(facts(held, BASE, OWN))
-    assert names(found.obsolete) == names(found.superseded) == ["m2", "m3"]
-    assert names(found.remade) == names(found.phantoms) == ["m4"]
-
-
-def test_the_past_is_obsolete_as_a_beginning_only() -> None:
-    held = line(m1=create(), m2=add("b"), m3=run())
-    found = classify(facts(held, BASE, OWN))
-    assert not found.obsolete
-    assert names(found.remade) == ["m2", "m3"]
-
-
-def test_a_single_row_of_the_past_may_be_all_that_is_left_behind() -> None:
-    held = line(m1=create(), m2=run(), m3=add("b"))
-    found = classify(facts(held, BASE, OWN))
-    assert names(found.obsolete) == ["m2"]
+def test_a_renamed_file_keeps_its_row_where_the_target_has_more_on_top() -> None:
+    held = line(m1=create(), m2=add("a"))
+    wanted = line(m1=create(), m3=add("a"), m4=run())
+    found = classify(facts(held, wanted, OWN))
+    assert names(found.record) == ["m3"]
+    assert not found.phantoms
 
 
 # made_anew
@@ -388,7 +397,7 @@ def test_a_double_whose_source_is_missing_stays_a_phantom() -> None:
     assert rules.created_twice(given, before) == before
 
 
-# adopted
+# adopted: phantoms
 
 
 def test_phantoms_that_lead_to_the_target_s_models_only_change_their_rows() -> None:
@@ -424,11 +433,13 @@ def test_only_the_last_may_be_one_too_many() -> None:
     assert names(found.phantoms) == ["m2"]
 
 
-def test_a_branch_that_went_on_keeps_nothing_unless_both_create_the_model() -> None:
+def test_both_branches_may_have_gone_on() -> None:
     held = line(m1=create(), m2=add("a"), m3=add("b"))
-    wanted = line(m1=create(), n2=add("a"))
+    wanted = line(m1=create(), n2=add("a"), n3=add("c"))
     found = classify(facts(held, wanted, OTHER))
-    assert names(found.phantoms) == ["m2", "m3"]
+    assert names(found.forget) == ["m2"]
+    assert names(found.record) == ["n2"]
+    assert names(found.phantoms) == ["m3"]
 
 
 @pytest.mark.parametrize(
@@ -444,10 +455,19 @@ def test_what_runs_code_is_not_adopted(held: History, wanted: History) -> None:
     assert not found.record
 
 
-def test_one_phantom_with_code_keeps_the_others_from_being_adopted() -> None:
+def test_a_phantom_with_code_on_top_keeps_nothing_from_being_adopted() -> None:
     held = line(m1=create(), m2=add("a"), m3=run())
     found = classify(facts(held, line(m1=create(), n2=add("a")), OTHER))
-    assert names(found.phantoms) == ["m2", "m3"]
+    assert names(found.forget) == ["m2"]
+    assert names(found.phantoms) == ["m3"]
+
+
+def test_what_a_rename_keeps_and_the_target_drops_is_not_the_same() -> None:
+    rename = migrations.RenameField("product", "a", "b")
+    held = line(m1=create("Product", "a"), m2=rename)
+    wanted = line(m1=create("Product", "a"), n2=[remove("a"), add("b")])
+    found = classify(facts(held, wanted, OTHER))
+    assert names(found.phantoms) == ["m2"]
     assert not found.record
 
 
@@ -457,12 +477,106 @@ def test_what_has_no_source_is_not_adopted() -> None:
     assert names(found.phantoms) == ["m2", "m3"]
 
 
-def test_what_depends_on_another_phantom_is_not_adopted() -> None:
+def test_what_depends_on_another_phantom_is_adopted_without_it_if_it_does_not_need_it() -> None:
     other = line("other", o1=create("Other"))
     held = after(line(m1=create(), m2=add("a")), key("m2"), key("o1", "other"))
     wanted = line(m1=create(), n2=add("a")) | line("other", p1=create("Else"))
-    found = classify(facts(held | other, wanted, OTHER))
-    assert names(found.phantoms) == ["m2", "o1"]
+    given = facts(held | other, wanted, OTHER)
+    found = classify(given)
+    assert names(found.forget) == ["m2"]
+    assert names(found.phantoms) == ["o1"]
+    assert key("m2") not in graph_by(given, found).descendants(found.phantoms)
+
+
+def test_what_was_renumbered_only_changes_its_row_in_both_directions() -> None:
+    early = line(m1=create(), m2=add("x"))
+    late = line(m1=create(), m2_new=add("a"), m3=add("x"))
+    found = classify(facts(early, late, OWN))
+    assert (names(found.forget), names(found.record)) == (["m2"], ["m3"])
+    found = classify(facts(late, early, OTHER))
+    assert (names(found.forget), names(found.record)) == (["m3"], ["m2"])
+    assert names(found.phantoms) == ["m2_new"]
+
+
+def test_what_needs_what_was_below_it_is_not_renumbered() -> None:
+    late = line(m1=create(), m2=add("x"), m3=migrations.RenameField("product", "x", "y"))
+    early = line(m1=create("Product", "x"), n2=migrations.RenameField("product", "x", "y"))
+    found = classify(facts(late, early, OTHER, changed=[key("m1")]))
+    assert not found.record
+
+
+def test_renumbered_ones_don_t_change_places_with_code() -> None:
+    late = line(m1=create(), m2_new=run(), m3=add("x"))
+    found = classify(facts(late, line(m1=create(), m2=add("x")), OTHER))
+    assert names(found.phantoms) == ["m2_new", "m3"]
+
+
+def test_other_apps_may_depend_on_what_was_renamed_under_either_name() -> None:
+    crm = after(line("crm", o1=create("Order")), key("o1", "crm"), key("m1"))
+    new = after(line("crm", o1=create("Order")), key("o1", "crm"), key("n1"))
+    mine = after(line(m1=create(), m2=add("mine")), key("m2"), key("o1", "crm"))
+    # crm.o1 is held with the target's text, and its row is older than that of the new name.
+    given = facts(line(n1=create()) | crm, mine | crm, rows=[key("o1", "crm"), key("n1")])
+    found = classify(given)
+    assert (names(found.forget), names(found.record)) == (["n1"], ["m1"])
+    held = graph_by(given, found)
+    assert held.ordered(held.applied_nodes(), given.rows) == [key("n1"), key("o1", "crm")]
+    found = classify(facts(mine | new, line(n1=create()) | new, OTHER))
+    assert (names(found.forget), names(found.record)) == (["m1"], ["n1"])
+    assert names(found.phantoms) == ["m2"]
+
+
+def test_apps_that_depend_on_each_other_are_adopted_together() -> None:
+    def both(first: str, second: str, third: str) -> History:
+        shop = line("shop", **{first: create(), third: add("a")})
+        crm = line("crm", **{second: create("Order")})
+        crm = after(crm, key(second, "crm"), key(first))
+        return crm | after(shop, key(third), key(second, "crm"))
+
+    found = classify(facts(both("m1", "o1", "m2"), both("n1", "p1", "n2"), OTHER))
+    assert names(found.forget) == ["m1", "m2", "o1"]
+    assert names(found.record) == ["n1", "n2", "p1"]
+
+
+def test_a_squash_of_a_squash_is_recorded_with_all_that_it_replaces() -> None:
+    held = line(m1=create(), m2=add("a"), m3=add("b"))
+    inner = squash("inner", keys("n1", "n2"), create("Product", "a"))
+    wanted = inner | squash("outer", keys("inner", "n3"), create("Product", "a", "b"))
+    found = classify(facts(held, wanted, OTHER))
+    assert names(found.forget) == ["m1", "m2", "m3"]
+    assert {"outer", "inner", "n1", "n2", "n3"} >= set(names(found.record)) >= {"outer", "n3"}
+
+
+def test_a_squash_may_leave_out_what_is_elidable() -> None:
+    fill = migrations.RunPython(nothing, elidable=True)
+    held, wanted = line(m1=create(), m2=[add("a"), fill]), line(n1=create("Product", "a"))
+    found = classify(facts(held, wanted, OTHER))
+    assert names(found.forget) == ["m1", "m2"]
+
+
+def test_the_same_code_may_run_in_both() -> None:
+    held, wanted = (
+        line(m1=create(), m2=[add("a"), run()]),
+        line(n1=[create("Product", "a"), run()]),
+    )
+    found = classify(facts(held, wanted, OTHER))
+    assert names(found.forget) == ["m1", "m2"]
+    found = classify(facts(held, line(n1=[create("Product", "a"), other_code()]), OTHER))
+    assert not found.forget
+
+
+def other_code() -> migrations.RunPython:
+    def nothing(apps: object, schema_editor: object) -> None:
+        print(apps)
+
+    return migrations.RunPython(nothing, nothing)
+
+
+def test_what_another_branch_replaced_is_not_unapplied_unasked() -> None:
+    held = line(one=create("Product", "a", "b"))
+    wanted = line(m1=create(), m2=add("a"))
+    found = classify(facts(held, wanted, OTHER, replacing=[key("one")]))
+    assert names(found.remade) == names(found.phantoms) == ["one"]
 
 
 def test_what_depends_on_an_adopted_phantom_is_adopted_after_it() -> None:

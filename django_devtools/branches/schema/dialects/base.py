@@ -28,6 +28,17 @@ class ForeignKey(NamedTuple):
     definition: str
 
 
+class Dependent(NamedTuple):
+    """A foreign key or a view that DROP … CASCADE drops along with a table or a column."""
+
+    drop: str
+    """The SQL that drops it alone, as a person would type it."""
+    table: str = ""
+    """The table that a foreign key belongs to; empty for a view."""
+    columns: Sequence[str] = ()
+    """The columns of a foreign key."""
+
+
 class Dialect:
     """
     What a database does in its own way.
@@ -123,6 +134,10 @@ class Dialect:
 
     def foreign_keys_to_drop(self, table: str) -> list[ForeignKey]:
         """The foreign keys to drop while rows are restored, and to add again when they are."""
+        return []
+
+    def dependents(self, table: str, column: str | None) -> list[Dependent]:
+        """What Django's DROP of a table, or of a column of it, drops along with it."""
         return []
 
     # SQL

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import DatabaseError, OperationalError
 
-from .base import ColumnDescription, Dialect, ForeignKey
+from .base import ColumnDescription, Dependent, Dialect, ForeignKey
 
 # https://www.postgresql.org/docs/current/catalog-pg-attribute.html
 _COLUMNS = """
@@ -35,6 +35,25 @@ SELECT quote_ident(nspname) || '.' || quote_ident(conname)
 FROM pg_catalog.pg_constraint
 JOIN pg_catalog.pg_namespace n ON n.oid = connamespace
 WHERE conrelid = %s::regclass AND contype <> 'f' AND condeferrable
+"""
+# Django drops tables and columns with CASCADE.
+_REFERRING = """
+SELECT format('ALTER TABLE %%s DROP CONSTRAINT %%I', conrelid::regclass, conname), relname,
+ARRAY(SELECT attname::text FROM pg_catalog.pg_attribute
+WHERE attrelid = conrelid AND attnum = ANY (conkey))
+FROM pg_catalog.pg_constraint JOIN pg_catalog.pg_class c ON c.oid = conrelid
+WHERE contype = 'f' AND confrelid = to_regclass(%s) AND conrelid <> confrelid
+"""
+# https://www.postgresql.org/docs/current/catalog-pg-depend.html
+_VIEWS = """
+SELECT DISTINCT format('DROP %%s %%s',
+CASE c.relkind WHEN 'm' THEN 'MATERIALIZED VIEW' ELSE 'VIEW' END, c.oid::regclass)
+FROM pg_catalog.pg_depend d
+JOIN pg_catalog.pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
+JOIN pg_catalog.pg_class c ON c.oid = r.ev_class AND c.relkind IN ('v', 'm')
+LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = to_regclass(%s)
+AND (%s::text IS NULL OR a.attname = %s) ORDER BY 1
 """
 # A cast that fails is an exception, and only a function can catch one.
 _FITS = """
@@ -86,6 +105,13 @@ class PostgreSQLDialect(Dialect):
         """
         found = self.fetch(_FOREIGN_KEYS, [self._regclass(table)] * 2)
         return [ForeignKey(*(part.replace("%", "%%") for part in key)) for key in found]
+
+    def dependents(self, table: str, column: str | None) -> list[Dependent]:
+        name = self._regclass(table)
+        views = [Dependent(*found) for found in self.fetch(_VIEWS, [name, column, column])]
+        # A key that refers to a column goes along with it, too, but it is one with a table's.
+        keys = [] if column else [Dependent(*key) for key in self.fetch(_REFERRING, [name])]
+        return keys + views
 
     def same_values(self, one: str, other: str) -> str:
         # Types without an operator = (json, xml, point) can only be compared as texts.

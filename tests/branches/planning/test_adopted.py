@@ -1,0 +1,245 @@
+"""What both sides have under other names is never dropped, in real projects."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from tests.branches.histories import from_nothing, observe
+from tests.branches.shop import ID
+from tests.databases import MAKERS, Configuration
+from tests.project import Project
+
+pytestmark = pytest.mark.once
+
+PRODUCT = "class Product(models.Model):\n    name = models.CharField(max_length=50)\n"
+ORDER = """\
+class Order(models.Model):
+    product = models.ForeignKey("shop.Product", models.CASCADE)
+    tags = models.ManyToManyField("shop.Product", related_name="+")
+"""
+NAME = '("name", models.CharField(max_length=50)),'
+CREATE_ORDER = f"""
+migrations.CreateModel("Order", [
+    {ID}
+    ("product", models.ForeignKey("shop.Product", models.CASCADE)),
+    ("tags", models.ManyToManyField(to="shop.Product", related_name="+")),
+]),
+"""
+FILL = """
+from crm.models import Order
+from shop.models import Product
+product = Product.objects.create(name="Chair")
+Order.objects.create(product=product).tags.add(product)
+"""
+COUNT = """
+from crm.models import Order
+from shop.models import Product
+print(Product.objects.values(), Order.tags.through.objects.count(), Order.objects.count())
+"""
+
+Branches = tuple[str, ...]
+
+
+def shop(project: Project, *fields: str) -> None:
+    """The models of the shop: a product with ``fields``."""
+    columns = "".join(f"    {name} = models.IntegerField(default=7)\n" for name in fields)
+    project.models("shop", PRODUCT + columns)
+
+
+def create(project: Project, name: str, *fields: str, body: str = "") -> None:
+    """A migration that creates the product."""
+    columns = "".join(f'("{field}", models.IntegerField(default=7)),' for field in fields)
+    operation = f'migrations.CreateModel("Product", [{ID} {NAME} {columns}]),'
+    project.migration("shop", name, operation, body=body)
+
+
+def add(project: Project, name: str, parent: str, app: str = "shop", more: str = "") -> None:
+    """A migration that adds a column of its own name, to the product or the order."""
+    column = name.partition("_")[2]
+    model = {"shop": "product", "crm": "order"}[app]
+    operation = f'migrations.AddField("{model}", "{column}", models.IntegerField(default=7)),'
+    parents = [(app, parent)] + ([("shop", more)] if more else [])
+    project.migration(app, name, operation, parents)
+
+
+def orders(project: Project, parent: str) -> None:
+    """The migration of the other app, which depends on one of the shop."""
+    project.models("crm", ORDER)
+    project.migration("crm", "0001_orders", CREATE_ORDER, [("shop", parent)])
+
+
+def forget(project: Project, *names: str) -> None:
+    """Delete migrations of the shop."""
+    for name in names:
+        project.remove(f"shop/migrations/{name}.py")
+
+
+def start(project: Project, *fields: str) -> str:
+    """On main: a migration for each field on top of the first one. The name of the last."""
+    project.app("shop", "")
+    project.app("crm", "")
+    shop(project, *fields)
+    create(project, "0001_a")
+    parent = "0001_a"
+    for number, field in enumerate(fields, 2):
+        add(project, f"{number:04}_{field}", parent)
+        parent = f"{number:04}_{field}"
+    orders(project, "0001_a")
+    project.commit("Start")
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+    project.python(FILL)
+    return parent
+
+
+def branch_off(project: Project, parent: str, *fields: str) -> None:
+    """A branch with migrations of its own on top, in both apps."""
+    project.checkout("-b", "old")
+    shop(project, *fields, "mine")
+    add(project, "0009_mine", parent)
+    project.models("crm", ORDER + "    note = models.IntegerField(default=7)\n")
+    add(project, "0002_note", "0001_orders", "crm", "0009_mine")
+    project.commit("Mine")
+    project.switch()
+    project.checkout("main")
+    project.switch()
+
+
+def renamed_below_and_above_a_shared_one(project: Project) -> Branches:
+    branch_off(project, start(project, "f1", "f2"), "f1", "f2")
+    forget(project, "0001_a", "0003_f2")
+    create(project, "0001_z")
+    add(project, "0002_f1", "0001_z")
+    project.migration(
+        "shop",
+        "0003_y",
+        'migrations.AddField("product", "f2", models.IntegerField(default=7)),',
+        [("shop", "0002_f1")],
+    )
+    orders(project, "0001_z")
+    project.commit("Rename")
+    return ("old", "main")
+
+
+def squashed_cleaned_and_more_on_both(project: Project) -> Branches:
+    branch_off(project, start(project, "f1", "f2"), "f1", "f2")
+    forget(project, "0001_a", "0002_f1", "0003_f2")
+    create(project, "0001_one", "f1", "f2")
+    orders(project, "0001_one")
+    shop(project, "f1", "f2", "fresh")
+    add(project, "0002_fresh", "0001_one")
+    project.commit("Squash and go on")
+    return ("old", "main")
+
+
+def squashed_in_part_and_then_the_squash(project: Project) -> Branches:
+    branch_off(project, start(project, "f1", "f2"), "f1", "f2")
+    forget(project, "0001_a", "0002_f1")
+    create(project, "0001_one", "f1")
+    add(project, "0003_f2", "0001_one")
+    orders(project, "0001_one")
+    project.commit("Squash in part")
+    project.switch()
+    project.git("branch", "middle")
+    forget(project, "0001_one", "0003_f2")
+    create(project, "0001_two", "f1", "f2")
+    orders(project, "0001_two")
+    project.commit("Squash the squash")
+    return ("middle", "old", "main")
+
+
+def renumbered_after_a_rebase(project: Project) -> Branches:
+    branch_off(project, start(project, "f1"), "f1")
+    shop(project, "f1", "fresh")
+    add(project, "0003_fresh", "0002_f1")
+    project.commit("Fresh")
+    project.switch()
+    project.checkout("-b", "rebased")
+    shop(project, "f1", "fresh", "mine")
+    add(project, "0010_mine", "0003_fresh")
+    project.models("crm", ORDER + "    note = models.IntegerField(default=7)\n")
+    add(project, "0002_note", "0001_orders", "crm", "0010_mine")
+    project.commit("Rebase")
+    project.checkout("main")
+    return ("rebased", "old", "main")
+
+
+@pytest.mark.parametrize("vendor", MAKERS)
+@pytest.mark.parametrize(
+    "history",
+    [
+        renamed_below_and_above_a_shared_one,
+        squashed_cleaned_and_more_on_both,
+        squashed_in_part_and_then_the_squash,
+        renumbered_after_a_rebase,
+    ],
+)
+def test_every_branch_has_the_schema_that_it_has_from_nothing(
+    vendor: str,
+    history: Callable[[Project], Branches],
+    make_project: Callable[..., Project],
+    make_database: Callable[[str], Configuration],
+) -> None:
+    project = make_project(default=make_database(vendor))
+    branches = history(project)
+    project.switch()
+    rows = {}
+    for branch in branches:
+        project.checkout(branch)
+        assert "Saving table" not in project.switch()
+        rows[branch] = project.python(COUNT)
+    for branch in branches:
+        project.checkout(branch)
+        assert "Saving table" not in project.switch()
+        assert project.python(COUNT) == rows[branch]
+        assert observe(project)["schema"] == from_nothing(project, make_database(vendor))["schema"]
+        assert project.states() == {}
+    project.assert_in_step()
+
+
+def test_a_branch_that_has_half_of_a_squash_is_reached_by_way_of_the_commit_before(
+    vendor_project: Project,
+) -> None:
+    project = vendor_project
+    branch_off(project, start(project, "f1"), "f1")
+    shop(project, "f1", "f2")
+    add(project, "0003_f2", "0002_f1")
+    project.commit("Half")
+    project.switch()
+    forget(project, "0001_a", "0002_f1", "0003_f2")
+    create(project, "0001_one", "f1", "f2")
+    orders(project, "0001_one")
+    project.commit("Squash")
+    project.switch()
+    before = project.python(COUNT)
+    for branch in ("old", "main"):
+        project.checkout(branch)
+        refused = project.manage("migrations_switch", status=1).stderr
+        assert "and unapplying it would empty tables that the target has as well" in refused
+        commit = re.search(r"`manage.py migrations_switch ([0-9a-f]+)`", refused)
+        assert commit
+        project.switch(commit[1])
+        project.switch()
+        project.assert_in_step()
+    assert project.python(COUNT) == before
+
+
+def test_no_view_is_dropped_along_with_a_column(
+    make_project: Callable[..., Project], make_database: Callable[[str], Configuration]
+) -> None:
+    project = make_project(default=make_database("postgresql"))
+    branch_off(project, start(project))
+    project.checkout("old")
+    project.switch()
+    sql = "from django.db import connection; connection.cursor().execute({!r})"
+    project.python(sql.format("CREATE VIEW report AS SELECT mine FROM shop_product"))
+    project.checkout("main")
+
+    refused = project.manage("migrations_switch", status=1).stderr
+
+    assert "would drop column shop_product.mine (by shop.0009_mine)" in refused
+    command = re.search(r"run `(DROP .*?)` in `manage.py dbshell`", refused)
+    assert command
+    project.python(sql.format(command[1]))
+    assert "Unapplying shop.0009_mine" in project.switch()
