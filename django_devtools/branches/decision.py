@@ -1,11 +1,15 @@
-"""Looks at one database and decides what a switch is to do. Changes nothing."""
+"""
+Looks at one database and decides what a switch is to do. Changes nothing.
+
+What forbids it: ``preconditions.py``.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -24,11 +28,21 @@ from django_devtools.conf import TABLE_PREFIX
 
 # Most databases are in step. What is only needed to get them there is imported where it is used.
 if TYPE_CHECKING:
+    from django.db.migrations import Migration
+
     from django_devtools.branches.planning.plan import Plan
     from django_devtools.branches.running.child import Findings
     from django_devtools.branches.running.journal import JournalEntry
     from django_devtools.branches.schema.changes import DataLoss, SchemaChanges
     from django_devtools.branches.schema.introspection import Tables
+    from django_devtools.branches.stash.detours import Way
+    from django_devtools.branches.stash.entries import Entry, Step
+    from django_devtools.branches.stash.returns import (
+        Applied,
+        AppliedMigration,
+        Detour,
+        Returns,
+    )
     from django_devtools.branches.stash.stash import Stash
 
 logger = logging.getLogger("django_devtools.branches")
@@ -44,6 +58,14 @@ class Options(NamedTuple):
     forget_interrupted: bool = False
     stash: bool = True
     """Whether data is saved in the stash before it is dropped."""
+
+
+class Expected(NamedTuple):
+    """What a switch would do with the entries of the stash."""
+
+    restored: list[Entry]
+    staying: list[tuple[Entry, str]]
+    """Those that stay although the switch makes their place, and why."""
 
 
 class Workspace(NamedTuple):
@@ -69,10 +91,6 @@ class Decision:
     """The migration that an earlier run began and did not finish."""
     plan: Plan | None
     """None where database and target are in step."""
-    known_changes: SchemaChanges | None = None
-    """The changes of a second part: those of the first part count, too."""
-    earlier_steps: Sequence[str] = ()
-    """The steps of the first part, where this is the second one."""
 
     @property
     def has_work(self) -> bool:
@@ -121,8 +139,6 @@ class Decision:
     @cached_property
     def changes(self) -> SchemaChanges:
         """What becomes of tables and columns. Raises SwitchError where a work tree can't tell."""
-        if self.known_changes is not None:
-            return self.known_changes
         from django_devtools.branches.schema.changes import SchemaChanges
 
         if not self.plan:
@@ -130,21 +146,36 @@ class Decision:
         first, second = self.findings, self.worktree.look(self.plan, backwards=False)
         return self.plan.changes(first.back if first else None, second.forth if second else None)
 
+    def pass_changes(self, backwards: bool) -> SchemaChanges:
+        """What becomes of tables and columns in one of the two passes. Raises as ``changes``."""
+        from django_devtools.branches.schema.changes import schema_changes
+        from django_devtools.branches.schema.tracker import SchemaHistory
+
+        plan, nothing = self.full_plan, SchemaHistory()
+        if backwards:
+            history = self.findings.back if self.findings else plan.backwards
+            return schema_changes(history, nothing)
+        found = self.worktree.look(plan, backwards=False)
+        return schema_changes(nothing, found.forth if found else plan.forwards)
+
     def losses(self) -> list[DataLoss]:
         """What the switch drops or narrows here. Raises SwitchError as ``changes`` does."""
+        return self.routed_here(self.changes.lost)
+
+    def routed_here(self, lost: Iterable[DataLoss]) -> list[DataLoss]:
+        """Those of ``lost`` whose models the routers let migrate in this database."""
         from django_devtools.branches.stash.save import is_routed_here
 
-        return [loss for loss in self.changes.lost if is_routed_here(self.connection, loss)]
+        return [loss for loss in lost if is_routed_here(self.connection, loss)]
 
     def dropped_backwards(self) -> list[DataLoss]:
         """What the first pass drops here, whatever the second one makes anew."""
         from django_devtools.branches.schema.changes import losses
-        from django_devtools.branches.stash.save import is_routed_here
 
         if self.plan is None:
             return []
         history = self.findings.back if self.findings else self.plan.backwards
-        return [loss for loss in losses(history) if is_routed_here(self.connection, loss)]
+        return self.routed_here(losses(history))
 
     def rows(self, loss: DataLoss) -> int:
         """How many rows have a value in what is lost. 0 where it is not there."""
@@ -152,14 +183,127 @@ class Decision:
 
         return count_rows(Tables(self.connection), loss)
 
-    def steps(self) -> list[str]:
-        """The migrations of both passes, as entries of the stash name them."""
-        from django_devtools.branches.stash.entries import step
+    def steps(self, backwards: bool) -> tuple[Step, ...]:
+        """The steps of one of the two passes."""
+        from django_devtools.branches.stash.entries import Step
 
-        if self.plan is None:
+        plan, find = self.full_plan, self.comparison.wanted_source
+        keys = plan.apply
+        if backwards:
+            keys, find = plan.unapply, self.comparison.held_source
+        texts = self.comparison.texts
+        return tuple(Step(key, backwards, texts.id(find(key))) for key in keys)
+
+    def applied(self) -> Applied:
+        """The migrations that are applied now."""
+        from django_devtools.branches.stash.returns import Applied
+
+        texts = self.comparison.texts
+        held = self.full_plan.held.graph.nodes
+        return Applied(
+            {key: self._applied(held.get(key), key) for key in self.comparison.rows},
+            lambda step: texts.migration(step.key, step.text),
+        )
+
+    def _applied(self, migration: Migration | None, key: Key) -> AppliedMigration:
+        from django_devtools.branches.stash.returns import AppliedMigration
+
+        comparison = self.comparison
+        return AppliedMigration(
+            migration or comparison.held.get(key),
+            cache(lambda: comparison.texts.id(comparison.held_source(key))),
+            comparison.rows[key],
+        )
+
+    def arrived(self, key: Key) -> AppliedMigration:
+        """One of the target's migrations, when it is applied."""
+        from django_devtools.branches.stash.returns import AppliedMigration
+
+        comparison, nodes = self.comparison, self.full_plan.wanted.graph.nodes
+        return AppliedMigration(
+            nodes.get(key) or comparison.target.code.migrations.get(key),
+            cache(lambda: comparison.texts.id(comparison.wanted_source(key))),
+        )
+
+    def returns(self) -> Returns:
+        """What comes back from the stash in the course of the switch."""
+        from django_devtools.branches.stash.returns import Returns
+
+        plan, applied = self.full_plan, self.applied()
+        final = applied.copy()
+        for key in (*plan.unapply, *plan.forget):
+            final.remove(key)
+        for key in (*plan.record, *plan.apply):
+            final.add(key, self.arrived(key))
+        return Returns(self.stash.entries() if self.has_stash else (), applied, final)
+
+    def overdue(self) -> list[Entry]:
+        """The entries of the stash whose place is there again, and that no switch restored."""
+        if not self.has_stash:
             return []
-        unapplied = [step(key, True) for key in self.plan.unapply]
-        return unapplied + [step(key, False) for key in self.plan.apply]
+        applied, stash = self.applied(), self.stash
+        entries = [entry for entry in stash.entries() if not entry.reason]
+        return [e for e in entries if applied.has_undone_all(e) and stash.in_place(e)]
+
+    def expected(self) -> Expected:
+        """What the switch would do with the stash. Raises SwitchError as ``changes`` does."""
+        returns = self.returns()
+        found = self._back(returns)
+        made = [entry for entry in returns.waiting if self._is_made(entry)]
+        own = [entry for entry in made if self.is_own(entry)]
+        staying = [(e, returns.applied.hindrance(e)) for e in made if not self.is_own(e)]
+        return Expected(sorted([*found, *own], key=lambda entry: entry.id), staying)
+
+    def _back(self, returns: Returns) -> list[Entry]:
+        """What comes back after each of the steps. ``returns`` is as after all of them then."""
+        plan = self.full_plan
+        found: list[Entry] = []
+        for key in plan.unapply:
+            returns.applied.remove(key)
+            found += self._back_now(returns)
+        for key in plan.forget:
+            returns.applied.remove(key)
+        for key in plan.record:
+            returns.applied.add(key, self.arrived(key))
+        for key in plan.apply:
+            returns.applied.add(key, self.arrived(key))
+            found += self._back_now(returns)
+        return found
+
+    def _back_now(self, returns: Returns) -> list[Entry]:
+        """What comes back after a step, by detours too."""
+        found = returns.after_step()
+        for detour in returns.detours():
+            if self.find_way(detour, returns.applied):
+                found += detour.entries
+                returns.remove(detour.entries)
+        return found
+
+    def find_way(self, detour: Detour, applied: Applied) -> Way | None:
+        """The way of a detour; None if it can't be gone here."""
+        from django_devtools.branches.planning.plan import is_stuck
+        from django_devtools.branches.stash.detours import find_way
+
+        return find_way(
+            detour,
+            applied,
+            partial(is_stuck, policy=self.options.irreversible),
+            self.comparison.target.code.unmigrated_apps,
+            self.connection.ops.max_name_length(),
+        )
+
+    def is_own(self, entry: Entry) -> bool:
+        """Whether an entry is of the branch that the switch goes to."""
+        branch = self.comparison.target.past.branch
+        return branch is not None and entry.branch == branch
+
+    def _is_made(self, entry: Entry) -> bool:
+        """Whether the switch makes the place of an entry, or of a column of it."""
+        changes = self.changes
+        if entry.is_narrowed:
+            return any((entry.table, name) in changes.altered for name in entry.columns)
+        names = [None] if entry.is_table else [None, *entry.columns]
+        return any((entry.table, name) in changes.made for name in names)
 
     def branch(self) -> str | None:
         """The branch that the database is on, as far as that is known."""
@@ -169,26 +313,6 @@ class Decision:
             return known
         sources = [comparison.held_source(key) for key in (self.plan.unapply if self.plan else ())]
         return next((source.branch for source in sources if source and source.branch), None)
-
-    def restores_midway(self) -> bool:
-        """
-        Whether rows have to be back before the second pass begins.
-
-        The second pass may alter what they are in. And what was changed in a narrowed column can't
-        be told while that column has another name.
-        """
-        plan = self.plan
-        if plan is None or not (plan.unapply and plan.apply) or not self.has_stash:
-            return False
-        stash, rows = self.stash, self.comparison.rows
-        if stash.expected(self.backwards_only().changes, rows):
-            return True
-        expected = stash.expected(self.changes, rows)
-        return any(entry.is_narrowed and not stash.can_tell(entry) for entry in expected)
-
-    def backwards_only(self) -> Decision:
-        """The first pass alone."""
-        return replace(self, plan=self.plan.backwards_only() if self.plan is not None else None)
 
 
 def compare_with_target(

@@ -2,10 +2,10 @@
 
 import logging
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.apps import AppConfig, apps
 from django.apps.registry import Apps
@@ -16,9 +16,7 @@ from django.core.management.color import color_style
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations import Migration, operations
-from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
-from django.db.migrations.operations.base import Operation
 from django.db.migrations.operations.models import IndexOperation
 
 from django_devtools.branches.hooks.state import HookState
@@ -27,9 +25,7 @@ from django_devtools.branches.planning.recording import snapshot_of
 from django_devtools.branches.running.begun import write_down
 from django_devtools.branches.schema.changes import SchemaChanges, schema_changes
 from django_devtools.branches.schema.dialects import database_id
-from django_devtools.branches.schema.operations import writes_rows
-from django_devtools.branches.schema.structure import Item
-from django_devtools.branches.schema.tracker import SchemaHistory, track
+from django_devtools.branches.schema.tracker import track
 from django_devtools.branches.sources.git import GitError, Repository
 from django_devtools.branches.sources.loader import code_on_disk
 from django_devtools.branches.sources.rows import read_rows
@@ -42,9 +38,7 @@ from django_devtools.branches.sources.snapshots import (
     branch_of,
 )
 from django_devtools.branches.sources.target import checkout
-from django_devtools.branches.stash.entries import Entry, Status, step
-from django_devtools.branches.stash.restore import Restore
-from django_devtools.branches.stash.save import is_routed_here
+from django_devtools.branches.stash.entries import Status
 from django_devtools.branches.stash.stash import Stash
 from django_devtools.conf import project_root, takes_snapshots
 
@@ -64,39 +58,6 @@ _DROPS_NOTHING = (
 
 Steps = Sequence[tuple[Migration, bool]]
 """What ``migrate`` is about to do: migrations, and whether each is unapplied."""
-
-
-class _Saved(NamedTuple):
-    """What ``before_migrate`` leaves for ``after_migrate``: Django gives both the same plan."""
-
-    stash: Stash
-    changes: SchemaChanges
-
-
-class _Mark(Operation):
-    """
-    Notes that ``migrate`` really runs a migration: a faked one does not reach its operations.
-
-    ``before_migrate`` puts one into each migration of the plan, and ``after_migrate`` finds them
-    there. A mark stands before the first operation that drops anything. In the transaction of that
-    migration, what was copied counts as dropped: if the migration fails, nothing was.
-    """
-
-    def __init__(self, saved: _Saved, drops: bool) -> None:
-        self.saved = saved
-        self.drops = drops
-        self.is_reached = False
-
-    def state_forwards(self, *_: Any) -> None:
-        pass
-
-    def database_forwards(self, *_: Any) -> None:
-        self.is_reached = True
-        if self.drops:
-            self.saved.stash.begin()
-
-    def database_backwards(self, *_: Any) -> None:
-        self.database_forwards()
 
 
 def before_migrate(
@@ -137,7 +98,7 @@ def after_migrate(
     if sender is not _last_sender():
         return
     with _warning(f"What is in the stash was not restored to database '{using}'", verbosity):
-        restore(plan, signal.get("apps", apps), verbosity)
+        restore(plan, signal.get("apps", apps))
     hint = "\n`manage.py migrations_snapshot` takes one."
     with _warning(f"No snapshot was taken of database '{using}'", verbosity, hint):
         if takes_snapshots():
@@ -169,7 +130,7 @@ def refresh(connection: BaseDatabaseWrapper) -> None:
 
 def save(stash: Stash, plan: Steps, verbosity: int) -> None:
     """
-    Save what ``migrate`` is about to drop, and write down what it restores.
+    Save what ``migrate`` is about to drop, and see to it that what comes back is restored.
 
     Raises DatabaseError where it can't be saved.
     """
@@ -177,39 +138,18 @@ def save(stash: Stash, plan: Steps, verbosity: int) -> None:
     if not (_may_restore(stash) or (rows and _may_drop(plan))):
         logger.debug("%s: nothing is dropped, and nothing is restored", connection.alias)
         return
-    changes = _changes(stash, plan)
-    fills = any(writes_rows(*one) for one in plan)
-    _put_marks(plan, _Saved(stash, changes))
-    steps = [step((m.app_label, m.name), backwards) for m, backwards in plan]
-    lost = [loss for loss in changes.lost if is_routed_here(connection, loss)]
-    for loss in lost:
-        logger.debug("%s: %s drops or narrows %s", connection.alias, _name(loss.migration), loss)
-    stash.clean()
-    # In this order: nothing that goes only one way restores what it drops itself.
-    stash.open(changes, rows, steps, is_all=False)
-    stash.save(lost, rows, _held_branch(connection, rows), steps, _progress(verbosity), fills)
+    from .session import Session
+
+    session = Session(stash, plan, _changes(stash, plan), rows, _progress(verbosity))
+    session.save(_held_branch(connection, rows))
 
 
-def restore(plan: Steps, models: Apps, verbosity: int) -> None:
+def restore(plan: Steps, models: Apps) -> None:
     """End what ``save`` began: restore what ``migrate`` has made, unless all of it was faked."""
-    marks = [one for m, _ in plan for one in m.operations if isinstance(one, _Mark)]
-    if not marks:
-        return
-    saved = marks[0].saved
-    is_run = any(mark.is_reached for mark in marks)
-    entries = saved.stash.returning() if is_run else []
-    if entries:
-        _restore(entries, saved, models, verbosity)
-    saved.stash.finish(saved.changes, read_rows(saved.stash.connection))
+    from .session import session_of
 
-
-def _restore(entries: list[Entry], saved: _Saved, models: Apps, verbosity: int) -> None:
-    later = _made_later(saved.stash.connection)
-    progress = _progress(verbosity)
-    run = Restore(saved.stash, models, _branch(), progress, later=later, made=saved.changes.made)
-    run.restore(entries)
-    for note in run.notes:
-        sys.stderr.write(f"{note}\n")
+    if session := session_of(plan):
+        session.end(models)
 
 
 def _may_restore(stash: Stash) -> bool:
@@ -218,14 +158,6 @@ def _may_restore(stash: Stash) -> bool:
 
 def _may_drop(plan: Steps) -> bool:
     return any(_first_drop(*one) is not None for one in plan)
-
-
-def _put_marks(plan: Steps, saved: _Saved) -> None:
-    for migration, backwards in plan:
-        operations: Any = migration.operations
-        at = _first_drop(migration, backwards)
-        mark = _Mark(saved, drops=at is not None)
-        operations.insert(len(operations) if at is None else at, mark)
 
 
 def _changes(stash: Stash, plan: Steps) -> SchemaChanges:
@@ -249,17 +181,6 @@ def _changes(stash: Stash, plan: Steps) -> SchemaChanges:
     return replace(found, made=made)
 
 
-def _made_later(connection: BaseDatabaseWrapper) -> Collection[Item]:
-    """The tables and columns that pending migrations make."""
-    executor = MigrationExecutor(connection)
-    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    applied = executor.loader.applied_migrations.keys() & executor.loader.graph.nodes.keys()
-    base = executor.loader.project_state(sorted(applied))
-    pending = [migration for migration, _ in plan]
-    history = track(base, pending, connection.ops.max_name_length())
-    return schema_changes(SchemaHistory(), history).made
-
-
 def _write_down(connection: BaseDatabaseWrapper, plan: Steps) -> None:
     repository = Repository.find(project_root())
     keys = {(one.app_label, one.name) for one, backwards in plan if not backwards}
@@ -268,11 +189,6 @@ def _write_down(connection: BaseDatabaseWrapper, plan: Steps) -> None:
         sources = {key: code.source(key) for key in keys & code.migrations.keys()}
         past = checkout(repository, code).past
         write_down(connection, repository, SnapshotFile.find(repository), past, sources)
-
-
-def _branch() -> str | None:
-    repository = Repository.find(project_root())
-    return repository.branch() if repository else None
 
 
 def _held_branch(connection: BaseDatabaseWrapper, rows: Mapping[Key, str]) -> str | None:

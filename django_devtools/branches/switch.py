@@ -9,18 +9,23 @@ A switch may be killed at any point, and the next one goes on from what it finds
 - After a migration and before the snapshot: the text that it was applied from was written down
   beforehand (``running/begun.py``).
 - While data was saved: the entry is still ``copying`` or ``copied``, so nothing was dropped, and
-  ``Stash.clean`` discards it before data is saved anew (``stash/stash.py``).
-- After the data was dropped, or before it was restored: the entry is ``open``.
-  ``Entry.has_begun`` and ``Entry.is_midway`` compare its first and last step with the rows of
-  django_migrations (``stash/entries.py``). By these, ``Stash.save`` doesn't copy the data again,
-  and ``Stash.open`` decides whether the next switch goes on with the entry (``stash/stash.py``).
+  ``Stash.prepare`` discards it before data is saved anew (``stash/stash.py``).
+- In the middle of a pass: its entries are ``open`` until their data is dropped, and then ``kept``,
+  in the transaction of the step that drops it. ``Entry.steps`` has all steps of the pass, and the
+  rows of django_migrations tell how far it got: ``Applied.in_effect`` has the steps that are done
+  (``stash/returns.py``). ``Stash.save`` does not copy again what such an entry has, and
+  ``Stash.prepare`` brings those up to date that are still ``open``. Whether the next switch goes
+  on or back, an entry is restored once none of its steps is in effect.
+- Before data is restored: it comes back in the transaction of the step that is the last to be
+  undone. Only a pass in a work tree restores after its end; ``Decision.overdue`` names what a
+  kill leaves then.
+- On a detour: its steps were written down first, under the branch that they belong to
+  (``running/begun.py``). So the next switch finds phantoms, or migrations that are pending.
 - After the last migration: the next switch has nothing to do, and ``settle`` writes the snapshot.
 """
 
 import logging
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -38,7 +43,6 @@ from .progress import Progress
 
 if TYPE_CHECKING:
     from django_devtools.branches.running.journal import JournalEntry
-    from django_devtools.branches.schema.changes import SchemaChanges
 
     from .execution import Execution, Report
 
@@ -120,31 +124,15 @@ class Switch:
 
         report = Report()
 
-        def execution(decision: Decision, goes_on: "SchemaChanges | None" = None) -> "Execution":
-            return Execution(decision, report, progress, interactive, goes_on)
-
         if self.decision.interrupted:
-            _resume(execution(self.decision), self.decision.interrupted)
+            _resume(
+                Execution(self.decision, report, progress, interactive), self.decision.interrupted
+            )
             self._look_again()
-        if self.decision.restores_midway():
-            self.decision = self._run_backwards(execution)
         # With nothing to do, too: receivers of post_migrate wait for what was interrupted.
-        execution(self.decision).run()
-        self.decision.stash.finish(self.decision.changes)
+        Execution(self.decision, report, progress, interactive).run()
         self._record()
         return report
-
-    def _run_backwards(self, execution: "Callable[..., Execution]") -> Decision:
-        """Run the first pass, and restore what is there again. What is decided about the rest."""
-        whole, first = self.decision, self.decision.backwards_only()
-        logger.debug("Running the first pass alone: rows have to be back before the second")
-        part = execution(first, goes_on=whole.changes.forwards)
-        part.run()
-        first.stash.finish(first.changes)
-        self._look_again()
-        rest = self.decision
-        changes = rest.changes.after(first.changes, whole.changes, part.waiting)
-        return replace(rest, known_changes=changes, earlier_steps=first.steps())
 
     def _record(self) -> None:
         """Write the snapshot of what the database now holds."""

@@ -3,6 +3,7 @@ Separates the jobs of one test from those of others, and from real servers.
 
 Who decides whether a test uses fakes: ``pytest_plugin.py``, by option, mark and ini setting, and
 ``testing.py`` for unittest. This module sets what they decide, and ``redis.py`` obeys it.
+``emptied`` flushes before and after each test; ``redis.flush`` does it, for a server or the fakes.
 """
 
 import sys

@@ -128,7 +128,12 @@ def database_may_fail(
 
 
 def require_debug(refusal: str) -> None:
-    """Raise CommandError with ``refusal`` if DEBUG is off, as it is in production."""
+    """
+    Raise CommandError with ``refusal`` if DEBUG is off, as it is in production.
+
+    Called by ``migrations_switch`` (not with ``--plan``, ``--check`` or ``--allow-debug-off``), by
+    ``migrations_stash restore`` and ``drop``, and by ``migrations_hook run``.
+    """
     if not settings.DEBUG:
         raise CommandError(refusal)
 

@@ -18,8 +18,8 @@ from django.db import connections, transaction
 from pytest_django import DjangoDbBlocker
 
 from django_devtools.branches.progress import Progress
-from django_devtools.branches.schema.changes import DataLoss, SchemaChanges
-from django_devtools.branches.stash.entries import Entry
+from django_devtools.branches.schema.changes import DataLoss
+from django_devtools.branches.stash.entries import Entry, Step
 from django_devtools.branches.stash.restore import Restore
 from django_devtools.branches.stash.stash import Stash
 from tests.conftest import SERVICES_MUST_ANSWER
@@ -108,17 +108,13 @@ class Bench:
 
     def _keep(self) -> None:
         self.stash = Stash(connections[ALIAS])
-        keys = {("stock", "0001_initial"), self.kept.loss.migration}
-        step = ".".join(self.kept.loss.migration)
-        self.stash.save([self.kept.loss], keys, self.kept.branch, [f"-{step}"], _silent())
+        step = Step(self.kept.loss.migration, backwards=True)
+        self.stash.save([self.kept.loss], self.kept.branch, [step], _silent())
 
     def _restore(self) -> None:
-        changes = SchemaChanges([], {(self.kept.loss.table, self.kept.loss.column): True}, set())
-        step = "+" + ".".join(self.kept.loss.migration)
         with transaction.atomic(ALIAS):
-            self.stash.open(changes, {("stock", "0001_initial")}, [step])
-            restore = Restore(self.stash, Apps(), self.kept.branch, _silent())
-            restore.restore(self.stash.returning())
+            restore = Restore(self.stash, Apps(), _silent())
+            restore.restore(self._entries())
         self.stash.finish()
 
     def _copy_back(self) -> None:

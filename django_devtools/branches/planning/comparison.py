@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -29,6 +30,7 @@ from django_devtools.branches.sources.provenance import Origin, Provenance, Trac
 from django_devtools.branches.sources.rows import read_rows
 from django_devtools.branches.sources.snapshots import Key, SnapshotFile
 from django_devtools.branches.sources.target import Target, checkout, managestate, named
+from django_devtools.branches.sources.texts import Texts
 
 from .classify import Facts, State, states
 
@@ -66,6 +68,11 @@ class Comparison:
 
     Each with the last commit that had what was replaced.
     """
+
+    @cached_property
+    def texts(self) -> Texts:
+        """The texts of migrations by their ids."""
+        return Texts(self.provenance.repository, self.provenance.disk)
 
     def facts(self, rerun: Collection[Key] = ()) -> Facts:
         """The facts that the rules and the plan need."""

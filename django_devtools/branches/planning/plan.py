@@ -1,7 +1,7 @@
 """Decides which migrations to unapply and apply. Pure: no database, no git, no clock."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from django.db.migrations import Migration
@@ -58,10 +58,6 @@ class Plan:
         """What the target lacks or has another text of, and the plan leaves as it is."""
         return {*self.left_applied, *self.not_rolled_back}
 
-    def backwards_only(self) -> "Plan":
-        """The plan without its second pass and without its changes of rows."""
-        return replace(self, apply=[], forget=[], record=[])
-
     @cached_property
     def remaining(self) -> list[Key]:
         """The migrations that stay applied after the first pass, in order."""
@@ -90,19 +86,36 @@ class Plan:
     @cached_property
     def backwards(self) -> SchemaHistory:
         """The tables and columns as the migrations to be unapplied have changed them."""
-        return self._track_backwards(self.unapply)
+        return self.unapplied_by(self.unapply)
+
+    def unapplied_by(self, unapply: Sequence[Key]) -> SchemaHistory:
+        """The same of the last ones of those to be unapplied."""
+        return self._track_backwards(unapply, self.remaining)
 
     def losses_of(self, unapply: Sequence[Key]) -> list[DataLoss]:
         """The tables and columns that unapplying these, children first, would drop or narrow."""
-        return list(losses(self._track_backwards(unapply)))
+        keys = self.held.applied_nodes() - set(unapply)
+        below = self.held.ordered(keys, self.rows)
+        return list(losses(self._track_backwards(unapply, below)))
+
+    def _track_backwards(self, unapply: Sequence[Key], below: Sequence[Key]) -> SchemaHistory:
+        if not unapply:
+            return SchemaHistory()
+        migrations = [self.held.graph.nodes[key] for key in reversed(unapply)]
+        return track(self.held.state(below), migrations, self.max_name_length)
 
     @cached_property
     def forwards(self) -> SchemaHistory:
         """The tables and columns as the migrations to be applied will change them."""
-        if not self.apply:
+        return self.applied_by(self.apply)
+
+    def applied_by(self, apply: Sequence[Key]) -> SchemaHistory:
+        """The same of the last ones of those to be applied."""
+        if not apply:
             return SchemaHistory()
-        keys = self.wanted.applied_nodes() - set(self.apply)
-        migrations = [self.wanted.graph.nodes[key] for key in self.apply]
+        applied = self.wanted.applied_nodes() | set(self.apply)
+        keys = applied - set(apply)
+        migrations = [self.wanted.graph.nodes[key] for key in apply]
         base = self.wanted.state(self.wanted.ordered(keys, self.rows))
         return track(base, migrations, self.max_name_length)
 
@@ -116,14 +129,6 @@ class Plan:
         followed here.
         """
         return schema_changes(backwards or self.backwards, forwards or self.forwards)
-
-    def _track_backwards(self, unapply: Sequence[Key]) -> SchemaHistory:
-        if not unapply:
-            return SchemaHistory()
-        keys = self.held.applied_nodes() - set(unapply)
-        base = self.held.state(self.held.ordered(keys, self.rows))
-        migrations = [self.held.graph.nodes[key] for key in reversed(unapply)]
-        return track(base, migrations, self.max_name_length)
 
 
 def make_plan(

@@ -15,8 +15,8 @@ def restore_foreign_keys(connection: BaseDatabaseWrapper, state: ProjectState, a
     """
     Add the foreign keys from and to ``app`` that an interrupted operation left out.
 
-    To alter a column, MySQL and PostgreSQL drop its foreign keys and add them again afterwards. A
-    later run can't see any more that there were some.
+    To alter a column on MySQL, MariaDB and PostgreSQL, Django drops its foreign keys and adds them
+    again afterwards. A later run can't see any more that there were some.
     """
     if dialect_of(connection).rebuilds_tables:
         return

@@ -5,6 +5,9 @@ MySQL and MariaDB commit each DDL statement, and a migration with ``atomic = Fal
 database. If it is killed halfway, such a migration is neither applied nor unapplied. The journal
 is a table that is created when such a migration begins, and dropped as soon as none is open. The
 next run reads it and finishes what was begun, operation by operation.
+
+What a kill leaves at any other point, the saved data included, is listed at the top of
+``switch.py``.
 """
 
 import re

@@ -3,6 +3,8 @@ Coerces values when a column gets narrower on the way backwards.
 
 A switch saves what the column holds in the stash first. So if the database would reject the change
 because of some values, those are cut, or replaced by the default of the narrower column.
+
+Forwards nothing is coerced: if rows don't fit a migration, ``executor.py`` raises UnfitRows.
 """
 
 import copy

@@ -12,8 +12,8 @@ histories start from, gives each table and column one identity: its name there, 
 """
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from django_devtools.branches.sources.snapshots import Key
@@ -88,30 +88,6 @@ class SchemaChanges:
         table, column = item
         new_table, _ = self.renamed.get((table, None), (table, None))
         return new_table, column
-
-    def after(
-        self, way_back: "SchemaChanges", whole: "SchemaChanges", waiting: Collection[Item]
-    ) -> "SchemaChanges":
-        """
-        The changes of the rest of a switch, with what is still to be restored of its first part.
-
-        ``way_back`` was the first part of ``whole``. What it made was restored then, except for
-        what has another name at the end of the switch, and what is ``waiting`` for its columns.
-        """
-
-        def is_still_due(item: Item) -> bool:
-            table, _ = item
-            is_waiting = item in waiting or (table, None) in waiting
-            return is_waiting or not (item in way_back.made or item in way_back.altered)
-
-        made = {item: is_certain for item, is_certain in whole.made.items() if is_still_due(item)}
-        altered = {item for item in whole.altered if is_still_due(item)}
-        return replace(
-            self,
-            made=made | dict(self.made),
-            altered=altered | self.altered,
-            altered_backwards=self.altered_backwards | whole.altered_backwards,
-        )
 
 
 def losses(unapplied: SchemaHistory) -> Iterator[DataLoss]:

@@ -1,4 +1,9 @@
-"""Runs git, always with a list of arguments and never through a shell. No other module does."""
+"""
+Runs git, always with a list of arguments and never through a shell. No other module does.
+
+Names from users pass ``commit``, which refuses what git could take for an option, or
+``is_branch``, which puts ``refs/heads/`` before them.
+"""
 
 import hashlib
 import os

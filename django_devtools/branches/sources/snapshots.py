@@ -1,4 +1,12 @@
-"""Snapshots: which migrations a branch had applied in a database, and from which texts."""
+"""
+Snapshots: which migrations a branch had applied in a database, and from which texts.
+
+``planning/recording.py`` chooses what goes into one. Of each migration, the file has the blob of
+its text and the time of its row::
+
+    {"format": 1, "databases": {"sqlite:/srv/db.sqlite3": {"main": {"commit": "4d7d07d…", …,
+        "applied": {"shop": {"0001_initial": ["9fceb02…", "2026-11-21T09:13:02.725398"]}}}}}}
+"""
 
 import json
 import os

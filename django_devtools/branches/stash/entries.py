@@ -1,8 +1,8 @@
 """The entries of the stash: what is recorded of each copy, and the table that records it."""
 
 import json
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -27,7 +27,11 @@ class Status(StrEnum):
     COPIED = "copied"
     """The copy is complete. The data is still where it was copied from."""
     OPEN = "open"
-    """A switch that drops or restores the data has begun and has not ended."""
+    """
+    The pass that drops the data has begun, and has not dropped it yet.
+
+    Or a switch has begun: what it leaves in a narrowed column is not known before its end.
+    """
     KEPT = "kept"
     """The data was dropped, and is in the stash."""
     LEFT = "left"
@@ -37,14 +41,24 @@ class Status(StrEnum):
 
 
 class Return(StrEnum):
-    """How the switch that is under way restores a column at its end."""
+    """How a column is restored."""
 
-    NOT = ""
-    """Not at all."""
     MISSING = "missing"
     """Only where there is nothing: nobody knows where existing values came from."""
     REPLACE = "replace"
     """It overwrites what migrations have put there on the way."""
+
+
+class Step(NamedTuple):
+    """A migration that is unapplied or applied, from a certain text."""
+
+    key: Key
+    backwards: bool
+    text: str = ""
+    """The id that git gives to its text; empty if that is not known."""
+
+    def __str__(self) -> str:
+        return f"{'-' if self.backwards else '+'}{'.'.join(self.key)}"
 
 
 class StashedColumn(NamedTuple):
@@ -57,10 +71,16 @@ class StashedColumn(NamedTuple):
     """The narrower column that it has become; None if it was dropped."""
     newest: int | None = None
     """The highest key at the time of the table that it refers to, if keys are numbers."""
-    returns: Return = Return.NOT
-    """How the switch that is under way restores it at its end."""
+    returns: Return = Return.REPLACE
+    """How it is restored."""
     dropped_backwards: bool = False
     """Whether unapplying a migration dropped it, and not applying one."""
+
+    @property
+    def step(self) -> Step:
+        """The step that dropped or narrowed it, without its text."""
+        app, _, name = self.migration.partition(".")
+        return Step((app, name), self.dropped_backwards)
 
 
 @dataclass(frozen=True)
@@ -83,12 +103,10 @@ class Entry:
     """When it was saved."""
     reason: str = ""
     """Why some of it could not be restored."""
-    first: str = ""
-    """The first step of the last switch that drops or restores it, as `step` writes it."""
-    last: str = ""
-    """The last step of that switch."""
+    steps: tuple[Step, ...] = ()
+    """All steps of the pass that dropped it, in their order."""
     fills: bool = False
-    """Whether migrations of that switch may write rows. What those write is no edit."""
+    """Whether migrations of that pass may write rows. What those write is no edit."""
 
     def __str__(self) -> str:
         if self.is_table:
@@ -113,19 +131,6 @@ class Entry:
         """The table with what was left in a narrowed column, to find later edits."""
         return f"{self.copy}_narrowed"
 
-    def due(self, returns: Mapping[str, Return]) -> "Entry":
-        """The entry with the columns in ``returns`` to be restored that way, and no others."""
-        columns = {
-            name: column._replace(returns=returns.get(name, Return.NOT))
-            for name, column in self.columns.items()
-        }
-        return replace(self, columns=columns)
-
-    @property
-    def coming(self) -> dict[str, Return]:
-        """The columns to be restored, and how: all in one way, if it is a table."""
-        return {name: column.returns for name, column in self.columns.items() if column.returns}
-
     @property
     def infos(self) -> dict[str, ColumnInfo]:
         """Its columns as the database described them when they were saved."""
@@ -147,25 +152,6 @@ class Entry:
         """The migrations that dropped or narrowed it, each as "app.name"."""
         return sorted({column.migration for column in self.columns.values()})
 
-    def is_midway(self, rows: Collection[Key]) -> bool:
-        """Whether the switch that drops or restores it was interrupted, and not finished since."""
-        return self.has_begun(rows) and not _has_happened(self.last, rows)
-
-    def has_begun(self, rows: Collection[Key]) -> bool:
-        """Whether the switch that drops or restores it has made its first step, and not ended."""
-        return self.status is Status.OPEN and _has_happened(self.first, rows)
-
-    def is_ended_by(self, steps: Collection[str]) -> bool:
-        """Whether ``steps`` finish the switch that drops or restores it, or undo its beginning."""
-        opposite = "-" if self.first[0] == "+" else "+"
-        undo_of_first = opposite + self.first[1:]
-        return self.last in steps or undo_of_first in steps
-
-
-def step(key: Key, backwards: bool) -> str:
-    """A step as entries record it: "-app.name" if backwards, else "+app.name"."""
-    return f"{'-' if backwards else '+'}{'.'.join(key)}"
-
 
 def to_json(columns: Mapping[str, StashedColumn]) -> str:
     """Columns as an entry's row has them, in JSON."""
@@ -185,6 +171,11 @@ def to_json(columns: Mapping[str, StashedColumn]) -> str:
     )
 
 
+def steps_to_json(steps: Iterable[Step]) -> str:
+    """Steps as an entry's row has them, in JSON."""
+    return json.dumps([[*step.key, step.backwards, step.text] for step in steps])
+
+
 def entry_from_row(row: Any) -> Entry:
     """The entry that a row records."""
     columns = {name: _column_from(values) for name, values in json.loads(row.columns).items()}
@@ -199,8 +190,7 @@ def entry_from_row(row: Any) -> Entry:
         rows=row.rows,
         at=row.at,
         reason=row.reason,
-        first=row.first,
-        last=row.last,
+        steps=_steps_from(row.steps, columns),
         fills=row.fills,
     )
 
@@ -221,8 +211,7 @@ def entries_model() -> Any:
         rows = models.BigIntegerField()
         at = models.DateTimeField()
         reason = models.TextField(default="")
-        first = models.TextField()
-        last = models.TextField()
+        steps = models.TextField(null=True)  # noqa: DJ001 - MySQL has no default for texts
         fills = models.BooleanField(default=False)
 
         class Meta:
@@ -241,12 +230,13 @@ def _column_from(values: Any) -> StashedColumn:
         migration,
         (becomes[0], becomes[1]) if becomes else None,
         newest,
-        Return(returns),
+        Return(returns or Return.REPLACE),
         dropped_backwards,
     )
 
 
-def _has_happened(step: str, rows: Collection[Key]) -> bool:
-    app, _, name = step[1:].partition(".")
-    is_applied = (app, name) in rows
-    return is_applied is (step[0] == "+")
+def _steps_from(text: str | None, columns: Mapping[str, StashedColumn]) -> tuple[Step, ...]:
+    """The steps that `steps_to_json` has written; else those that dropped the columns."""
+    if not text:  # A version that did not record them has written it.
+        return tuple(dict.fromkeys(column.step for column in columns.values()))
+    return tuple(Step((app, name), *rest) for app, name, *rest in json.loads(text))

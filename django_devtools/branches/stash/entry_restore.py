@@ -27,7 +27,13 @@ Statement = Callable[["Sequence[EntryRestore]", str], tuple[str, list[Any]]]
 class EntryRestore:
     """One entry that is being restored."""
 
-    def __init__(self, stash: Stash, entry: Entry, columns: list[str]) -> None:
+    def __init__(
+        self, stash: Stash, entry: Entry, columns: list[str], nullable: Collection[str] = ()
+    ) -> None:
+        """``nullable`` are the foreign keys that get NULL if what they refer to is gone."""
+        self.nullable = [column for column in columns if column in nullable]
+        self.nulled: Counter[str] = Counter()
+        """How many rows got NULL in such a column."""
         self.tables = stash.tables
         self.connection = stash.connection
         self.entry = entry
@@ -114,10 +120,13 @@ class EntryRestore:
         if not self.rows_identifiable(made):
             self.refused[UNTOLD] += self.entry.rows
             return
+        self._null_orphans(self.entry.copy, self.entry.table)
         orphaned = {
             column: parent
             for column, parent in self.parents.items()
-            if column in self.columns and self._has_orphans(self.entry.copy, column, parent)
+            if column in self.columns
+            and column not in self.nullable
+            and self._has_orphans(self.entry.copy, column, parent)
         }
         plain = [column for column in self.columns if column not in orphaned]
         certain = [column for column in plain if self._overrides(column) and self._is_same(column)]
@@ -185,10 +194,18 @@ class EntryRestore:
         )
 
     def delete_orphans(self) -> int:
-        """Delete the restored rows whose parent is gone. How many."""
+        """
+        Delete the restored rows whose parent is gone. How many.
+
+        Those that are to have NULL instead get it, also in the copy, and are not deleted.
+        """
         count = 0
+        if self.entry.key and self._null_orphans(self.entry.table, self.entry.copy):
+            self._null_orphans(self.entry.copy, self.entry.table)
         for column, parent in self.parents.items():
-            if not self.entry.key or not self._has_orphans(self.entry.table, column, parent):
+            if not self.entry.key or column in self.nullable:
+                continue
+            if not self._has_orphans(self.entry.table, column, parent):
                 continue
             ours = self._is_saved()
             found = self.tables.execute(
@@ -201,6 +218,22 @@ class EntryRestore:
             count += found
         self.rows_restored -= count
         return count
+
+    def _null_orphans(self, table: str, beside: str) -> int:
+        """Set NULL in rows of ``table`` that ``beside`` has, too, and whose parent is gone."""
+        nulled: Counter[str] = Counter()
+        q = self.tables.quote
+        for column in self.nullable:
+            parent = self.parents.get(column)
+            if parent is not None and self._has_orphans(table, column, parent):
+                nulled[column] += self.tables.execute(
+                    f"UPDATE {q(table)} SET {q(column)} = NULL "
+                    f"WHERE NOT {self._has_parent(table, column, parent)} "
+                    f"AND {self.tables.exists_sql(beside, table, self.entry.key)}"
+                )
+        if table == self.entry.table or not self.entry.is_table:
+            self.nulled += nulled
+        return nulled.total()
 
     def _try(
         self,

@@ -8,29 +8,31 @@ transaction: it ends with all constraints satisfied, or nothing has been changed
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 from django.apps.registry import Apps
 from django.db import DatabaseError, models, transaction
-from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import NOT_PROVIDED
 
 from django_devtools.branches.progress import Progress, database_option
-from django_devtools.branches.schema.changes import SchemaChanges
 from django_devtools.branches.schema.dialects import Dialect, ForeignKey
 from django_devtools.branches.schema.introspection import Tables
 from django_devtools.branches.schema.structure import Item
 from django_devtools.branches.schema.transactions import one_transaction
 
-from .entries import Entry, Return
+from .entries import Entry, Return, StashedColumn
 from .entry_restore import THERE, EntryRestore, text_of
+from .renames import present_names
 from .stash import Stash
+from .undisturbed import undisturbed
 
 GONE = "the rows they belong to are gone"
 OTHERS = "other values are there now"
 NO_COLUMN = "there is no such column now"
 NO_PLACE = "There is no such table or column now"
+
+# The database's own, which Django has since 6.1, has the same meaning.
+_SET_NULL = {models.SET_NULL, getattr(models, "DB_SET_NULL", models.SET_NULL)}
 
 
 @dataclass
@@ -40,27 +42,21 @@ class Restore:
     stash: Stash
     apps: Apps
     """The models of what the database holds now."""
-    branch: str | None
-    """The branch that the database is on now."""
     progress: Progress
     is_forced: bool = False
-    """Whether someone asked for it, so that columns need not have quite the same types."""
-    goes_on: SchemaChanges | None = None
-    """What the migrations that follow do, if there are any."""
-    later: Collection[Item] = ()
-    """What is made by migrations that exist and are not applied yet."""
+    """Whether someone asked for it."""
+    is_partial: bool = False
+    """Whether columns that are not there now may come later."""
     made: Collection[Item] = ()
     """What was made again, as far as that is known: a new key does not identify the old rows."""
     notes: list[str] = field(default_factory=list)
     """What could not be restored, and why."""
     restored: list[Entry] = field(default_factory=list)
     """What was restored, and in how many rows."""
-    waiting: set[Item] = field(default_factory=set)
-    """The tables and columns that are not restored yet, because more migrations follow."""
 
     def restore(self, entries: Iterable[Entry]) -> None:
         """
-        Restore ``entries`` as they say, and record what is left of them.
+        Restore ``entries``, and record what is left of them.
 
         What does not fit, or what a constraint rejects, stays in the stash; ``notes`` says why.
         """
@@ -75,13 +71,12 @@ class Restore:
                 for entry in entries
                 if entry not in fitting
             ]
-        if self.goes_on:
-            self._let_wait(fitting, self.goes_on)
-        jobs = self._jobs([entry for entry in fitting if not self._waits(entry)])
+        jobs = self._jobs(fitting)
         if not jobs:
             return
         try:
-            with self._transaction():
+            restored = {job.entry.table for job in jobs}
+            with self._transaction(), undisturbed(self._dialect, restored, self.notes):
                 self._restore(jobs)
         except DatabaseError as error:
             if self._dialect.error_is_transient(error):
@@ -99,14 +94,23 @@ class Restore:
         Restore ``entries`` because someone asks for it.
 
         Rows of tables are inserted unless there are rows with their keys; values of columns
-        replace those that are there.
+        replace those that are there. What has another name by now is found under that.
         """
+        self.stash.tables = Tables(self._connection)
         self.restore(
-            entry.due(
-                dict.fromkeys(entry.columns, Return.MISSING if entry.is_table else Return.REPLACE)
-            )
-            for entry in entries
+            replace(entry, columns=_returning(entry, Return.MISSING))
+            if entry.is_table
+            else replace(entry, columns=_returning(entry, Return.REPLACE))
+            for entry in map(self._under_present_names, entries)
         )
+
+    def _under_present_names(self, entry: Entry) -> Entry:
+        names = present_names(self._connection, entry)
+        if names is None:
+            return entry
+        renamed = self.stash.rename(entry, names)
+        self.progress.line(f"  Following {entry} to {renamed}...")
+        return renamed
 
     def _restore(self, jobs: list[EntryRestore]) -> None:
         tables = [job for job in jobs if job.entry.is_table]
@@ -153,15 +157,20 @@ class Restore:
             self.stash.tables.execute(f"ALTER TABLE {key.table} DROP CONSTRAINT {key.name}")
         return keys
 
+    def _note_nulled(self, job: EntryRestore) -> None:
+        for column, count in job.nulled.items():
+            rows, they = ("row was", "it refers") if count == 1 else ("rows were", "they refer")
+            self.notes.append(
+                f"{count} {rows} restored with NULL in {job.entry.table}.{column}: what {they} to "
+                f"in {job.parents[column].table} is gone."
+            )
+
     def _settle(self, job: EntryRestore) -> int:
         """Take what was restored out of the stash, and return the number of its rows."""
+        self._note_nulled(job)
         entry = job.entry
         missing = [column for column in entry.columns if column not in job.columns]
-        is_last = self._is_expected(entry) and not self.goes_on
-        absent = entry.coming.keys() - job.there.keys()
-        gone = [
-            c for c in missing if is_last and c in absent and (entry.table, c) not in self.later
-        ]
+        gone = [] if self.is_partial else [c for c in missing if c not in job.there]
         is_whole = job.rows_restored == entry.rows or not entry.is_table
         if missing and is_whole and not (gone or job.refused):
             # Another migration will restore them, or another branch.
@@ -203,72 +212,24 @@ class Restore:
         return one_transaction(self._connection)
 
     def _fits(self, entry: Entry) -> bool:
-        """Whether an entry fits what is there now."""
-        tables = self.stash.tables
-        if entry.table not in tables.names:
-            return False
-        there = tables.columns(entry.table)
-        saved = entry.infos
-        if entry.is_table and not self._is_expected(entry):
-            # The migrations that made it are applied, and those that added to it are not.
-            is_part = there.items() <= saved.items() and self._applied.issuperset(entry.migrations)
-            return is_part or saved.items() <= there.items()
-        return bool(self._columns(entry))
-
-    def _let_wait(self, entries: list[Entry], later: SchemaChanges) -> None:
-        """
-        Let an entry wait if its table is not yet as it was, or refers to a table that waits.
-
-        But not for a column that is only made later: what makes it may need the rows.
-        """
-        tables = self.stash.tables
-        for entry in filter(self._is_expected, entries):
-            there = tables.columns(entry.table)
-            if any(
-                there[name] != info if name in there else (entry.table, name) not in later.made
-                for name, info in entry.infos.items()
-            ):
-                self.waiting |= _items(entry)
-        parents = {
-            e.table: {(p.table, None) for p in tables.parents(e.table).values()} for e in entries
-        }
-        while (
-            more := {(t, None) for t, found in parents.items() if found & self.waiting}
-            - self.waiting
-        ):
-            self.waiting |= more
-
-    def _waits(self, entry: Entry) -> bool:
-        return not self.waiting.isdisjoint({(entry.table, None), *_items(entry)})
-
-    def _is_expected(self, entry: Entry) -> bool:
-        """Whether an entry surely belongs here, so that columns need not have the same types."""
-        return self.is_forced or bool(entry.branch and entry.branch == self.branch)
-
-    @cached_property
-    def _applied(self) -> set[str]:
-        applied = MigrationRecorder(self._connection).applied_migrations()
-        return {".".join(key) for key in applied}
+        """Whether there is a place for any of an entry now."""
+        return entry.table in self.stash.tables.names and bool(self._columns(entry))
 
     def _columns(self, entry: Entry) -> list[str]:
         there = self.stash.tables.columns(entry.table)
-        is_alike = self._is_expected(entry)
-        return [
-            name
-            for name, column in entry.columns.items()
-            if column.returns and name in there and (is_alike or there[name] == column.info)
-        ]
+        return [name for name in entry.columns if name in there]
 
     def _jobs(self, entries: list[Entry]) -> list[EntryRestore]:
-        """Of several entries for one thing, that of this branch is restored, else the newest."""
+        """Of several entries for one thing, the newest is restored."""
         winners: dict[tuple[str, bool, str], Entry] = {}
-        for entry in sorted(entries, key=lambda e: (e.branch == self.branch, e.id)):
+        for entry in sorted(entries, key=lambda entry: entry.id):
             winners |= {_thing(entry, name): entry for name in self._columns(entry)}
         jobs = []
         for entry in entries:
             columns = [c for c in self._columns(entry) if winners[_thing(entry, c)] is entry]
             if columns:
-                jobs.append(EntryRestore(self.stash, entry, columns))
+                nullable = self._nullable(entry.table)
+                jobs.append(EntryRestore(self.stash, entry, columns, nullable))
         return jobs
 
     def _others(self, job: EntryRestore, jobs: Iterable[EntryRestore]) -> list[EntryRestore]:
@@ -311,6 +272,17 @@ class Restore:
     def _models(self) -> Mapping[str, type[models.Model]]:
         return {m._meta.db_table: m for m in self.apps.get_models(include_auto_created=True)}
 
+    def _nullable(self, table: str) -> set[str]:
+        """The foreign keys of a table that get NULL if what they refer to is deleted."""
+        model = self._models().get(table)
+        return {
+            str(one.column)
+            for one in (model._meta.local_concrete_fields if model else ())
+            if isinstance(one, models.ForeignKey)
+            and one.null
+            and one.remote_field.on_delete in _SET_NULL
+        }
+
     def _make_room(self, jobs: list[EntryRestore]) -> None:
         """
         Delete the rows that migrations have inserted meanwhile: the stash has those that belong.
@@ -347,11 +319,8 @@ def _prune(jobs: list[EntryRestore]) -> None:
         pass
 
 
-def _items(entry: Entry) -> set[Item]:
-    """The items of an entry: a table, or columns of one."""
-    if entry.is_table:
-        return {(entry.table, None)}
-    return {(entry.table, name) for name in entry.columns}
+def _returning(entry: Entry, how: Return) -> dict[str, StashedColumn]:
+    return {name: column._replace(returns=how) for name, column in entry.columns.items()}
 
 
 def _thing(entry: Entry, column: str) -> tuple[str, bool, str]:

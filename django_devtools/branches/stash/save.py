@@ -10,7 +10,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django_devtools.branches.schema.changes import DataLoss
 from django_devtools.branches.schema.introspection import ColumnInfo, Tables
 
-from .entries import Entry, StashedColumn
+from .entries import Entry, Return, StashedColumn
 
 _ALL_ROWS = "1 = 1"
 """The SQL condition that each row meets."""
@@ -36,6 +36,21 @@ class Copy:
 
     def into(self, tables: Tables, name: str) -> int:
         """Create the table ``name`` with the copy in it. Returns the number of rows."""
+        count = tables.dialect.create_copy(name, self._select(tables), self.key)
+        tables.names.add(name)
+        return tables.count(name) if count < 0 else count
+
+    def again(self, tables: Tables, name: str) -> int:
+        """Fill the table ``name``, which has an older copy, anew. Returns the number of rows."""
+        names = ", ".join(tables.quote(self.renamed.get(one, one)) for one in self.names)
+        tables.execute(f"DELETE FROM {tables.quote(name)}")
+        count = tables.execute(
+            f"INSERT INTO {tables.quote(name)} ({names}) {self._select(tables)}"
+            f"{tables.dialect.locking_read}"
+        )
+        return tables.count(name) if count < 0 else count
+
+    def _select(self, tables: Tables) -> str:
         q, dialect = tables.quote, tables.dialect
         # What a migration brought, it can't drop while a copy depends on it.
         lasting = {
@@ -46,10 +61,7 @@ class Copy:
             f"{q(one)}{lasting.get(one, '')} AS {q(self.renamed.get(one, one))}"
             for one in self.names
         )
-        select = f"SELECT {columns} FROM {q(self.table)} WHERE {self.condition}"
-        count = dialect.create_copy(name, select, self.key)
-        tables.names.add(name)
-        return tables.count(name) if count < 0 else count
+        return f"SELECT {columns} FROM {q(self.table)} WHERE {self.condition}"
 
 
 def is_routed_here(connection: BaseDatabaseWrapper, loss: DataLoss) -> bool:
@@ -68,22 +80,29 @@ def save_residue(tables: Tables, entry: Entry) -> None:
     """
     Copy what is left in a narrowed column into the entry's residue.
 
-    A value that differs from it later was edited meanwhile.
+    A value that differs from it later was edited meanwhile. Rows that an earlier residue does not
+    have were edited before.
     """
-    table, column = entry.narrowed
-    if not entry.key or entry.residue in tables.names or table not in tables.names:
+    q, (table, column) = tables.quote, entry.narrowed
+    if not entry.key or table not in tables.names:
         return
     key, live_key = key_of(tables, entry), tables.key(table)
     if not key or column not in tables.columns(table):
         return
     if live_key != entry.key and column in {*live_key, *entry.key}:
         return
-    is_in_entry = tables.exists_sql(
-        entry.copy, table, {saved: live for live, saved in key.items()}
-    )
+    former = f"{entry.residue}_former"
+    known = entry.copy
+    if entry.residue in tables.names:
+        known = former
+        tables.execute(f"DROP TABLE IF EXISTS {q(former)}")
+        tables.execute(f"CREATE TABLE {q(former)} AS SELECT * FROM {q(entry.residue)}")
+        tables.execute(f"DROP TABLE {q(entry.residue)}")
+    is_known = tables.exists_sql(known, table, {saved: live for live, saved in key.items()})
     names = list(dict.fromkeys([*live_key, column]))
-    copy = Copy(table, False, {}, entry.key, names, is_in_entry, renamed=key)
+    copy = Copy(table, False, {}, entry.key, names, is_known, renamed=key)
     copy.into(tables, entry.residue)
+    tables.execute(f"DROP TABLE IF EXISTS {q(former)}")
 
 
 def key_of(tables: Tables, entry: Entry) -> dict[str, str]:
@@ -104,19 +123,6 @@ def key_of(tables: Tables, entry: Entry) -> dict[str, str]:
     return dict(zip(live, saved, strict=True)) if len(live) == len(saved) else {}
 
 
-def narrow_again(tables: Tables, entry: Entry, newer: Entry) -> None:
-    """Write into the residue of ``entry`` what ``newer``, which narrowed it further, has left."""
-    (table, column), narrowed = entry.narrowed, entry.residue
-    q, key = tables.quote, dict(zip(newer.key, entry.key, strict=True))
-    same = tables.same_rows_sql(table, narrowed, key_of(tables, entry))
-    tables.execute(
-        f"UPDATE {q(narrowed)} SET {q(column)} = "
-        f"(SELECT {q(table)}.{q(column)} FROM {q(table)} WHERE {same}) "
-        f"WHERE {tables.exists_sql(newer.residue, narrowed, key)} "
-        f"AND {tables.exists_sql(newer.copy, narrowed, key, [column])}"
-    )
-
-
 def renewed(tables: Tables, entry: Entry) -> Entry:
     """
     The entry with the rows that were edited or inserted since it was saved and before the drop.
@@ -135,11 +141,16 @@ def renewed(tables: Tables, entry: Entry) -> Entry:
             f"INSERT INTO {q(entry.copy)} ({names}) SELECT {names} FROM {q(entry.table)} "
             f"WHERE NOT {tables.exists_sql(entry.copy, entry.table, key)} AND ({has_value})"
         )
+    return with_present_facts(tables, entry, tables.count(entry.copy))
+
+
+def with_present_facts(tables: Tables, entry: Entry, rows: int) -> Entry:
+    """``entry`` with the number of its rows, and the highest keys they can refer to by now."""
     newest = _newest(tables, entry.table, entry.infos) if entry.is_table else {}
     columns = {
         name: column._replace(newest=newest.get(name)) for name, column in entry.columns.items()
     }
-    return replace(entry, columns=columns, rows=tables.count(entry.copy))
+    return replace(entry, columns=columns, rows=rows)
 
 
 def _grouped(losses: Iterable[DataLoss]) -> list[list[DataLoss]]:
@@ -172,6 +183,7 @@ def _copy_of_table(tables: Tables, loss: DataLoss) -> Copy | None:
             info,
             ".".join(loss.migration),
             newest=newest.get(name),
+            returns=_return_of(loss),
             dropped_backwards=loss.dropped_backwards,
         )
         for name, info in there.items()
@@ -190,6 +202,7 @@ def _copy_of_columns(tables: Tables, group: list[DataLoss]) -> Copy | None:
             there[loss.column],
             ".".join(loss.migration),
             loss.becomes,
+            returns=_return_of(loss),
             dropped_backwards=loss.dropped_backwards,
         )
         for loss in group
@@ -201,6 +214,11 @@ def _copy_of_columns(tables: Tables, group: list[DataLoss]) -> Copy | None:
     names = list(dict.fromkeys([*key, *columns]))
     copy = Copy(table, False, columns, key, names, _has_loss(tables, group, columns))
     return copy if tables.has_rows(copy.table, copy.condition) else None
+
+
+def _return_of(loss: DataLoss) -> Return:
+    """How what is lost is restored. What SQL may make again may have values of its own."""
+    return Return.REPLACE if loss.is_certain else Return.MISSING
 
 
 def _has_loss(tables: Tables, group: list[DataLoss], columns: Iterable[str]) -> str:

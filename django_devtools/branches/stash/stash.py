@@ -3,34 +3,41 @@ The stash: what a switch drops, saved in the same database until it can be resto
 
 Each dropped table becomes one entry, and so do the dropped columns of each table that stays. An
 entry is a table of its own, copied by the server, and a row in the registry that describes it. It
-is complete before anything is dropped, and only what has been restored is taken out of it.
+is complete before anything is dropped, and only what has been restored is taken out of it. It
+records all steps of the pass that dropped it; ``returns.py`` tells from these when it comes back.
 """
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from django.db import transaction
+from django.db import models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
-from django_devtools.branches.progress import Progress
+from django_devtools.branches.progress import Progress, database_option
 from django_devtools.branches.schema.changes import DataLoss, SchemaChanges
 from django_devtools.branches.schema.introspection import ColumnInfo, Tables
 from django_devtools.branches.schema.structure import Item
-from django_devtools.branches.sources.snapshots import Key
 
 from .entries import (
     ENTRIES_TABLE,
     Entry,
-    Return,
     Status,
+    Step,
     entries_model,
     entry_from_row,
+    steps_to_json,
     to_json,
 )
-from .save import copies_of, key_of, narrow_again, renewed, save_residue
+from .late_writes import LateWrites, Watched, watch
+from .renames import Names
+from .returns import Applied
+from .save import key_of, renewed, save_residue, with_present_facts
+
+logger = logging.getLogger("django_devtools.branches")
 
 
 @dataclass
@@ -43,44 +50,51 @@ class Stash:
     def __post_init__(self) -> None:
         self.tables = Tables(self.connection)
         self._model = entries_model()
+        self._late = LateWrites()
 
     def exists(self) -> bool:
-        """Whether anything was ever saved; asks the database once."""
+        """Whether anything is saved; asks the database once."""
         return ENTRIES_TABLE in self.tables.names
 
     def entries(self) -> list[Entry]:
         """All complete entries, oldest first."""
         if not self.exists():
             return []
+        self._alter_registry()
         found = [entry_from_row(row) for row in self._rows.order_by("id")]
         return [e for e in found if e.status not in (Status.COPYING, Status.COPIED, Status.DONE)]
 
     def save(
         self,
         losses: Iterable[DataLoss],
-        rows: Collection[Key],
         branch: str | None,
-        steps: list[str],
+        steps: Sequence[Step],
         progress: Progress,
         fills: bool = False,
+        held: Collection[Entry] = (),
     ) -> list[Entry]:
         """
-        Save what is about to be lost, unless an interrupted switch has done so. The new entries.
+        Save what a pass is about to lose, unless ``held`` has it already. The new entries.
 
-        ``rows`` are those of django_migrations. ``steps`` are what the switch runs, and ``fills``
-        says whether any of them writes rows.
+        ``steps`` are all of the pass, and ``fills`` says whether any of them writes rows.
         """
-        held = [entry for entry in self.entries() if _is_under_way(entry, rows)]
-        copies = copies_of(self.tables, (loss for loss in losses if not _holds(held, loss)))
-        if not copies:
+        self._late = LateWrites()
+        lost = [loss for loss in losses if not _holds(held, loss)]
+        if not lost:
             return []
+        self.tables = Tables(self.connection)
+        watched = watch(self.tables, lost)
+        if not watched:
+            return []
+        self._late = LateWrites(fills, watched)
         if not self.exists():
             with self.connection.schema_editor() as editor:
                 editor.create_model(self._model)
             self.tables.names.add(ENTRIES_TABLE)
         # If DDL can't be rolled back, the status tells which entries are complete.
         with transaction.atomic(self.connection.alias):
-            for copy in copies:
+            for one in watched:
+                copy = one.copy
                 row = self._rows.create(
                     status=Status.COPYING,
                     branch=branch or "",
@@ -90,80 +104,109 @@ class Stash:
                     key=json.dumps(copy.key),
                     rows=0,
                     at=timezone.now(),
-                    first=steps[0],
-                    last=steps[-1],
+                    steps=steps_to_json(steps),
                     fills=fills,
                 )
                 entry = entry_from_row(row)
                 progress.line(f"  Saving {entry}...")
-                count = copy.into(self.tables, entry.copy)
-                self._update(entry, status=Status.COPIED, rows=count)
+                one.entry, one.rows = entry.id, copy.into(self.tables, entry.copy)
+                self._update(entry, status=Status.COPIED, rows=one.rows)
         return self._complete(Status.COPIED)
 
-    def open(
-        self, changes: SchemaChanges, rows: Collection[Key], steps: list[str], is_all: bool = True
-    ) -> None:
+    def catch_up(self, step: Step | None = None) -> list[Entry]:
         """
-        Record what a switch that is about to begin will restore.
+        Save again what other connections have written to since, before ``step`` drops it.
 
-        A second run needs to know that if the first one is interrupted. If ``steps`` are not all
-        that is out of step (``is_all``), they may be unrelated to a switch that was interrupted.
+        To be called in the transaction of ``step``, or without it in that of the first one of a
+        pass, before anything else. The entries that have changed.
         """
-        entries = self.entries()
-        due = [self._due(entry, changes, rows) for entry in entries]
-        # Newest first: a column that was narrowed twice is widened in this order.
-        for known, entry in reversed(list(zip(entries, due, strict=True))):
-            if entry.is_midway(rows) and not (is_all or entry.is_ended_by(steps)):
-                continue
-            if _is_under_way(known, rows):
-                is_held = entry.key and not known.coming and self._is_in_place(entry)
-                self._expect(renewed(self.tables, entry) if is_held else entry)
-                continue
-            if entry.status is Status.OPEN:
-                if not (entry.has_begun(rows) or known.coming) and self._is_unharmed(entry):
-                    self.drop([entry])  # The step that was to drop it failed before it did.
-                    continue
-                self.close(entry)
-            if entry.coming and self.forget_changed(entry, due):
-                self._expect(entry, status=Status.OPEN, first=steps[0], last=steps[-1])
-        # What one switch drops and makes again is restored at its end.
-        for entry in self._complete(Status.COPIED):
-            self._expect(self._due(entry, changes, rows))
+        watched = self._late.dropped_by(step)
+        if not watched:
+            return []
+        self.tables = Tables(self.connection)
+        with transaction.atomic(self.connection.alias):  # migrations may have none
+            return [self._save_again(one) for one in self._late.find(self.tables, watched)]
 
-    def expected(self, changes: SchemaChanges, rows: Collection[Key]) -> list[Entry]:
-        """The entries that a switch would restore."""
-        due = [self._due(entry, changes, rows) for entry in self.entries()]
-        return [entry for entry in due if entry.coming]
+    def prepare(self, applied: Applied) -> None:
+        """
+        Bring the stash up to date with what was edited since, before a switch begins.
 
-    def overdue(self) -> list[Entry]:
-        """The entries whose columns exist again although no switch of ours made them."""
-        return [
-            entry
-            for entry in self.entries()
-            if entry.status is not Status.LEFT and self._is_in_place(entry)
-        ]
+        ``applied`` is what is applied now.
+        """
+        self.clean()
+        for entry in self.entries():
+            if entry.status is Status.LEFT:
+                continue
+            if entry.is_narrowed:
+                if entry.status is Status.KEPT:
+                    self.forget_edited(entry)
+            elif entry.status is Status.OPEN:
+                self._prepare_open(entry, applied)
+
+    def _prepare_open(self, entry: Entry, applied: Applied) -> None:
+        """An earlier run was interrupted before it said that it dropped what is in an entry."""
+        if not entry.key or not self._is_in_place(entry):
+            self._update(entry, status=Status.KEPT)
+        elif applied.has_undone_all(entry) and self._is_unharmed(entry):
+            self.drop([entry])  # The step that was to drop it failed before it did.
+        else:
+            self._rewrite(renewed(self.tables, entry))
+
+    def begin(self) -> None:
+        """Record that dropping begins. To be called in the transaction of the first step."""
+        for entry in self.entries():
+            if entry.is_narrowed and entry.status is Status.KEPT:
+                self._update(entry, status=Status.OPEN)
+        if self.exists():
+            self._rows.filter(status=Status.COPIED).update(status=Status.OPEN)
+
+    def dropped(self, entries: Collection[Entry]) -> None:
+        """Record that ``entries`` are dropped. To be called in the transaction that drops them."""
+        if entries:
+            numbers = [entry.id for entry in entries]
+            self._rows.filter(pk__in=numbers, status=Status.OPEN).update(status=Status.KEPT)
+
+    def follow(self, entries: Iterable[Entry], changes: SchemaChanges) -> list[Entry]:
+        """``entries`` with the names that their tables and narrowed columns have now."""
+        self.tables = Tables(self.connection)
+        return [self._follow(entry, changes) for entry in entries]
+
+    def end_pass(self, changes: SchemaChanges, taken: Iterable[Entry]) -> None:
+        """Drop those of the ``taken`` entries that only SQL might have dropped, and did not."""
+        self._late = LateWrites()
+        self.tables = Tables(self.connection)
+        if unsure := _unsure(changes):
+            self.drop(entry for entry in taken if self._is_still_there(entry, unsure))
+
+    def finish(self, applied: Applied | None = None) -> None:
+        """
+        End a switch: nothing is dropped or restored any more.
+
+        Without ``applied`` it was interrupted, and some entries may not be dropped yet.
+        """
+        if not self.exists():
+            return
+        self.tables = Tables(self.connection)
+        for entry in self.entries():
+            if entry.status is not Status.OPEN:
+                continue
+            if entry.is_narrowed:
+                save_residue(self.tables, entry)
+                self._update(entry, status=Status.KEPT)
+            elif applied and applied.has_dropped(entry):
+                self._update(entry, status=Status.KEPT)
+        self.clean()
 
     def in_place(self, entry: Entry) -> set[str]:
         """The columns of an entry that exist as they were."""
         there = self._there(entry)
         return {name for name, info in entry.infos.items() if there.get(name) == info}
 
-    def forget_changed(self, entry: Entry, due: Iterable[Entry] = ()) -> bool:
-        """
-        Delete the values of a narrowed column that were edited since: there, the new one counts.
-
-        ``due`` are the entries that are restored together with it: a value that one of them has
-        narrowed further was not edited. False if edits can't be found.
-        """
-        if not entry.is_narrowed or not entry.key:
-            return True  # Without a key it is not restored, and the output says so.
-        if not self.can_tell(entry):
-            return False
+    def forget_edited(self, entry: Entry) -> None:
+        """Delete the values of a narrowed column that were edited since: the new ones count."""
+        if not entry.key or not self.can_tell(entry):
+            return
         (table, column), copy = entry.narrowed, entry.residue
-        for newer in due:
-            is_next = (newer.table, *newer.columns) == (table, column) and newer.is_narrowed
-            if is_next and newer.coming and newer.id > entry.id:
-                narrow_again(self.tables, entry, newer)
         q, key = self.tables.quote, key_of(self.tables, entry)
         is_there = self.tables.exists_sql(table, copy, key, [column])
         same = " AND ".join(f"{q(copy)}.{q(k)} = {q(entry.copy)}.{q(k)}" for k in entry.key)
@@ -172,7 +215,22 @@ class Stash:
             f"WHERE EXISTS (SELECT 1 FROM {q(copy)} WHERE {same} AND NOT {is_there})"
         )
         self.tables.execute(f"DELETE FROM {q(copy)} WHERE NOT {is_there}")
-        return True
+
+    def is_made(self, entry: Entry, changes: Collection[Item]) -> bool:
+        """Whether the place of an entry, or of a column of it, is among ``changes`` and there."""
+        columns = [(entry.table, name) for name in entry.columns]
+        table: list[Item] = [] if entry.is_narrowed else [(entry.table, None)]
+        items = table if entry.is_table else [*table, *columns]
+        is_there = not self._there(entry).keys().isdisjoint(entry.columns)
+        return is_there and not set(items).isdisjoint(changes)
+
+    def stays(self, entry: Entry, applied: Applied) -> str:
+        """The words that say why an entry whose place was made again stays in the stash."""
+        return (
+            f"{entry}: still in the stash, because {applied.hindrance(entry)}. "
+            f"To restore it: manage.py migrations_stash restore {entry.id}"
+            + database_option(self.connection)
+        )
 
     def can_tell(self, entry: Entry) -> bool:
         """Whether edits of a narrowed column can be found: it exists, and so does its residue."""
@@ -183,53 +241,6 @@ class Stash:
             and column in self.tables.columns(table)
             and bool(key_of(self.tables, entry))
         )
-
-    def begin(self) -> None:
-        """Record that dropping begins. To be called in the transaction of the first step."""
-        if self.exists():
-            self._rows.filter(status=Status.COPIED).update(status=Status.OPEN)
-
-    def returning(self) -> list[Entry]:
-        """The entries to restore at the end of the switch that is under way."""
-        return [e for e in self.entries() if e.status is Status.OPEN and e.coming]
-
-    def finish(
-        self, changes: SchemaChanges | None = None, rows: Collection[Key] | None = None
-    ) -> None:
-        """
-        End a switch: close the entries that were saved, drop those that were restored.
-
-        Also drop the entries of what only SQL might have dropped, and did not. With ``rows`` (of
-        django_migrations), entries that another switch has left midway stay as they are.
-        """
-        if not self.exists():
-            return
-        self.tables = Tables(self.connection)
-        unsure = (
-            {
-                item
-                for loss in changes.lost
-                if not loss.is_certain and not changes.made.get(item := loss.item)
-            }
-            if changes
-            else set()
-        )
-        entries = self.entries()
-        if changes:
-            entries = [self._follow(entry, changes) for entry in entries]
-        for entry in entries:
-            is_midway = rows is not None and entry.is_midway(rows)
-            if entry.status is Status.OPEN and not is_midway:
-                self.close(entry)
-                if unsure and self._is_still_there(entry, unsure):
-                    self.drop([entry])
-        self.clean()
-
-    def close(self, entry: Entry) -> None:
-        """End what a switch had to do with an entry: it stays in the stash."""
-        if entry.is_narrowed:
-            save_residue(self.tables, entry)
-        self._expect(entry.due({}), status=Status.KEPT, first="", last="")
 
     def clean(self) -> None:
         """Drop the entries that are of no use any more, and the registry if it is empty."""
@@ -265,10 +276,54 @@ class Stash:
         """Record how many rows of an entry could not be restored, and why."""
         self._update(entry, status=Status.LEFT, rows=rows, reason=reason)
 
+    def supersede(self, entries: Iterable[Entry], newer: Collection[Entry]) -> None:
+        """Take what ``newer`` entries have out of older ``entries``."""
+        for entry in entries:
+            known = {name for one in newer if one.table == entry.table for name in one.columns}
+            left = entry.columns.keys() - known
+            if not left:
+                self.drop([entry])
+            elif len(left) < len(entry.columns):
+                self.reduce_to(entry, left)
+
     def reduce_to(self, entry: Entry, columns: Collection[str]) -> None:
-        """Record that only ``columns`` are left, for another switch to restore."""
+        """Record that only ``columns`` are left, for a later step or switch to restore."""
         left = {name: column for name, column in entry.columns.items() if name in columns}
-        self._expect(replace(entry, columns=left).due({}), is_table=False)
+        self._rewrite(replace(entry, columns=left), is_table=False)
+
+    def rename(self, entry: Entry, names: Names) -> Entry:
+        """Record an entry under the names that its table and its columns have by now."""
+        q = self.tables.quote
+        for old, new in names.changed().items():
+            self.tables.execute(f"ALTER TABLE {q(entry.copy)} RENAME COLUMN {q(old)} TO {q(new)}")
+        columns = {names.columns[name]: column for name, column in entry.columns.items()}
+        key = [names.columns[name] for name in entry.key]
+        renamed = replace(entry, table=names.table, columns=columns, key=key)
+        self._rewrite(renamed, key=json.dumps(key))
+        return renamed
+
+    def _save_again(self, watched: Watched) -> Entry:
+        watched.mark = self.tables.dialect.write_mark(watched.copy.table)
+        # What else is recorded of it may have changed since.
+        entry = entry_from_row(self._rows.get(pk=watched.entry))
+        watched.rows = watched.copy.again(self.tables, entry.copy)
+        logger.debug("%s: written to meanwhile, and saved again", entry)
+        entry = with_present_facts(self.tables, entry, watched.rows)
+        self._rewrite(entry)
+        return entry
+
+    def _alter_registry(self) -> None:
+        """Alter the table with the entries, if an earlier version of this package made it."""
+        there = self.tables.columns(ENTRIES_TABLE)
+        if "steps" in there:
+            return
+        with self.connection.schema_editor() as editor:
+            editor.add_field(self._model, self._model._meta.get_field("steps"))
+            for name in ("first", "last"):
+                former = models.TextField()
+                former.set_attributes_from_name(name)
+                former.model = self._model
+                editor.remove_field(self._model, former)
 
     @property
     def _rows(self) -> Any:
@@ -298,47 +353,35 @@ class Stash:
         """The columns of an entry's table; none if there is no such table."""
         return self.tables.columns(entry.table) if entry.table in self.tables.names else {}
 
-    def _due(self, entry: Entry, changes: SchemaChanges, rows: Collection[Key]) -> Entry:
-        """``entry`` with the columns that a switch restores, and how it does that."""
-        if entry.status is Status.LEFT:
-            return entry.due({})
-        made = _made(entry, changes)
-        made = {
-            name: how for name, how in made.items() if _is_same_thing(entry, name, changes, rows)
-        }
-        if made:
-            return entry.due(made)
-        lost = {loss.item for loss in changes.lost}
-        is_lost = (entry.table, None) in lost or lost.issuperset(
-            (entry.table, name) for name in entry.columns
-        )
-        if not entry.is_midway(rows) or is_lost or _is_narrower(entry, rows):
-            return entry.due({})
-        if not entry.coming and self._is_in_place(entry):
-            # Data migrations may overwrite it when they run again.
-            return entry.due(dict.fromkeys(entry.columns, Return.REPLACE))
-        return entry
-
-    def _expect(self, entry: Entry, **values: Any) -> None:
-        """Record how an entry is restored."""
-        self._update(entry, rows=entry.rows, columns=to_json(entry.columns), **values)
+    def _rewrite(self, entry: Entry, **values: Any) -> None:
+        """Write what has changed of an entry."""
+        columns = to_json(entry.columns)
+        self._update(entry, rows=entry.rows, table=entry.table, columns=columns, **values)
 
     def _follow(self, entry: Entry, changes: SchemaChanges) -> Entry:
-        """``entry`` with the name that its column, if it is a narrowed one, has after a switch."""
-        if not entry.is_narrowed or entry.residue not in self.tables.names:
+        if entry.is_table:
             return entry
+        if entry.is_narrowed:
+            entry = self._follow_narrowed(entry, changes)
+        table, _ = changes.name_of((entry.table, None))
+        if table != entry.table:
+            entry = replace(entry, table=table)
+            self._rewrite(entry)
+        return entry
+
+    def _follow_narrowed(self, entry: Entry, changes: SchemaChanges) -> Entry:
         becomes = changes.name_of(entry.narrowed)
         if becomes == entry.narrowed:
             return entry
         old, new = self.tables.quote(entry.narrowed[1]), self.tables.quote(str(becomes[1]))
-        if old != new:
+        if old != new and entry.residue in self.tables.names:
             copy = self.tables.quote(entry.residue)
             self.tables.execute(f"ALTER TABLE {copy} RENAME COLUMN {old} TO {new}")
         columns = {
             name: column._replace(becomes=becomes) for name, column in entry.columns.items()
         }
         entry = replace(entry, columns=columns)
-        self._expect(entry)
+        self._rewrite(entry)
         return entry
 
     def _is_still_there(self, entry: Entry, unsure: Collection[Item]) -> bool:
@@ -351,60 +394,10 @@ class Stash:
         return items <= set(unsure) and self._is_in_place(entry)
 
 
-def _is_under_way(entry: Entry, rows: Collection[Key]) -> bool:
-    """
-    Whether a switch was interrupted after it began with what is in this entry.
-
-    If a narrowed column was to be restored, and is as narrow as before, it has not begun with it.
-    """
-    return entry.is_midway(rows) and not (entry.coming and _is_narrower(entry, rows))
-
-
-def _is_narrower(entry: Entry, rows: Collection[Key]) -> bool:
-    """Whether its column is narrow now. The migration tells; on SQLite, the type doesn't."""
-    applied = set(map(".".join, rows))
-    return entry.is_narrowed and all(
-        (column.migration in applied) is not column.dropped_backwards
-        for column in entry.columns.values()
-    )
-
-
-def _is_same_thing(entry: Entry, name: str, changes: SchemaChanges, rows: Collection[Key]) -> bool:
-    """
-    Whether a column that is made or widened is the one that was saved.
-
-    If one direction drops a thing and makes another one under its name, the migrations decide what
-    is in the new one; except for what they had made themselves when they were unapplied, and for
-    what the way backwards changed. What is dropped backwards and made forwards is the same again.
-    """
-    column = entry.columns[name]
-    items = {(entry.table, None), (entry.table, name)}
-    lost = items & {loss.item for loss in changes.lost}
-    is_made_forth = changes.forwards is not None and name in _made(entry, changes.forwards)
-    is_replaced = is_made_forth and bool(lost - changes.lost_backwards)
-    is_its_own = (
-        column.migration in changes.applied if entry.is_narrowed else column.dropped_backwards
-    )
-    is_midway = _is_under_way(entry, rows)
-    if entry.status is Status.COPIED or (is_midway and lost):
-        return is_made_forth and not is_replaced
-    if is_midway:
-        return is_made_forth is column.dropped_backwards
-    return not is_replaced or is_its_own or not items.isdisjoint(changes.altered_backwards)
-
-
-def _made(entry: Entry, changes: SchemaChanges) -> dict[str, Return]:
-    """The columns of an entry that a switch makes or widens, and how it restores them."""
-    how = {True: Return.REPLACE, False: Return.MISSING}
-    if entry.is_narrowed:
-        altered = [name for name in entry.columns if (entry.table, name) in changes.altered]
-        return dict.fromkeys(altered, Return.REPLACE)
-    if (entry.table, None) in changes.made:
-        return dict.fromkeys(entry.columns, how[changes.made[entry.table, None]])
-    if entry.is_table:
-        return {}
-    items = {name: (entry.table, name) for name in entry.columns}
-    return {name: how[changes.made[item]] for name, item in items.items() if item in changes.made}
+def _unsure(changes: SchemaChanges) -> set[Item]:
+    """What only SQL might have dropped, and nothing has made again for sure."""
+    lost = [loss.item for loss in changes.lost if not loss.is_certain]
+    return {item for item in lost if not changes.made.get(item)}
 
 
 def _holds(entries: Iterable[Entry], loss: DataLoss) -> bool:

@@ -120,13 +120,11 @@ class Command(BranchesCommand):
 
     def _restore(self, stashes: list[Stash], options: dict[str, Any]) -> None:
         found = self._named(stashes, options)
-        repository = self.workspace(options).repository
-        branch = repository.branch() if repository else None
         progress = Progress(self.stdout, self.style, self.verbosity)
         notes = []
         for stash in stashes:
             entries = [entry for one, entry in found if one is stash]
-            restore = Restore(stash, apps, branch, progress, is_forced=True)
+            restore = Restore(stash, apps, progress, is_forced=True)
             restore.restore_requested(entries)
             stash.clean()
             notes += restore.notes

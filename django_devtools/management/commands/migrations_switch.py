@@ -182,10 +182,10 @@ class Command(BranchesCommand):
             where = f"{_database(switch)} is left as it is."
         self._write(f"Nothing to do: {where}")
         if decision.has_stash:
-            decision.stash.finish()
+            decision.stash.finish(decision.applied())
         if takes_snapshots():
             switch.settle()
-        for entry in decision.stash.overdue() if decision.has_stash else ():
+        for entry in decision.overdue():
             branch = f" (from {entry.branch})" if entry.branch else ""
             self._notice(
                 f"The stash has data that could be restored: {entry}{branch}. "
@@ -286,11 +286,15 @@ class Command(BranchesCommand):
             self.stdout.write(f"    {_loss(loss, rows)}")
 
     def _show_returns(self, decision: Decision) -> None:
-        entries = decision.stash.expected(decision.changes, decision.comparison.rows)
-        if entries:
+        expected = decision.expected()
+        if expected.restored:
             self._show_heading("Would be restored from the stash:")
-        for entry in entries:
+        for entry in expected.restored:
             self.stdout.write(f"    {entry.summary}")
+        if expected.staying:
+            self._show_heading("Would stay in the stash:")
+        for entry, why in expected.staying:
+            self.stdout.write(f"    {entry.summary}, because {why}")
 
     def _show_heading(self, text: str) -> None:
         self.stdout.write(self.style.MIGRATE_HEADING(text))

@@ -197,7 +197,7 @@ def test_rebase_that_rewrites_a_migration(shop: Project, tmp_path: Path) -> None
     shop.git("add", "--all")
     shop.environment["GIT_EDITOR"] = "true"
     assert said(git(shop, "rebase", "--continue")) == [
-        "Database 'default' is in step with branch feature: 1 unapplied (from feature), 2 applied"
+        "Database 'default' is in step with branch feature: 1 forgotten, 1 recorded, 1 applied"
     ]
     assert columns(shop) == {"id", "name", "colour", "size"}
     shop.assert_in_step()

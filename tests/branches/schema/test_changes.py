@@ -3,7 +3,6 @@
 import functools
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -733,37 +732,6 @@ def test_losses_say_what_they_are() -> None:
     assert str(loss(OLD, "t", "a")) == "column t.a"
     assert str(loss(OLD, "t", "a", becomes=("t", "a"))) == "column t.a, which gets narrower"
     assert (loss(OLD, "t").item, loss(OLD, "t", "a").item) == (("t", None), ("t", "a"))
-
-
-def test_the_rest_of_a_switch_makes_what_the_way_back_could_not_restore() -> None:
-    way_back = SchemaChanges([], {("t", "back"): True, ("w", None): True}, {("t", "narrow")})
-    whole = SchemaChanges(
-        [],
-        {("t", "back"): True, ("t", "renamed"): False, ("w", None): True, ("w", "c"): True},
-        {("t", "narrow"), ("t", "other")},
-        altered_backwards=frozenset({("t", "narrow")}),
-    )
-    rest = SchemaChanges(
-        [loss(NEW, "x")],
-        {("y", None): True, ("t", "renamed"): True},
-        {("y", "z")},
-        altered_backwards=frozenset({("y", "z")}),
-    )
-    assert rest.after(way_back, whole, ()) == replace(
-        rest,
-        made={("t", "renamed"): True, ("w", "c"): True, ("y", None): True},
-        altered={("t", "other"), ("y", "z")},
-        altered_backwards=frozenset({("t", "narrow"), ("y", "z")}),
-    )
-    waiting: set[Item] = {("w", None), ("t", "narrow")}
-    found = rest.after(way_back, whole, waiting)
-    assert found.made == {
-        ("t", "renamed"): True,
-        ("w", None): True,
-        ("w", "c"): True,
-        ("y", None): True,
-    }
-    assert found.altered == {("t", "narrow"), ("t", "other"), ("y", "z")}
 
 
 def test_each_decision_is_logged(caplog: pytest.LogCaptureFixture) -> None:

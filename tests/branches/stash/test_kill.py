@@ -118,7 +118,7 @@ def kept_columns(cursor, ours):
             kept = {one["id"]: one[column] for one in rows}
             left = {one["id"]: one[becomes[1]] for one in narrowed} if becomes else {}
             same = [key for key in kept if kept[key] == left.get(key)]
-            facts = {name: row[name] for name in ("reason", "first", "last")}
+            facts = {name: row[name] for name in ("reason", "status", "steps")}
             yield f"{row['table']}.{column} {row['status']}", {
                 "status": row["status"],
                 "table": row["table"],

@@ -47,7 +47,7 @@ def automatic(project: Project) -> Project:
 
 @pytest.mark.parametrize("by", ["migrate", "migrations_switch"])
 def test_a_column_beside_one_of_its_own(automatic: Project, by: str) -> None:
-    """Of what another branch left, only what is new comes."""
+    """Of what another branch left, nothing comes: it is not merged."""
     project = automatic
     make(project, "one", PRODUCT + WEIGHT + SIZE, "Product.objects.update(weight=1, size=11)")
     go(project, "main")
@@ -56,7 +56,8 @@ def test_a_column_beside_one_of_its_own(automatic: Project, by: str) -> None:
     make_another(project, PRODUCT + WEIGHT, by)
     fill(project, "Product.objects.update(weight=2)")
     make_another(project, PRODUCT + WEIGHT + SIZE, by)
-    assert values(project, "weight", "size") == "2 11; 2 11; 2 11"
+    assert values(project, "weight", "size") == "2 1; 2 1; 2 1"
+    assert kept(project) == {"shop_product.size,weight 3"}
 
 
 @pytest.mark.parametrize("by", ["migrate", "migrations_switch"])
@@ -84,8 +85,12 @@ def test_entries_that_overlap(project: Project, first: str) -> None:
         project.manage("migrate")  # without what the other one left
         fill(project, f"Product.objects.update({rows[branch]})")
         go(project, "main")
+    came_from = "main"
     for branch in ("one", "two", "one", "main", "two", "one"):
-        assert go(project, branch).stderr == ""
+        said = go(project, branch).stderr
+        is_made_beside = came_from == "main" and branch != "main"
+        assert ("still in the stash, because it belongs to" in said) is is_made_beside
+        came_from = branch
         if branch == "one":
             assert values(project, "weight", "size") == "1 11; 1 11; 1 11"
         elif branch == "two":

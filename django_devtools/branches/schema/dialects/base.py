@@ -1,7 +1,14 @@
-"""The answers that databases have in common."""
+"""
+The answers that databases have in common.
+
+Rows are copied and restored with ``create_copy``, ``update_from``, ``number_rows``,
+``overriding``, ``explicit_keys``, ``cast``, ``with_type``, ``same_values``,
+``foreign_keys_to_drop``, ``check_unique_now`` and ``set_sequences``: compare these in ``mysql.py``
+and ``postgresql.py``.
+"""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
@@ -66,6 +73,9 @@ class Dialect:
 
     overriding = ""
     """What an INSERT has to say before it may write to an identity column."""
+
+    locking_read = ""
+    """What a SELECT has to say so that nobody changes its rows before the transaction ends."""
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.connection = connection
@@ -243,6 +253,42 @@ class Dialect:
     def explicit_keys(self) -> AbstractContextManager[None]:
         """A context in which each key is inserted with the value it has, also 0."""
         return nullcontext()
+
+    def lock(self, tables: Sequence[str]) -> None:
+        """Let nobody else write to ``tables`` until the transaction ends, if that is possible."""
+
+    def write_mark(self, table: str) -> Any:
+        """The present moment, as ``was_written`` takes it."""
+        return None
+
+    def was_written(self, table: str, mark: Any, condition: str, rows: int) -> bool:
+        """
+        Whether another connection may have written to a table since ``mark``.
+
+        ``rows`` is how many rows met ``condition`` then or a little later. After ``lock`` the
+        answer lasts until the transaction ends.
+        """
+        return True
+
+    def without_triggers(self, tables: Collection[str]) -> AbstractContextManager[list[str]]:
+        """
+        A context in which no trigger of ``tables`` fires, and after which all are as they were.
+
+        It gives the names of those that fire all the same.
+        """
+        return nullcontext([])
+
+    def materialized_views(self, tables: Collection[str]) -> list[str]:
+        """
+        The materialized views that read ``tables``, also through other views, as SQL.
+
+        Each comes after those that it reads.
+        """
+        return []
+
+    def refresh_view(self, view: str) -> None:
+        """Refresh a materialized view, which is given as SQL."""
+        self.execute(f"REFRESH MATERIALIZED VIEW {view}")
 
     # What errors say
 

@@ -1,8 +1,8 @@
 """MySQL and MariaDB."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from django.db import DatabaseError
@@ -20,6 +20,14 @@ WHERE table_schema = DATABASE() AND table_name = %s ORDER BY ordinal_position
 _SIZE = """
 SELECT data_length + index_length FROM information_schema.tables
 WHERE table_schema = DATABASE() AND table_name = %s
+"""
+_UPDATED = """
+SELECT update_time, FROM_UNIXTIME(UNIX_TIMESTAMP()) FROM information_schema.tables
+WHERE table_schema = DATABASE() AND table_name = %s
+"""
+_TRIGGERS = """
+SELECT event_object_table, trigger_name FROM information_schema.triggers
+WHERE event_object_schema = DATABASE() ORDER BY event_object_table, trigger_name
 """
 
 # https://mariadb.com/docs/server/reference/error-codes/mariadb-error-code-reference
@@ -40,6 +48,8 @@ class MySQLDialect(Dialect):
     """MySQL and MariaDB, which differ in none of this."""
 
     default_port = 3306
+    # It also reads what was committed since the transaction began.
+    locking_read = " LOCK IN SHARE MODE"
 
     def describe_columns(self, table: str) -> list[ColumnDescription]:
         return [
@@ -84,6 +94,24 @@ class MySQLDialect(Dialect):
 
     def drop_temporary(self, name: str) -> None:
         self.execute(f"DROP TEMPORARY TABLE {self.quote(name)}")
+
+    def write_mark(self, table: str) -> Any:
+        # MySQL 8 remembers these times for a day, unless a session asks for the present ones.
+        if not getattr(self.connection, "mysql_is_mariadb", False):
+            self.execute("SET SESSION information_schema_stats_expiry = 0")
+        found = self.fetch(_UPDATED, [table])
+        return found[0] if found else (None, None)
+
+    def was_written(self, table: str, mark: Any, condition: str, rows: int) -> bool:
+        # Whole seconds are known, of when a statement began: in that of the mark, all is possible.
+        # No lock is known that outlives the commit of DDL and lets other tables be used.
+        (then, marked), (updated, _) = mark, self.write_mark(table)
+        return bool(updated != then or (updated is not None and updated >= marked))
+
+    def without_triggers(self, tables: Collection[str]) -> AbstractContextManager[list[str]]:
+        # Neither server can switch one off, and DROP TRIGGER would commit.
+        firing = [name for table, name in self.fetch(_TRIGGERS) if table in tables]
+        return nullcontext(firing)
 
     def lenient_mode(self) -> AbstractContextManager[None]:
         """A context without strict mode: values that don't fit are cut or become a limit or 0."""

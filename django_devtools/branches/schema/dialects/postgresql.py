@@ -1,10 +1,11 @@
 """PostgreSQL."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from django.db import DatabaseError, OperationalError
+from django.db import DatabaseError, OperationalError, transaction
 
 from .base import ColumnDescription, Dependent, Dialect, ForeignKey
 
@@ -54,6 +55,30 @@ JOIN pg_catalog.pg_class c ON c.oid = r.ev_class AND c.relkind IN ('v', 'm')
 LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
 WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = to_regclass(%s)
 AND (%s::text IS NULL OR a.attname = %s) ORDER BY 1
+"""
+# A partitioned table has its triggers on each partition, too, which may have some of its own.
+# TimescaleDB blocks direct inserts by a trigger of its own, and nobody may touch that.
+# https://www.postgresql.org/docs/current/catalog-pg-trigger.html
+_TRIGGERS = """
+SELECT tgrelid::regclass::text, quote_ident(tgname), tgenabled::text
+FROM pg_catalog.pg_trigger
+WHERE NOT tgisinternal AND tgenabled <> 'D' AND tgname <> 'ts_insert_blocker'
+AND (tgrelid = %s::regclass OR tgrelid IN (SELECT relid FROM pg_partition_tree(%s::regclass)))
+ORDER BY 1, 2
+"""
+_ENABLE = {"O": "ENABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}
+# The views over a table, with how far they are from it: a view depends on what its rule reads.
+_MATERIALIZED = """
+WITH RECURSIVE reading (id, depth) AS (
+    SELECT unnest(%s::text[])::regclass::oid, 0
+    UNION
+    SELECT r.ev_class, reading.depth + 1 FROM reading
+    JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_class'::regclass
+    AND d.classid = 'pg_rewrite'::regclass AND d.refobjid = reading.id
+    JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid AND r.ev_class <> reading.id
+)
+SELECT id::regclass::text FROM reading JOIN pg_catalog.pg_class c ON c.oid = id
+WHERE c.relkind = 'm' AND c.relispopulated GROUP BY id ORDER BY MAX(depth)
 """
 # A cast that fails is an exception, and only a function can catch one.
 _FITS = """
@@ -169,6 +194,50 @@ class PostgreSQLDialect(Dialect):
         # A foreign key of a row that was written is checked at the end of the transaction, and
         # until then the table can't be altered ("pending trigger events").
         self.connection.check_constraints()
+
+    def lock(self, tables: Sequence[str]) -> None:
+        if tables:
+            # Not a weaker lock: whoever drops the table needs this one, and two that both wait
+            # for a stronger one wait for each other.
+            self.execute(f"LOCK TABLE {self._names(tables)} IN ACCESS EXCLUSIVE MODE")
+
+    def write_mark(self, table: str) -> Any:
+        ((mark,),) = self.fetch("SELECT pg_snapshot_xmin(pg_current_snapshot())::text")
+        return str(int(mark) % 2**32)  # without the epoch, as xmin of a row is
+
+    def was_written(self, table: str, mark: Any, condition: str, rows: int) -> bool:
+        # A row that was inserted or updated has a younger transaction; one that was deleted is
+        # missing. https://www.postgresql.org/docs/current/ddl-system-columns.html
+        ((youngest, marked, now),) = self.fetch(
+            "SELECT MIN(age(xmin)), age(%s::xid), COUNT(*) "
+            f"FROM {self.quote(table)} WHERE {condition}",
+            [mark],
+        )
+        is_younger = youngest is not None and youngest <= marked
+        return bool(is_younger or now != rows)
+
+    @contextmanager
+    def without_triggers(self, tables: Collection[str]) -> Iterator[list[str]]:
+        names = map(self._regclass, sorted(tables))
+        found = [trigger for name in names for trigger in self.fetch(_TRIGGERS, [name] * 2)]
+        if not found:
+            yield []
+            return
+        with transaction.atomic(self.connection.alias):
+            self.check_foreign_keys_now()
+            self._alter_triggers((table, "DISABLE", name) for table, name, _ in found)
+            yield []
+            self.check_foreign_keys_now()
+            self._alter_triggers((table, _ENABLE[how], name) for table, name, how in found)
+
+    def _alter_triggers(self, changes: Iterable[tuple[str, str, str]]) -> None:
+        for table, change, trigger in changes:
+            sql = f"ALTER TABLE ONLY {table} {change} TRIGGER {trigger}"
+            self.execute(sql.replace("%", "%%"))
+
+    def materialized_views(self, tables: Collection[str]) -> list[str]:
+        found = self.fetch(_MATERIALIZED, [[self._regclass(name) for name in sorted(tables)]])
+        return [view.replace("%", "%%") for (view,) in found]
 
     def coerce_values(
         self, table: str, column: str, kind: str, placeholder: Callable[[], Any]

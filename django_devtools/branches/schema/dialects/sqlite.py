@@ -2,11 +2,12 @@
 
 import os.path
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from django.db import DatabaseError
+from django.db import DatabaseError, transaction
 
 from .base import ColumnDescription, Dialect
 
@@ -23,6 +24,12 @@ _TRANSIENT = (
     "SQLITE_NOMEM",
     "SQLITE_READONLY",
 )
+
+
+_TRIGGERS = """
+SELECT name, sql FROM sqlite_master
+WHERE type = 'trigger' AND tbl_name = %s COLLATE NOCASE ORDER BY rowid
+"""
 
 
 class SQLiteDialect(Dialect):
@@ -78,6 +85,31 @@ class SQLiteDialect(Dialect):
         super().number_rows(name, table, key, beside)
         index = self.quote(f"{name}_number")
         self.execute(f"CREATE INDEX temp.{index} ON {self.quote(name)} (number_)")
+
+    def lock(self, tables: Sequence[str]) -> None:
+        # The first statement that may write gives the transaction the lock of the whole file.
+        for table in tables[:1]:
+            self.execute(f"DELETE FROM {self.quote(table)} WHERE 1 = 0")
+
+    def write_mark(self, table: str) -> Any:
+        # The version counts what other connections commit: to this one, since it was opened.
+        # https://www.sqlite.org/pragma.html#pragma_data_version
+        ((version,),) = self.fetch("PRAGMA data_version")
+        return self.connection.connection, version
+
+    def was_written(self, table: str, mark: Any, condition: str, rows: int) -> bool:
+        return bool(self.write_mark(table) != mark)
+
+    @contextmanager
+    def without_triggers(self, tables: Collection[str]) -> Iterator[list[str]]:
+        # A trigger can't be switched off, only dropped and made again.
+        found = [one for name in sorted(tables) for one in self.fetch(_TRIGGERS, [name])]
+        with transaction.atomic(self.connection.alias):
+            for name, _ in found:
+                self.execute(f"DROP TRIGGER {self.quote(name)}")
+            yield []
+            for _, sql in found:
+                self.execute(sql.replace("%", "%%"))
 
     def error_is_done(self, error: DatabaseError) -> bool:
         return bool(re.search(_DONE, str(error)))

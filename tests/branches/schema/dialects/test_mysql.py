@@ -43,6 +43,18 @@ def test_a_key_of_0_stays_0(connect: Connect) -> None:
     assert dialect.fetch("SELECT id FROM t ORDER BY id") == [(0,), (1,)]
 
 
+def test_triggers_fire_all_the_same_and_are_named(connect: Connect) -> None:
+    dialect = dialect_with(
+        connect("mariadb"),
+        "CREATE TABLE t (a integer)",
+        "CREATE TABLE other (a integer)",
+        "CREATE TRIGGER `one%%` BEFORE INSERT ON t FOR EACH ROW SET NEW.a = 7",
+        "CREATE TRIGGER another BEFORE INSERT ON other FOR EACH ROW SET NEW.a = 7",
+    )
+    with dialect.without_triggers(["t"]) as firing:
+        assert firing == ["one%"]
+
+
 def test_a_foreign_key_that_is_there_is_done(connect: Connect) -> None:
     add = "ALTER TABLE child ADD CONSTRAINT c FOREIGN KEY (a) REFERENCES parent (id)"
     dialect = dialect_with(

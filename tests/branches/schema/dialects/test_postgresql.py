@@ -4,7 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, OperationalError, transaction
+from django.db import DatabaseError, IntegrityError, OperationalError, transaction
 
 from django_devtools.branches.schema.dialects import dialect_of
 
@@ -142,3 +142,104 @@ def test_foreign_keys_that_delete_are_dropped_from_both_sides(connect: Connect) 
 )
 def test_the_code_of_an_error_says_whether_it_passes(cause: Exception, expected: bool) -> None:
     assert is_transient("postgresql", cause) is expected
+
+
+STATES = "SELECT tgname, tgenabled FROM pg_trigger WHERE NOT tgisinternal ORDER BY tgname"
+FAIL = "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM 1 / 0; END $$"
+
+
+def test_triggers_are_off_and_then_as_they_were(connect: Connect) -> None:
+    names = ("usual", "off", "replica", "always", '"a%%b"')
+    triggers = [
+        f"CREATE TRIGGER {name} BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION fail()"
+        for name in names
+    ]
+    dialect = dialect_with(
+        connect("postgresql"),
+        "CREATE TABLE t (a integer)",
+        FAIL,
+        *triggers,
+        "ALTER TABLE t DISABLE TRIGGER off",
+        "ALTER TABLE t ENABLE REPLICA TRIGGER replica",
+        "ALTER TABLE t ENABLE ALWAYS TRIGGER always",
+    )
+    before = dialect.fetch(STATES)
+    assert [state for _, state in before] == ["O", "A", "D", "R", "O"]
+    with dialect.without_triggers(["t"]) as firing:
+        assert firing == []
+        assert {state for _, state in dialect.fetch(STATES)} == {"D"}
+        dialect.execute("INSERT INTO t VALUES (1)")
+    assert dialect.fetch(STATES) == before
+
+
+def test_triggers_are_as_they_were_after_an_error(connect: Connect) -> None:
+    dialect = dialect_with(
+        connect("postgresql"),
+        "CREATE TABLE t (a integer)",
+        FAIL,
+        "CREATE TRIGGER usual BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION fail()",
+    )
+    with pytest.raises(ZeroDivisionError), dialect.without_triggers(["t"]):
+        raise ZeroDivisionError
+    assert dialect.fetch(STATES) == [("usual", "O")]
+
+
+def test_triggers_of_partitions_are_off_too(connect: Connect) -> None:
+    """Those they have from the partitioned table, and their own."""
+    create = "CREATE TRIGGER {} BEFORE INSERT ON {} FOR EACH ROW EXECUTE FUNCTION fail()"
+    dialect = dialect_with(
+        connect("postgresql"),
+        "CREATE TABLE t (a integer) PARTITION BY RANGE (a)",
+        "CREATE TABLE low PARTITION OF t FOR VALUES FROM (0) TO (10)",
+        FAIL,
+        create.format("shared", "t"),
+        create.format("own", "low"),
+    )
+    before = dialect.fetch(STATES)
+    with dialect.without_triggers(["t"]):
+        dialect.execute("INSERT INTO t VALUES (1)")
+    assert dialect.fetch(STATES) == before == [("own", "O"), ("shared", "O"), ("shared", "O")]
+    with pytest.raises(DatabaseError, match="division by zero"):
+        dialect.execute("INSERT INTO t VALUES (1)")
+
+
+def test_triggers_are_off_where_foreign_keys_wait(connect: Connect) -> None:
+    """PostgreSQL alters no table with rows that are still to be checked."""
+    connection = connect("postgresql")
+    dialect = dialect_with(
+        connection,
+        "CREATE TABLE parent (id integer PRIMARY KEY)",
+        "CREATE TABLE t (a integer REFERENCES parent DEFERRABLE INITIALLY DEFERRED)",
+        "INSERT INTO parent VALUES (1)",
+        FAIL,
+        "CREATE TRIGGER usual BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION fail()",
+    )
+    with transaction.atomic(connection.alias):
+        dialect.execute("INSERT INTO t VALUES (1)")
+        with dialect.without_triggers(["t"]):
+            dialect.execute("UPDATE t SET a = 1")
+            dialect.execute("INSERT INTO t VALUES (1)")
+    assert dialect.fetch("SELECT COUNT(*) FROM t") == [(2,)]
+
+
+def test_a_view_is_refreshed_after_those_that_it_reads(connect: Connect) -> None:
+    dialect = dialect_with(
+        connect("postgresql"),
+        'CREATE TABLE "a%%b" (a integer)',
+        "CREATE TABLE other (a integer)",
+        'CREATE MATERIALIZED VIEW "z%%" AS SELECT a FROM "a%%b"',
+        'CREATE VIEW plain AS SELECT a FROM "z%%"',
+        'CREATE MATERIALIZED VIEW b AS SELECT plain.a FROM plain, "a%%b"',
+        "CREATE MATERIALIZED VIEW empty AS SELECT a FROM b WITH NO DATA",
+        "CREATE MATERIALIZED VIEW unrelated AS SELECT a FROM other",
+        'INSERT INTO "a%%b" VALUES (1)',
+        "INSERT INTO other VALUES (1)",
+    )
+    views = dialect.materialized_views(["a%b"])
+    assert views == ['"z%%"', "b"]
+    for view in views:
+        dialect.refresh_view(view)
+    assert dialect.fetch("SELECT a FROM b") == [(1,)]
+    assert dialect.fetch("SELECT a FROM unrelated") == []
+    populated = "SELECT ispopulated FROM pg_matviews WHERE matviewname = 'empty'"
+    assert dialect.fetch(populated) == [(False,)]

@@ -4,7 +4,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from django.db import OperationalError
+from django.db import IntegrityError, OperationalError
 
 from .errors import Coded, is_transient
 from .test_base import Connect, dialect_with, identity
@@ -78,3 +78,35 @@ def test_a_locked_database_is_a_transient_error(connect: Connect) -> None:
 def test_the_code_of_an_error_says_whether_it_passes(cause: Exception, expected: bool) -> None:
     """A disk is not full because a column is named full_name."""
     assert is_transient("sqlite", cause) is expected
+
+
+def test_triggers_are_dropped_and_made_again_word_for_word(connect: Connect) -> None:
+    dialect = dialect_with(
+        connect("sqlite"),
+        "CREATE TABLE t (a text)",
+        "CREATE TABLE other (a text)",
+        """CREATE TRIGGER "a%%b" BEFORE INSERT ON T BEGIN SELECT RAISE(ABORT, '100%%?'); END""",
+        "CREATE TRIGGER second AFTER UPDATE ON t BEGIN DELETE FROM t; END",
+        "CREATE TRIGGER untouched AFTER UPDATE ON other BEGIN DELETE FROM other; END",
+    )
+    read = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' ORDER BY rowid"
+    before = set(dialect.fetch(read))
+    with dialect.without_triggers(["t"]) as firing:
+        assert firing == []
+        assert [name for name, _ in dialect.fetch(read)] == ["untouched"]
+        dialect.execute("INSERT INTO t VALUES (1)")
+    assert set(dialect.fetch(read)) == before
+    with pytest.raises(IntegrityError, match="100%"):
+        dialect.execute("INSERT INTO t VALUES (1)")
+
+
+def test_triggers_are_still_there_after_an_error(connect: Connect) -> None:
+    dialect = dialect_with(
+        connect("sqlite"),
+        "CREATE TABLE t (a text)",
+        "CREATE TRIGGER no BEFORE INSERT ON t BEGIN SELECT RAISE(ABORT, 'no'); END",
+    )
+    with pytest.raises(ZeroDivisionError), dialect.without_triggers(["t"]):
+        raise ZeroDivisionError
+    with pytest.raises(IntegrityError):
+        dialect.execute("INSERT INTO t VALUES (1)")

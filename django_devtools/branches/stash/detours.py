@@ -1,0 +1,118 @@
+"""
+Finds the way to what comes back only by steps that the target does not take.
+
+On a branch below the one that was left, the step that dropped something is undone, and the steps
+above it are not. So the switch undoes those too, by their recorded texts, restores, and takes them
+again.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+from django.db.migrations import Migration
+
+from django_devtools.branches.schema.operations import writes_rows
+from django_devtools.branches.schema.tracker import SchemaHistory, track
+from django_devtools.branches.sources.loader import Graph
+from django_devtools.branches.sources.snapshots import Key
+
+from .entries import Entry
+from .returns import Applied, Detour
+
+
+@dataclass(frozen=True)
+class Way:
+    """The migrations of a detour, in the graph of all that is applied on it."""
+
+    graph: Graph
+    keys: list[Key]
+    """Parents first."""
+    begins_backwards: bool
+    """Whether they are unapplied first, and then applied again."""
+    max_name_length: int | None
+
+    @property
+    def migrations(self) -> list[Migration]:
+        """The migrations, parents first."""
+        return [self.graph.graph.nodes[key] for key in self.keys]
+
+    @cached_property
+    def rest(self) -> list[Key]:
+        """What is applied besides them, parents first."""
+        return self.graph.ordered(self.graph.applied_nodes() - set(self.keys))
+
+    @cached_property
+    def history(self) -> SchemaHistory:
+        """What they do to tables and columns when they are applied."""
+        return track(self.graph.state(self.rest), self.migrations, self.max_name_length)
+
+    def leaves_alone(self, entries: Iterable[Entry]) -> bool:
+        """Whether the detour would change nothing in ``entries``, so that it can be spared."""
+        if any(writes_rows(one) or writes_rows(one, backwards=True) for one in self.migrations):
+            return False
+        return all(self._leaves_alone(entry.table) for entry in entries)
+
+    def _leaves_alone(self, name: str) -> bool:
+        """Whether a table only gets more columns, if anything."""
+        if name in self.history.dropped:
+            return False
+        for name_after, table in self.history.tables.items():
+            if name in (name_after, table.original):
+                is_older = any(column.original for column in table.columns.values())
+                if table.original != name_after or table.dropped or is_older:
+                    return False
+        return True
+
+
+def find_way(
+    detour: Detour,
+    applied: Applied,
+    is_stuck: Callable[[Migration], bool],
+    unmigrated_apps: Collection[str],
+    max_name_length: int | None,
+) -> Way | None:
+    """
+    The way of a detour; None if it can't be gone.
+
+    ``is_stuck`` says whether a migration can't be unapplied.
+    """
+    begins_backwards = not detour.missing[0].backwards
+    present = applied.migrations()
+    known = _migrations_of(detour, applied)
+    if len(known) < len(detour.missing) or any(map(is_stuck, known.values())):
+        return None
+    graph = Graph({**present, **known}, [*applied.keys(), *known], unmigrated_apps)
+    is_free = _can_be_unapplied if begins_backwards else partial(_can_be_applied, applied)
+    if not known.keys() <= graph.graph.nodes.keys() or not is_free(known, graph):
+        return None
+    return Way(graph, graph.ordered(known), begins_backwards, max_name_length)
+
+
+def _migrations_of(detour: Detour, applied: Applied) -> dict[Key, Migration]:
+    """The migrations of the missing steps, as far as their texts are still there."""
+    present = applied.migrations()
+    found = {
+        step.key: applied.recorded(step) if step.backwards else present.get(step.key)
+        for step in detour.missing
+    }
+    return {key: migration for key, migration in found.items() if migration is not None}
+
+
+def _can_be_unapplied(migrations: Mapping[Key, Migration], graph: Graph) -> bool:
+    """Whether nothing else that is applied depends on ``migrations``."""
+    return (graph.descendants(migrations) & graph.applied_nodes()) <= migrations.keys()
+
+
+def _can_be_applied(applied: Applied, migrations: Mapping[Key, Migration], graph: Graph) -> bool:
+    """Whether no others of their names are applied, and what they depend on is there."""
+    if any(key in applied for key in migrations):
+        return False
+    needed = {key for migration in migrations.values() for key in migration.dependencies}
+    return all(_is_met(key, graph) for key in needed)
+
+
+def _is_met(dependency: Key, graph: Graph) -> bool:
+    app, name = dependency
+    is_there = dependency in graph.graph.nodes or dependency in graph.applied_migrations
+    return is_there or app in graph.unmigrated_apps or name in ("__first__", "__latest__")

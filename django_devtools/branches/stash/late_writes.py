@@ -1,0 +1,76 @@
+"""
+Finds what other connections write after it was copied and before it is dropped.
+
+A copy is made in a transaction of its own, before the first migration of a pass. In the
+transaction of each migration, what that one drops is locked, and copied again if it was written
+to since.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from django_devtools.branches.schema.changes import DataLoss
+from django_devtools.branches.schema.introspection import Tables
+
+from .entries import Step
+from .save import Copy, copies_of
+
+
+@dataclass
+class Watched:
+    """A copy, and what is needed to find out whether it is still complete."""
+
+    copy: Copy
+    mark: Any
+    """The moment of the copy, as the dialect knows it."""
+    rows: int = 0
+    """How many rows were copied."""
+    entry: int = 0
+    """The number of the entry that has the copy."""
+
+    def is_dropped_by(self, step: Step) -> bool:
+        """Whether ``step`` drops anything of it."""
+        drops = {column.step for column in self.copy.columns.values()}
+        return step._replace(text="") in drops
+
+    def is_in_place(self, tables: Tables) -> bool:
+        """Whether the table has all of the columns, as they were."""
+        if self.copy.table not in tables.names:
+            return False
+        there = tables.columns(self.copy.table)
+        return all(there.get(name) == saved.info for name, saved in self.copy.columns.items())
+
+
+def watch(tables: Tables, losses: Collection[DataLoss]) -> list[Watched]:
+    """The copies to be made of what is about to be lost. What is written from now on is found."""
+    marks = {loss.table: tables.dialect.write_mark(loss.table) for loss in losses}
+    return [Watched(copy, marks[copy.table]) for copy in copies_of(tables, losses)]
+
+
+@dataclass
+class LateWrites:
+    """What is watched in one database during a pass."""
+
+    fills: bool = False
+    """Whether migrations may write rows: what those write is not to be copied."""
+    watched: list[Watched] = field(default_factory=list)
+
+    def dropped_by(self, step: Step | None) -> list[Watched]:
+        """
+        What is to be looked at before ``step``.
+
+        Without ``step``, no migration of the pass has written anything yet: everything.
+        """
+        if step is None:
+            return self.watched
+        return [] if self.fills else [one for one in self.watched if one.is_dropped_by(step)]
+
+    def find(self, tables: Tables, watched: Iterable[Watched]) -> Iterator[Watched]:
+        """Lock what is watched, and find what was written to since it was copied."""
+        found = [one for one in watched if one.is_in_place(tables)]
+        tables.dialect.lock(sorted({one.copy.table for one in found}))
+        for one in found:
+            copy = one.copy
+            if tables.dialect.was_written(copy.table, one.mark, copy.condition, one.rows):
+                yield one

@@ -1,0 +1,246 @@
+"""
+Decides what comes back from the stash, and when. Pure: no database, no git.
+
+What one pass of a switch dropped comes back when all steps of that pass are undone, before any
+other step. A step is a text and a direction, not a name: two branches may have different
+migrations of one name.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from django.db.migrations import Migration
+from django.db.migrations.operations.base import Operation
+
+from django_devtools.branches.schema.operations import (
+    is_seen_by_state,
+    same_result,
+    same_schema,
+)
+from django_devtools.branches.sources.rows import iso
+from django_devtools.branches.sources.snapshots import Key
+
+from .entries import Entry, Status, Step
+
+MOST_COMBINED = 12
+"""As many steps may have been made one since: each combination of them is compared."""
+
+
+@dataclass(frozen=True)
+class AppliedMigration:
+    """A migration that is applied, as far as it is known."""
+
+    migration: Migration | None
+    text: Callable[[], str]
+    """Returns the id of the text that it was applied from; empty if that is not known."""
+    at: str = ""
+    """When that was, as snapshots write it; empty if it is done in the course of this switch."""
+
+
+class Applied:
+    """The migrations that are applied at one moment of a switch."""
+
+    def __init__(
+        self,
+        migrations: Mapping[Key, AppliedMigration],
+        recorded: Callable[[Step], Migration | None],
+    ) -> None:
+        """``recorded`` gives the migration that a step's text defines, if that is still there."""
+        self._migrations = dict(migrations)
+        self.recorded = recorded
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._migrations
+
+    def keys(self) -> list[Key]:
+        """All of them, in the order in which they were applied."""
+        return list(self._migrations)
+
+    def migrations(self) -> dict[Key, Migration]:
+        """Those whose operations are known."""
+        return {key: one.migration for key, one in self._migrations.items() if one.migration}
+
+    def copy(self) -> "Applied":
+        """The same, to be changed on its own."""
+        return Applied(self._migrations, self.recorded)
+
+    def add(self, key: Key, applied: AppliedMigration) -> None:
+        """``key`` is applied, and with it what it replaces."""
+        for replaced in _replaced(applied.migration):
+            self._migrations.setdefault(replaced, AppliedMigration(None, lambda: ""))
+        self._migrations[key] = applied
+
+    def remove(self, key: Key) -> None:
+        """``key`` is unapplied, and with it what it replaces."""
+        found = self._migrations.pop(key, None)
+        for replaced in _replaced(found.migration) if found else ():
+            self._migrations.pop(replaced, None)
+
+    def has_undone_all(self, entry: Entry) -> bool:
+        """Whether none of the steps of the pass that dropped an entry is in effect."""
+        return not self.in_effect(entry)
+
+    def has_undone_drop(self, entry: Entry) -> bool:
+        """Whether a step that dropped an entry, or some columns of it, is not in effect."""
+        return not self.has_dropped(entry)
+
+    def has_dropped(self, entry: Entry) -> bool:
+        """Whether all steps that drop an entry are in effect."""
+        drops = {column.step.key for column in entry.columns.values()}
+        return drops <= {step.key for step in self.in_effect(entry)}
+
+    def is_midway(self, entry: Entry) -> bool:
+        """Whether some of the steps of the pass that dropped an entry are in effect, not all."""
+        return 0 < len(self.in_effect(entry)) < len(entry.steps)
+
+    def in_effect(self, entry: Entry) -> list[Step]:
+        """The steps of the pass that dropped an entry, without those that are undone."""
+        adopted = self._adopted(entry)
+        return [
+            step
+            for step in entry.steps
+            if (step in adopted or self._has(step)) is not step.backwards
+        ]
+
+    def hindrance(self, entry: Entry) -> str:
+        """The words that say why an entry waits."""
+        if self.has_undone_drop(entry):
+            others = ", ".join(".".join(step.key) for step in self.in_effect(entry))
+            return f"it was dropped together with {others}"
+        origin = f" of {entry.branch}" if entry.branch else ""
+        return f"it belongs to {', '.join(entry.migrations)}{origin}"
+
+    def _has(self, step: Step) -> bool:
+        """Whether a step's migration is applied: its text, or another of the same effect."""
+        found = self._migrations.get(step.key)
+        if found is not None and self._is_text_of(step, found):
+            return True
+        return self._is_replaced(step)
+
+    def _is_text_of(self, step: Step, found: AppliedMigration) -> bool:
+        text = found.text()
+        if not text or not step.text or text == step.text:
+            return True
+        recorded = self.recorded(step)
+        return bool(recorded and found.migration and same_schema(recorded, found.migration))
+
+    def _is_replaced(self, step: Step) -> bool:
+        """Whether a squash stands for a step's migration, or its parts for a squash."""
+        if any(step.key in _replaced(one.migration) for one in self._migrations.values()):
+            return True
+        replaced = _replaced(self.recorded(step)) if step.key not in self._migrations else []
+        return bool(replaced) and all(key in self._migrations for key in replaced)
+
+    def _adopted(self, entry: Entry) -> set[Step]:
+        """The steps whose work migrations of other names have done since, alone or together."""
+        newer = self._newer_than(entry)
+        found: set[Step] = set()
+        for app in {step.key[0] for step in entry.steps} if newer else ():
+            for part in _parts([step for step in entry.steps if step.key[0] == app]):
+                if self._is_adopted(part, newer):
+                    found.update(part)
+        return found
+
+    def _newer_than(self, entry: Entry) -> list[Migration]:
+        """Migrations that were applied after an entry was saved, and that models show whole."""
+        since = iso(entry.at)
+        newer = [one for one in self._migrations.values() if not one.at or one.at > since]
+        known = [one.migration for one in newer if one.migration is not None]
+        return [migration for migration in known if is_seen_by_state(migration)]
+
+    def _is_adopted(self, steps: list[Step], newer: list[Migration]) -> bool:
+        """Whether one of ``newer`` does what ``steps``, all of one app, are about."""
+        operations = self._operations(steps)
+        if not operations:
+            return False
+        app, keys = steps[0].key[0], {step.key for step in steps}
+        others = [one for one in newer if one.app_label == app and (app, one.name) not in keys]
+        return any(same_result(operations, other.operations, app) for other in others)
+
+    def _operations(self, steps: list[Step]) -> list[Operation]:
+        """What the migrations of ``steps`` do; nothing if models don't show all of it."""
+        in_order = reversed(steps) if steps[0].backwards else steps
+        recorded = [self.recorded(step) for step in in_order]
+        known = [one for one in recorded if one is not None and is_seen_by_state(one)]
+        if len(known) < len(steps):
+            return []
+        return [operation for one in known for operation in one.operations]
+
+
+@dataclass(frozen=True)
+class Detour:
+    """Entries that come back only if steps are undone which the target has not undone."""
+
+    entries: list[Entry]
+    missing: list[Step]
+    """The steps that are still in effect, in the order of the pass that dropped the entries."""
+
+
+class Returns:
+    """What comes back in the course of one switch."""
+
+    def __init__(self, entries: Iterable[Entry], applied: Applied, final: Applied) -> None:
+        """``applied`` is what is applied now, and ``final`` what will be when all is done."""
+        self.applied = applied
+        self._final = final
+        self.waiting = [
+            entry
+            for entry in entries
+            if entry.status is not Status.LEFT and not applied.has_undone_all(entry)
+        ]
+        """The entries whose pass is not undone, oldest first."""
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """``entries`` are dropped by what follows."""
+        self.waiting += entries
+
+    def after_step(self) -> list[Entry]:
+        """The entries whose pass is undone now. They wait no longer."""
+        due = [entry for entry in self.waiting if self.applied.has_undone_all(entry)]
+        self.remove(due)
+        return due
+
+    def refresh(self, entries: Iterable[Entry]) -> None:
+        """``entries`` are what is in the stash by now: names may have changed."""
+        now = {entry.id: entry for entry in entries}
+        self.waiting = [now[entry.id] for entry in self.waiting if entry.id in now]
+
+    def rename(self, entries: Iterable[Entry]) -> None:
+        """``entries`` are some of those that wait, under the names that they have now."""
+        now = {entry.id: entry for entry in entries}
+        self.waiting = [now.get(entry.id, entry) for entry in self.waiting]
+
+    def remove(self, entries: Collection[Entry]) -> None:
+        """``entries`` don't wait any more."""
+        numbers = {entry.id for entry in entries}
+        self.waiting = [entry for entry in self.waiting if entry.id not in numbers]
+
+    def detours(self) -> list[Detour]:
+        """
+        What comes back only by a detour, newest first, if all else that undoes its pass is done.
+
+        The step that dropped it is undone to stay so; others of its pass stay in effect.
+        """
+        found: dict[tuple[Step, ...], list[Entry]] = {}
+        for entry in reversed(self.waiting):
+            if self._needs_detour(entry):
+                found.setdefault(entry.steps, []).append(entry)
+        return [Detour(entries, self.applied.in_effect(entries[0])) for entries in found.values()]
+
+    def _needs_detour(self, entry: Entry) -> bool:
+        in_effect = self.applied.in_effect(entry)
+        if in_effect != self._final.in_effect(entry) or len(in_effect) == len(entry.steps):
+            return False
+        return self.applied.has_undone_drop(entry)
+
+
+def _parts(steps: list[Step]) -> Iterator[list[Step]]:
+    """The steps one by one, and all that follow each other."""
+    longest = len(steps) if len(steps) <= MOST_COMBINED else 1
+    for first in range(len(steps)):
+        for last in range(first + 1, min(first + longest, len(steps)) + 1):
+            yield steps[first:last]
+
+
+def _replaced(migration: Migration | None) -> list[Key]:
+    return [(app, name) for app, name in migration.replaces] if migration else []

@@ -1,0 +1,463 @@
+"""
+What happens to stacked branches in a repository: more on top, siblings, rebases, squashes.
+
+Each history is a walk. At each stop the rows have to be those that the branch was left with, or
+what the direct way from the branch that shares them makes of them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from _pytest.mark import ParameterSet
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from django_devtools.branches.errors import SwitchError
+from tests.branches.stash.stacks import Line, Rows, World
+
+pytestmark = pytest.mark.once
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A line to go to, the rows to find there, and what is written then."""
+
+    line: Line
+    rows: Rows
+    writes: tuple[str, ...] = ()
+    is_all: bool = False
+    """Whether everything is back, so that the stash is empty."""
+    may_differ: bool = False
+    """Whether it is enough to say which rows are not back."""
+    may_be_said: bool = False
+    """Whether something is said of rows that are another branch's."""
+
+
+def stop(
+    line: Line,
+    *writes: str,
+    is_all: bool = False,
+    may_differ: bool = False,
+    may_be_said: bool = False,
+    **rows: str,
+) -> Stop:
+    found = {f"shop_{name}": text for name, text in rows.items()}
+    return Stop(line, found, writes, is_all, may_differ, may_be_said)
+
+
+ID = "('id', models.AutoField(primary_key=True))"
+QTY = "('qty', models.IntegerField(default=0))"
+COLOUR = "('colour', models.IntegerField(null=True))"
+LABEL = "('label', models.CharField(max_length=10, default=''))"
+
+
+def create(name: str, *fields: str) -> str:
+    return f"migrations.CreateModel('{name}', [{', '.join([ID, *fields])}])"
+
+
+def add(model: str, field: str) -> str:
+    return f"migrations.AddField('{model}', *{field})"
+
+
+RENAME = "migrations.RenameField('item', 'qty', 'amount')"
+TO_TEXT = "migrations.AlterField('item', 'amount', models.CharField(max_length=20, default=''))"
+SOLD = "('sold', models.IntegerField(default=1))"
+FOREIGN_KEY = "('product', models.ForeignKey('shop.product', models.CASCADE, null=True))"
+TIMES = """
+def times(factor):
+    def change(apps, editor):
+        for item in apps.get_model("shop", "item").objects.using(editor.connection.alias):
+            item.qty = round(item.qty * factor)
+            item.save()
+    return change
+"""
+
+main = Line("main").add("initial", create("product"))
+PRODUCTS = "INSERT INTO shop_product (id) VALUES (1), (2)"
+ITEMS = "INSERT INTO shop_item (id, qty) VALUES (1, 3), (2, 4)"
+
+# Four deep.
+a = main.fork("a").add("item", create("item", QTY))
+b = a.fork("b").add("rename", RENAME)
+c = b.fork("c").add("text", TO_TEXT)
+d = c.fork("d").add("sold", add("item", SOLD))
+
+begin = stop(main, PRODUCTS, product="")
+begin_a = stop(a, ITEMS, product="1; 2", item="")
+up_to_d = [
+    begin,
+    begin_a,
+    stop(b, product="1; 2", item="1 3; 2 4"),
+    stop(c, product="1; 2", item="1 3; 2 4"),
+    stop(d, "UPDATE shop_item SET sold = 5 WHERE id = 2", product="1; 2", item="1 3 1; 2 4 1"),
+]
+
+FOUR_DEEP = {
+    "four deep, down by steps and up at once": [
+        *up_to_d,
+        stop(c, product="1; 2", item="1 3; 2 4"),
+        stop(b, product="1; 2", item="1 3; 2 4"),
+        stop(a, product="1; 2", item="1 3; 2 4"),
+        stop(main, product="1; 2"),
+        stop(d, product="1; 2", item="1 3 1; 2 4 5"),
+    ],
+    "four deep, down at once and up by steps": [
+        *up_to_d,
+        stop(main, product="1; 2"),
+        stop(a, product="1; 2", item="1 3; 2 4"),
+        stop(b, product="1; 2", item="1 3; 2 4"),
+        stop(c, product="1; 2", item="1 3; 2 4"),
+        stop(d, product="1; 2", item="1 3 1; 2 4 5"),
+    ],
+    "four deep, to and fro": [
+        *up_to_d,
+        stop(main, product="1; 2"),
+        stop(c, product="1; 2", item="1 3; 2 4"),
+        stop(a, product="1; 2", item="1 3; 2 4"),
+        stop(main, product="1; 2"),
+        stop(b, product="1; 2", item="1 3; 2 4"),
+        stop(d, product="1; 2", item="1 3 1; 2 4 5"),
+    ],
+    "four deep, never seen before": [
+        begin,
+        begin_a,
+        stop(main, product="1; 2"),
+        stop(d, product="1; 2", item="1 3 1; 2 4 1"),
+    ],
+    "four deep, with a row on each": [
+        *up_to_d,
+        stop(
+            c,
+            "INSERT INTO shop_item (id, amount) VALUES (3, '6')",
+            product="1; 2",
+            item="1 3; 2 4",
+        ),
+        stop(
+            b,
+            "INSERT INTO shop_item (id, amount) VALUES (4, 7)",
+            product="1; 2",
+            item="1 3; 2 4; 3 6",
+        ),
+        stop(
+            a,
+            "INSERT INTO shop_item (id, qty) VALUES (5, 8)",
+            product="1; 2",
+            item="1 3; 2 4; 3 6; 4 7",
+        ),
+        stop(main, "INSERT INTO shop_product (id) VALUES (3)", product="1; 2"),
+        stop(d, product="1; 2; 3", item="1 3 1; 2 4 5; 3 6 1; 4 7 1; 5 8 1"),
+    ],
+}
+
+# Siblings.
+left, right = a.fork("left").add("rename", RENAME), a.fork("right").add("sold", add("item", SOLD))
+up_to_right = [
+    begin,
+    begin_a,
+    stop(
+        left,
+        "INSERT INTO shop_item (id, amount) VALUES (3, 5)",
+        product="1; 2",
+        item="1 3; 2 4",
+    ),
+    stop(
+        right,
+        "UPDATE shop_item SET sold = 9 WHERE id = 3",
+        product="1; 2",
+        item="1 3 1; 2 4 1; 3 5 1",
+    ),
+]
+own_left = main.fork("left").add("item_left", create("item", QTY))
+own_right = main.fork("right").add("item_right", create("item", LABEL))
+without = a.fork("without").add("delete", "migrations.DeleteModel('item')")
+bare = a.fork("without").add("remove", "migrations.RemoveField('item', 'qty')")
+
+SIBLINGS = {
+    "siblings, one after the other": [
+        *up_to_right,
+        stop(left, product="1; 2", item="1 3; 2 4; 3 5"),
+        stop(right, product="1; 2", item="1 3 1; 2 4 1; 3 5 9", is_all=True),
+    ],
+    "siblings, over main": [
+        *up_to_right,
+        stop(main, product="1; 2"),
+        stop(left, product="1; 2", item="1 3; 2 4; 3 5"),
+        stop(main, product="1; 2"),
+        stop(right, product="1; 2", item="1 3 1; 2 4 1; 3 5 9", is_all=True),
+    ],
+    "siblings, over what they share": [
+        *up_to_right,
+        stop(a, product="1; 2", item="1 3; 2 4; 3 5"),
+        stop(main, product="1; 2"),
+        stop(left, product="1; 2", item="1 3; 2 4; 3 5"),
+        stop(a, product="1; 2", item="1 3; 2 4; 3 5"),
+        stop(right, product="1; 2", item="1 3 1; 2 4 1; 3 5 9", is_all=True),
+    ],
+    "siblings, one of which deletes the table": [
+        begin,
+        begin_a,
+        stop(without, product="1; 2"),
+        stop(left, product="1; 2", item="1 3; 2 4", is_all=True),
+        stop(without, product="1; 2"),
+        stop(main, product="1; 2"),
+        stop(left, product="1; 2", item="1 3; 2 4", is_all=True),
+    ],
+    "siblings, one of which removes the column": [
+        begin,
+        begin_a,
+        stop(bare, "INSERT INTO shop_item (id) VALUES (3)", product="1; 2", item="1; 2"),
+        stop(left, product="1; 2", item="1 3; 2 4; 3 0", is_all=True),
+        stop(bare, product="1; 2", item="1; 2; 3"),
+        stop(main, product="1; 2"),
+        stop(left, product="1; 2", item="1 3; 2 4; 3 0", is_all=True),
+    ],
+    "siblings with a table of the same name": [
+        begin,
+        stop(own_left, ITEMS, product="1; 2", item=""),
+        stop(
+            own_right,
+            "INSERT INTO shop_item (id, label) VALUES (1, 'r')",
+            product="1; 2",
+            item="",
+        ),
+        stop(own_left, product="1; 2", item="1 3; 2 4"),
+        stop(main, product="1; 2"),
+        stop(own_right, product="1; 2", item="1 r", may_be_said=True),
+        stop(own_left, product="1; 2", item="1 3; 2 4"),
+    ],
+}
+
+# Commits that arrive while another branch is checked out.
+feature = main.fork("feature").add("item", create("item", QTY))
+main_2 = main.add("price", add("product", "('price', models.IntegerField(default=7))"))
+add_colour = add("product", "('colour', models.IntegerField(null=True))")
+colour = main.fork("feature").add("colour", add_colour)
+pulled = feature.add("rename", RENAME)
+pulled_twice = pulled.add("text", TO_TEXT)
+times = feature.add("times", "migrations.RunPython(times(10), times(0.1))", functions=TIMES)
+times_renamed = times.add("rename", RENAME)
+
+PULLED = {
+    "commits arrive one by one": [
+        begin,
+        stop(feature, ITEMS, product="1; 2", item=""),
+        stop(main, product="1; 2"),
+        stop(pulled, product="1; 2", item="1 3; 2 4", is_all=True),
+        stop(main, product="1; 2"),
+        stop(pulled_twice, product="1; 2", item="1 3; 2 4"),
+        stop(main, product="1; 2"),
+        stop(pulled_twice, product="1; 2", item="1 3; 2 4"),
+    ],
+    "commits arrive with a data migration": [
+        begin,
+        stop(feature, ITEMS, product="1; 2", item=""),
+        stop(main, product="1; 2"),
+        stop(times_renamed, product="1; 2", item="1 30; 2 40", is_all=True),
+        stop(main, product="1; 2"),
+        stop(times_renamed, product="1; 2", item="1 30; 2 40", is_all=True),
+    ],
+    "a data migration between, down by steps": [
+        begin,
+        stop(a, ITEMS, product="1; 2", item=""),
+        stop(times.fork("b"), product="1; 2", item="1 30; 2 40"),
+        stop(times_renamed.fork("c"), product="1; 2", item="1 30; 2 40", is_all=True),
+        stop(a, product="1; 2", item="1 3; 2 4"),
+        stop(main, product="1; 2"),
+        stop(times_renamed.fork("c"), product="1; 2", item="1 30; 2 40", is_all=True),
+    ],
+    "a data migration between, up by steps": [
+        begin,
+        stop(a, ITEMS, product="1; 2", item=""),
+        stop(times_renamed.fork("c"), product="1; 2", item="1 30; 2 40", is_all=True),
+        stop(main, product="1; 2"),
+        stop(a, product="1; 2", item="1 3; 2 4"),
+        stop(times.fork("b"), product="1; 2", item="1 30; 2 40"),
+        stop(times_renamed.fork("c"), product="1; 2", item="1 30; 2 40", is_all=True),
+    ],
+    "rebased onto a longer main": [
+        begin,
+        stop(colour, "UPDATE shop_product SET colour = 5 WHERE id = 2", product="1 -; 2 -"),
+        stop(main_2, "UPDATE shop_product SET price = 8 WHERE id = 1", product="1 7; 2 7"),
+        stop(colour.onto(main_2), product="1 8 -; 2 7 5", is_all=True),
+        stop(main_2, product="1 8; 2 7"),
+        stop(colour.onto(main_2), product="1 8 -; 2 7 5", is_all=True),
+    ],
+    "a stack rebased onto a longer main": [
+        begin,
+        stop(feature, ITEMS, product="1; 2", item=""),
+        stop(pulled, product="1; 2", item="1 3; 2 4"),
+        stop(main_2, product="1 7; 2 7"),
+        stop(pulled.onto(main_2, 2), product="1 7; 2 7", item="1 3; 2 4", is_all=True),
+        stop(main_2, product="1 7; 2 7"),
+        stop(pulled.onto(main_2, 2), product="1 7; 2 7", item="1 3; 2 4", is_all=True),
+    ],
+}
+
+# Amended.
+longer = feature.amended(create("item", QTY, LABEL))
+b_on_longer = b.onto(longer)
+number = b.amended("migrations.RenameField('item', 'qty', 'number')")
+colour_and_weight = colour.amended(
+    add_colour, add("product", "('weight', models.IntegerField(default=0))")
+)
+
+AMENDED = {
+    "amended with one more column": [
+        begin,
+        stop(feature, ITEMS, product="1; 2", item=""),
+        stop(main, product="1; 2"),
+        stop(longer, product="1; 2", item="1 3 ''; 2 4 ''", is_all=True),
+    ],
+    "amended with one more column, while checked out": [
+        begin,
+        stop(colour, "UPDATE shop_product SET colour = 5 WHERE id = 2", product="1 -; 2 -"),
+        stop(colour_and_weight, product="1 - 0; 2 5 0", is_all=True),
+        stop(main, product="1; 2"),
+        stop(colour_and_weight, product="1 - 0; 2 5 0", is_all=True),
+    ],
+    "amended with one column less": [
+        begin,
+        stop(longer, "INSERT INTO shop_item VALUES (1, 3, 'x')", product="1; 2", item=""),
+        stop(main, product="1; 2"),
+        stop(feature, product="1; 2", item="1 3", may_differ=True),
+    ],
+    "the lower one amended, the upper one rebased": [
+        begin,
+        stop(feature, ITEMS, product="1; 2", item=""),
+        stop(b, product="1; 2", item="1 3; 2 4"),
+        stop(main, product="1; 2"),
+        stop(b_on_longer, product="1; 2", item="1 '' 3; 2 '' 4", is_all=True),
+    ],
+    "the upper one amended": [
+        begin,
+        begin_a,
+        stop(b, product="1; 2", item="1 3; 2 4"),
+        stop(main, product="1; 2"),
+        stop(number, product="1; 2", item="1 3; 2 4", is_all=True),
+        stop(a, product="1; 2", item="1 3; 2 4", is_all=True),
+    ],
+    "the upper one amended, while checked out": [
+        begin,
+        begin_a,
+        stop(b, product="1; 2", item="1 3; 2 4"),
+        stop(number, product="1; 2", item="1 3; 2 4", is_all=True),
+        stop(a, product="1; 2", item="1 3; 2 4", is_all=True),
+    ],
+    "the upper one amended, and back to the lower one": [
+        begin,
+        begin_a,
+        stop(b, product="1; 2", item="1 3; 2 4"),
+        stop(main, product="1; 2"),
+        stop(a, product="1; 2", item="1 3; 2 4", is_all=True),
+        stop(number, product="1; 2", item="1 3; 2 4", is_all=True),
+    ],
+}
+
+# Merged into main.
+two = feature.add("label", add("item", LABEL))
+merged = main.add("feature", create("item", QTY, LABEL))
+FILL_TWO = "INSERT INTO shop_item (id, qty, label) VALUES (1, 3, 'x')"
+renamed_two = two.fork("upper").add("rename", RENAME)
+renamed_merged = renamed_two.onto(merged)
+long_main = main.add("part", create("part", FOREIGN_KEY)).add("item", create("item", QTY))
+squashed = long_main.squashed(
+    "0001_squashed", create("product"), create("part", FOREIGN_KEY), create("item", QTY)
+)
+on_long = long_main.fork("upper").add("rename", RENAME)
+on_squashed = on_long.onto(squashed.cleaned())
+fill_long = (
+    "INSERT INTO shop_product (id) VALUES (1), (2)",
+    "INSERT INTO shop_part (id, product_id) VALUES (1, 2)",
+    ITEMS,
+)
+
+MERGED = {
+    "merged as one migration": [
+        begin,
+        stop(two, FILL_TWO, product="1; 2", item=""),
+        stop(main, product="1; 2"),
+        stop(merged, product="1; 2", item="1 3 x", is_all=True),
+        stop(two, product="1; 2", item="1 3 x", is_all=True),
+    ],
+    "merged as one migration, with another branch on top": [
+        begin,
+        stop(two, FILL_TWO, product="1; 2", item=""),
+        stop(renamed_two, product="1; 2", item="1 x 3"),
+        stop(main, product="1; 2"),
+        stop(merged, product="1; 2", item="1 3 x", may_differ=True),
+        stop(renamed_merged, product="1; 2", item="1 x 3", may_differ=True),
+    ],
+    "squashed on main": [
+        stop(long_main, *fill_long, product="", part="", item=""),
+        stop(on_long, product="1; 2", part="1 2", item="1 3; 2 4"),
+        stop(squashed, product="1; 2", part="1 2", item="1 3; 2 4"),
+        stop(on_long, product="1; 2", part="1 2", item="1 3; 2 4", is_all=True),
+    ],
+    "squashed and cleaned on main": [
+        stop(long_main, *fill_long, product="", part="", item=""),
+        stop(on_long, product="1; 2", part="1 2", item="1 3; 2 4"),
+        stop(squashed.cleaned(), product="1; 2", part="1 2", item="1 3; 2 4"),
+        stop(on_long, product="1; 2", part="1 2", item="1 3; 2 4", is_all=True),
+        stop(on_squashed, product="1; 2", part="1 2", item="1 3; 2 4", is_all=True),
+    ],
+    "squashed and cleaned on main, over a branch before": [
+        stop(long_main, *fill_long, product="", part="", item=""),
+        stop(main.fork("old"), product="1; 2"),
+        stop(squashed.cleaned(), product="1; 2", part="1 2", item="1 3; 2 4", is_all=True),
+        stop(on_squashed, product="1; 2", part="1 2", item="1 3; 2 4", is_all=True),
+        stop(main.fork("old"), product="1; 2"),
+        stop(on_squashed, product="1; 2", part="1 2", item="1 3; 2 4", is_all=True),
+    ],
+}
+
+# Names that change while something is in the stash.
+of_items = Line("main").add("initial", create("item", QTY))
+removed = of_items.fork("removed").add("remove", "migrations.RemoveField('item', 'qty')")
+renamed = removed.fork("renamed").add("rename", "migrations.RenameModel('item', 'thing')")
+of_things = of_items.add("rename", "migrations.RenameModel('item', 'thing')")
+coloured = of_items.fork("feature").add("colour", add("item", COLOUR))
+coloured_things = of_things.fork("feature").add("colour", add("thing", COLOUR))
+ONE_ITEM = "INSERT INTO shop_item (id, qty) VALUES (1, 3)"
+
+RENAMED = {
+    "renamed after a column was removed, and both undone at once": [
+        stop(of_items, ONE_ITEM, item=""),
+        stop(removed, item="1"),
+        stop(renamed, thing="1"),
+        stop(of_items, item="1 3", is_all=True),
+    ],
+    "rebased on a renamed model": [
+        stop(of_items, ONE_ITEM, item=""),
+        stop(coloured, "UPDATE shop_item SET colour = 5", item="1 3 -"),
+        stop(of_items, item="1 3"),
+        stop(of_things, thing="1 3"),
+        stop(coloured_things, thing="1 3 5", is_all=True),
+    ],
+}
+
+HISTORIES = RENAMED | FOUR_DEEP | SIBLINGS | PULLED | AMENDED | MERGED
+
+
+FAILING = {
+    "squashed and cleaned on main, over a branch before": "R4: half of a squash is refused",
+}
+
+
+def histories() -> Iterator[ParameterSet]:
+    for name, stops in HISTORIES.items():
+        marks = []
+        if reason := FAILING.get(name):
+            raises = (AssertionError, SwitchError)
+            marks.append(pytest.mark.xfail(reason=reason, raises=raises))
+        yield pytest.param(stops, marks=marks, id=name)
+
+
+@pytest.mark.parametrize("stops", [*histories()])
+def test_history(stops: list[Stop], connection: BaseDatabaseWrapper, tmp_path: Path) -> None:
+    world = World(connection, tmp_path / "repository")
+    world.learn(dict.fromkeys(one.line for one in stops))
+    for one in stops:
+        world.arrive(one.line, one.rows, one.may_differ, one.may_be_said)
+        assert not (one.is_all and world.stash()), one.line.branch
+        world.write(*one.writes)

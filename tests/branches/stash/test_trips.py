@@ -1,0 +1,57 @@
+"""Whatever the way over a tree of branches: the rows at its end are those of the direct way."""
+
+from pathlib import Path
+
+import pytest
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from tests.branches.stash.stacks import World
+from tests.branches.stash.test_walks import EXAMPLES, PROFILE, vendor_of
+from tests.branches.stash.trips import REFUSALS, Traveller, Trip, draw_trip, shorter
+
+pytestmark = pytest.mark.long
+
+
+@pytest.mark.timeout(3 * 3600 if PROFILE == "thorough" else 600)
+def test_any_way_is_as_good_as_the_direct_one(
+    connection: BaseDatabaseWrapper, tmp_path: Path
+) -> None:
+    world = World(connection, tmp_path / "repository")
+    for number in range(EXAMPLES[PROFILE][vendor_of(connection)]):
+        trip = draw_trip(number)
+        if difference := difference_of(trip, world):
+            trip = shortest(trip, world)
+            difference = difference_of(trip, world) or difference
+            events = "\n".join(world.events)
+            pytest.fail(f"trip {number}: {difference}\n{trip}\n{events}")
+
+
+def difference_of(trip: Trip, world: World) -> str | None:
+    """What is not at the end of the way as it is at the end of the direct one."""
+    traveller = Traveller(world, trip)
+    try:
+        world.learn({leg.line: None for leg in trip.way})
+        expected = {leg.line: traveller.direct(leg.line) for leg in trip.way}
+        traveller.visit()
+    except REFUSALS:
+        # Where the direct way can't be gone, no other has to.
+        return None
+    for leg in trip.way:
+        try:
+            traveller.go(leg)
+            world.assert_in_step()
+        except (AssertionError, *REFUSALS) as error:
+            return f"{leg.line.branch}: {type(error).__name__}: {error}"
+        rows, has_more = expected[leg.line]
+        found, more = world.rows(), world.stash(leg.line.branch)
+        if (found != rows or (more and not has_more)) and not world.notes:
+            return f"{leg.line.branch} has {found} instead of {rows}, and in the stash {more}"
+    return None
+
+
+def shortest(trip: Trip, world: World) -> Trip:
+    """A part of a trip that still makes a difference."""
+    for part in shorter(trip):
+        if part.visits and part.way and difference_of(part, world):
+            return shortest(part, world)
+    return trip
