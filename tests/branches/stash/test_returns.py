@@ -1,0 +1,194 @@
+"""What comes back after which step, decided on values."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+
+import pytest
+from django.db import migrations, models
+from django.db.migrations import Migration
+from django.db.migrations.operations.base import Operation
+
+from django_devtools.branches.schema.introspection import ColumnInfo
+from django_devtools.branches.sources.loader import variant
+from django_devtools.branches.stash.entries import Entry, StashedColumn, Status, Step
+from django_devtools.branches.stash.returns import Applied, AppliedMigration, Returns
+
+AT = datetime(2026, 1, 2, tzinfo=UTC)
+BEFORE, SINCE = "2026-01-01T00:00:00", "2026-01-03T00:00:00"
+
+
+def add(name: str) -> Operation:
+    return migrations.AddField("product", name, models.IntegerField(null=True))
+
+
+def migration(name: str, *operations: Operation, replaces: tuple[str, ...] = ()) -> Migration:
+    pairs = [("shop", one) for one in replaces]
+    return variant(Migration(name, "shop"), operations=list(operations), replaces=pairs)
+
+
+def back(name: str, text: str = "") -> Step:
+    return Step(("shop", name), True, text)
+
+
+def forth(name: str, text: str = "") -> Step:
+    return Step(("shop", name), False, text)
+
+
+def entry(*steps: Step, dropped_by: Step | None = None, number: int = 1) -> Entry:
+    drop = dropped_by or steps[-1]
+    column = StashedColumn(
+        ColumnInfo("integer", True), ".".join(drop.key), dropped_backwards=drop.backwards
+    )
+    return Entry(
+        number,
+        Status.KEPT,
+        "feature",
+        "shop_product",
+        False,
+        {"size": column},
+        ["id"],
+        3,
+        AT,
+        steps=steps,
+    )
+
+
+def applied(
+    *found: Migration, at: str = BEFORE, recorded: Mapping[Step, Migration] | None = None
+) -> Applied:
+    """These are applied, each from a text of its name."""
+    texts = {
+        ("shop", one.name): AppliedMigration(one, partial(str, one.name), at) for one in found
+    }
+    return Applied(texts, (recorded or {}).get)
+
+
+A, B, C = (migration(name, add(name)) for name in "abc")
+
+
+def test_a_step_back_is_undone_where_its_migration_is_applied() -> None:
+    assert applied(A).has_undone_all(entry(back("a")))
+    assert not applied().has_undone_all(entry(back("a")))
+
+
+def test_a_step_forth_is_undone_where_its_migration_is_not_applied() -> None:
+    assert applied().has_undone_all(entry(forth("a")))
+    assert not applied(A).has_undone_all(entry(forth("a")))
+
+
+def test_all_steps_of_a_pass_have_to_be_undone() -> None:
+    found = entry(back("b"), back("a"))
+    assert applied(A).in_effect(found) == [back("b")]
+    assert applied(A).is_midway(found)
+    assert applied(A).has_undone_drop(found)
+    assert not applied(B).has_undone_drop(found)
+    assert applied(A, B).has_undone_all(found)
+    assert not applied(A, B).is_midway(found)
+    assert applied().has_dropped(found)
+
+
+def test_a_namesake_of_another_text_and_effect_undoes_nothing() -> None:
+    step = back("a", "other")
+    same, other = migration("a", add("a")), migration("a", add("z"))
+    assert applied(A, recorded={step: same}).has_undone_all(entry(step))
+    assert not applied(A, recorded={step: other}).has_undone_all(entry(step))
+    assert not applied(A).has_undone_all(entry(step))
+    assert applied(A).has_undone_all(entry(back("a", "a")))
+
+
+def test_a_squash_undoes_the_steps_of_what_it_replaces() -> None:
+    squash = migration("squash", add("a"), add("b"), replaces=("a", "b"))
+    assert applied(squash).has_undone_all(entry(back("b", "b"), back("a", "a")))
+
+
+def test_what_a_squash_replaces_undoes_its_step() -> None:
+    step = back("squash", "s")
+    squash = migration("squash", replaces=("a", "b"))
+    assert applied(A, B, recorded={step: squash}).has_undone_all(entry(step))
+    assert not applied(A, recorded={step: squash}).has_undone_all(entry(step))
+
+
+def test_a_migration_of_another_name_undoes_a_step_if_it_was_applied_since() -> None:
+    step = back("a", "a")
+    renumbered = migration("n", add("a"))
+    recorded = {step: A}
+    assert applied(renumbered, at=SINCE, recorded=recorded).has_undone_all(entry(step))
+    assert applied(renumbered, at="", recorded=recorded).has_undone_all(entry(step))
+    assert not applied(renumbered, at=BEFORE, recorded=recorded).has_undone_all(entry(step))
+
+
+def test_one_migration_undoes_the_steps_of_several_that_were_made_one() -> None:
+    steps = back("c", "c"), back("b", "b"), back("a", "a")
+    recorded = {steps[0]: C, steps[1]: B, steps[2]: A}
+    merged = migration("merged", add("a"), add("b"))
+    found = applied(merged, at=SINCE, recorded=recorded)
+    assert found.in_effect(entry(*steps)) == [steps[0]]
+
+
+@pytest.mark.parametrize(
+    "operations", [[migrations.RunSQL("SELECT 1")], []], ids=["code", "nothing"]
+)
+def test_what_models_do_not_show_is_never_taken_for_the_same(operations: list[Operation]) -> None:
+    step = back("a", "a")
+    recorded = {step: migration("a", *operations)}
+    other = migration("n", *operations)
+    assert not applied(other, at=SINCE, recorded=recorded).has_undone_all(entry(step))
+
+
+def test_it_says_what_hinders() -> None:
+    below = entry(back("b"), back("a"))
+    assert applied(A).hindrance(below) == "it was dropped together with shop.b"
+    assert applied().hindrance(below) == "it belongs to shop.a of feature"
+    assert applied().hindrance(replace(below, branch=None)) == "it belongs to shop.a"
+
+
+def test_what_is_undone_comes_back_once() -> None:
+    one, two = entry(back("a"), number=1), entry(back("b"), back("a"), number=2)
+    returns = Returns([one, two], applied(), applied(A, B))
+    assert returns.after_step() == []
+    returns.applied.add(("shop", "a"), AppliedMigration(A, lambda: "a"))
+    assert returns.after_step() == [one]
+    assert returns.after_step() == []
+    returns.applied.add(("shop", "b"), AppliedMigration(B, lambda: "b"))
+    assert returns.after_step() == [two]
+    assert returns.waiting == []
+
+
+def test_rows_that_were_refused_are_not_tried_again() -> None:
+    left = replace(entry(back("a")), status=Status.LEFT)
+    assert Returns([left], applied(), applied(A)).waiting == []
+
+
+def test_a_detour_leads_over_the_steps_that_the_target_lacks() -> None:
+    found = entry(back("b"), back("a"))
+    returns = Returns([found], applied(A), applied(A))
+    (detour,) = returns.detours()
+    assert (detour.entries, detour.missing) == ([found], [back("b")])
+    # Up to the target, b is still to come: no detour is needed.
+    assert Returns([found], applied(A), applied(A, B)).detours() == []
+    # The step that dropped it is not undone.
+    assert Returns([found], applied(), applied()).detours() == []
+
+
+def test_what_waits_takes_new_names_and_goes_with_its_entry() -> None:
+    one, two = entry(back("a"), number=1), entry(back("b"), number=2)
+    returns = Returns([one], applied(), applied())
+    returns.add([two])
+    renamed = replace(one, table="shop_item")
+    returns.rename([renamed])
+    assert returns.waiting == [renamed, two]
+    returns.refresh([two])
+    assert returns.waiting == [two]
+
+
+def test_a_squash_is_unapplied_with_what_it_replaces() -> None:
+    squash = migration("squash", replaces=("a",))
+    found = applied()
+    found.add(("shop", "squash"), AppliedMigration(squash, lambda: ""))
+    assert ("shop", "a") in found
+    assert found.keys() == [("shop", "a"), ("shop", "squash")]
+    assert found.copy().migrations() == {("shop", "squash"): squash}
+    found.remove(("shop", "squash"))
+    assert not found.keys()
