@@ -29,7 +29,12 @@ from django_devtools.branches.sources.provenance import Past
 from django_devtools.branches.sources.snapshots import DETACHED, Key, Snapshot
 from django_devtools.branches.stash.detours import Way
 from django_devtools.branches.stash.entries import Entry, Status, Step
-from django_devtools.branches.stash.returns import Applied, AppliedMigration, Detour
+from django_devtools.branches.stash.returns import (
+    Applied,
+    AppliedMigration,
+    Arrivals,
+    Detour,
+)
 
 from .decision import Decision
 from .progress import Progress
@@ -65,6 +70,7 @@ class Execution:
         self.comparison = decision.comparison
         self.stash = decision.stash
         self.returns = decision.returns()
+        self.arrivals = Arrivals()
         self.made: set[Item] = set()
         """The tables and columns that were made since the switch began, by their names then."""
         self.altered: set[Item] = set()
@@ -108,11 +114,8 @@ class Execution:
         if self.decision.has_stash:
             self.stash.prepare(self.returns.applied)
             self.returns = self.decision.returns()
-            self._undropped = [
-                entry
-                for entry in self.returns.waiting
-                if entry.status is Status.OPEN and not entry.is_narrowed
-            ]
+            opened = [entry for entry in self.returns.waiting if entry.status is Status.OPEN]
+            self._undropped = [entry for entry in opened if not entry.is_narrowed]
         past = self.comparison.target.past
         keys = [*plan.apply, *plan.record]
         self._write_down(past, {key: self.comparison.wanted_source(key) for key in keys})
@@ -250,7 +253,7 @@ class Execution:
         self.altered |= changes.altered
         if not self.decision.options.stash:
             return []
-        held = [entry for entry in self.returns.waiting if self.returns.applied.is_midway(entry)]
+        held = self.returns.held()
         lost = self.decision.routed_here(changes.lost)
         taken = self._save(lost, changes, steps, branch, held)
         self.report.saved += taken
@@ -318,12 +321,13 @@ class Execution:
         """Restore what comes back after the step that has just been done."""
         _move(self.returns.applied, *self._next)
         self._note_dropped()
-        if self._older() and (changes := self._renames(state)):
+        if (self._older() or self.arrivals) and (changes := self._renames(state)):
             self._follow(changes)
         self._restore(self.returns.after_step(), state)
 
     def _follow(self, changes: SchemaChanges) -> None:
         """Give the names that the database has now to what earlier passes have dropped."""
+        self.arrivals.follow(changes)
         self.returns.rename(self.stash.follow(self._older(), changes))
 
     def _older(self) -> list[Entry]:
@@ -392,7 +396,10 @@ class Execution:
     def _restore(
         self, entries: list[Entry], state: ProjectState, is_partial: bool = False
     ) -> None:
-        """Restore ``entries`` to the models of ``state``."""
+        """Restore ``entries`` to the models of ``state``, unless newer ones are back already."""
+        outdone = [entry for entry in entries if self.arrivals.outdo(entry)]
+        self.report.notes += [self.stash.is_outdone(entry) for entry in outdone]
+        entries = [entry for entry in entries if entry not in outdone]
         if not entries:
             return
         # A switch with nothing to restore comes here, too.
@@ -406,6 +413,7 @@ class Execution:
         self.report.notes += restore.notes
         self.report.restored += restore.restored
         self._came_back += restore.restored
+        self.arrivals.add(restore.restored)
 
     def _settle(self, state: ProjectState) -> None:
         """
@@ -414,11 +422,9 @@ class Execution:
         own = [entry for entry in self._made_again() if self.decision.is_own(entry)]
         self.returns.remove(own)
         self._restore(own, state)
-        self.report.notes += [
-            self.stash.stays(entry, self.returns.applied)
-            for entry in self._made_again()
-            if entry.id not in self._made_with
-        ]
+        for entry in self._made_again():
+            if entry.id not in self._made_with:
+                self.report.notes.append(self.stash.stays(entry, self.returns.applied))
 
     def _made_again(self) -> list[Entry]:
         """The entries whose place this switch has made, after it dropped them if it did."""

@@ -22,7 +22,12 @@ from django_devtools.branches.sources.texts import Texts
 from django_devtools.branches.stash.detours import find_way
 from django_devtools.branches.stash.entries import Entry, Step
 from django_devtools.branches.stash.restore import Restore
-from django_devtools.branches.stash.returns import Applied, AppliedMigration, Returns
+from django_devtools.branches.stash.returns import (
+    Applied,
+    AppliedMigration,
+    Arrivals,
+    Returns,
+)
 from django_devtools.branches.stash.save import is_routed_here
 from django_devtools.branches.stash.stash import Stash
 from django_devtools.conf import project_root
@@ -60,6 +65,7 @@ class Session:
         self._applied = self._applied_by(rows)
         self._returns = Returns((), self._applied, self._applied)
         self._taken: list[Entry] = []
+        self._arrivals = Arrivals()
         self._done = 0
 
     def save(self, branch: str | None) -> None:
@@ -70,9 +76,7 @@ class Session:
         """
         self.stash.prepare(self._applied)
         self._returns = Returns(self.stash.entries(), self._applied, self._applied)
-        for position, (migration, backwards) in enumerate(self.plan):
-            operations: Any = migration.operations
-            operations.insert(len(operations) if backwards else 0, _Mark(self, position))
+        self._put_marks()
         connection = self.stash.connection
         lost = [loss for loss in self.changes.lost if is_routed_here(connection, loss)]
         for loss in lost:
@@ -83,9 +87,14 @@ class Session:
             for migration, backwards in self.plan
         ]
         fills = any(writes_rows(*one) for one in self.plan)
-        held = [entry for entry in self._returns.waiting if self._applied.is_midway(entry)]
+        held = self._returns.held()
         self._taken = self.stash.save(lost, branch, steps, self.progress, fills, held)
         self._returns.add(self._taken)
+
+    def _put_marks(self) -> None:
+        for position, (migration, backwards) in enumerate(self.plan):
+            operations: Any = migration.operations
+            operations.insert(len(operations) if backwards else 0, _Mark(self, position))
 
     def begin(self, position: int, models: Apps) -> None:
         """
@@ -108,11 +117,12 @@ class Session:
         if self.run:
             self._run_up_to(len(self.plan), models)
             self._restore_undisturbed(models)
-            self._say_what_stays()
         taken = {entry.id for entry in self._taken}
         older = [entry for entry in self.stash.entries() if entry.id not in taken]
         self.stash.follow(older, self.changes)
         self.stash.end_pass(self.changes, self._taken)
+        if self.run:
+            self._say_what_stays()
         self.stash.finish(self._applied)
 
     def _run_up_to(self, position: int, models: Apps) -> None:
@@ -149,12 +159,17 @@ class Session:
                 sys.stderr.write(f"{self.stash.stays(entry, self._applied)}\n")
 
     def _restore(self, due: list[Entry], models: Apps, is_partial: bool = False) -> None:
-        entries = [entry for entry in due if self._was_made(entry)]
+        made = self.changes.made.keys()
+        due = [entry for entry in due if self._was_made(entry)]
+        outdone = [entry for entry in due if self._arrivals.outdo(entry)]
+        for entry in outdone:
+            sys.stderr.write(f"{self.stash.is_outdone(entry)}\n")
+        entries = [entry for entry in due if entry not in outdone]
         if not entries:
             return
-        made = self.changes.made
         run = Restore(self.stash, models, self.progress, is_partial=is_partial, made=made)
         run.restore(entries)
+        self._arrivals.add(run.restored)
         for note in run.notes:
             sys.stderr.write(f"{note}\n")
 

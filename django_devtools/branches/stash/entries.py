@@ -142,6 +142,11 @@ class Entry:
         return any(column.becomes for column in self.columns.values())
 
     @property
+    def gives_way(self) -> bool:
+        """Whether it is restored only where there is nothing."""
+        return all(column.returns is Return.MISSING for column in self.columns.values())
+
+    @property
     def narrowed(self) -> tuple[str, str]:
         """The table and the column that a narrowed column has become."""
         ((table, column),) = (saved.becomes for saved in self.columns.values() if saved.becomes)

@@ -7,11 +7,12 @@ migrations of one name.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.db.migrations import Migration
 from django.db.migrations.operations.base import Operation
 
+from django_devtools.branches.schema.changes import SchemaChanges
 from django_devtools.branches.schema.operations import (
     is_seen_by_state,
     same_result,
@@ -194,6 +195,15 @@ class Returns:
         """``entries`` are dropped by what follows."""
         self.waiting += entries
 
+    def held(self) -> list[Entry]:
+        """
+        The entries whose pass was interrupted, so that what is in their place is not newer.
+
+        Or whose way back was. What came in the place of one that gives way has to be saved.
+        """
+        midway = filter(self.applied.is_midway, self.waiting)
+        return [one for one in midway if one.status is Status.OPEN or not one.gives_way]
+
     def after_step(self) -> list[Entry]:
         """The entries whose pass is undone now. They wait no longer."""
         due = [entry for entry in self.waiting if self.applied.has_undone_all(entry)]
@@ -232,6 +242,36 @@ class Returns:
         if in_effect != self._final.in_effect(entry) or len(in_effect) == len(entry.steps):
             return False
         return self.applied.has_undone_drop(entry)
+
+
+class Arrivals:
+    """What was restored in the course of one switch, under the names that it has by now."""
+
+    def __init__(self) -> None:
+        self._entries: list[Entry] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._entries)
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """``entries`` are restored."""
+        self._entries += entries
+
+    def follow(self, changes: SchemaChanges) -> None:
+        """Tables have got other names."""
+        self._entries = [
+            replace(entry, table=changes.name_of((entry.table, None))[0])
+            for entry in self._entries
+        ]
+
+    def outdo(self, entry: Entry) -> bool:
+        """Whether something newer than an entry is in its place."""
+        return any(
+            other.id > entry.id
+            and (other.table, other.is_narrowed) == (entry.table, entry.is_narrowed)
+            and not other.columns.keys().isdisjoint(entry.columns)
+            for other in self._entries
+        )
 
 
 def _parts(steps: list[Step]) -> Iterator[list[Step]]:

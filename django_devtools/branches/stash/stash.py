@@ -25,6 +25,7 @@ from django_devtools.branches.schema.structure import Item
 from .entries import (
     ENTRIES_TABLE,
     Entry,
+    Return,
     Status,
     Step,
     entries_model,
@@ -224,8 +225,26 @@ class Stash:
         is_there = not self._there(entry).keys().isdisjoint(entry.columns)
         return is_there and not set(items).isdisjoint(changes)
 
+    def is_outdone(self, entry: Entry) -> str:
+        """The words that say that something newer has come back in an entry's place."""
+        return (
+            f"{entry}: still in the stash, because newer rows were restored. "
+            f"To look at it: manage.py migrations_stash show {entry.id}"
+            + database_option(self.connection)
+        )
+
     def stays(self, entry: Entry, applied: Applied) -> str:
-        """The words that say why an entry whose place was made again stays in the stash."""
+        """
+        Let an entry stay whose place was made again: rows that come there from now on are newer.
+
+        The words that say why it stays.
+        """
+        if applied.has_undone_drop(entry):
+            columns = {
+                name: column._replace(returns=Return.MISSING)
+                for name, column in entry.columns.items()
+            }
+            self._rewrite(replace(entry, columns=columns))
         return (
             f"{entry}: still in the stash, because {applied.hindrance(entry)}. "
             f"To restore it: manage.py migrations_stash restore {entry.id}"

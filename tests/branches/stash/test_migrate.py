@@ -364,3 +364,27 @@ def test_in_parts(vendor_project: Project, last: str) -> None:
     vendor_project.manage(last)
     assert dump(vendor_project) == before
     assert not kept(vendor_project)
+
+
+def test_rows_that_came_while_older_ones_wait(project: Project) -> None:
+    """They are saved as well, and are not replaced by those that could not come before."""
+    project.settings("DJANGO_DEVTOOLS = {}")
+    make_products(project, PRODUCT + PART)
+    project.models("shop", PRODUCT + PART.replace("name", "title"))
+    rename = 'migrations.RenameField("part", "name", "title"),'
+    project.migration("shop", "0004_title", rename, [("shop", "0003_more")])
+    project.manage("migrate")
+    fill(project, "Part.objects.create(title='old')")
+
+    project.manage("migrate", "shop", "0002")
+    said = project.manage("migrate", "shop", "0003").stderr
+    assert "table shop_part: still in the stash, because it was dropped together with" in said
+    insert = "INSERT INTO shop_part (id, name) VALUES (1, 'new')"
+    project.python(f"from django.db import connection; connection.cursor().execute({insert!r})")
+    project.manage("migrate", "shop", "0002")
+    found = json.loads(project.manage("migrations_stash", "list", "--json").stdout)
+    assert [(one["table"], one["rows"]) for one in found] == [("shop_part", 1)] * 2
+
+    said = project.manage("migrate").stderr
+    assert "table shop_part: still in the stash, because newer rows were restored" in said
+    assert values(project, "title", model="Part") == "new"
