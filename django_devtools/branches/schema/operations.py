@@ -47,11 +47,9 @@ def same_schema(one: Migration, other: Migration) -> bool:
     return bool(_schema(one.operations) == _schema(other.operations))
 
 
-def same_result(one: Iterable[Operation], other: Iterable[Operation], app: str) -> bool:
-    """Whether operations of an app do the same to the schema, once all of them are optimized."""
-    optimizer = MigrationOptimizer()
-    ours, theirs = optimizer.optimize(list(one), app), optimizer.optimize(list(other), app)
-    return bool(_schema(ours) == _schema(theirs))
+def result_of(found: Iterable[Operation], app: str) -> list[Any]:
+    """What operations of an app do to the schema once they are optimized, as equal values."""
+    return _schema(MigrationOptimizer().optimize(list(found), app))
 
 
 def same_raw_operations(one: Migration, other: Migration) -> bool:

@@ -6,8 +6,9 @@ other step. A step is a text and a direction, not a name: two branches may have 
 migrations of one name.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from django.db.migrations import Migration
 from django.db.migrations.operations.base import Operation
@@ -15,7 +16,7 @@ from django.db.migrations.operations.base import Operation
 from django_devtools.branches.schema.changes import SchemaChanges
 from django_devtools.branches.schema.operations import (
     is_seen_by_state,
-    same_result,
+    result_of,
     same_schema,
 )
 from django_devtools.branches.sources.rows import iso
@@ -49,6 +50,9 @@ class Applied:
         """``recorded`` gives the migration that a step's text defines, if that is still there."""
         self._migrations = dict(migrations)
         self.recorded = recorded
+        # Each is computed once, and asked for after each step.
+        self._results: dict[tuple[Step, ...], list[Any]] = {}
+        self._known: dict[int, tuple[Migration, list[Any]]] = {}
 
     def __contains__(self, key: Key) -> bool:
         return key in self._migrations
@@ -63,7 +67,9 @@ class Applied:
 
     def copy(self) -> "Applied":
         """The same, to be changed on its own."""
-        return Applied(self._migrations, self.recorded)
+        found = Applied(self._migrations, self.recorded)
+        found._results, found._known = self._results, self._known
+        return found
 
     def add(self, key: Key, applied: AppliedMigration) -> None:
         """``key`` is applied, and with it what it replaces."""
@@ -143,22 +149,40 @@ class Applied:
         return found
 
     def _newer_than(self, entry: Entry) -> list[Migration]:
-        """Migrations that were applied after an entry was saved, and that models show whole."""
-        since = iso(entry.at)
-        newer = [one for one in self._migrations.values() if not one.at or one.at > since]
+        """
+        Migrations that were applied after an entry was saved, and that models show whole.
+
+        Without those of the steps themselves: on the usual way back there are no others.
+        """
+        since, own = iso(entry.at), {step.key for step in entry.steps}
+        others = [one for key, one in self._migrations.items() if key not in own]
+        newer = [one for one in others if not one.at or one.at > since]
         known = [one.migration for one in newer if one.migration is not None]
         return [migration for migration in known if is_seen_by_state(migration)]
 
     def _is_adopted(self, steps: list[Step], newer: list[Migration]) -> bool:
         """Whether one of ``newer`` does what ``steps``, all of one app, are about."""
-        operations = self._operations(steps)
-        if not operations:
-            return False
-        app, keys = steps[0].key[0], {step.key for step in steps}
-        others = [one for one in newer if one.app_label == app and (app, one.name) not in keys]
-        return any(same_result(operations, other.operations, app) for other in others)
+        app = steps[0].key[0]
+        others = [one for one in newer if one.app_label == app]
+        result = self._result_of_steps(tuple(steps)) if others else []
+        return bool(result) and any(self._result_of(other) == result for other in others)
 
-    def _operations(self, steps: list[Step]) -> list[Operation]:
+    def _result_of_steps(self, steps: tuple[Step, ...]) -> list[Any]:
+        if steps not in self._results:
+            self._results[steps] = result_of(self._operations(steps), steps[0].key[0])
+        return self._results[steps]
+
+    def _result_of(self, migration: Migration) -> list[Any]:
+        # Django takes migrations of one name for equal, whatever they do.
+        number = id(migration)
+        if number not in self._known:
+            self._known[number] = (
+                migration,
+                result_of(migration.operations, migration.app_label),
+            )
+        return self._known[number][1]
+
+    def _operations(self, steps: Sequence[Step]) -> list[Operation]:
         """What the migrations of ``steps`` do; nothing if models don't show all of it."""
         in_order = reversed(steps) if steps[0].backwards else steps
         recorded = [self.recorded(step) for step in in_order]
