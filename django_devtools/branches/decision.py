@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from django_devtools.branches.running.journal import JournalEntry
     from django_devtools.branches.schema.changes import DataLoss, SchemaChanges
     from django_devtools.branches.schema.introspection import Tables
+    from django_devtools.branches.schema.structure import Item
     from django_devtools.branches.stash.detours import Way
     from django_devtools.branches.stash.entries import Entry, Step
     from django_devtools.branches.stash.returns import (
@@ -302,8 +303,21 @@ class Decision:
         changes = self.changes
         if entry.is_narrowed:
             return any((entry.table, name) in changes.altered for name in entry.columns)
-        names = [None] if entry.is_table else [None, *entry.columns]
-        return any((entry.table, name) in changes.made for name in names)
+        if entry.is_table:
+            return (entry.table, None) in changes.made
+        made = {(entry.table, None), *((entry.table, name) for name in entry.columns)}
+        there = self._items_of_target
+        is_there = any((entry.table, name) in there for name in entry.columns)
+        return is_there and not made.isdisjoint(changes.made)
+
+    @cached_property
+    def _items_of_target(self) -> set[Item]:
+        """The tables and columns that the target has."""
+        from django_devtools.branches.schema.structure import structure
+
+        wanted = self.full_plan.wanted
+        state = wanted.state(wanted.ordered(wanted.graph.nodes))
+        return set(structure(state, self.connection.ops.max_name_length()))
 
     def branch(self) -> str | None:
         """The branch that the database is on, as far as that is known."""

@@ -50,3 +50,10 @@ def test_nothing_is_logged_without_being_asked_for(project: Project) -> None:
     make_shop_with_feature(project)
     project.checkout("main")
     assert project.manage("migrations_switch").stderr == ""
+
+
+def test_a_database_in_step_is_logged_as_such(project: Project) -> None:
+    make_shop(project)
+    project.manage("migrate")
+    project.settings(documented_settings())
+    assert "default: in step with branch main" in project.manage("migrations_switch").stderr

@@ -9,7 +9,11 @@ import pytest
 from django.db import models
 from django.utils.deconstruct import deconstructible
 
-from django_devtools.branches.schema.normal_form import comparable, comparable_options
+from django_devtools.branches.schema.normal_form import (
+    comparable,
+    comparable_code,
+    comparable_options,
+)
 
 
 def function(*args: Any, **kwargs: Any) -> None: ...
@@ -135,3 +139,27 @@ def test_the_order_in_which_indexes_and_constraints_were_made_does_not_count() -
     made = comparable_options({"indexes": indexes, "constraints": constraints})
     assert made == comparable_options({"indexes": indexes[::-1], "constraints": constraints[::-1]})
     assert made != comparable_options({"indexes": indexes[:1], "constraints": constraints})
+
+
+def add_one(number: int) -> int:
+    return number + 1
+
+
+def add_two(number: int) -> int:
+    return add_one(add_one(number))
+
+
+def test_functions_are_equal_by_what_they_do() -> None:
+    space: dict[str, Any] = {}
+    exec("def add_one(number):\n    return number + 1\n", space)
+    exec("def add_two(number):\n    return add_one(add_one(number))\n", space)
+    assert comparable_code(space["add_one"]) == comparable_code(add_one)
+    assert comparable_code(space["add_two"]) == comparable_code(add_two)
+    exec("def add_one(number):\n    return number + 3\n", space)
+    assert comparable_code(space["add_two"]) != comparable_code(add_two)
+
+
+def test_what_is_no_function_is_compared_as_a_value() -> None:
+    assert comparable_code(functools.partial(add_one, 1)) == comparable(
+        functools.partial(add_one, 1)
+    )

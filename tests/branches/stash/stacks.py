@@ -20,7 +20,7 @@ from django.core.management.color import no_style
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.state import ProjectState
 
-from django_devtools.branches.decision import Options, Workspace
+from django_devtools.branches.decision import Expected, Options, Workspace
 from django_devtools.branches.execution import Report
 from django_devtools.branches.progress import Progress
 from django_devtools.branches.sources.git import Repository
@@ -149,6 +149,8 @@ class World:
     """What the last switch said of what it could not restore."""
     events: list[str] = field(init=False, default_factory=list)
     schemas: dict[Line, Any] = field(init=False, default_factory=dict)
+    expected: Expected = field(init=False)
+    """What the plan of the last switch said of the stash."""
 
     def __post_init__(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -186,6 +188,7 @@ class World:
         head.write_text(f"ref: refs/heads/{line.branch}\n")
         switch = self._switch()
         switch.check()
+        self.expected = switch.decision.expected()
         progress = Progress(OutputWrapper(io.StringIO()), no_style(), 0)
         report = switch.run(progress, interactive=False)
         self.notes = report.notes

@@ -14,6 +14,7 @@ from _pytest.mark import ParameterSet
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_devtools.branches.errors import SwitchError
+from django_devtools.branches.stash.stash import Stash
 from tests.branches.stash.stacks import Line, Rows, World
 
 pytestmark = pytest.mark.once
@@ -444,6 +445,9 @@ FAILING = {
 }
 
 
+FORETOLD = HISTORIES.keys() - FAILING.keys()
+
+
 def histories() -> Iterator[ParameterSet]:
     for name, stops in HISTORIES.items():
         marks = []
@@ -460,4 +464,20 @@ def test_history(stops: list[Stop], connection: BaseDatabaseWrapper, tmp_path: P
     for one in stops:
         world.arrive(one.line, one.rows, one.may_differ, one.may_be_said)
         assert not (one.is_all and world.stash()), one.line.branch
+        world.write(*one.writes)
+
+
+@pytest.mark.parametrize("stops", [stops for name, stops in HISTORIES.items() if name in FORETOLD])
+def test_the_plan_foretells_it(
+    stops: list[Stop], connection: BaseDatabaseWrapper, tmp_path: Path
+) -> None:
+    world = World(connection, tmp_path / "repository")
+    for one in stops:
+        known = {entry.id for entry in Stash(connection).entries()}
+        report = world.go(one.line)
+        back = {entry.id for entry in report.restored} & known
+        assert back <= {entry.id for entry in world.expected.restored}, one.line.branch
+        staying = [f"{entry}: still in the stash" for entry, _ in world.expected.staying]
+        said = [note.partition(", because")[0] for note in world.notes]
+        assert set(staying) <= set(said), one.line.branch
         world.write(*one.writes)

@@ -242,3 +242,13 @@ def test_another_vendor_has_the_common_answers_only() -> None:
     assert not dialect.error_is_transient(ProgrammingError())
     with pytest.raises(NotSupportedError, match="Oracle"):
         dialect.describe_columns("t")
+
+
+def test_a_database_that_is_not_known_better_can_do_least(connect: Connect) -> None:
+    dialect = Dialect(dialect_with(connect("sqlite")).connection)
+    assert dialect.write_mark("t") is None
+    assert dialect.was_written("t", None, "1 = 1", 0)
+    assert dialect.materialized_views(["t"]) == []
+    with dialect.without_triggers(["t"]) as firing:
+        assert firing == []
+    assert dialect.longer_than("one", 3) == "CHAR_LENGTH(one) > 3"

@@ -1,0 +1,119 @@
+"""The way to what comes back only by steps that the target does not take."""
+
+from datetime import UTC, datetime
+
+import pytest
+from django.db import migrations, models
+from django.db.migrations import Migration
+from django.db.migrations.operations.base import Operation
+
+from django_devtools.branches.schema.introspection import ColumnInfo
+from django_devtools.branches.sources.loader import variant
+from django_devtools.branches.stash.detours import Way, find_way
+from django_devtools.branches.stash.entries import Entry, StashedColumn, Status, Step
+from django_devtools.branches.stash.returns import Applied, AppliedMigration, Detour
+
+ID = ("id", models.AutoField(primary_key=True))
+INITIAL = migrations.CreateModel("item", [ID, ("size", models.IntegerField())])
+ADD = migrations.AddField("item", "note", models.TextField(null=True))
+
+
+def migration(name: str, parent: str, *operations: Operation) -> Migration:
+    dependencies = [("shop", parent)] if parent else []
+    return variant(Migration(name, "shop"), operations=list(operations), dependencies=dependencies)
+
+
+MADE = migration("0001", "", INITIAL)
+
+
+def entry() -> Entry:
+    column = StashedColumn(ColumnInfo("integer", True), "shop.0001", dropped_backwards=True)
+    at = datetime(2026, 1, 2, tzinfo=UTC)
+    return Entry(1, Status.KEPT, "top", "shop_item", True, {"size": column}, ["id"], 3, at)
+
+
+def way(
+    missing: Migration, *others: Migration, backwards: bool = True, is_stuck: bool = False
+) -> Way | None:
+    """The way over ``missing``, where the first migration and ``others`` are applied."""
+    step = Step(("shop", missing.name), backwards, "text")
+    there = [MADE, *others] if backwards else [MADE, missing, *others]
+    known = {("shop", one.name): AppliedMigration(one, lambda: "") for one in there}
+    recorded = {step: missing}
+    return find_way(
+        Detour([entry()], [step]),
+        Applied(known, recorded.get),
+        is_stuck=lambda migration: is_stuck,
+        unmigrated_apps=(),
+        max_name_length=None,
+    )
+
+
+def test_the_missing_step_is_applied_on_top_of_what_is_there() -> None:
+    found = way(migration("0002", "0001", ADD))
+    assert found is not None
+    assert (found.keys, found.rest) == ([("shop", "0002")], [("shop", "0001")])
+    assert not found.begins_backwards
+
+
+def test_what_only_adds_a_column_can_be_spared() -> None:
+    found = way(migration("0002", "0001", ADD))
+    assert found is not None
+    assert found.leaves_alone([entry()])
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        migrations.RenameField("item", "size", "width"),
+        migrations.RenameModel("item", "thing"),
+        migrations.AlterField("item", "size", models.TextField()),
+        migrations.RemoveField("item", "size"),
+        migrations.DeleteModel("item"),
+        migrations.RunPython(migrations.RunPython.noop, migrations.RunPython.noop),
+    ],
+    ids=lambda operation: type(operation).__name__,
+)
+def test_what_changes_the_table_can_not_be_spared(operation: Operation) -> None:
+    found = way(migration("0002", "0001", operation))
+    assert found is not None
+    assert not found.leaves_alone([entry()])
+
+
+def test_code_can_not_be_spared() -> None:
+    def fill(apps: object, editor: object) -> None:
+        """Whatever it does."""
+
+    found = way(migration("0002", "0001", migrations.RunPython(fill, fill)))
+    assert found is not None
+    assert not found.leaves_alone([entry()])
+
+
+def test_another_migration_of_that_name_is_in_the_way() -> None:
+    assert way(migration("0002", "0001", ADD), migration("0002", "0001")) is None
+
+
+def test_a_dependency_that_is_not_applied_is_in_the_way() -> None:
+    assert way(migration("0003", "0002", ADD)) is None
+
+
+def test_a_migration_without_a_reverse_is_in_the_way() -> None:
+    assert way(migration("0002", "0001", ADD), is_stuck=True) is None
+
+
+def test_a_text_that_is_gone_is_in_the_way() -> None:
+    step = Step(("shop", "0002"), True, "text")
+    known = {("shop", "0001"): AppliedMigration(MADE, lambda: "")}
+    applied = Applied(known, lambda step: None)
+    assert find_way(Detour([entry()], [step]), applied, bool, (), None) is None
+
+
+def test_what_was_applied_is_unapplied_first() -> None:
+    found = way(migration("0002", "0001", ADD), backwards=False)
+    assert found is not None
+    assert found.begins_backwards
+
+
+def test_what_stays_on_top_is_in_the_way() -> None:
+    top = migration("0003", "0002")
+    assert way(migration("0002", "0001", ADD), top, backwards=False) is None
