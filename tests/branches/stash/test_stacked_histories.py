@@ -5,7 +5,7 @@ Each history is a walk. At each stop the rows have to be those that the branch w
 what the direct way from the branch that shares them makes of them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from django_devtools.branches.stash.stash import Stash
 from tests.branches.stash.stacks import Line, Rows, World
 
 pytestmark = pytest.mark.once
+
+Connect = Callable[[str], BaseDatabaseWrapper]
 
 
 @dataclass(frozen=True)
@@ -468,9 +470,8 @@ def test_history(stops: list[Stop], connection: BaseDatabaseWrapper, tmp_path: P
 
 
 @pytest.mark.parametrize("stops", [stops for name, stops in HISTORIES.items() if name in FORETOLD])
-def test_the_plan_foretells_it(
-    stops: list[Stop], connection: BaseDatabaseWrapper, tmp_path: Path
-) -> None:
+def test_the_plan_foretells_it(stops: list[Stop], connect: Connect, tmp_path: Path) -> None:
+    connection = connect("sqlite")
     world = World(connection, tmp_path / "repository")
     for one in stops:
         known = {entry.id for entry in Stash(connection).entries()}

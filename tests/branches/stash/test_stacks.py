@@ -15,7 +15,7 @@ from _pytest.mark import ParameterSet
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from tests.branches.stash.stacks import APP, Line, Rows, World
-from tests.branches.stash.test_walks import PROFILE, vendor_of
+from tests.branches.stash.test_walks import PROFILE
 
 pytestmark = [pytest.mark.once, pytest.mark.long]
 
@@ -386,6 +386,15 @@ def cases() -> Iterator[ParameterSet]:
         yield pytest.param(*case, id=name)
 
 
+@pytest.fixture(autouse=True)
+def _sample(request: pytest.FixtureRequest) -> None:
+    """Skip what is not of the sample, before a database is made for it."""
+    params = request.node.callspec.params
+    sample = SAMPLE if params["database"] == "sqlite" else ON_SERVERS
+    if PROFILE == "quick" and (params["ground"], params["walk"]) not in sample:
+        pytest.skip("HYPOTHESIS_PROFILE=quick takes a sample")
+
+
 @pytest.mark.parametrize(("change", "ground", "walk"), [*cases()])
 def test_stack_of_two(
     change: str,
@@ -394,7 +403,4 @@ def test_stack_of_two(
     connection: BaseDatabaseWrapper,
     tmp_path: Path,
 ) -> None:
-    sample = SAMPLE if vendor_of(connection) == "sqlite" else ON_SERVERS
-    if PROFILE == "quick" and (ground, walk) not in sample:
-        pytest.skip("HYPOTHESIS_PROFILE=quick takes a sample")
     walk(Stack(World(connection, tmp_path / "repository"), ground, CHANGES[change]))
