@@ -470,8 +470,11 @@ def test_history(stops: list[Stop], connection: BaseDatabaseWrapper, tmp_path: P
 
 
 @pytest.mark.parametrize("stops", [stops for name, stops in HISTORIES.items() if name in FORETOLD])
-def test_the_plan_foretells_it(stops: list[Stop], connect: Connect, tmp_path: Path) -> None:
-    connection = connect("sqlite")
+@pytest.mark.parametrize("vendor", ["sqlite"])
+def test_the_plan_foretells_it(
+    stops: list[Stop], vendor: str, connect: Connect, tmp_path: Path
+) -> None:
+    connection = connect(vendor)
     world = World(connection, tmp_path / "repository")
     for one in stops:
         known = {entry.id for entry in Stash(connection).entries()}
