@@ -99,7 +99,7 @@ class Execution:
         except BaseException:  # Ctrl-C, too
             # It may be the connection that was lost.
             with suppress(Exception):
-                self.stash.finish()
+                self.stash.finish(self.returns.applied, halted=self._next[0])
             raise
         self.stash.finish(self.returns.applied)
 

@@ -21,6 +21,7 @@ from django_devtools.branches.progress import Progress
 from django_devtools.branches.schema.changes import DataLoss
 from django_devtools.branches.stash.entries import Entry, Step
 from django_devtools.branches.stash.restore import Restore
+from django_devtools.branches.stash.returns import Applied
 from django_devtools.branches.stash.stash import Stash
 from tests.conftest import SERVICES_MUST_ANSWER
 
@@ -48,6 +49,9 @@ BOUNDS = [
 
 # Longer than any other test.
 pytestmark = pytest.mark.timeout(3600)
+
+
+NOTHING_APPLIED = Applied({}, lambda step: None)
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,7 @@ class Bench:
         with transaction.atomic(ALIAS):
             restore = Restore(self.stash, Apps(), _silent())
             restore.restore(self._entries())
-        self.stash.finish()
+        self.stash.finish(NOTHING_APPLIED)
 
     def _copy_back(self) -> None:
         (entry,) = self._entries()
@@ -124,7 +128,7 @@ class Bench:
     def _empty(self) -> None:
         self._keep()
         self.stash.begin()
-        self.stash.finish()
+        self.stash.finish(NOTHING_APPLIED)
         for statement in self.kept.drop_and_make:
             self.stock.execute(statement)
         self.stock.settle()

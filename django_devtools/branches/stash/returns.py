@@ -38,6 +38,10 @@ class AppliedMigration:
     at: str = ""
     """When that was, as snapshots write it; empty if it is done in the course of this switch."""
 
+    def is_newer_than(self, moment: str) -> bool:
+        """Whether it was applied after a moment that is written likewise."""
+        return not self.at or self.at > moment
+
 
 class Applied:
     """The migrations that are applied at one moment of a switch."""
@@ -156,9 +160,8 @@ class Applied:
         """
         since, own = iso(entry.at), {step.key for step in entry.steps}
         others = [one for key, one in self._migrations.items() if key not in own]
-        newer = [one for one in others if not one.at or one.at > since]
-        known = [one.migration for one in newer if one.migration is not None]
-        return [migration for migration in known if is_seen_by_state(migration)]
+        newer = [one.migration for one in others if one.is_newer_than(since)]
+        return [one for one in newer if one is not None and is_seen_by_state(one)]
 
     def _is_adopted(self, steps: list[Step], newer: list[Migration]) -> bool:
         """Whether one of ``newer`` does what ``steps``, all of one app, are about."""
@@ -289,10 +292,15 @@ class Arrivals:
         ]
 
     def outdo(self, entry: Entry) -> bool:
-        """Whether something newer than an entry is in its place."""
-        return any(
+        """
+        Whether something newer than an entry is in its place.
+
+        A column that was narrowed twice is widened twice, each time with more of its values.
+        """
+        return not entry.is_narrowed and any(
             other.id > entry.id
-            and (other.table, other.is_narrowed) == (entry.table, entry.is_narrowed)
+            and other.table == entry.table
+            and not other.is_narrowed
             and not other.columns.keys().isdisjoint(entry.columns)
             for other in self._entries
         )

@@ -21,6 +21,7 @@ from django_devtools.branches.progress import Progress, database_option
 from django_devtools.branches.schema.changes import DataLoss, SchemaChanges
 from django_devtools.branches.schema.introspection import ColumnInfo, Tables
 from django_devtools.branches.schema.structure import Item
+from django_devtools.branches.sources.snapshots import Key
 
 from .entries import (
     ENTRIES_TABLE,
@@ -179,11 +180,11 @@ class Stash:
         if unsure := _unsure(changes):
             self.drop(entry for entry in taken if self._is_still_there(entry, unsure))
 
-    def finish(self, applied: Applied | None = None) -> None:
+    def finish(self, applied: Applied, halted: Key | None = None) -> None:
         """
         End a switch: nothing is dropped or restored any more.
 
-        Without ``applied`` it was interrupted, and some entries may not be dropped yet.
+        ``halted`` is the migration that failed, if one did. What it has left is not known.
         """
         if not self.exists():
             return
@@ -192,11 +193,18 @@ class Stash:
             if entry.status is not Status.OPEN:
                 continue
             if entry.is_narrowed:
-                save_residue(self.tables, entry)
-                self._update(entry, status=Status.KEPT)
-            elif applied and applied.has_dropped(entry):
+                if not self._is_half_done(entry, halted):
+                    save_residue(self.tables, entry)
+                    self._update(entry, status=Status.KEPT)
+            elif halted is None and applied.has_dropped(entry):
                 self._update(entry, status=Status.KEPT)
         self.clean()
+
+    def _is_half_done(self, entry: Entry, halted: Key | None) -> bool:
+        """Whether the migration that failed has left a narrowed column somewhere on the way."""
+        is_rolled_back = self.connection.features.can_rollback_ddl
+        is_its_own = any(column.step.key == halted for column in entry.columns.values())
+        return is_its_own and not is_rolled_back
 
     def in_place(self, entry: Entry) -> set[str]:
         """The columns of an entry that exist as they were."""
