@@ -149,8 +149,8 @@ class Stash:
         """An earlier run was interrupted before it said that it dropped what is in an entry."""
         if not entry.key or not self._is_in_place(entry):
             self._update(entry, status=Status.KEPT)
-        elif applied.has_undone_all(entry) and self._is_unharmed(entry):
-            self.drop([entry])  # The step that was to drop it failed before it did.
+        elif applied.has_undone_all(entry):
+            self.drop([entry])  # The first step of its pass failed: what is there counts.
         else:
             self._rewrite(renewed(self.tables, entry))
 
@@ -368,13 +368,6 @@ class Stash:
 
     def _is_in_place(self, entry: Entry) -> bool:
         return self.in_place(entry) == entry.columns.keys()
-
-    def _is_unharmed(self, entry: Entry) -> bool:
-        """Whether all that is in an entry is still where it was copied from."""
-        if not entry.key or not self._is_in_place(entry):
-            return False
-        is_there = self.tables.exists_sql(entry.table, entry.copy, entry.key, entry.columns)
-        return not self.tables.has_rows(entry.copy, f"NOT {is_there}")
 
     def _there(self, entry: Entry) -> Mapping[str, ColumnInfo]:
         """The columns of an entry's table; none if there is no such table."""
