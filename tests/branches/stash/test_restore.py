@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from tests.branches.shop import PRODUCT, make_shop
-from tests.branches.stash.stashing import make_branch
+from tests.branches.stash.stashing import go, make_branch
 from tests.databases import Configuration
 from tests.project import Project
 
@@ -140,7 +140,12 @@ def test_rows_that_are_refused_are_found_without_reading_the_others(
         Part.objects.bulk_create([Part(code=code) for code in codes])
         """
     )
-    make_branch(project, "unique", PRODUCT + part.format("unique=True"), "main")
+    go(project, "main")
+    project.checkout("feature")
+    project.remove("shop/migrations/0003_feature.py")
+    project.models("shop", PRODUCT + part.format("unique=True"))
+    project.manage("makemigrations", "shop", "--name=feature")
+    project.git("commit", "--quiet", "--all", "--amend", "--message=Amended")
     result = project.manage("migrations_switch")
     assert "100 of 10000 rows of table shop_part stay in the stash" in result.stderr
     assert int(project.python(READ)) < 5_000_000
