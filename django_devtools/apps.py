@@ -52,7 +52,7 @@ def _after_migrate(**signal: Any) -> None:
 
 
 def _is_from_migrate() -> bool:
-    """Whether a signal comes from ``migrate``, and not from a switch, which does all by itself."""
+    """Whether a signal comes from ``migrate``: a switch saves and restores without it."""
     from django_devtools.branches.running import signals
 
     return not signals.are_ours()

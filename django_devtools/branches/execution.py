@@ -273,12 +273,12 @@ class Execution:
         older = [e for e in waiting if e.id in self._made_with and not e.is_narrowed]
         taken = self._save(lost, changes, steps, self.decision.branch(), ())
         if not taken:
-            return Edges.first
+            return self._before(steps)
 
         def first() -> None:
             self._begin()
             self.stash.supersede(older, taken)
-            self.returns.refresh([*self.stash.entries()])
+            self.returns.refresh(self.stash.entries())
 
         return first
 

@@ -295,7 +295,7 @@ def _with_dependencies(
 def _renamed_dependencies(
     migration: Migration, places: Mapping[Key, Collection[Key]]
 ) -> Migration:
-    """``migration``, depending on what is in place of what it depends on."""
+    """``migration`` with its dependencies under the names that they have now."""
     if not any(dependency in places for dependency in migration.dependencies):
         return migration
     dependencies: list[Key] = []

@@ -43,8 +43,6 @@ class Restore:
     apps: Apps
     """The models of what the database holds now."""
     progress: Progress
-    is_forced: bool = False
-    """Whether someone asked for it."""
     is_partial: bool = False
     """Whether columns that are not there now may come later."""
     made: Collection[Item] = ()
@@ -63,14 +61,14 @@ class Restore:
         self.stash.tables = Tables(self._connection)
         entries = list(entries)
         fitting = [entry for entry in entries if self._fits(entry)]
-        if self.is_forced:
-            option = database_option(self._connection)
-            self.notes += [
-                f"{entry}: still in the stash. {NO_PLACE}. To look at it: "
-                f"manage.py migrations_stash show {entry.id}{option}"
-                for entry in entries
-                if entry not in fitting
-            ]
+        option = database_option(self._connection)
+        # A column that is not there now may come later, if only a part is restored.
+        self.notes += [
+            f"{entry}: still in the stash. {NO_PLACE}. To look at it: "
+            f"manage.py migrations_stash show {entry.id}{option}"
+            for entry in entries
+            if entry not in fitting and not self.is_partial
+        ]
         jobs = self._jobs(fitting)
         if not jobs:
             return

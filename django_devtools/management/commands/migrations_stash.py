@@ -124,7 +124,7 @@ class Command(BranchesCommand):
         notes = []
         for stash in stashes:
             entries = [entry for one, entry in found if one is stash]
-            restore = Restore(stash, apps, progress, is_forced=True)
+            restore = Restore(stash, apps, progress)
             restore.restore_requested(entries)
             stash.clean()
             notes += restore.notes

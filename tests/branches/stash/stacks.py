@@ -146,7 +146,7 @@ class World:
     directory: Path
     line: Line = field(init=False, default=Line("none"))
     notes: list[str] = field(init=False, default_factory=list)
-    """What the last switch said of what it could not restore."""
+    """The last switch's notes about what it did not restore."""
     events: list[str] = field(init=False, default_factory=list)
     schemas: dict[Line, Any] = field(init=False, default_factory=dict)
     expected: Expected = field(init=False)
