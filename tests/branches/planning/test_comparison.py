@@ -3,7 +3,6 @@
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -11,7 +10,6 @@ import pytest
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.recorder import MigrationRecorder
-from pytest_django.plugin import DjangoDbBlocker
 
 from django_devtools.branches.planning.classify import State
 from django_devtools.branches.planning.comparison import Comparison, compare
@@ -33,16 +31,14 @@ DISK = line(m1=create(), n2=add("b"))
 
 
 @pytest.fixture
-def connection(django_db_blocker: DjangoDbBlocker) -> Iterator[BaseDatabaseWrapper]:
-    """A database that has applied m1 and m2 of the shop."""
+def connection(db: None) -> BaseDatabaseWrapper:
+    """A database that has applied m1 and m2 of the shop, and nothing else."""
     found = connections["default"]
-    with django_db_blocker.unblock():
-        recorder = MigrationRecorder(found)
-        for name in ("m1", "m2"):
-            recorder.record_applied("shop", name)
-        yield found
-        with found.schema_editor() as editor:
-            editor.delete_model(MigrationRecorder.Migration)
+    recorder = MigrationRecorder(found)
+    recorder.flush()
+    for name in ("m1", "m2"):
+        recorder.record_applied("shop", name)
+    return found
 
 
 @pytest.fixture
