@@ -143,7 +143,7 @@ class Decision:
         from django_devtools.branches.schema.changes import SchemaChanges
 
         if not self.plan:
-            return SchemaChanges([], {}, set())
+            return SchemaChanges([], {}, set(), {})
         first, second = self.findings, self.worktree.look(self.plan, backwards=False)
         return self.plan.changes(first.back if first else None, second.forth if second else None)
 

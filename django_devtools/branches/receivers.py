@@ -4,7 +4,6 @@ import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from typing import Any
 
 from django.apps import AppConfig, apps
@@ -178,7 +177,7 @@ def _changes(stash: Stash, plan: Steps) -> SchemaChanges:
         for item, is_certain in found.made.items()
         if item in gives_way or not stash.tables.has_item(*item)
     }
-    return replace(found, made=made)
+    return found._replace(made=made)
 
 
 def _write_down(connection: BaseDatabaseWrapper, plan: Steps) -> None:

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.migrations.state import ProjectState
 
@@ -30,8 +30,7 @@ from django_devtools.branches.sources.snapshots import Key
 logger = logging.getLogger("django_devtools.branches")
 
 
-@dataclass(frozen=True)
-class Match:
+class Match(NamedTuple):
     """Applied migrations and pending ones that do the same under other names, both in order."""
 
     held: tuple[Key, ...]
@@ -43,8 +42,7 @@ class Match:
         return self.held[0][0]
 
 
-@dataclass(frozen=True)
-class Matches:
+class Matches(NamedTuple):
     """What was found."""
 
     in_order: tuple[Match, ...] = ()

@@ -13,7 +13,6 @@ histories start from, gives each table and column one identity: its name there, 
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from django_devtools.branches.sources.snapshots import Key
@@ -60,8 +59,7 @@ class DataLoss(NamedTuple):
         return f"column {self.table}.{self.column}{narrower}"
 
 
-@dataclass(frozen=True)
-class SchemaChanges:
+class SchemaChanges(NamedTuple):
     """What a switch does to tables and columns: first backwards, then forwards."""
 
     lost: list[DataLoss]
@@ -70,15 +68,7 @@ class SchemaChanges:
     """What exists only after the switch, and whether an operation, and not only SQL, makes it."""
     altered: set[Item]
     """The columns, by their names afterwards, that got narrower or wider on the way."""
-    lost_backwards: frozenset[Item] = frozenset()
-    """What unapplying drops or narrows, by the names before."""
-    altered_backwards: frozenset[Item] = frozenset()
-    """The columns, by their names afterwards, that unapplying made narrower or wider."""
-    forwards: "SchemaChanges | None" = None
-    """What applying alone makes and alters."""
-    applied: frozenset[str] = frozenset()
-    """The migrations that are applied, each as "app.name"."""
-    renamed: Mapping[Item, Item] = field(default_factory=dict)
+    renamed: Mapping[Item, Item]
     """The names afterwards of what has other names before."""
 
     def name_of(self, item: Item) -> Item:
@@ -129,18 +119,12 @@ def schema_changes(unapplied: SchemaHistory, applied: SchemaHistory) -> SchemaCh
         for name, column in table.columns.items()
         if column.is_altered
     }
-    altered_backwards = frozenset(
-        item for table in shared.values() for item in table.altered_backwards()
-    )
+    altered_backwards = {item for table in shared.values() for item in table.altered_backwards()}
     return SchemaChanges(
         lost,
         {one.item: one.is_certain for one in made},
         altered_forwards | altered_backwards,
-        lost_backwards=lost_backwards,
-        altered_backwards=altered_backwards,
-        forwards=_forwards_alone(applied, altered_forwards),
-        applied=frozenset(f"{app}.{name}" for app, name in applied.migrations),
-        renamed=renamed,
+        renamed,
     )
 
 
@@ -307,13 +291,6 @@ def _renamed(shared: Iterable[_SharedTable]) -> Iterator[tuple[Item, Item]]:
         for before, after in table.names():
             if before != after:
                 yield before, after
-
-
-def _forwards_alone(applied: SchemaHistory, altered: set[Item]) -> SchemaChanges:
-    nothing = SchemaHistory()
-    shared = _shared_tables(_tables_before(nothing, applied), applied)
-    made = {one.item: one.is_certain for one in _made(shared.values(), nothing, applied)}
-    return SchemaChanges([], made, altered)
 
 
 def _lost_table(table: Table, name: str, dropped: Table) -> DataLoss:

@@ -7,8 +7,8 @@ migrations of one name.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from django.db.migrations import Migration
 from django.db.migrations.operations.base import Operation
@@ -28,8 +28,7 @@ MOST_COMBINED = 12
 """As many steps may have been made one since: each combination of them is compared."""
 
 
-@dataclass(frozen=True)
-class AppliedMigration:
+class AppliedMigration(NamedTuple):
     """A migration that is applied, as far as it is known."""
 
     migration: Migration | None
@@ -195,8 +194,7 @@ class Applied:
         return [operation for one in known for operation in one.operations]
 
 
-@dataclass(frozen=True)
-class Detour:
+class Detour(NamedTuple):
     """Entries that come back only if steps are undone which the target has not undone."""
 
     entries: list[Entry]

@@ -158,7 +158,7 @@ def test_after_a_pass_nothing_is_looked_at(
 ) -> None:
     stash = save(connection)
     begin(stash)
-    stash.end_pass(SchemaChanges([], {}, set()), [])
+    stash.end_pass(SchemaChanges([], {}, set(), {}), [])
     execute(other, "INSERT INTO part VALUES (3, 'c')")
     assert begin(stash, DROP) == []
     assert begin(stash) == []
