@@ -4,6 +4,7 @@ import gc
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -86,11 +87,16 @@ class BranchesCommand(BaseCommand):
         """Do what the command is for. The errors of MESSAGES become CommandErrors."""
         raise NotImplementedError
 
+    @cached_property
+    def repository(self) -> Repository | None:
+        """The repository of the project, if it is in one. Raises GitError."""
+        return Repository.find(project_root())
+
     def workspace(self, options: dict[str, Any]) -> Workspace:
         """Repository, snapshots and code. Raises GitError, and what broken migrations raise."""
-        repository = Repository.find(project_root())
         file = options["file"].absolute() if options["file"] else None
-        return Workspace(repository, SnapshotFile.find(repository, file), code_on_disk())
+        snapshot_file = SnapshotFile.find(self.repository, file)
+        return Workspace(self.repository, snapshot_file, code_on_disk())
 
     def connections(self, options: dict[str, Any]) -> list[BaseDatabaseWrapper]:
         """

@@ -162,7 +162,7 @@ class Hooks:
 
 def pathspecs(repository: Repository, disk: Code) -> list[str]:
     """The pathspecs of all migration files of a repository, on this branch and on others."""
-    own = repository.own(list({*disk.directories().values()}))
+    own = disk.own_directories(repository)
     others = sorted(path.relative_to(repository.top) for path in own if path.name != "migrations")
     return [MIGRATIONS, *(f":(top,literal){path.as_posix()}" for path in others)]
 

@@ -18,8 +18,7 @@ class HookState:
     def in_step(self, commit: str | None, specs: Sequence[str]) -> None:
         """Record that the databases are in step with ``commit``, if that is still checked out."""
         self._failure.unlink(missing_ok=True)
-        moved = commit != self.repository.commit()
-        if commit and not moved and not self.repository.has_changes(specs):
+        if commit and commit == self.repository.clean_commit(specs):
             write_aside(self._in_step, commit + "\n")
         else:
             self._in_step.unlink(missing_ok=True)

@@ -134,10 +134,22 @@ class Repository:
         except GitError:
             return None
 
-    def has_changes(self, pathspecs: Sequence[str]) -> bool:
-        """Whether files differ from the last commit, or are not committed at all."""
-        changes = self.git("status", "--porcelain", "--untracked-files=all", "--", *pathspecs)
-        return bool(changes)
+    def clean_commit(self, pathspecs: Sequence[str]) -> str | None:
+        """The commit that is checked out, if it has all matching files as they are on disk."""
+        output = self.git(
+            "status",
+            "--porcelain=v2",
+            "--branch",
+            "--no-ahead-behind",
+            "--untracked-files=all",
+            "--",
+            *pathspecs,
+        )
+        lines = output.decode(errors="surrogateescape").splitlines()
+        if not all(line.startswith("# ") for line in lines):
+            return None
+        # "(initial)" where there is no commit yet
+        return next(line.removeprefix("# branch.oid ") for line in lines if "branch.oid" in line)
 
     def commit(self, ref: str = "HEAD") -> str | None:
         """The id of the commit that ``ref`` names; None if it names none."""

@@ -17,6 +17,7 @@ from django.db.migrations.state import ProjectState
 
 from django_devtools.branches.errors import DevtoolsError
 
+from .git import Repository
 from .snapshots import Key
 
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -195,6 +196,7 @@ class Code:
     unmigrated_apps: Collection[str] = frozenset()
     sources: dict[Key, Source] = field(default_factory=dict)
     """The texts that are known already. ``source`` reads the others from their files."""
+    _own: dict[Repository, set[Path]] = field(default_factory=dict)
 
     def source(self, key: Key) -> Source | None:
         """The text of a migration; None if there is only byte code."""
@@ -216,6 +218,12 @@ class Code:
             for directory in getattr(sys.modules.get(package), "__path__", ()):
                 found[app] = Path(directory).resolve()
         return found
+
+    def own_directories(self, repository: Repository) -> set[Path]:
+        """Those of ``directories`` that are part of ``repository``. Git is asked once."""
+        if repository not in self._own:
+            self._own[repository] = repository.own(list({*self.directories().values()}))
+        return self._own[repository]
 
 
 def code_on_disk() -> Code:

@@ -79,9 +79,8 @@ class Provenance:
         """The installed apps whose migrations are part of the repository."""
         if self.repository is None:
             return set()
-        directories = self.disk.directories()
-        own = self.repository.own(list(set(directories.values())))
-        return {app for app, directory in directories.items() if directory in own}
+        own = self.disk.own_directories(self.repository)
+        return {app for app, directory in self.disk.directories().items() if directory in own}
 
     @property
     def _git(self) -> Repository:

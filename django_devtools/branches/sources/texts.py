@@ -18,6 +18,8 @@ class Texts:
     def __init__(self, repository: Repository | None, disk: Code) -> None:
         self._repository = repository
         self._disk = disk
+        self._contents: dict[str, bytes] = {}
+        """What has an id already, so that git is not asked for it."""
         self._sources: dict[tuple[Key, str], Source | None] = {}
         self._migrations: dict[tuple[Key, str], Migration | None] = {}
 
@@ -25,12 +27,12 @@ class Texts:
         """The id of a text; empty if there is none."""
         if source is None:
             return ""
-        if self._repository is not None:
-            return self._repository.blob_id(source.content)
-        return sha1(source.content, usedforsecurity=False).hexdigest()
+        text = self._id(source.content)
+        self._contents[text] = source.content
+        return text
 
     def source(self, key: Key, text: str) -> Source | None:
-        """The text of a migration by its id; None if git does not have it any more."""
+        """The text of a migration by its id; None if it is not to be had any more."""
         if (key, text) not in self._sources:
             self._sources[key, text] = self._read(key, text)
         return self._sources[key, text]
@@ -41,14 +43,22 @@ class Texts:
             self._migrations[key, text] = self._load(key, text)
         return self._migrations[key, text]
 
+    def _id(self, content: bytes) -> str:
+        if self._repository is not None:
+            return self._repository.blob_id(content)
+        return sha1(content, usedforsecurity=False).hexdigest()
+
     def _read(self, key: Key, text: str) -> Source | None:
-        if self._repository is None or not _OBJECT_ID.fullmatch(text):
-            return None
-        content = self._repository.contents([text]).get(text)
+        content = self._contents.get(text) or self._from_git(text)
         if content is None:
             return None
         package = self._disk.packages.get(key[0], f"{key[0]}.migrations")
         return Source(f"{package}.{key[1]}", content, "snapshot")
+
+    def _from_git(self, text: str) -> bytes | None:
+        if self._repository is None or not _OBJECT_ID.fullmatch(text):
+            return None
+        return self._repository.contents([text]).get(text)
 
     def _load(self, key: Key, text: str) -> Migration | None:
         source = self.source(key, text)

@@ -9,7 +9,8 @@ records all steps of the pass that dropped it; ``returns.py`` tells from these w
 
 import json
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -89,12 +90,8 @@ class Stash:
         if not watched:
             return []
         self._late = LateWrites(fills, watched)
-        if not self.exists():
-            with self.connection.schema_editor() as editor:
-                editor.create_model(self._model)
-            self.tables.names.add(ENTRIES_TABLE)
         # If DDL can't be rolled back, the status tells which entries are complete.
-        with transaction.atomic(self.connection.alias):
+        with self._registry(), transaction.atomic(self.connection.alias):
             for one in watched:
                 copy = one.copy
                 row = self._rows.create(
@@ -328,6 +325,17 @@ class Stash:
         renamed = replace(entry, table=names.table, columns=columns, key=key)
         self._rewrite(renamed, key=json.dumps(key))
         return renamed
+
+    @contextmanager
+    def _registry(self) -> Iterator[None]:
+        """Create the table with the entries, if there is none, in the transaction of its rows."""
+        if self.exists():
+            yield
+            return
+        with self.connection.schema_editor() as editor:
+            editor.create_model(self._model)
+            yield
+        self.tables.names.add(ENTRIES_TABLE)
 
     def _save_again(self, watched: Watched) -> Entry:
         watched.mark = self.tables.dialect.write_mark(watched.copy.table)

@@ -37,7 +37,7 @@ class Command(BranchesCommand):
         )
 
     def work(self, options: dict[str, Any]) -> None:
-        repository = Repository.find(project_root())
+        repository = self.repository
         if repository is None:
             raise CommandError(
                 f"{project_root()} is not in a git repository; run `git init` to create one."
@@ -77,11 +77,11 @@ class Command(BranchesCommand):
             require_debug("DEBUG is off, so the hooks change no database.")
             with SnapshotFile.find(repository).lock("switch", self._say_who_works):
                 # Only now: while another switch was working, there may have been a checkout.
-                commit, workspace = repository.commit(), self.workspace(options)
+                workspace = self.workspace(options)
                 switches = self._checked(workspace, options)
                 headline = "The databases are not in step."
                 self._bring_in_step(switches, progress)
-                state.in_step(commit, pathspecs(repository, workspace.disk))
+                state.in_step(_target(switches), pathspecs(repository, workspace.disk))
         except Exception as error:  # noqa: BLE001
             # The checkout is done in any case, and the next one is a new chance.
             why = str(error)
@@ -125,6 +125,12 @@ class Command(BranchesCommand):
     def _write(self, text: str) -> None:
         if self.verbosity >= 1:
             self.stdout.write(text)
+
+
+def _target(switches: list[Switch]) -> str | None:
+    """The commit that all databases went to; None if a checkout came in between."""
+    commits = {switch.decision.comparison.target.past.commit for switch in switches}
+    return commits.pop() if len(commits) == 1 else None
 
 
 def _refuse_changed(switches: list[Switch]) -> None:
