@@ -7,8 +7,8 @@ again.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import NamedTuple
 
 from django.db.migrations import Migration
 
@@ -21,7 +21,8 @@ from .entries import Entry
 from .returns import Applied, Detour
 
 
-class Way(NamedTuple):
+@dataclass(frozen=True)
+class Way:
     """The migrations of a detour, in the graph of all that is applied on it."""
 
     graph: Graph
