@@ -25,7 +25,8 @@ from django_devtools.branches.schema.operations import hidden_operations, raw_op
 from django_devtools.branches.schema.structure import field_of
 from django_devtools.branches.sources.snapshots import Key
 
-from .decision import Decision, count_rows
+from .decision import Decision
+from .outlook import count_rows
 
 logger = logging.getLogger("django_devtools.branches")
 
@@ -104,7 +105,7 @@ def sources_are_found(decision: Decision, plan: Plan) -> str | None:
 
 def all_is_reversible(decision: Decision, plan: Plan) -> str | None:
     """Each migration that is to be unapplied has a reverse."""
-    findings, policy = decision.findings, decision.options.irreversible
+    findings, policy = decision.outlook.findings, decision.options.irreversible
     stuck = findings.irreversible if findings else plan.irreversible
     if not stuck:
         return None
@@ -116,7 +117,7 @@ def all_is_reversible(decision: Decision, plan: Plan) -> str | None:
 
 def rows_agree_with_target(decision: Decision, plan: Plan) -> str | None:
     """Nothing is dropped that the target has by a migration that counts as applied."""
-    broken = plan.broken_by(decision.dropped_backwards())
+    broken = plan.broken_by(decision.outlook.dropped_backwards())
     if not broken:
         return None
     return (
@@ -141,8 +142,8 @@ def nothing_is_dropped_along(decision: Decision, plan: Plan) -> str | None:
 
 def foreign_keys_have_values(decision: Decision, plan: Plan) -> str | None:
     """No foreign key that becomes NOT NULL is NULL in any row."""
-    tables, nulls = decision.stash.tables, {}
-    for loss in decision.losses():
+    tables, nulls = decision.outlook.stash.tables, {}
+    for loss in decision.outlook.losses():
         if loss.needs_parent:
             whole = DataLoss(loss.migration, loss.model, loss.table)
             nulls[loss] = count_rows(tables, whole) - count_rows(tables, loss)
@@ -164,10 +165,10 @@ def primary_keys_fit(decision: Decision, plan: Plan) -> str | None:
     """No column of a primary key gets too narrow for the values in it."""
     if not decision.options.stash:
         return None
-    tables = decision.stash.tables
+    tables = decision.outlook.stash.tables
     narrowed = [
         loss
-        for loss in decision.losses()
+        for loss in decision.outlook.losses()
         if loss.becomes and loss.table in tables.names and loss.column in tables.key(loss.table)
     ]
     what = ", ".join(
@@ -186,7 +187,7 @@ def primary_keys_fit(decision: Decision, plan: Plan) -> str | None:
 def tables_are_listed(decision: Decision, plan: Plan) -> str | None:
     """Each table that is dropped can be found, and so be saved in the stash."""
     # A migration that was interrupted may have dropped it; nor is it known of an outline.
-    if not decision.options.stash or decision.interrupted or decision.findings:
+    if not decision.options.stash or decision.interrupted or decision.outlook.findings:
         return None
     unlisted = _unlisted(decision, plan)
     if not unlisted:
@@ -202,8 +203,8 @@ def shared_tables_are_empty(decision: Decision, plan: Plan) -> str | None:
     """Nothing is dropped with its data, without the stash, that the target has as well."""
     if decision.options.stash or decision.options.roll_back_shared:
         return None
-    shared = plan.shared_by(decision.dropped_backwards())
-    filled = [loss for loss in shared if decision.rows(loss)]
+    shared = plan.shared_by(decision.outlook.dropped_backwards())
+    filled = [loss for loss in shared if decision.outlook.rows(loss)]
     if not filled:
         return None
     return (
@@ -231,14 +232,14 @@ PRECONDITIONS: list[Callable[[Decision, Plan], str | None]] = [
 
 def _dropped_along(decision: Decision, plan: Plan) -> dict[str, DataLoss]:
     """What is dropped that takes something else along, by the SQL that drops the latter."""
-    if decision.findings or _may_drop_views(plan):
+    if decision.outlook.findings or _may_drop_views(plan):
         return {}
-    lost = [loss for loss in decision.losses() if loss.becomes is None]
-    dropped = {loss.item: loss for loss in [*decision.dropped_backwards(), *lost]}
+    lost = [loss for loss in decision.outlook.losses() if loss.becomes is None]
+    dropped = {loss.item: loss for loss in [*decision.outlook.dropped_backwards(), *lost]}
     named = dropped.keys() | _touched(plan)
     found = {}
     for loss in dropped.values():
-        for dependent in decision.stash.tables.dialect.dependents(*loss.item):
+        for dependent in decision.outlook.stash.tables.dialect.dependents(*loss.item):
             items = {(dependent.table, column) for column in (None, *dependent.columns)}
             if not items & named:
                 found[dependent.drop] = loss
@@ -278,15 +279,15 @@ def _that_do_not_fit(
         old = field_of(now, table, column, size)
         end = field_of(then, new_table, str(new_column), size)
         between = field_of(midway, new_table, str(new_column), size) or end
-        tables = decision.stash.tables
+        tables = decision.outlook.stash.tables
         if not all(is_lossless(tables, table, column, old, new) for new in (between, end)):
             yield loss
 
 
 def _unlisted(decision: Decision, plan: Plan) -> list[DataLoss]:
     """What is dropped with tables that should be there, and that the database does not list."""
-    names = decision.stash.tables.names
-    missing = [loss for loss in decision.losses() if loss.is_certain and loss.table not in names]
+    names, lost = decision.outlook.stash.tables.names, decision.outlook.losses()
+    missing = [loss for loss in lost if loss.is_certain and loss.table not in names]
     if not missing or _runs_sql(plan):  # SQL may have dropped it.
         return []
     expected = _tables_of_models(decision.connection, plan)

@@ -1,9 +1,7 @@
 """One ``migrate`` on one database: saves what it drops, and restores what it makes again."""
 
-import logging
 import sys
 from collections.abc import Mapping, Sequence
-from functools import cache, partial
 from typing import Any
 
 from django.apps.registry import Apps
@@ -12,7 +10,7 @@ from django.db.migrations import Migration
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
-from django_devtools.branches.planning.comparison import Comparison, compare
+from django_devtools.branches.planning.comparison import compare
 from django_devtools.branches.schema.changes import SchemaChanges
 from django_devtools.branches.schema.operations import writes_rows
 from django_devtools.branches.sources.git import Repository
@@ -20,21 +18,14 @@ from django_devtools.branches.sources.loader import code_on_disk
 from django_devtools.branches.sources.snapshots import Key, SnapshotFile
 from django_devtools.branches.sources.texts import Texts
 from django_devtools.branches.stash.detours import find_way
-from django_devtools.branches.stash.entries import Entry, Step
-from django_devtools.branches.stash.restore import Restore
-from django_devtools.branches.stash.returns import (
-    Applied,
-    AppliedMigration,
-    Arrivals,
-    Returns,
-)
-from django_devtools.branches.stash.save import is_routed_here
+from django_devtools.branches.stash.entries import Step
+from django_devtools.branches.stash.returns import Applied, AppliedMigration, Detour, Returns
 from django_devtools.branches.stash.stash import Stash
+from django_devtools.branches.stash.transfer import Report, Transfer
 from django_devtools.conf import project_root
 
+from .outlook import applied_by
 from .progress import Progress
-
-logger = logging.getLogger("django_devtools.branches")
 
 
 class Session:
@@ -56,17 +47,16 @@ class Session:
         self.stash = stash
         self.plan = plan
         self.changes = changes
-        self.progress = progress
         self.run: set[Key] = set()
         """The migrations that were really run; a faked one does not reach its operations."""
         self._code = code_on_disk()
         self._repository = Repository.find(project_root())
         self._texts = Texts(self._repository, self._code)
-        self._applied = self._applied_by(rows)
-        self._returns = Returns((), self._applied, self._applied)
-        self._taken: list[Entry] = []
-        self._arrivals = Arrivals()
+        self._steps: list[Step] = []
         self._done = 0
+        applied = self._applied(rows)
+        returns = Returns(stash.entries(), applied, applied)
+        self._transfer = Transfer(stash, returns, progress, Report())
 
     def save(self, branch: str | None) -> None:
         """
@@ -74,132 +64,83 @@ class Session:
 
         Raises DatabaseError where it can't be saved.
         """
-        self.stash.prepare(self._applied)
-        self._returns = Returns(self.stash.entries(), self._applied, self._applied)
-        self._put_marks()
-        connection = self.stash.connection
-        lost = [loss for loss in self.changes.lost if is_routed_here(connection, loss)]
-        for loss in lost:
-            name = ".".join(loss.migration)
-            logger.debug("%s: %s drops or narrows %s", connection.alias, name, loss)
-        steps = [
-            Step(_key(migration), backwards, self._text_of(_key(migration)))
-            for migration, backwards in self.plan
-        ]
-        fills = any(writes_rows(*one) for one in self.plan)
-        held = self._returns.held()
-        self._taken = self.stash.save(lost, branch, steps, self.progress, fills, held)
-        self._returns.add(self._taken)
-
-    def _put_marks(self) -> None:
+        self._transfer.prepare(fills=any(writes_rows(*one) for one in self.plan))
         for position, (migration, backwards) in enumerate(self.plan):
             operations: Any = migration.operations
             operations.insert(len(operations) if backwards else 0, _Mark(self, position))
+        self._steps = [self._step(*one) for one in self.plan]
+        self._transfer.save(self.changes, self._steps, branch)
 
     def begin(self, position: int, models: Apps) -> None:
-        """
-        The migration at ``position`` begins, so those before it are done.
-
-        In the transaction of the first one that is run, what was saved counts as about to go.
-        """
-        migration, backwards = self.plan[position]
-        step = Step(_key(migration), backwards)
-        is_written = self.stash.catch_up(step if self.run else None)
-        if not self.run:
-            self.stash.begin()
-        if is_written:
-            self._returns.refresh(self.stash.entries())
-        self.run.add(step.key)
+        """The migration at ``position`` begins, so those before it are done."""
         self._run_up_to(position, models)
+        self.run.add(self._steps[position].key)
+        self._expect(position)
+        self._transfer.begin()
 
     def end(self, models: Apps) -> None:
         """All migrations are done: restore what comes back then, and say what doesn't."""
         if self.run:
             self._run_up_to(len(self.plan), models)
             self._restore_undisturbed(models)
-        taken = {entry.id for entry in self._taken}
-        older = [entry for entry in self.stash.entries() if entry.id not in taken]
-        self.stash.follow(older, self.changes)
-        self.stash.end_pass(self.changes, self._taken)
+        self._transfer.follow(self.changes)
+        self._transfer.end_pass()
         if self.run:
-            self._say_what_stays()
-        self.stash.finish(self._applied)
+            self._transfer.settle(lambda: models)
+        self._transfer.finish()
+        self._say()
 
     def _run_up_to(self, position: int, models: Apps) -> None:
         """The first ``position`` migrations are done: restore what comes back then."""
-        for migration, backwards in self.plan[self._done : position]:
-            key = _key(migration)
-            if backwards:
-                self._applied.remove(key)
-            else:
-                self._applied.add(key, self._arrived(key))
-            self.stash.dropped([e for e in self._taken if self._applied.has_dropped(e)])
-            self._restore(self._returns.after_step(), models)
+        for one in range(self._done, position):
+            key = self._steps[one].key
+            if key not in self.run:
+                self._transfer.faked.update([key, *self.plan[one][0].replaces])
+            self._expect(one)
+            self._transfer.done(lambda: models)
         self._done = position
+        self._say()
 
     def _restore_undisturbed(self, models: Apps) -> None:
         """Restore what the missing steps of its pass would leave alone: there are no detours."""
-        for detour in self._returns.detours():
+        for detour in self._transfer.returns.detours():
             way = find_way(
                 detour,
-                self._applied,
+                self._transfer.applied,
                 is_stuck=lambda migration: False,
                 unmigrated_apps=self._code.unmigrated_apps,
                 max_name_length=self.stash.connection.ops.max_name_length(),
             )
-            if way and way.leaves_alone(detour.entries):
-                self._returns.remove(detour.entries)
-                self._restore(detour.entries, models, is_partial=True)
+            if way and way.leaves_alone(detour.entries) and self._has_run(detour):
+                self._transfer.restore_part(detour.entries, lambda: models)
 
-    def _say_what_stays(self) -> None:
-        taken = {entry.id for entry in self._taken}
-        for entry in self._returns.waiting:
-            changed = self.changes.altered if entry.is_narrowed else self.changes.made
-            if entry.id not in taken and self.stash.is_made(entry, changed):
-                sys.stderr.write(f"{self.stash.stays(entry, self._applied)}\n")
+    def _has_run(self, detour: Detour) -> bool:
+        """Whether it is this ``migrate`` that has undone a part of the pass."""
+        return any(step.key in self.run for step in detour.entries[0].steps)
 
-    def _restore(self, due: list[Entry], models: Apps, is_partial: bool = False) -> None:
-        made = self.changes.made.keys()
-        due = [entry for entry in due if self._was_made(entry)]
-        outdone = [entry for entry in due if self._arrivals.outdo(entry)]
-        for entry in outdone:
-            sys.stderr.write(f"{self.stash.is_outdone(entry)}\n")
-        entries = [entry for entry in due if entry not in outdone]
-        if not entries:
-            return
-        run = Restore(self.stash, models, self.progress, is_partial=is_partial, made=made)
-        run.restore(entries)
-        self._arrivals.add(run.restored)
-        for note in run.notes:
-            sys.stderr.write(f"{note}\n")
+    def _say(self) -> None:
+        notes = self._transfer.report.notes
+        sys.stderr.writelines(f"{note}\n" for note in notes)
+        notes.clear()
 
-    def _was_made(self, entry: Entry) -> bool:
-        """Whether a step of its pass was undone by a migration that was run, and not faked."""
-        return any(step.key in self.run for step in entry.steps)
+    def _step(self, migration: Migration, backwards: bool) -> Step:
+        key = migration.app_label, migration.name
+        return Step(key, backwards, self._texts.id(self._code.source(key)))
 
-    def _applied_by(self, rows: Mapping[Key, str]) -> Applied:
+    def _expect(self, position: int) -> None:
+        step = self._steps[position]
+        migration = self._code.migrations.get(step.key)
+        arrives = AppliedMigration(migration, lambda: step.text)
+        self._transfer.expect(step, None if step.backwards else arrives)
+
+    def _applied(self, rows: Mapping[Key, str]) -> Applied:
         """What is applied; its texts matter only where the stash has anything."""
-        applied = Applied({}, lambda step: self._texts.migration(step.key, step.text))
-        if not self.stash.entries():
-            for key, at in rows.items():
-                applied.add(key, AppliedMigration(None, lambda: "", at))
-            return applied
-        snapshot_file = SnapshotFile.find(self._repository)
-        found = compare(self.stash.connection, self._repository, snapshot_file, self._code)
-        for key, at in rows.items():
-            text = cache(partial(self._held_text, found, key))
-            applied.add(key, AppliedMigration(found.held.get(key), text, at))
-        return applied
-
-    def _arrived(self, key: Key) -> AppliedMigration:
-        text = cache(partial(self._text_of, key))
-        return AppliedMigration(self._code.migrations.get(key), text)
-
-    def _held_text(self, found: Comparison, key: Key) -> str:
-        return self._texts.id(found.held_source(key))
-
-    def _text_of(self, key: Key) -> str:
-        return self._texts.id(self._code.source(key))
+        if self.stash.entries():
+            snapshot_file = SnapshotFile.find(self._repository)
+            found = compare(self.stash.connection, self._repository, snapshot_file, self._code)
+            return applied_by(found, {})
+        unknown = {key: AppliedMigration(None, lambda: "", at) for key, at in rows.items()}
+        return Applied(unknown, lambda step: self._texts.migration(step.key, step.text))
 
 
 class _Mark(Operation):
@@ -230,7 +171,3 @@ def session_of(plan: Sequence[tuple[Migration, bool]]) -> Session | None:
             if isinstance(operation, _Mark):
                 return operation.session
     return None
-
-
-def _key(migration: Migration) -> Key:
-    return migration.app_label, migration.name

@@ -17,10 +17,10 @@ A switch may be killed at any point, and the next one goes on from what it finds
   ``Stash.prepare`` brings those up to date that are still ``open``. Whether the next switch goes
   on or back, an entry is restored once none of its steps is in effect.
 - Before data is restored: it comes back in the transaction of the step that is the last to be
-  undone. Only a pass in a work tree restores after its end; ``Decision.overdue`` names what a
-  kill leaves then.
-- On a detour: its steps were written down first, under the branch that they belong to
-  (``running/begun.py``). So the next switch finds phantoms, or migrations that are pending.
+  undone (``stash/transfer.py``). Only a pass in a work tree restores after its end;
+  ``Outlook.overdue`` names what a kill leaves then.
+- On a detour (``detours.py``): its steps were written down first, under the branch that they
+  belong to (``running/begun.py``). So the next switch finds phantoms, or pending migrations.
 - After the last migration: the next switch has nothing to do, and ``settle`` writes the snapshot.
 """
 
@@ -34,17 +34,19 @@ from django_devtools.branches.errors import SwitchError
 from django_devtools.branches.hooks.state import HookState
 from django_devtools.branches.planning.classify import states_after_switch
 from django_devtools.branches.planning.comparison import Comparison
+from django_devtools.branches.planning.policy import Options
 from django_devtools.branches.schema.dialects import database_id
 from django_devtools.branches.sources.rows import read_rows
 from django_devtools.branches.sources.snapshots import DETACHED
 
-from .decision import Decision, Options, Workspace, compare_with_target, decide
+from .decision import Decision, Workspace, compare_with_target, decide
 from .progress import Progress
 
 if TYPE_CHECKING:
     from django_devtools.branches.running.journal import JournalEntry
+    from django_devtools.branches.stash.transfer import Report
 
-    from .execution import Execution, Report
+    from .execution import Execution
 
 logger = logging.getLogger("django_devtools.branches")
 
@@ -120,10 +122,11 @@ class Switch:
         self.check()
 
     def _run(self, progress: Progress, interactive: bool) -> "Report":
-        from .execution import Execution, Report
+        from django_devtools.branches.stash.transfer import Report
+
+        from .execution import Execution
 
         report = Report()
-
         if self.decision.interrupted:
             _resume(
                 Execution(self.decision, report, progress, interactive), self.decision.interrupted

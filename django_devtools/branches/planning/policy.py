@@ -1,6 +1,7 @@
-"""What users want done about migrations that can't be unapplied."""
+"""What users want of a switch."""
 
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Irreversible(StrEnum):
@@ -9,3 +10,15 @@ class Irreversible(StrEnum):
     FAIL = "fail"
     KEEP = "keep"
     NOOP = "noop"
+
+
+class Options(NamedTuple):
+    """What the user wants of a switch."""
+
+    target: str | None = None
+    irreversible: Irreversible = Irreversible.FAIL
+    roll_back_shared: bool = False
+    rerun: bool = False
+    forget_interrupted: bool = False
+    stash: bool = True
+    """Whether data is saved in the stash before it is dropped."""

@@ -153,6 +153,11 @@ class Entry:
         return table, str(column)
 
     @property
+    def dropped_by(self) -> set[Key]:
+        """The migrations that dropped or narrowed it."""
+        return {column.step.key for column in self.columns.values()}
+
+    @property
     def migrations(self) -> list[str]:
         """The migrations that dropped or narrowed it, each as "app.name"."""
         return sorted({column.migration for column in self.columns.values()})

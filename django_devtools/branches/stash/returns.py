@@ -86,6 +86,13 @@ class Applied:
         for replaced in _replaced(found.migration) if found else ():
             self._migrations.pop(replaced, None)
 
+    def move(self, key: Key, arrives: AppliedMigration | None) -> None:
+        """``key`` is applied now, or unapplied if nothing arrives."""
+        if arrives is None:
+            self.remove(key)
+        else:
+            self.add(key, arrives)
+
     def has_undone_all(self, entry: Entry) -> bool:
         """Whether none of the steps of the pass that dropped an entry is in effect."""
         return not self.in_effect(entry)
@@ -96,8 +103,7 @@ class Applied:
 
     def has_dropped(self, entry: Entry) -> bool:
         """Whether all steps that drop an entry are in effect."""
-        drops = {column.step.key for column in entry.columns.values()}
-        return drops <= {step.key for step in self.in_effect(entry)}
+        return entry.dropped_by <= {step.key for step in self.in_effect(entry)}
 
     def is_midway(self, entry: Entry) -> bool:
         """Whether some of the steps of the pass that dropped an entry are in effect, not all."""

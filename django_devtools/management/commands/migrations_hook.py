@@ -7,10 +7,11 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from django_devtools.branches.decision import Options, Workspace
+from django_devtools.branches.decision import Workspace
 from django_devtools.branches.errors import SwitchError
 from django_devtools.branches.hooks.hook import Caller, Condition, Hooks, pathspecs
 from django_devtools.branches.hooks.state import HookState
+from django_devtools.branches.planning.policy import Options
 from django_devtools.branches.progress import Progress
 from django_devtools.branches.sources.git import GitError, Repository
 from django_devtools.branches.sources.snapshots import SnapshotFile

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import CommandError
 
-from django_devtools.branches.decision import Decision, Options, Workspace
+from django_devtools.branches.decision import Decision, Workspace
 from django_devtools.branches.errors import SwitchError, UnfitRows
 from django_devtools.branches.hooks.state import HookState
-from django_devtools.branches.planning.policy import Irreversible
+from django_devtools.branches.planning.policy import Irreversible, Options
 from django_devtools.branches.progress import Progress, database_option
 from django_devtools.branches.sources.snapshots import Key
 from django_devtools.branches.switch import Switch
@@ -182,10 +182,10 @@ class Command(BranchesCommand):
             where = f"{_database(switch)} is left as it is."
         self._write(f"Nothing to do: {where}")
         if decision.has_stash:
-            decision.stash.finish(decision.applied())
+            decision.outlook.stash.finish(decision.outlook.applied())
         if takes_snapshots():
             switch.settle()
-        for entry in decision.overdue():
+        for entry in decision.outlook.overdue() if decision.has_stash else ():
             branch = f" (from {entry.branch})" if entry.branch else ""
             self._notice(
                 f"The stash has data that could be restored: {entry}{branch}. "
@@ -277,7 +277,7 @@ class Command(BranchesCommand):
             self.stdout.write("    " + message, self.style.WARNING if is_error else None)
 
     def _show_losses(self, decision: Decision) -> None:
-        losses = [(loss, decision.rows(loss)) for loss in decision.losses()]
+        losses = [(loss, decision.outlook.rows(loss)) for loss in decision.outlook.losses()]
         if losses and decision.options.stash:
             self._show_heading("Would be saved in the stash:")
         elif losses:
@@ -286,7 +286,7 @@ class Command(BranchesCommand):
             self.stdout.write(f"    {_loss(loss, rows)}")
 
     def _show_returns(self, decision: Decision) -> None:
-        expected = decision.expected()
+        expected = decision.outlook.expected()
         if expected.restored:
             self._show_heading("Would be restored from the stash:")
         for entry in expected.restored:
@@ -313,10 +313,8 @@ class Command(BranchesCommand):
         return ask("Roll these back as well? Type 'yes', or 'no' to leave them as they are: ")
 
     def _confirm_losses(self, switches: list[Switch]) -> None:
-        decisions = [switch.decision for switch in switches]
-        losses = [
-            (loss, decision.rows(loss)) for decision in decisions for loss in decision.losses()
-        ]
+        outlooks = [switch.decision.outlook for switch in switches]
+        losses = [(loss, outlook.rows(loss)) for outlook in outlooks for loss in outlook.losses()]
         filled = [(loss, rows) for loss, rows in losses if rows]
         if not filled:
             return

@@ -20,12 +20,14 @@ from django.core.management.color import no_style
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.state import ProjectState
 
-from django_devtools.branches.decision import Expected, Options, Workspace
-from django_devtools.branches.execution import Report
+from django_devtools.branches.decision import Workspace
+from django_devtools.branches.outlook import Expected
+from django_devtools.branches.planning.policy import Options
 from django_devtools.branches.progress import Progress
 from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.loader import Code, Source, load
 from django_devtools.branches.sources.snapshots import SnapshotFile
+from django_devtools.branches.stash.transfer import Report
 from django_devtools.branches.switch import Switch
 from tests.branches.stash.test_walks import empty
 from tests.branches.stash.worlds import schema
@@ -188,7 +190,7 @@ class World:
         head.write_text(f"ref: refs/heads/{line.branch}\n")
         switch = self._switch()
         switch.check()
-        self.expected = switch.decision.expected()
+        self.expected = switch.decision.outlook.expected()
         progress = Progress(OutputWrapper(io.StringIO()), no_style(), 0)
         report = switch.run(progress, interactive=False)
         self.notes = report.notes

@@ -20,8 +20,9 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.autodetector import MigrationAutodetector
 
-from django_devtools.branches.decision import Options, Workspace
+from django_devtools.branches.decision import Workspace
 from django_devtools.branches.planning.comparison import Comparison
+from django_devtools.branches.planning.policy import Options
 from django_devtools.branches.progress import Progress
 from django_devtools.branches.schema.dialects import database_id
 from django_devtools.branches.schema.introspection import Tables
@@ -228,10 +229,10 @@ class World:
         else:
             assert not left
             assert not self.notes
-            entries = switch.decision.stash.entries()
+            entries = switch.decision.outlook.stash.entries()
             own = [entry for entry in entries if entry.branch == self.line.name]
             assert not own
-            assert switch.decision.stash.exists() is bool(entries)
+            assert switch.decision.outlook.stash.exists() is bool(entries)
         self.connection.check_constraints()
         self._remember(seen)
 
@@ -283,11 +284,11 @@ class World:
                 return False
             if column and column not in entry.columns:
                 return False
-            names, rows = switch.decision.stash.rows(entry, 1000)
+            names, rows = switch.decision.outlook.stash.rows(entry, 1000)
             positions = [names.index(table.columns[p].name) for p in table.key]
             return any(tuple(row[position] for position in positions) == key for row in rows)
 
-        return any(map(has, switch.decision.stash.entries()))
+        return any(map(has, switch.decision.outlook.stash.entries()))
 
     def _remember(self, seen: Rows) -> None:
         for table in self.tables:

@@ -1,0 +1,264 @@
+"""
+Makes the plan of a switch, and tells what that does to data: what it drops, and what comes back.
+
+A database that is in step needs none of this, and ``decision.py`` imports it only for the others.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache, cached_property, partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations import Migration
+
+from django_devtools.branches.planning.comparison import Comparison
+from django_devtools.branches.planning.plan import Plan, is_stuck, make_plan, shared_tables
+from django_devtools.branches.planning.policy import Irreversible, Options
+from django_devtools.branches.running.worktree import WorkTree
+from django_devtools.branches.schema.changes import (
+    DataLoss,
+    SchemaChanges,
+    losses,
+    schema_changes,
+)
+from django_devtools.branches.schema.introspection import Tables
+from django_devtools.branches.schema.structure import Item, structure
+from django_devtools.branches.schema.tracker import SchemaHistory
+from django_devtools.branches.sources.snapshots import Key, branch_of
+from django_devtools.branches.stash.detours import Way, find_way
+from django_devtools.branches.stash.entries import Entry, Step
+from django_devtools.branches.stash.returns import Applied, AppliedMigration, Detour, Returns
+from django_devtools.branches.stash.save import is_routed_here
+from django_devtools.branches.stash.stash import Stash
+
+if TYPE_CHECKING:
+    from django_devtools.branches.running.child import Findings
+
+
+class Expected(NamedTuple):
+    """What a switch would do with the entries of the stash."""
+
+    restored: list[Entry]
+    staying: list[tuple[Entry, str]]
+    """Those that stay although the switch makes their place, and why."""
+
+
+class Outlook:
+    """The plan of a switch, and what carrying it out does to the data of one database."""
+
+    def __init__(self, comparison: Comparison, options: Options) -> None:
+        """Raises SwitchError where a work tree can't tell what can be unapplied."""
+        self.comparison = comparison
+        self.policy = options.irreversible
+        self.worktree = WorkTree(comparison, options.irreversible, options.stash)
+        self.connection = comparison.connection
+        self.stash = Stash(self.connection)
+        self.plan = _plan(comparison, self.worktree, options)
+
+    @cached_property
+    def findings(self) -> "Findings | None":
+        """
+        What a work tree says of the first pass, where that can't be imported here.
+
+        Raises SwitchError where a work tree can't tell either.
+        """
+        return self.worktree.look(self.plan)
+
+    @cached_property
+    def changes(self) -> SchemaChanges:
+        """What becomes of tables and columns. Raises SwitchError where a work tree can't tell."""
+        return self.plan.changes(self._history(backwards=True), self._history(backwards=False))
+
+    def pass_changes(self, backwards: bool) -> SchemaChanges:
+        """What becomes of tables and columns in one of the two passes. Raises as ``changes``."""
+        history, nothing = self._history(backwards), SchemaHistory()
+        return schema_changes(history, nothing) if backwards else schema_changes(nothing, history)
+
+    def rest_changes(self, steps: Sequence[Step]) -> SchemaChanges:
+        """What becomes of them by ``steps``, the last ones of a pass."""
+        keys, nothing = [step.key for step in steps], SchemaHistory()
+        if steps[0].backwards:
+            return schema_changes(self.plan.unapplied_by(keys), nothing)
+        return schema_changes(nothing, self.plan.applied_by(keys))
+
+    def losses(self) -> list[DataLoss]:
+        """What the switch drops or narrows here. Raises SwitchError as ``changes`` does."""
+        return self._routed_here(self.changes.lost)
+
+    def dropped_backwards(self) -> list[DataLoss]:
+        """What the first pass drops here, whatever the second one makes anew."""
+        return self._routed_here(losses(self._history(backwards=True)))
+
+    def rows(self, loss: DataLoss) -> int:
+        """How many rows have a value in what is lost. 0 where it is not there."""
+        return count_rows(Tables(self.connection), loss)
+
+    def steps(self, backwards: bool) -> tuple[Step, ...]:
+        """The steps of one of the two passes."""
+        keys, find = self.plan.apply, self.comparison.wanted_source
+        if backwards:
+            keys, find = self.plan.unapply, self.comparison.held_source
+        texts = self.comparison.texts
+        return tuple(Step(key, backwards, texts.id(find(key))) for key in keys)
+
+    def applied(self) -> Applied:
+        """The migrations that are applied now."""
+        return applied_by(self.comparison, self.plan.held.graph.nodes)
+
+    def arrives(self, key: Key) -> AppliedMigration:
+        """One of the target's migrations, when it is applied."""
+        comparison, nodes = self.comparison, self.plan.wanted.graph.nodes
+        return AppliedMigration(
+            nodes.get(key) or comparison.target.code.migrations.get(key),
+            cache(lambda: comparison.texts.id(comparison.wanted_source(key))),
+        )
+
+    def returns(self) -> Returns:
+        """What comes back from the stash in the course of the switch."""
+        applied = self.applied()
+        final = applied.copy()
+        for key, arrives, _ in self._moves():
+            final.move(key, arrives)
+        return Returns(self.stash.entries(), applied, final)
+
+    def overdue(self) -> list[Entry]:
+        """The entries of the stash whose place is there again, and that no switch restored."""
+        applied, stash = self.applied(), self.stash
+        entries = [entry for entry in stash.entries() if not entry.reason]
+        return [e for e in entries if applied.has_undone_all(e) and stash.in_place(e)]
+
+    def expected(self) -> Expected:
+        """What the switch would do with the stash. Raises SwitchError as ``changes`` does."""
+        returns, branch = self.returns(), self.comparison.target.past.branch
+        found, staying = self._back(returns), []
+        for entry in filter(self._is_made, returns.waiting):
+            if branch is not None and entry.branch == branch:
+                found.append(entry)
+            else:
+                staying.append((entry, returns.applied.hindrance(entry)))
+        return Expected(sorted(found, key=lambda entry: entry.id), staying)
+
+    def find_way(self, detour: Detour, applied: Applied) -> Way | None:
+        """The way of a detour; None if it can't be gone here."""
+        return find_way(
+            detour,
+            applied,
+            partial(is_stuck, policy=self.policy),
+            self.comparison.target.code.unmigrated_apps,
+            self.connection.ops.max_name_length(),
+        )
+
+    def held_branch(self) -> str | None:
+        """The branch that the database is on, as far as that is known."""
+        comparison = self.comparison
+        snapshots, here = comparison.provenance.snapshots, comparison.target.past.branch
+        if known := branch_of(snapshots, comparison.rows, here):
+            return known
+        sources = map(comparison.held_source, self.plan.unapply)
+        return next((source.branch for source in sources if source and source.branch), None)
+
+    def _history(self, backwards: bool) -> SchemaHistory:
+        """What one of the two passes does to tables and columns."""
+        if backwards:
+            return self.findings.back if self.findings else self.plan.backwards
+        found = self.worktree.look(self.plan, backwards=False)
+        return found.forth if found else self.plan.forwards
+
+    def _routed_here(self, lost: Iterable[DataLoss]) -> list[DataLoss]:
+        """Those of ``lost`` whose models the routers let migrate in this database."""
+        return [loss for loss in lost if is_routed_here(self.connection, loss)]
+
+    def _moves(self) -> Iterator[tuple[Key, AppliedMigration | None, bool]]:
+        """What is unapplied and applied in which order, and whether a migration is run for it."""
+        plan = self.plan
+        yield from ((key, None, True) for key in plan.unapply)
+        yield from ((key, None, False) for key in plan.forget)
+        yield from ((key, self.arrives(key), False) for key in plan.record)
+        yield from ((key, self.arrives(key), True) for key in plan.apply)
+
+    def _back(self, returns: Returns) -> list[Entry]:
+        """What comes back after each of the steps. ``returns`` is as after all of them then."""
+        found: list[Entry] = []
+        for key, arrives, is_step in self._moves():
+            returns.applied.move(key, arrives)
+            if is_step:
+                found += self._back_now(returns)
+        return found
+
+    def _back_now(self, returns: Returns) -> list[Entry]:
+        """What comes back after a step, by detours too."""
+        found = returns.after_step()
+        for detour in returns.detours():
+            if self.find_way(detour, returns.applied):
+                found += detour.entries
+                returns.remove(detour.entries)
+        return found
+
+    def _is_made(self, entry: Entry) -> bool:
+        """Whether the switch makes the place of an entry, or of a column of it."""
+        changes = self.changes
+        if entry.is_narrowed:
+            return any((entry.table, name) in changes.altered for name in entry.columns)
+        if entry.is_table:
+            return (entry.table, None) in changes.made
+        made = {(entry.table, None), *((entry.table, name) for name in entry.columns)}
+        there = self._items_of_target
+        is_there = any((entry.table, name) in there for name in entry.columns)
+        return is_there and not made.isdisjoint(changes.made)
+
+    @cached_property
+    def _items_of_target(self) -> set[Item]:
+        """The tables and columns that the target has."""
+        wanted = self.plan.wanted
+        state = wanted.state(wanted.ordered(wanted.graph.nodes))
+        return set(structure(state, self.connection.ops.max_name_length()))
+
+
+def applied_by(comparison: Comparison, nodes: Mapping[Key, Migration]) -> Applied:
+    """The migrations that a database has applied. ``nodes`` are those that are at hand already."""
+    texts, held = comparison.texts, {**comparison.held, **nodes}
+    return Applied(
+        {
+            key: AppliedMigration(held.get(key), cache(partial(_text_of, comparison, key)), at)
+            for key, at in comparison.rows.items()
+        },
+        lambda step: texts.migration(step.key, step.text),
+    )
+
+
+def _text_of(comparison: Comparison, key: Key) -> str:
+    return comparison.texts.id(comparison.held_source(key))
+
+
+def count_rows(tables: Tables, loss: DataLoss) -> int:
+    """How many rows have a value in what is lost. 0 where it is not there."""
+    # Without a table, or a column, nothing is asked: on SQLite, Django parses SQL for it.
+    if loss.table not in tables.names:
+        return 0
+    if loss.column is None:
+        return tables.count(loss.table)
+    return tables.count(loss.table, loss.column) if tables.has_item(*loss.item) else 0
+
+
+def _plan(comparison: Comparison, worktree: WorkTree, options: Options) -> Plan:
+    facts = comparison.facts(comparison.raw_changed if options.rerun else set())
+    policy, roll_back_shared = options.irreversible, options.roll_back_shared
+    plan = make_plan(facts, policy, roll_back_shared)
+    stuck: list[Key] = []
+    if policy is Irreversible.KEEP and (findings := worktree.look(plan)):
+        stuck = findings.irreversible
+        plan = make_plan(facts, policy, roll_back_shared, known_stuck=stuck)
+    if roll_back_shared or not plan.questionable:
+        return plan
+    leave = _filled_questions(comparison.connection, plan)
+    return make_plan(facts, policy, leave=leave, known_stuck=stuck) if leave else plan
+
+
+def _filled_questions(connection: BaseDatabaseWrapper, plan: Plan) -> set[Key]:
+    """The questionable migrations whose tables have rows, and the target has these tables, too."""
+    found = set()
+    for key, names in shared_tables(plan).items():
+        tables = Tables(connection)
+        if any(count_rows(tables, DataLoss(key, key, name)) for name in names):
+            found.add(key)
+    return found

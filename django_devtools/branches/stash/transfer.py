@@ -1,0 +1,306 @@
+"""
+Takes data into the stash and out of it while migrations run, in a switch or a plain ``migrate``.
+
+Whoever runs them says which step is next, when it begins, and when it is done.
+"""
+
+import logging
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+
+from django.apps.registry import Apps
+
+from django_devtools.branches.progress import Progress
+from django_devtools.branches.schema.changes import DataLoss, SchemaChanges
+from django_devtools.branches.schema.structure import Item
+from django_devtools.branches.sources.snapshots import Key
+
+from .entries import Entry, Status, Step
+from .returns import Applied, AppliedMigration, Arrivals, Returns
+from .save import is_routed_here
+from .stash import Stash
+
+logger = logging.getLogger("django_devtools.branches")
+
+Models = Callable[[], Apps]
+"""Gives the models of what the database holds, which may have to be rendered for that."""
+
+
+@dataclass
+class Report:
+    """What a switch has to say when it is over."""
+
+    saved: list[Entry] = field(default_factory=list)
+    restored: list[Entry] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What could not be restored from the stash, and why."""
+
+
+class Transfer:
+    """What is in the stash while steps are done, one after the other."""
+
+    def __init__(
+        self,
+        stash: Stash,
+        returns: Returns,
+        progress: Progress,
+        report: Report,
+        branch: str | None = None,
+    ) -> None:
+        """``branch`` is where a switch goes to: its entries come back whatever dropped them."""
+        self.stash = stash
+        self.returns = returns
+        self.progress = progress
+        self.report = report
+        self.branch = branch
+        self.faked: set[Key] = set()
+        """The migrations that only got a row: what they make is something that was found."""
+        self.came_back: list[Entry] = []
+        """What was restored in the pass under way, and not saved again since."""
+        self._arrivals = Arrivals()
+        self._made: set[Item] = set()
+        """The tables and columns that were made in all passes, by their names then."""
+        self._altered: set[Item] = set()
+        """The columns that got wider or narrower, by their names then."""
+        self._made_with: dict[int, set[Item]] = {}
+        """What the passes made that dropped the new entries, by the numbers of those."""
+        self._passes: list[tuple[SchemaChanges, list[Entry]]] = []
+        """The passes under way, and what is saved for each: a detour is one within another."""
+        self._fresh: set[int] = set()
+        """The numbers of the entries that the outermost of them has dropped."""
+        self._has_begun = False
+        """Whether a step has begun since something was last saved."""
+        self._taken_again: list[Entry] = []
+        """What was saved again, until the next step begins."""
+        self._outdated: list[Entry] = []
+        """What that supersedes."""
+        self._undropped: list[Entry] = []
+        """The entries that are copied, and not dropped yet."""
+        self._fills = False
+        self._next: tuple[Step, AppliedMigration | None] | None = None
+
+    @property
+    def applied(self) -> Applied:
+        """The migrations that are applied by now."""
+        return self.returns.applied
+
+    def prepare(self, fills: bool) -> None:
+        """
+        Bring the stash up to date, before anything is saved.
+
+        ``fills`` says whether any migration that is about to run writes rows.
+        """
+        self._fills = fills
+        self.stash.prepare(self.applied)
+        self._refresh()
+        opened = [entry for entry in self.returns.waiting if entry.status is Status.OPEN]
+        self._undropped = [entry for entry in opened if not entry.is_narrowed]
+
+    def save(self, changes: SchemaChanges, steps: Sequence[Step], branch: str | None) -> None:
+        """Save what a pass by ``steps`` drops, which begins now. ``branch`` has the data."""
+        self._made |= changes.made.keys()
+        self._altered |= changes.altered
+        taken: list[Entry] = []
+        # Where saving fails, a `migrate` goes on, and ends this pass.
+        self._passes.append((changes, taken))
+        taken += self._save(self._lost(changes), changes, steps, branch, self.returns.held())
+        self.report.saved += taken
+
+    def save_again(self, rest: SchemaChanges, steps: Sequence[Step], branch: str | None) -> None:
+        """Save what came back in the middle of a pass, if the ``rest`` of it drops it again."""
+        back, self.came_back = self.came_back, []
+        lost = [loss for loss in self._lost(rest) if any(_takes(loss, one) for one in back)]
+        if lost:
+            waiting = self.returns.waiting
+            older = [one for one in waiting if one.id in self._made_with and not one.is_narrowed]
+            self._taken_again = self._save(lost, rest, steps, branch)
+            self._outdated = older
+
+    def expect(self, step: Step, arrives: AppliedMigration | None = None) -> None:
+        """``step`` is next. ``arrives`` is what is applied after it, unless that goes back."""
+        self._next = step, arrives
+
+    def begin(self) -> None:
+        """
+        The next step begins: save what others wrote meanwhile.
+
+        To be called in its transaction, before anything else.
+        """
+        changed, taken = self._catch_up(), self._taken_again
+        if not self._has_begun:
+            self.stash.begin()
+            self.stash.supersede(self._outdated, taken)
+        self._has_begun, self._outdated, self._taken_again = True, [], []
+        if changed or taken:
+            self._refresh()
+
+    def done(
+        self, models: Models, renamed: Callable[[], SchemaChanges | None] = lambda: None
+    ) -> None:
+        """
+        The next step is done: restore what comes back after it. To be called in its transaction.
+
+        ``renamed`` tells what the step has renamed.
+        """
+        self._move(self.applied)
+        dropped = [entry for entry in self._undropped if self.applied.has_dropped(entry)]
+        self.stash.dropped(dropped)
+        self._undropped = [entry for entry in self._undropped if entry not in dropped]
+        if (self._older() or self._arrivals) and (changes := renamed()):
+            self.follow(changes)
+        self.restore_due(models)
+
+    def follow(self, changes: SchemaChanges) -> None:
+        """Give the names that the database has now to what earlier passes have dropped."""
+        self._arrivals.follow(changes)
+        self.returns.rename(self.stash.follow(self._older(), changes))
+
+    def restore_due(self, models: Models) -> None:
+        """Restore what comes back after all that is done by now."""
+        due = self.returns.after_step()
+        self._restore([entry for entry in due if not entry.dropped_by <= self.faked], models)
+
+    def restore_part(self, entries: Collection[Entry], models: Models) -> None:
+        """Restore those columns of ``entries`` that are there, before the rest of them is."""
+        self.returns.remove(entries)
+        self._restore(entries, models, is_partial=True)
+
+    def restore_now(self, table: str, column: str | None) -> None:
+        """
+        Restore columns of ``table`` that are there again; the values of the newest entry win.
+
+        ``column`` is the only one that is wanted, or None for all.
+        """
+        from .entry_restore import EntryRestore
+
+        then = self.applied.copy()
+        self._move(then)
+        for entry in self.returns.waiting:
+            if entry.table != table or entry.is_table or entry.is_narrowed:
+                continue
+            columns = self._columns_there(entry, column)
+            if columns and (then.has_undone_drop(entry) or self._is_own(entry)):
+                logger.debug("Restoring %s of %s before the next operation", columns, table)
+                dialect = self.stash.tables.dialect
+                with dialect.without_triggers([table]):
+                    EntryRestore(self.stash, entry, columns).update(())
+                    dialect.check_foreign_keys_now()
+
+    def end_pass(self) -> None:
+        """All steps of a pass are done."""
+        self.stash.end_pass(*self._passes.pop())
+        self._refresh()
+        if not self._passes:
+            self._fresh, self.came_back = set(), []
+
+    def settle(self, models: Models) -> None:
+        """
+        Restore what an amended migration made again, and say what else was made and not restored.
+        """
+        own = [entry for entry in self._made_again() if self._is_own(entry)]
+        self.returns.remove(own)
+        self._restore(own, models)
+        for entry in self._made_again():
+            if entry.id not in self._made_with:
+                self.report.notes.append(self.stash.stays(entry, self.applied))
+
+    def finish(self) -> None:
+        """All is done."""
+        self.stash.finish(self.applied)
+
+    def halt(self) -> None:
+        """The next step has failed, if there is one."""
+        if self._next:
+            self.stash.finish(self.applied, halted=self._next[0].key)
+
+    def _save(
+        self,
+        lost: list[DataLoss],
+        changes: SchemaChanges,
+        steps: Sequence[Step],
+        branch: str | None,
+        held: Collection[Entry] = (),
+    ) -> list[Entry]:
+        taken = self.stash.save(lost, branch, steps, self.progress, self._fills, held)
+        logger.debug("Saved in the stash, for %s: %s", branch, _summaries(taken))
+        self.returns.add(taken)
+        changed = changes.made.keys() | changes.altered
+        self._made_with |= {entry.id: changed for entry in taken}
+        self._fresh.update(entry.id for entry in taken)
+        self._undropped += [entry for entry in taken if not entry.is_narrowed]
+        self._has_begun = False
+        return taken
+
+    def _move(self, applied: Applied) -> None:
+        """The next step is done, in ``applied``."""
+        if self._next:
+            step, arrives = self._next
+            applied.move(step.key, arrives)
+
+    def _catch_up(self) -> bool:
+        """Save again what was written to since. Whether anything was."""
+        step = self._next[0] if self._next and self._has_begun else None
+        changed = {entry.id: entry for entry in self.stash.catch_up(step)}
+        self.report.saved = [changed.get(one.id, one) for one in self.report.saved]
+        return bool(changed)
+
+    def _restore(
+        self, entries: Collection[Entry], models: Models, is_partial: bool = False
+    ) -> None:
+        """Restore ``entries``, unless newer ones are back already."""
+        outdone = [entry for entry in entries if self._arrivals.outdo(entry)]
+        self.report.notes += [self.stash.is_outdone(entry) for entry in outdone]
+        entries = [entry for entry in entries if entry not in outdone]
+        if not entries:
+            return
+        # A switch with nothing to restore comes here, too.
+        from .restore import Restore
+
+        restore = Restore(
+            self.stash, models(), self.progress, is_partial=is_partial, made=self._made
+        )
+        restore.restore(entries)
+        logger.debug("Restored from the stash: %s", _summaries(restore.restored))
+        self.report.notes += restore.notes
+        self.report.restored += restore.restored
+        self.came_back += restore.restored
+        self._arrivals.add(restore.restored)
+
+    def _made_again(self) -> list[Entry]:
+        """The entries whose place was made by now, after it was dropped if it was."""
+        return [entry for entry in self.returns.waiting if self._is_made(entry)]
+
+    def _is_made(self, entry: Entry) -> bool:
+        changed = self._altered if entry.is_narrowed else self._made
+        return self.stash.is_made(entry, changed - self._made_with.get(entry.id, set()))
+
+    def _lost(self, changes: SchemaChanges) -> list[DataLoss]:
+        """What is lost of the models that the routers let migrate in this database."""
+        return [one for one in changes.lost if is_routed_here(self.stash.connection, one)]
+
+    def _is_own(self, entry: Entry) -> bool:
+        return self.branch is not None and entry.branch == self.branch
+
+    def _older(self) -> list[Entry]:
+        """The columns that wait, but for those of this pass: their names come back with it."""
+        waiting = self.returns.waiting
+        return [entry for entry in waiting if not entry.is_table and entry.id not in self._fresh]
+
+    def _columns_there(self, entry: Entry, column: str | None) -> list[str]:
+        """The columns of an entry that its table has."""
+        there = self.stash.tables.columns(entry.table)
+        return [name for name in entry.columns if column in (None, name) and name in there]
+
+    def _refresh(self) -> None:
+        self.returns.refresh(self.stash.entries())
+
+
+def _takes(loss: DataLoss, entry: Entry) -> bool:
+    """Whether a loss takes what is in an entry, or some of it."""
+    if loss.table != entry.table:
+        return False
+    return loss.column is None or entry.is_table or loss.column in entry.columns
+
+
+def _summaries(entries: list[Entry]) -> str:
+    return ", ".join(entry.summary for entry in entries) or "nothing"

@@ -1,0 +1,99 @@
+"""Runs the steps of a pass one by one, and has the stash follow each of them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from django.db.migrations.state import ProjectState
+
+from django_devtools.branches.planning.policy import Irreversible
+from django_devtools.branches.running.begun import write_down
+from django_devtools.branches.running.executor import (
+    Ahead,
+    Edges,
+    Executor,
+    with_empty_reverses,
+)
+from django_devtools.branches.schema.changes import SchemaChanges
+from django_devtools.branches.schema.renames import Renames, renames_backwards, renames_forwards
+from django_devtools.branches.sources.loader import Graph, Source
+from django_devtools.branches.sources.provenance import Past
+from django_devtools.branches.sources.snapshots import Key
+from django_devtools.branches.stash.entries import Step
+from django_devtools.branches.stash.returns import AppliedMigration
+from django_devtools.branches.stash.transfer import Report, Transfer
+
+from .decision import Decision
+from .progress import Progress
+
+Between = Callable[[ProjectState, Sequence[Step]], None]
+"""Called after each step, with the state after it and the steps that are left."""
+
+
+class Steps:
+    """Runs steps as a decision wants it, in whatever pass they are."""
+
+    def __init__(self, decision: Decision, report: Report, progress: Progress) -> None:
+        self.decision = decision
+        self.progress = progress
+        outlook, branch = decision.outlook, decision.comparison.target.past.branch
+        self.transfer = Transfer(outlook.stash, outlook.returns(), progress, report, branch)
+
+    def save(self, changes: SchemaChanges, steps: Sequence[Step], branch: str | None) -> None:
+        """Begin a pass: save what it drops, unless the user wants none of it saved."""
+        if not self.decision.options.stash:
+            changes = changes._replace(lost=[])
+        self.transfer.save(changes, steps, branch)
+
+    def unapply(
+        self,
+        executor: Executor,
+        ahead: Ahead,
+        steps: Sequence[Step],
+        between: Between = lambda state, rest: None,
+    ) -> ProjectState:
+        """Unapply migrations. The state after that."""
+        for position, step in enumerate(steps, 1):
+            self.transfer.expect(step)
+            renames = renames_backwards(executor.graph.graph.nodes[step.key])
+            state = executor.unapply(ahead, [step.key], self._edges(renames))
+            ahead = ahead._replace(state=state)
+            between(state, steps[position:])
+        return ahead.state
+
+    def apply(
+        self,
+        executor: Executor,
+        state: ProjectState,
+        steps: Sequence[Step],
+        arrives: Callable[[Key], AppliedMigration],
+        between: Between = lambda state, rest: None,
+    ) -> ProjectState:
+        """Apply migrations, which ``arrives`` gives by their keys. The state after that."""
+        for position, step in enumerate(steps, 1):
+            self.transfer.expect(step, arrives(step.key))
+            renames = renames_forwards(executor.graph.graph.nodes[step.key], state)
+            state = executor.apply(state, [step.key], self._edges(renames))
+            between(state, steps[position:])
+        return state
+
+    def executor(self, graph: Graph, source: Callable[[Key], Source | None]) -> Executor:
+        """What runs the migrations of a graph, as the user wants it."""
+        options = self.decision.options
+        if options.irreversible is Irreversible.NOOP:
+            for key, migration in graph.graph.nodes.items():
+                graph.graph.nodes[key] = with_empty_reverses(migration)
+        connection, restore = self.decision.connection, self.transfer.restore_now
+        return Executor(connection, graph, source, self.progress, options.stash, restore)
+
+    def write_down(self, past: Past, sources: Mapping[Key, Source | None]) -> None:
+        """Write down what is about to be applied, and whose migrations that is."""
+        decision, workspace = self.decision, self.decision.workspace
+        if workspace.repository and decision.comparison.target.listed_apps is None:
+            repository, snapshot_file = workspace.repository, workspace.snapshot_file
+            write_down(decision.connection, repository, snapshot_file, past, sources)
+
+    def _edges(self, renames: Renames) -> Edges:
+        return Edges(self.transfer.begin, partial(self._done, renames))
+
+    def _done(self, renames: Renames, state: ProjectState) -> None:
+        self.transfer.done(lambda: state.apps, partial(renames, state))
