@@ -115,6 +115,15 @@ def test_a_column_that_gets_narrower(shop: Project) -> None:
     assert dump(shop) == before
 
 
+def test_a_value_that_was_edited_after_its_column_got_narrower(shop: Project) -> None:
+    shop.python("from shop.models import *; Product.objects.update(note=None)")
+    make_branch(shop, "less", MAIN.replace("null=True)\n\nclass", "default='')\n\nclass"))
+    shop.manage("migrate")
+    shop.python("from shop.models import *; Product.objects.filter(pk=2).update(note='edited')")
+    go(shop, "main")
+    assert values(shop, "note") == "None; edited; None"
+
+
 def test_nothing_is_dropped(shop: Project) -> None:
     make_branch(shop, "more", MAIN + "\nclass More(models.Model):\n    pass\n")
     assert "Saving" not in shop.manage("migrate").stdout
@@ -133,6 +142,7 @@ def test_it_can_not_be_kept(project: Project) -> None:
     make_branch(project, "less", PRODUCT)
     result = project.manage("migrate")
     assert "What is dropped from database 'default' was not saved: " in result.stderr
+    assert "was not restored" not in result.stderr
     project.assert_in_step()
 
 
