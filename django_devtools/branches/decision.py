@@ -249,11 +249,19 @@ class Decision:
     def expected(self) -> Expected:
         """What the switch would do with the stash. Raises SwitchError as ``changes`` does."""
         returns = self.returns()
-        found = self._back(returns)
-        made = [entry for entry in returns.waiting if self._is_made(entry)]
+        found = self._without_outranked(self._back(returns), returns.waiting)
+        again = {entry.id for entry in returns.made_again()}
+        made = [e for e in returns.waiting if e.id in again or self._is_made(e)]
         own = [entry for entry in made if self.is_own(entry)]
         staying = [(e, returns.applied.hindrance(e)) for e in made if not self.is_own(e)]
         return Expected(sorted([*found, *own], key=lambda entry: entry.id), staying)
+
+    def _without_outranked(self, found: list[Entry], waiting: list[Entry]) -> list[Entry]:
+        """``found``, without those that have no values where an older one has some."""
+        from django_devtools.branches.stash.returns import has_older
+
+        others = [*found, *waiting]
+        return [e for e in found if not has_older(e, others) or self.stash.has_values(e)]
 
     def _back(self, returns: Returns) -> list[Entry]:
         """What comes back after each of the steps. ``returns`` is as after all of them then."""

@@ -34,6 +34,7 @@ from django_devtools.branches.stash.returns import (
     AppliedMigration,
     Arrivals,
     Detour,
+    has_older,
 )
 
 from .decision import Decision
@@ -83,6 +84,10 @@ class Execution:
         """Tells what the step that is being done renames, by the state after it."""
         self._undropped: list[Entry] = []
         """The entries that are copied, and not dropped yet."""
+        self._spared: dict[int, list[Key]] = {}
+        """The migrations whose code is not run again over an entry, by the entry's number."""
+        self._late: list[Entry] = []
+        """What refers to rows that come back by the next detour, and comes after them."""
         self._came_back: list[Entry] = []
         """What was restored since something was last saved."""
         self._next: tuple[Key, AppliedMigration | None]
@@ -150,7 +155,8 @@ class Execution:
         """Run the first pass. The state after it."""
         if not plan.unapply:
             return ahead.state
-        decision, self._fresh = self.decision, set()
+        decision = self.decision
+        self._fresh, self._came_back = set(), []
         changes = decision.pass_changes(backwards=True)
         taken = self._take(changes, decision.steps(backwards=True), decision.branch())
         if decision.worktree.is_needed(plan.unapply, backwards=True):
@@ -183,7 +189,8 @@ class Execution:
 
     def _apply(self, plan: Plan, base: ProjectState) -> ProjectState:
         """Run the second pass. The state after it."""
-        decision, self._fresh = self.decision, set()
+        decision = self.decision
+        self._fresh, self._came_back = set(), []
         executor = self._executor(plan.wanted, self.comparison.wanted_source)
         applied = plan.wanted.applied_nodes()
         state = base
@@ -248,7 +255,6 @@ class Execution:
         self, changes: SchemaChanges, steps: Sequence[Step], branch: str | None
     ) -> list[Entry]:
         """Save in the stash what a pass drops. The new entries."""
-        self._came_back = []
         self.made |= changes.made.keys()
         self.altered |= changes.altered
         if not self.decision.options.stash:
@@ -323,7 +329,30 @@ class Execution:
         self._note_dropped()
         if (self._older() or self.arrivals) and (changes := self._renames(state)):
             self._follow(changes)
-        self._restore(self.returns.after_step(), state)
+        early, late = self._split_detours()
+        due = self.returns.after_step()
+        self._late += [entry for entry in due if self._refers_to(entry, late)]
+        self._restore([one for one in [*due, *early] if one not in self._late], state, early)
+
+    def _split_detours(self) -> tuple[list[Entry], list[Entry]]:
+        """What comes back before the other steps of its pass are undone, and what by a detour."""
+        early: list[Entry] = []
+        late: list[Entry] = []
+        for detour in self.returns.detours():
+            if way := self.decision.find_way(detour, self.returns.applied):
+                if way.leaves_alone(detour.entries):
+                    early += detour.entries
+                    self._note_spared(detour, way)
+                else:
+                    late += detour.entries
+        self.returns.remove(early)
+        return early, late
+
+    def _refers_to(self, entry: Entry, others: list[Entry]) -> bool:
+        """Whether rows of an entry refer to rows of one of ``others``."""
+        tables = {other.table for other in others if other.is_table}
+        parents = self.stash.tables.parents(entry.table) if tables else {}
+        return any(parent.table in tables for parent in parents.values())
 
     def _follow(self, changes: SchemaChanges) -> None:
         """Give the names that the database has now to what earlier passes have dropped."""
@@ -344,14 +373,15 @@ class Execution:
     def _make_detours(self, state: ProjectState) -> None:
         """Restore what comes back only by steps that are not of this plan."""
         for detour in self.returns.detours():
-            way = self.decision.find_way(detour, self.returns.applied)
-            if way is None:
-                continue
-            if way.leaves_alone(detour.entries):
-                self.returns.remove(detour.entries)
-                self._restore(detour.entries, state, is_partial=True)
-            else:
+            if way := self.decision.find_way(detour, self.returns.applied):
+                self._note_spared(detour, way)
                 self._make_detour(detour, way)
+        late, self._late = self._late, []
+        self._restore(late, state)
+
+    def _note_spared(self, detour: Detour, way: Way) -> None:
+        if way.begins_backwards:
+            self._spared |= {entry.id: way.spared for entry in detour.entries}
 
     def _make_detour(self, detour: Detour, way: Way) -> None:
         logger.debug("A detour by %s", ", ".join(map(str, detour.missing)))
@@ -394,26 +424,45 @@ class Execution:
             )
 
     def _restore(
-        self, entries: list[Entry], state: ProjectState, is_partial: bool = False
+        self, entries: list[Entry], state: ProjectState, early: Collection[Entry] = ()
     ) -> None:
-        """Restore ``entries`` to the models of ``state``, unless newer ones are back already."""
-        outdone = [entry for entry in entries if self.arrivals.outdo(entry)]
-        self.report.notes += [self.stash.is_outdone(entry) for entry in outdone]
-        entries = [entry for entry in entries if entry not in outdone]
+        """
+        Restore ``entries`` to the models of ``state``, unless newer ones are back already.
+
+        Columns of the ``early`` ones may come later.
+        """
+        entries = self._without_outdone(entries)
         if not entries:
             return
         # A switch with nothing to restore comes here, too.
         from django_devtools.branches.stash.restore import Restore
 
-        restore = Restore(
-            self.stash, state.apps, self.progress, is_partial=is_partial, made=self.made
-        )
+        numbers = {entry.id for entry in early}
+        restore = Restore(self.stash, state.apps, self.progress, numbers, self.made)
         restore.restore(entries)
         logger.debug("Restored from the stash: %s", _summaries(restore.restored))
         self.report.notes += restore.notes
         self.report.restored += restore.restored
+        self.report.notes += [
+            self.stash.is_older_than(entry, keys)
+            for entry in restore.restored
+            if (keys := self._spared.get(entry.id))
+        ]
         self._came_back += restore.restored
         self.arrivals.add(restore.restored)
+
+    def _without_outdone(self, entries: list[Entry]) -> list[Entry]:
+        outdone = [entry for entry in entries if self.arrivals.outdo(entry)]
+        self.report.notes += [self.stash.is_outdone(entry) for entry in outdone]
+        return self._without_empty([entry for entry in entries if entry not in outdone])
+
+    def _without_empty(self, entries: list[Entry]) -> list[Entry]:
+        """``entries``, without those that have no values where an older one has some."""
+        others = [*self.arrivals.entries, *entries, *self.returns.waiting]
+        empty = [e for e in entries if has_older(e, others) and not self.stash.has_values(e)]
+        for entry in empty:
+            self.stash.done(entry)
+        return [entry for entry in entries if entry not in empty]
 
     def _settle(self, state: ProjectState) -> None:
         """
@@ -422,9 +471,9 @@ class Execution:
         own = [entry for entry in self._made_again() if self.decision.is_own(entry)]
         self.returns.remove(own)
         self._restore(own, state)
-        for entry in self._made_again():
-            if entry.id not in self._made_with:
-                self.report.notes.append(self.stash.stays(entry, self.returns.applied))
+        made = [entry for entry in self._made_again() if entry.id not in self._made_with]
+        for entry in {entry.id: entry for entry in [*made, *self.returns.made_again()]}.values():
+            self.report.notes.append(self.stash.stays(entry, self.returns.applied))
 
     def _made_again(self) -> list[Entry]:
         """The entries whose place this switch has made, after it dropped them if it did."""

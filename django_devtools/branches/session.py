@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache, partial
 from typing import Any
 
@@ -149,29 +149,30 @@ class Session:
             )
             if way and way.leaves_alone(detour.entries):
                 self._returns.remove(detour.entries)
-                self._restore(detour.entries, models, is_partial=True)
+                self._restore(detour.entries, models, detour.entries)
 
     def _say_what_stays(self) -> None:
         taken = {entry.id for entry in self._taken}
+        again = {entry.id for entry in self._returns.made_again()}
         for entry in self._returns.waiting:
             changed = self.changes.altered if entry.is_narrowed else self.changes.made
-            if entry.id not in taken and self.stash.is_made(entry, changed):
+            is_made = entry.id not in taken and self.stash.is_made(entry, changed)
+            if is_made or entry.id in again:
                 sys.stderr.write(f"{self.stash.stays(entry, self._applied)}\n")
 
-    def _restore(self, due: list[Entry], models: Apps, is_partial: bool = False) -> None:
+    def _restore(self, due: list[Entry], models: Apps, early: Collection[Entry] = ()) -> None:
         made = self.changes.made.keys()
         due = [entry for entry in due if self._was_made(entry)]
         outdone = [entry for entry in due if self._arrivals.outdo(entry)]
-        for entry in outdone:
-            sys.stderr.write(f"{self.stash.is_outdone(entry)}\n")
+        _say(map(self.stash.is_outdone, outdone))
         entries = [entry for entry in due if entry not in outdone]
         if not entries:
             return
-        run = Restore(self.stash, models, self.progress, is_partial=is_partial, made=made)
+        numbers = {entry.id for entry in early}
+        run = Restore(self.stash, models, self.progress, numbers, made)
         run.restore(entries)
         self._arrivals.add(run.restored)
-        for note in run.notes:
-            sys.stderr.write(f"{note}\n")
+        _say(run.notes)
 
     def _was_made(self, entry: Entry) -> bool:
         """Whether a step of its pass was undone by a migration that was run, and not faked."""
@@ -230,6 +231,11 @@ def session_of(plan: Sequence[tuple[Migration, bool]]) -> Session | None:
             if isinstance(operation, _Mark):
                 return operation.session
     return None
+
+
+def _say(notes: Iterable[str]) -> None:
+    for note in notes:
+        sys.stderr.write(f"{note}\n")
 
 
 def _key(migration: Migration) -> Key:

@@ -222,6 +222,13 @@ class Stash:
         )
         self.tables.execute(f"DELETE FROM {q(copy)} WHERE NOT {is_there}")
 
+    def has_values(self, entry: Entry) -> bool:
+        """Whether there is anything in an entry but NULL. What got narrower may have lost that."""
+        if entry.is_table or entry.is_narrowed:
+            return entry.rows > 0
+        values = " OR ".join(f"{self.tables.quote(name)} IS NOT NULL" for name in entry.columns)
+        return self.tables.has_rows(entry.copy, values)
+
     def is_made(self, entry: Entry, changes: Collection[Item]) -> bool:
         """Whether the place of an entry, or of a column of it, is among ``changes`` and there."""
         columns = [(entry.table, name) for name in entry.columns]
@@ -236,6 +243,14 @@ class Stash:
             f"{entry}: still in the stash, because newer rows were restored. "
             f"To look at it: manage.py migrations_stash show {entry.id}"
             + database_option(self.connection)
+        )
+
+    def is_older_than(self, entry: Entry, keys: Iterable[Key]) -> str:
+        """The words that say that code has not run over what was restored."""
+        names = ", ".join(".".join(key) for key in keys)
+        return (
+            f"{entry}: restored as it was before {names}. The code of that was not run again, "
+            "because other rows have its effect already."
         )
 
     def stays(self, entry: Entry, applied: Applied) -> str:
