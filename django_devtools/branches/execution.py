@@ -498,6 +498,7 @@ class Execution:
 
         then = self.returns.applied.copy()
         _move(then, *self._next)
+        self._replace_unfit(then, table, column)
         for entry in self.returns.waiting:
             if entry.table != table or entry.is_table or entry.is_narrowed:
                 continue
@@ -508,6 +509,13 @@ class Execution:
                 with dialect.without_triggers([table]):
                     EntryRestore(self.stash, entry, columns).update(())
                     dialect.check_foreign_keys_now()
+
+    def _replace_unfit(self, then: Applied, table: str, column: str | None) -> None:
+        """Restore what a column could hold before, if ``then`` it gets narrower again."""
+        for entry in self.returns.waiting:
+            is_it = entry.is_narrowed and entry.narrowed == (table, column)
+            if is_it and then.has_undone_drop(entry):
+                self.stash.replace_unfit(entry)
 
     def _columns_there(self, entry: Entry, column: str | None) -> list[str]:
         """The columns of an entry that its table has."""
