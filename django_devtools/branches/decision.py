@@ -239,12 +239,12 @@ class Decision:
         return Returns(self.stash.entries() if self.has_stash else (), applied, final)
 
     def overdue(self) -> list[Entry]:
-        """The entries of the stash whose place is there again, and that no switch restored."""
+        """The entries that wait although what dropped them is undone, and their place there."""
         if not self.has_stash:
             return []
         applied, stash = self.applied(), self.stash
         entries = [entry for entry in stash.entries() if not entry.reason]
-        return [e for e in entries if applied.has_undone_all(e) and stash.in_place(e)]
+        return [e for e in entries if applied.has_undone_drop(e) and stash.in_place(e)]
 
     def expected(self) -> Expected:
         """What the switch would do with the stash. Raises SwitchError as ``changes`` does."""

@@ -128,7 +128,8 @@ class Applied:
         """The words that say why an entry waits."""
         if self.has_undone_drop(entry):
             others = ", ".join(".".join(step.key) for step in self.in_effect(entry))
-            return f"it was dropped together with {others}"
+            they = "they were" if len(entry.columns) > 1 and not entry.is_table else "it was"
+            return f"{they} dropped together with {others}"
         origin = f" of {entry.branch}" if entry.branch else ""
         return f"it belongs to {', '.join(entry.migrations)}{origin}"
 
@@ -249,8 +250,10 @@ class Returns:
 
         Or whose way back was. What came in the place of one that gives way has to be saved.
         """
-        midway = filter(self.applied.is_midway, self.waiting)
-        return [one for one in midway if one.status is Status.OPEN or not one.gives_way]
+        midway = [entry for entry in self.waiting if self.applied.is_midway(entry)]
+        # As long as the step that narrowed a column is in effect, what is there is another thing.
+        there = [entry for entry in midway if self.applied.has_undone_drop(entry)]
+        return [one for one in there if one.status is Status.OPEN or not one.gives_way]
 
     def after_step(self) -> list[Entry]:
         """The entries whose pass is undone now. They wait no longer."""

@@ -20,6 +20,12 @@ CHAR = models.CharField(max_length=50)
 TAGS = models.ManyToManyField("shop.Tag")
 SHOP = (create("Product", ("name", CHAR)), create("Tag"))
 SQL = migrations.RunSQL("…", "…")
+
+
+def fill(apps: object, editor: object) -> None:
+    """Whatever it does."""
+
+
 BY = ("shop", "0002_change")
 PRODUCT = ("shop", "product")
 TAG = ("shop", "tag")
@@ -276,7 +282,12 @@ def test_a_dropped_column_that_was_altered_may_have_had_values() -> None:
     assert found.tables["shop_product"].dropped == {"note": Column("note", BY)}
 
 
-@pytest.mark.parametrize("code", [SQL, migrations.RunPython(migrations.RunPython.noop)])
+def test_empty_code_fills_nothing() -> None:
+    found = followed(add("a", NULL), migrations.RunPython(migrations.RunPython.noop))
+    assert found.tables["shop_product"].columns == {"a": Column(None, BY, starts_null=True)}
+
+
+@pytest.mark.parametrize("code", [SQL, migrations.RunPython(fill)])
 def test_code_may_fill_what_is_made(code: Operation) -> None:
     base = (*SHOP, add("note", NULL))
     order = migrations.CreateModel("Order", [("id", models.AutoField(primary_key=True))])

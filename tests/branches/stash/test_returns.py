@@ -185,6 +185,15 @@ def test_what_is_undone_comes_back_once() -> None:
     assert returns.waiting == []
 
 
+def test_what_is_in_the_place_of_an_interrupted_pass_is_not_newer() -> None:
+    one = entry(back("b"), back("a"))
+    # On the way back, which was interrupted: it is made again, and its rows are in the stash.
+    assert Returns([one], applied(A), applied()).held() == [one]
+    # It is still dropped, or was dropped by a step that is in effect.
+    assert Returns([one], applied(), applied()).held() == []
+    assert Returns([one], applied(B), applied()).held() == []
+
+
 def test_rows_that_were_refused_are_not_tried_again() -> None:
     left = replace(entry(back("a")), status=Status.LEFT)
     assert Returns([left], applied(), applied(A)).waiting == []

@@ -481,6 +481,24 @@ JOINED = {
     ],
 }
 
+NO_CODE = "migrations.RunPython(lambda apps, editor: None, lambda apps, editor: None)"
+QTY_AS_TEXT = "migrations.AlterField('item', 'qty', models.CharField(max_length=20, default=''))"
+coded = of_numbers.fork("feature").add("code", NO_CODE)
+texted = coded.fork("feature2").add("text", QTY_AS_TEXT)
+sold_texted = texted.fork("feature3").add("sold", add("item", SOLD))
+
+NARROWED = {
+    "narrowed again, down by steps": [
+        stop(of_numbers, NUMBER, item=""),
+        stop(sold_texted, "UPDATE shop_item SET qty = 'one'", item="1 3 1"),
+        stop(texted, item="1 one"),
+        stop(coded, item="1 3"),
+        stop(texted, item="1 one"),
+        stop(of_numbers, item="1 3"),
+        stop(sold_texted, item="1 one 1"),
+    ],
+}
+
 # Names that change while something is in the stash.
 of_items = Line("main").add("initial", create("item", QTY))
 removed = of_items.fork("removed").add("remove", "migrations.RemoveField('item', 'qty')")
@@ -506,7 +524,7 @@ RENAMED = {
     ],
 }
 
-HISTORIES = JOINED | RENAMED | FOUR_DEEP | SIBLINGS | PULLED | AMENDED | MERGED
+HISTORIES = JOINED | NARROWED | RENAMED | FOUR_DEEP | SIBLINGS | PULLED | AMENDED | MERGED
 
 
 FAILING = {
