@@ -27,15 +27,10 @@ def make_detours(steps: Steps, state: ProjectState) -> None:
 
     ``steps`` runs them, and ``state`` is that of the database.
     """
-    transfer, outlook = steps.transfer, steps.decision.outlook
-    for detour in transfer.returns.detours():
-        way = outlook.find_way(detour, transfer.applied)
-        if way is None:
-            continue
-        if way.leaves_alone(detour.entries):
-            transfer.restore_part(detour.entries, lambda: state.apps)
-        else:
-            _make_detour(steps, detour, way)
+    for detour, way in steps.transfer.detours():
+        steps.transfer.spare(detour, way)
+        _make_detour(steps, detour, way)
+    steps.transfer.restore_late(lambda: state.apps)
 
 
 def _make_detour(steps: Steps, detour: Detour, way: Way) -> None:

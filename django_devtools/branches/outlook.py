@@ -27,7 +27,13 @@ from django_devtools.branches.schema.tracker import SchemaHistory
 from django_devtools.branches.sources.snapshots import Key, branch_of
 from django_devtools.branches.stash.detours import Way, find_way
 from django_devtools.branches.stash.entries import Entry, Step
-from django_devtools.branches.stash.returns import Applied, AppliedMigration, Detour, Returns
+from django_devtools.branches.stash.returns import (
+    Applied,
+    AppliedMigration,
+    Detour,
+    Returns,
+    has_older,
+)
 from django_devtools.branches.stash.save import is_routed_here
 from django_devtools.branches.stash.stash import Stash
 
@@ -122,16 +128,17 @@ class Outlook:
         return Returns(self.stash.entries(), applied, final)
 
     def overdue(self) -> list[Entry]:
-        """The entries of the stash whose place is there again, and that no switch restored."""
+        """The entries that wait although what dropped them is undone, and their place there."""
         applied, stash = self.applied(), self.stash
         entries = [entry for entry in stash.entries() if not entry.reason]
-        return [e for e in entries if applied.has_undone_all(e) and stash.in_place(e)]
+        return [e for e in entries if applied.has_undone_drop(e) and stash.in_place(e)]
 
     def expected(self) -> Expected:
         """What the switch would do with the stash. Raises SwitchError as ``changes`` does."""
         returns, branch = self.returns(), self.comparison.target.past.branch
-        found, staying = self._back(returns), []
-        for entry in filter(self._is_made, returns.waiting):
+        found, staying = self._without_empty(self._back(returns), returns.waiting), []
+        again = {entry.id for entry in returns.made_again()}
+        for entry in [e for e in returns.waiting if e.id in again or self._is_made(e)]:
             if branch is not None and entry.branch == branch:
                 found.append(entry)
             else:
@@ -175,6 +182,11 @@ class Outlook:
         yield from ((key, None, False) for key in plan.forget)
         yield from ((key, self.arrives(key), False) for key in plan.record)
         yield from ((key, self.arrives(key), True) for key in plan.apply)
+
+    def _without_empty(self, found: list[Entry], waiting: list[Entry]) -> list[Entry]:
+        """``found``, without those that have no values where an older one has some."""
+        others = [*found, *waiting]
+        return [e for e in found if not has_older(e, others) or self.stash.has_values(e)]
 
     def _back(self, returns: Returns) -> list[Entry]:
         """What comes back after each of the steps. ``returns`` is as after all of them then."""

@@ -17,7 +17,7 @@ from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.loader import code_on_disk
 from django_devtools.branches.sources.snapshots import Key, SnapshotFile
 from django_devtools.branches.sources.texts import Texts
-from django_devtools.branches.stash.detours import find_way
+from django_devtools.branches.stash.detours import Way, find_way
 from django_devtools.branches.stash.entries import Step
 from django_devtools.branches.stash.returns import Applied, AppliedMigration, Detour, Returns
 from django_devtools.branches.stash.stash import Stash
@@ -55,8 +55,12 @@ class Session:
         self._steps: list[Step] = []
         self._done = 0
         applied = self._applied(rows)
-        returns = Returns(stash.entries(), applied, applied)
-        self._transfer = Transfer(stash, returns, progress, Report())
+        final = applied.copy()
+        for migration, backwards in plan:
+            arrives = AppliedMigration(migration, lambda: "")
+            final.move((migration.app_label, migration.name), None if backwards else arrives)
+        returns = Returns(stash.entries(), applied, final)
+        self._transfer = Transfer(stash, returns, progress, Report(), self._find_way)
 
     def save(self, branch: str | None) -> None:
         """
@@ -82,7 +86,7 @@ class Session:
         """All migrations are done: restore what comes back then, and say what doesn't."""
         if self.run:
             self._run_up_to(len(self.plan), models)
-            self._restore_undisturbed(models)
+            self._transfer.restore_late(lambda: models)
         self._transfer.follow(self.changes)
         self._transfer.end_pass()
         if self.run:
@@ -101,22 +105,14 @@ class Session:
         self._done = position
         self._say()
 
-    def _restore_undisturbed(self, models: Apps) -> None:
-        """Restore what the missing steps of its pass would leave alone: there are no detours."""
-        for detour in self._transfer.returns.detours():
-            way = find_way(
-                detour,
-                self._transfer.applied,
-                is_stuck=lambda migration: False,
-                unmigrated_apps=self._code.unmigrated_apps,
-                max_name_length=self.stash.connection.ops.max_name_length(),
-            )
-            if way and way.leaves_alone(detour.entries) and self._has_run(detour):
-                self._transfer.restore_part(detour.entries, lambda: models)
-
-    def _has_run(self, detour: Detour) -> bool:
-        """Whether it is this ``migrate`` that has undone a part of the pass."""
-        return any(step.key in self.run for step in detour.entries[0].steps)
+    def _find_way(self, detour: Detour, applied: Applied) -> Way | None:
+        return find_way(
+            detour,
+            applied,
+            is_stuck=lambda migration: False,
+            unmigrated_apps=self._code.unmigrated_apps,
+            max_name_length=self.stash.connection.ops.max_name_length(),
+        )
 
     def _say(self) -> None:
         notes = self._transfer.report.notes

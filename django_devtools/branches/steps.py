@@ -36,7 +36,9 @@ class Steps:
         self.decision = decision
         self.progress = progress
         outlook, branch = decision.outlook, decision.comparison.target.past.branch
-        self.transfer = Transfer(outlook.stash, outlook.returns(), progress, report, branch)
+        self.transfer = Transfer(
+            outlook.stash, outlook.returns(), progress, report, outlook.find_way, branch
+        )
 
     def save(self, changes: SchemaChanges, steps: Sequence[Step], branch: str | None) -> None:
         """Begin a pass: save what it drops, unless the user wants none of it saved."""

@@ -32,7 +32,13 @@ from django.db.migrations.state import ProjectState
 from django.db.models import NOT_PROVIDED, Field
 
 from django_devtools.branches.schema.dialects import dialect_of
-from django_devtools.branches.schema.field_types import INTEGERS, TEXTS, narrows, narrows_values
+from django_devtools.branches.schema.field_types import (
+    INTEGERS,
+    TEXTS,
+    narrows,
+    narrows_values,
+    type_of,
+)
 from django_devtools.branches.schema.introspection import Tables
 
 logger = logging.getLogger("django_devtools.branches")
@@ -93,7 +99,7 @@ def coercing(operation: Operation, restore: RestoreColumn | None = None) -> Oper
     ``restore`` is called where only the values of the stash will do.
     """
     if isinstance(operation, AlterField):
-        return cast(Operation, _Coercing(operation))
+        return cast(Operation, _Coercing(operation, restore))
     if isinstance(operation, RemoveField):
         return cast(Operation, _Restoring(operation, restore))
     return restoring(operation, restore, coercing)
@@ -132,6 +138,10 @@ class _Wrapped:
 class _Coercing(_Wrapped):
     """An AlterField that coerces values when it is undone."""
 
+    def __init__(self, operation: AlterField, restore: RestoreColumn | None) -> None:
+        super().__init__(operation)
+        self._restore = restore
+
     def database_backwards(
         self, app: str, editor: BaseDatabaseSchemaEditor, state: ProjectState, before: ProjectState
     ) -> None:
@@ -154,7 +164,7 @@ class _Coercing(_Wrapped):
             return None
         if not self._operation.allow_migrate_model(editor.connection.alias, model):
             return None
-        return _NarrowedColumn(editor, model._meta.db_table, old, new)
+        return _NarrowedColumn(editor, model._meta.db_table, old, new, self._restore)
 
 
 class _NarrowedColumn(NamedTuple):
@@ -164,19 +174,26 @@ class _NarrowedColumn(NamedTuple):
     table: str
     old: Any
     new: Any
+    restore: RestoreColumn | None = None
 
     def narrow(self, run: Callable[[], None]) -> None:
         """Do what ``run`` does, and coerce the values that stand in its way."""
-        connection = self.editor.connection
-        if self.old.null and not self.new.null:
+        dialect = dialect_of(self.editor.connection)
+        if self._has_nulls():
+            self._restore()
             self._replace_nulls()
+        if not dialect.rejects_unfit and self._has_unfit():
+            self._restore()
+            self._coerce_values()
         deferred = list(self.editor.deferred_sql)
         try:
-            with dialect_of(connection).lenient_mode(), _savepoint(connection):
+            with dialect.lenient_mode(), _savepoint(self.editor.connection):
                 run()
-        except DataError as error:
-            if not self._coerce_values():
+        except (DataError, IntegrityError) as error:
+            if not dialect.rejects_unfit:
                 raise
+            self._restore()
+            self._coerce_values()
             logger.debug("%s: coerced what does not fit %s: %s", self, self._type, error)
             self.editor.deferred_sql[:] = deferred
             run()
@@ -193,14 +210,35 @@ class _NarrowedColumn(NamedTuple):
             "%s: %r replaces NULL in %d row(s), because it becomes NOT NULL", self, value, count
         )
 
-    def _coerce_values(self) -> bool:
+    def _has_nulls(self) -> bool:
+        """Whether the column has NULL, and is not to have it any more."""
+        tables = Tables(self.editor.connection)
+        is_null = f"{tables.quote(self.old.column)} IS NULL"
+        return self.old.null and not self.new.null and tables.has_rows(self.table, is_null)
+
+    def _has_unfit(self) -> bool:
+        """Whether the column has values that are to be replaced; texts are only cut."""
+        tables, field_type = Tables(self.editor.connection), type_of(self.new)
+        if field_type in TEXTS:
+            return False
+        if is_lossless(tables, self.table, self.old.column, self.old, self.new):
+            return False
+        unfit = tables.dialect.unfit(self.table, self.old.column, self._type, field_type)
+        return tables.has_rows(self.table, unfit)
+
+    def _restore(self) -> None:
+        """Restore from the stash what only it can say: no value is made up in its place."""
+        if self.restore:
+            self.restore(self.table, self.old.column)
+
+    def _coerce_values(self) -> None:
         def placeholder() -> Any:
             return None if self.new.null else _default(self.editor, self.new)
 
         dialect = dialect_of(self.editor.connection)
-        is_coerced = dialect.coerce_values(self.table, self.old.column, self._type, placeholder)
+        column, field_type = self.old.column, type_of(self.new)
+        dialect.coerce_values(self.table, column, self._type, field_type, placeholder)
         dialect.check_foreign_keys_now()
-        return is_coerced
 
     @property
     def _type(self) -> str:

@@ -46,6 +46,8 @@ class DataLoss(NamedTuple):
     """Whether it is a foreign key that may no longer be NULL, so that no value can stand in."""
     dropped_backwards: bool = False
     """Whether unapplying drops or narrows it, and not applying."""
+    field_type: str = ""
+    """The type of the field of a narrowed column before the switch, as `type_of` says it."""
 
     @property
     def item(self) -> Item:
@@ -211,6 +213,7 @@ class _SharedTable(NamedTuple):
             becomes=(self.name_after, name_after),
             only_null=column.only_null and column_after.only_null,
             needs_parent=column.needs_parent,
+            field_type=column.type_after or column_after.type_before,
         )
 
     def _made(self, name: str, column: Column, is_backwards: bool) -> _Made:

@@ -1,9 +1,15 @@
 """What the column of a field can hold, and what it may lose when another field takes it over."""
 
+import json
 import math
+from collections.abc import Callable
+from decimal import Decimal
+from ipaddress import ip_address
 from typing import Any
+from uuid import UUID
 
 from django.db.models import NOT_PROVIDED, Field
+from django.utils.dateparse import parse_date, parse_datetime, parse_time
 
 INTEGERS = {
     "SmallAutoField": (1, True),
@@ -20,6 +26,76 @@ INTEGERS = {
 
 TEXTS = {"CharField", "SlugField", "FileField", "FilePathField", "TextField"}
 """The fields that hold text, and differ in its length at most."""
+
+
+def holds(field_type: str, text: str) -> bool:
+    """
+    Whether a column can hold the value that a text stands for, and Django can read it there.
+
+    ``field_type`` is from `type_of`. How large integers and long texts may be is left out.
+    """
+    name, *sizes = field_type.split() or [""]
+    read = _READERS.get(name)
+    try:
+        return read is None or read(text, *map(int, sizes)) is not None
+    except (ValueError, ArithmeticError):
+        return False
+
+
+def is_positive(field_type: str) -> bool:
+    """Whether a field takes integers only, and none that is negative."""
+    return field_type in INTEGERS and not INTEGERS[field_type][1]
+
+
+def type_of(field: "Field[Any, Any]") -> str:
+    """What Django calls the type of a field, and of a decimal its digits and places."""
+    name = field.get_internal_type()
+    if name != "DecimalField":
+        return name
+    decimal: Any = field
+    return f"{name} {decimal.max_digits} {decimal.decimal_places}"
+
+
+def _read_number(text: str) -> Decimal | None:
+    number = Decimal(text)
+    return number if number.is_finite() else None
+
+
+def _read_positive(text: str) -> Decimal | None:
+    number = _read_number(text)
+    return None if number is None or number < 0 else number
+
+
+def _read_boolean(text: str) -> bool | None:
+    values = {Decimal(0): False, Decimal(1): True}
+    return values.get(Decimal(text))
+
+
+def _read_decimal(text: str, digits: int, places: int) -> Decimal | None:
+    number = _read_number(text)
+    return None if number is None or abs(number) >= 10 ** (digits - places) else number
+
+
+def _read_json(text: str) -> str:
+    json.loads(text, parse_constant=int)
+    return text
+
+
+_READERS: dict[str, Callable[..., Any]] = {
+    **dict.fromkeys(INTEGERS, _read_number),
+    **dict.fromkeys(filter(is_positive, INTEGERS), _read_positive),
+    "BooleanField": _read_boolean,
+    "DateField": parse_date,
+    "DateTimeField": parse_datetime,
+    "DecimalField": _read_decimal,
+    "DurationField": _read_number,
+    "FloatField": _read_number,
+    "GenericIPAddressField": ip_address,
+    "JSONField": _read_json,
+    "TimeField": parse_time,
+    "UUIDField": UUID,
+}
+"""What reads a text where the database leaves that to Django: None or an error if it can't."""
 
 
 def narrows(old: "Field[Any, Any]", new: "Field[Any, Any]") -> bool:

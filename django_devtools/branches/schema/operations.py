@@ -1,5 +1,6 @@
 """The operations of migrations: what they are, and whether those of two migrations do the same."""
 
+import copy
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -11,10 +12,14 @@ from django.db.migrations.operations.models import IndexOperation, ModelOperatio
 from django.db.migrations.optimizer import MigrationOptimizer
 from django.db.migrations.state import ProjectState
 
+from django_devtools.branches.sources.loader import variant
+
 from .normal_form import comparable, comparable_code, comparable_options
 
 RAW = (operations.RunPython, operations.RunSQL)
 """Operations whose effect can't be foreseen: they run code of the project."""
+
+_EMPTY = (operations.RunPython.noop, operations.RunSQL.noop)
 
 _SEEN_BY_STATE = (ModelOperation, IndexOperation, FieldOperation)
 """Operations that change the project state in the same way as the database."""
@@ -72,6 +77,18 @@ def writes_rows(migration: Migration, backwards: bool = False) -> bool:
     return any(
         _may_write(operation, backwards)
         for operation in _database_operations(migration.operations)
+    )
+
+
+def has_lasting_code(migration: Migration) -> bool:
+    """Whether a migration runs code whose effect no unapplying undoes."""
+    return any(map(_lasts, _database_operations(migration.operations)))
+
+
+def without_lasting_code(migration: Migration) -> Migration:
+    """A copy that does not run that code."""
+    return variant(
+        migration, operations=[_without_lasting_code(one) for one in migration.operations]
     )
 
 
@@ -178,13 +195,41 @@ def _database_operations(found: Iterable[Operation]) -> Iterator[Operation]:
 
 
 def _may_write(operation: Operation, backwards: bool) -> bool:
-    is_raw = isinstance(operation, RAW)
-    if not is_raw and _changes_schema_only(operation):
+    if isinstance(operation, RAW):
+        return _code_of(operation, backwards) not in _EMPTY
+    return not _changes_schema_only(operation)
+
+
+def _code_of(operation: Operation, backwards: bool) -> Any:
+    """The function or the SQL that one of RAW runs; None if it can't run backwards."""
+    if isinstance(operation, operations.RunPython):
+        return operation.reverse_code if backwards else operation.code
+    found: operations.RunSQL = operation  # type: ignore[assignment]
+    return found.reverse_sql if backwards else found.sql
+
+
+def _lasts(operation: Operation) -> bool:
+    """Whether an operation runs code whose effect no unapplying undoes."""
+    if not isinstance(operation, RAW) or _code_of(operation, False) in _EMPTY:
         return False
-    if not backwards:
-        return True
-    reverse = getattr(operation, "reverse_code", getattr(operation, "reverse_sql", None))
-    return reverse not in (operations.RunPython.noop, operations.RunSQL.noop)
+    return _code_of(operation, True) in (None, *_EMPTY)
+
+
+def _without_lasting_code(operation: Operation) -> Operation:
+    if isinstance(operation, operations.SeparateDatabaseAndState):
+        inner = [_without_lasting_code(one) for one in operation.database_operations]
+        return _changed(operation, database_operations=inner)
+    if not _lasts(operation):
+        return operation
+    if isinstance(operation, operations.RunPython):
+        return _changed(operation, code=operations.RunPython.noop)
+    return _changed(operation, sql=operations.RunSQL.noop)
+
+
+def _changed(operation: Operation, **attributes: object) -> Operation:
+    changed = copy.copy(operation)
+    vars(changed).update(attributes)
+    return changed
 
 
 def _changes_schema_only(operation: Operation) -> bool:

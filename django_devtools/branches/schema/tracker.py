@@ -16,7 +16,7 @@ from django.db.models import Field, IntegerField
 
 from django_devtools.branches.sources.snapshots import Key
 
-from .field_types import is_null_when_added, narrows, narrows_values
+from .field_types import is_null_when_added, narrows, narrows_values, type_of
 from .operations import RAW, raw_operations, sql_renames, writes_rows
 from .structure import Item, StoredField, has_table, stored_fields, structure, table_of
 
@@ -50,6 +50,10 @@ class Column(NamedTuple):
     """Whether it is a foreign key that accepts NULL only after the migrations."""
     is_altered: bool = False
     """Whether it got narrower or wider."""
+    type_before: str = ""
+    """The type of its field before the migrations, if it is altered, as `type_of` says it."""
+    type_after: str = ""
+    """That after them."""
 
     def altered(self, old: "Field[Any, Any]", new: "Field[Any, Any]", migration: Key) -> "Column":
         """The column after ``migration`` has altered its field from ``old`` to ``new``."""
@@ -63,7 +67,7 @@ class Column(NamedTuple):
             return self
         changes_values = narrows_values(old, new) or narrows_values(new, old)
         is_key_now_nullable = new.is_relation and new.null and not old.null
-        return self._replace(
+        return self._retyped(old, new)._replace(
             migration=migration,
             narrows_forwards=self.narrows_forwards or forwards,
             narrows_backwards=self.narrows_backwards or backwards,
@@ -71,6 +75,9 @@ class Column(NamedTuple):
             needs_parent=self.needs_parent or is_key_now_nullable,
             is_altered=True,
         )
+
+    def _retyped(self, old: "Field[Any, Any]", new: "Field[Any, Any]") -> "Column":
+        return self._replace(type_before=self.type_before or type_of(old), type_after=type_of(new))
 
 
 @dataclass(frozen=True)

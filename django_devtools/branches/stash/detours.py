@@ -3,7 +3,8 @@ Finds the way to what comes back only by steps that the target does not take.
 
 On a branch below the one that was left, the step that dropped something is undone, and the steps
 above it are not. So the switch undoes those too, by their recorded texts, restores, and takes them
-again.
+again. Whatever else is in the database is to be as before: so code is left out whose effect no
+unapplying undoes.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -12,7 +13,11 @@ from functools import cached_property, partial
 
 from django.db.migrations import Migration
 
-from django_devtools.branches.schema.operations import writes_rows
+from django_devtools.branches.schema.operations import (
+    has_lasting_code,
+    without_lasting_code,
+    writes_rows,
+)
 from django_devtools.branches.schema.tracker import SchemaHistory, track
 from django_devtools.branches.sources.loader import Graph
 from django_devtools.branches.sources.snapshots import Key
@@ -31,6 +36,8 @@ class Way:
     begins_backwards: bool
     """Whether they are unapplied first, and then applied again."""
     max_name_length: int | None
+    spared: list[Key]
+    """Those of which some code is not run, because no unapplying undoes its effect."""
 
     @property
     def migrations(self) -> list[Migration]:
@@ -86,7 +93,10 @@ def find_way(
     is_free = _can_be_unapplied if begins_backwards else partial(_can_be_applied, applied)
     if not known.keys() <= graph.graph.nodes.keys() or not is_free(known, graph):
         return None
-    return Way(graph, graph.ordered(known), begins_backwards, max_name_length)
+    spared = [key for key, migration in known.items() if has_lasting_code(migration)]
+    for key in spared:
+        graph.graph.nodes[key] = without_lasting_code(graph.graph.nodes[key])
+    return Way(graph, graph.ordered(known), begins_backwards, max_name_length, spared)
 
 
 def _migrations_of(detour: Detour, applied: Applied) -> dict[Key, Migration]:

@@ -75,6 +75,8 @@ class StashedColumn(NamedTuple):
     """How it is restored."""
     dropped_backwards: bool = False
     """Whether unapplying a migration dropped it, and not applying one."""
+    field_type: str = ""
+    """The type of a narrowed column's field, as `type_of` says it; empty if that is not known."""
 
     @property
     def step(self) -> Step:
@@ -175,6 +177,7 @@ def to_json(columns: Mapping[str, StashedColumn]) -> str:
                 column.newest,
                 column.returns,
                 column.dropped_backwards,
+                column.field_type,
             ]
             for name, column in columns.items()
         }
@@ -234,7 +237,8 @@ def entries_model() -> Any:
 
 def _column_from(values: Any) -> StashedColumn:
     """A column from the list that `to_json` has written."""
-    kind, is_required, migration, becomes, newest, returns, dropped_backwards = values
+    # Earlier versions did not record the type of the field.
+    kind, is_required, migration, becomes, newest, returns, dropped_backwards, *more = values
     return StashedColumn(
         ColumnInfo(kind, is_required),
         migration,
@@ -242,6 +246,7 @@ def _column_from(values: Any) -> StashedColumn:
         newest,
         Return(returns or Return.REPLACE),
         dropped_backwards,
+        *more,
     )
 
 

@@ -43,8 +43,8 @@ class Restore:
     apps: Apps
     """The models of what the database holds now."""
     progress: Progress
-    is_partial: bool = False
-    """Whether columns that are not there now may come later."""
+    early: Collection[int] = ()
+    """The numbers of the entries of which columns that are not there now may come later."""
     made: Collection[Item] = ()
     """What was made again, as far as that is known: a new key does not identify the old rows."""
     notes: list[str] = field(default_factory=list)
@@ -62,12 +62,11 @@ class Restore:
         entries = list(entries)
         fitting = [entry for entry in entries if self._fits(entry)]
         option = database_option(self._connection)
-        # A column that is not there now may come later, if only a part is restored.
         self.notes += [
             f"{entry}: still in the stash. {NO_PLACE}. To look at it: "
             f"manage.py migrations_stash show {entry.id}{option}"
             for entry in entries
-            if entry not in fitting and not self.is_partial
+            if entry not in fitting and entry.id not in self.early
         ]
         jobs = self._jobs(fitting)
         if not jobs:
@@ -168,7 +167,7 @@ class Restore:
         self._note_nulled(job)
         entry = job.entry
         missing = [column for column in entry.columns if column not in job.columns]
-        gone = [] if self.is_partial else [c for c in missing if c not in job.there]
+        gone = [] if entry.id in self.early else [c for c in missing if c not in job.there]
         is_whole = job.rows_restored == entry.rows or not entry.is_table
         if missing and is_whole and not (gone or job.refused):
             # Another migration will restore them, or another branch.

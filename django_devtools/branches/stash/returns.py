@@ -17,6 +17,7 @@ from django_devtools.branches.schema.changes import SchemaChanges
 from django_devtools.branches.schema.operations import (
     is_seen_by_state,
     result_of,
+    same_operations,
     same_schema,
 )
 from django_devtools.branches.sources.rows import iso
@@ -107,22 +108,34 @@ class Applied:
 
     def is_midway(self, entry: Entry) -> bool:
         """Whether some of the steps of the pass that dropped an entry are in effect, not all."""
-        return 0 < len(self.in_effect(entry)) < len(entry.steps)
+        in_effect = self.in_effect(entry)
+        others = [step for step in entry.steps if step not in in_effect]
+        return bool(in_effect) and not all(map(self._does_nothing, others))
 
     def in_effect(self, entry: Entry) -> list[Step]:
-        """The steps of the pass that dropped an entry, without those that are undone."""
+        """
+        The steps of the pass that dropped an entry, without those that are undone.
+
+        And without those that do nothing, such as most merges: there is nothing to undo.
+        """
         adopted = self._adopted(entry)
         return [
             step
             for step in entry.steps
             if (step in adopted or self._has(step)) is not step.backwards
+            and not self._does_nothing(step)
         ]
+
+    def _does_nothing(self, step: Step) -> bool:
+        recorded = self.recorded(step)
+        return recorded is not None and not recorded.operations
 
     def hindrance(self, entry: Entry) -> str:
         """The words that say why an entry waits."""
         if self.has_undone_drop(entry):
             others = ", ".join(".".join(step.key) for step in self.in_effect(entry))
-            return f"it was dropped together with {others}"
+            they = "they were" if len(entry.columns) > 1 and not entry.is_table else "it was"
+            return f"{they} dropped together with {others}"
         origin = f" of {entry.branch}" if entry.branch else ""
         return f"it belongs to {', '.join(entry.migrations)}{origin}"
 
@@ -159,21 +172,31 @@ class Applied:
 
     def _newer_than(self, entry: Entry) -> list[Migration]:
         """
-        Migrations that were applied after an entry was saved, and that models show whole.
+        Migrations that were applied after an entry was saved.
 
         Without those of the steps themselves: on the usual way back there are no others.
         """
         since, own = iso(entry.at), {step.key for step in entry.steps}
         others = [one for key, one in self._migrations.items() if key not in own]
         newer = [one.migration for one in others if one.is_newer_than(since)]
-        return [one for one in newer if one is not None and is_seen_by_state(one)]
+        return [one for one in newer if one is not None]
 
     def _is_adopted(self, steps: list[Step], newer: list[Migration]) -> bool:
         """Whether one of ``newer`` does what ``steps``, all of one app, are about."""
-        app = steps[0].key[0]
-        others = [one for one in newer if one.app_label == app]
-        result = self._result_of_steps(tuple(steps)) if others else []
-        return bool(result) and any(self._result_of(other) == result for other in others)
+        others = [one for one in newer if one.app_label == steps[0].key[0]]
+        if len(steps) == 1 and self._does_the_same(steps[0], others):
+            return True
+        # Models show the whole of several migrations only where none runs code.
+        seen = [one for one in others if is_seen_by_state(one)]
+        result = self._result_of_steps(tuple(steps)) if seen else []
+        return bool(result) and any(self._result_of(other) == result for other in seen)
+
+    def _does_the_same(self, step: Step, others: list[Migration]) -> bool:
+        """Whether one of ``others`` is what a step is about under another name, code and all."""
+        recorded = self.recorded(step) if others else None
+        if recorded is None or not recorded.operations:
+            return False
+        return any(same_operations(recorded.operations, other.operations) for other in others)
 
     def _result_of_steps(self, steps: tuple[Step, ...]) -> list[Any]:
         if steps not in self._results:
@@ -221,6 +244,7 @@ class Returns:
             if entry.status is not Status.LEFT and not applied.has_undone_all(entry)
         ]
         """The entries whose pass is not undone, oldest first."""
+        self._dropped = {entry.id for entry in self.waiting if applied.has_dropped(entry)}
 
     def add(self, entries: Iterable[Entry]) -> None:
         """``entries`` are dropped by what follows."""
@@ -232,8 +256,10 @@ class Returns:
 
         Or whose way back was. What came in the place of one that gives way has to be saved.
         """
-        midway = filter(self.applied.is_midway, self.waiting)
-        return [one for one in midway if one.status is Status.OPEN or not one.gives_way]
+        midway = [entry for entry in self.waiting if self.applied.is_midway(entry)]
+        # As long as the step that narrowed a column is in effect, what is there is another thing.
+        there = [entry for entry in midway if self.applied.has_undone_drop(entry)]
+        return [one for one in there if one.status is Status.OPEN or not one.gives_way]
 
     def after_step(self) -> list[Entry]:
         """The entries whose pass is undone now. They wait no longer."""
@@ -256,6 +282,14 @@ class Returns:
         numbers = {entry.id for entry in entries}
         self.waiting = [entry for entry in self.waiting if entry.id not in numbers]
 
+    def made_again(self) -> list[Entry]:
+        """The entries that wait although what dropped them was undone in this switch."""
+        return [
+            entry
+            for entry in self.waiting
+            if entry.id in self._dropped and self.applied.has_undone_drop(entry)
+        ]
+
     def detours(self) -> list[Detour]:
         """
         What comes back only by a detour, newest first, if all else that undoes its pass is done.
@@ -270,29 +304,28 @@ class Returns:
 
     def _needs_detour(self, entry: Entry) -> bool:
         in_effect = self.applied.in_effect(entry)
-        if in_effect != self._final.in_effect(entry) or len(in_effect) == len(entry.steps):
+        if not in_effect or not self.applied.has_undone_drop(entry):
             return False
-        return self.applied.has_undone_drop(entry)
+        return in_effect == self._final.in_effect(entry)
 
 
 class Arrivals:
     """What was restored in the course of one switch, under the names that it has by now."""
 
     def __init__(self) -> None:
-        self._entries: list[Entry] = []
+        self.entries: list[Entry] = []
 
     def __bool__(self) -> bool:
-        return bool(self._entries)
+        return bool(self.entries)
 
     def add(self, entries: Iterable[Entry]) -> None:
         """``entries`` are restored."""
-        self._entries += entries
+        self.entries += entries
 
     def follow(self, changes: SchemaChanges) -> None:
         """Tables have got other names."""
-        self._entries = [
-            replace(entry, table=changes.name_of((entry.table, None))[0])
-            for entry in self._entries
+        self.entries = [
+            replace(entry, table=changes.name_of((entry.table, None))[0]) for entry in self.entries
         ]
 
     def outdo(self, entry: Entry) -> bool:
@@ -302,12 +335,20 @@ class Arrivals:
         A column that was narrowed twice is widened twice, each time with more of its values.
         """
         return not entry.is_narrowed and any(
-            other.id > entry.id
-            and other.table == entry.table
-            and not other.is_narrowed
-            and not other.columns.keys().isdisjoint(entry.columns)
-            for other in self._entries
+            other.id > entry.id and _is_in_place_of(other, entry) for other in self.entries
         )
+
+
+def has_older(entry: Entry, others: Iterable[Entry]) -> bool:
+    """Whether one of ``others`` is older than an entry, and of the same table or column."""
+    older = [other for other in others if other.id < entry.id]
+    return any(_is_in_place_of(other, entry) for other in older)
+
+
+def _is_in_place_of(one: Entry, other: Entry) -> bool:
+    if one.table != other.table or one.is_narrowed:
+        return False
+    return not one.columns.keys().isdisjoint(other.columns)
 
 
 def _parts(steps: list[Step]) -> Iterator[list[Step]]:

@@ -204,6 +204,7 @@ def _copy_of_columns(tables: Tables, group: list[DataLoss]) -> Copy | None:
             loss.becomes,
             returns=_return_of(loss),
             dropped_backwards=loss.dropped_backwards,
+            field_type=loss.field_type,
         )
         for loss in group
         if loss.column is not None and loss.column in there

@@ -209,18 +209,54 @@ class Stash:
         return {name for name, info in entry.infos.items() if there.get(name) == info}
 
     def forget_edited(self, entry: Entry) -> None:
-        """Delete the values of a narrowed column that were edited since: the new ones count."""
+        """
+        Delete the values of a narrowed column that were edited since: the new ones count.
+
+        A value that the column could not hold before it was narrowed does not count there.
+        """
         if not entry.key or not self.can_tell(entry):
             return
         (table, column), copy = entry.narrowed, entry.residue
         q, key = self.tables.quote, key_of(self.tables, entry)
-        is_there = self.tables.exists_sql(table, copy, key, [column])
+        is_same = self.tables.exists_sql(table, copy, key, [column])
+        if not self.tables.has_rows(copy, f"NOT {is_same}"):
+            return
+        is_there = self.tables.same_rows_sql(table, copy, key)
+        is_unfit = f"SELECT 1 FROM {q(table)} WHERE {is_there} AND {self._unfit(entry)}"
+        counts = f"NOT ({is_same} OR EXISTS ({is_unfit}))"
         same = " AND ".join(f"{q(copy)}.{q(k)} = {q(entry.copy)}.{q(k)}" for k in entry.key)
         self.tables.execute(
             f"DELETE FROM {q(entry.copy)} "
-            f"WHERE EXISTS (SELECT 1 FROM {q(copy)} WHERE {same} AND NOT {is_there})"
+            f"WHERE EXISTS (SELECT 1 FROM {q(copy)} WHERE {same} AND {counts})"
         )
-        self.tables.execute(f"DELETE FROM {q(copy)} WHERE NOT {is_there}")
+        self.tables.execute(f"DELETE FROM {q(copy)} WHERE {counts}")
+
+    def replace_unfit(self, entry: Entry) -> None:
+        """Restore a narrowed column where it now has what it could not hold before."""
+        if not entry.key or not self.can_tell(entry):
+            return
+        (table, column), (saved,) = entry.narrowed, entry.columns
+        q, dialect, copy = self.tables.quote, self.tables.dialect, self.tables.quote(entry.copy)
+        kind = self.tables.columns(table)[column].type
+        values = {column: dialect.cast(f"{copy}.{q(saved)}", kind)}
+        same = self.tables.same_rows_sql(table, entry.copy, key_of(self.tables, entry))
+        self.tables.execute(dialect.update_from(q(table), values, copy, same, self._unfit(entry)))
+
+    def _unfit(self, entry: Entry) -> str:
+        """SQL for the values of a narrowed column that it could not hold before."""
+        (table, column), (saved,) = entry.narrowed, entry.columns.values()
+        unfit = self.tables.dialect.unfit(table, column, saved.info.type, saved.field_type)
+        if not saved.info.is_required:
+            return unfit
+        name = f"{self.tables.quote(table)}.{self.tables.quote(column)}"
+        return f"({name} IS NULL OR {unfit})"
+
+    def has_values(self, entry: Entry) -> bool:
+        """Whether there is anything in an entry but NULL. What got narrower may have lost that."""
+        if entry.is_table or entry.is_narrowed:
+            return entry.rows > 0
+        values = " OR ".join(f"{self.tables.quote(name)} IS NOT NULL" for name in entry.columns)
+        return self.tables.has_rows(entry.copy, values)
 
     def is_made(self, entry: Entry, changes: Collection[Item]) -> bool:
         """Whether the place of an entry, or of a column of it, is among ``changes`` and there."""
@@ -236,6 +272,14 @@ class Stash:
             f"{entry}: still in the stash, because newer rows were restored. "
             f"To look at it: manage.py migrations_stash show {entry.id}"
             + database_option(self.connection)
+        )
+
+    def is_older_than(self, entry: Entry, keys: Iterable[Key]) -> str:
+        """The words that say that code has not run over what was restored."""
+        names = ", ".join(".".join(key) for key in keys)
+        return (
+            f"{entry}: restored as it was before {names}. The code of that was not run again, "
+            "because other rows have its effect already."
         )
 
     def stays(self, entry: Entry, applied: Applied) -> str:

@@ -15,8 +15,9 @@ from django_devtools.branches.schema.changes import DataLoss, SchemaChanges
 from django_devtools.branches.schema.structure import Item
 from django_devtools.branches.sources.snapshots import Key
 
+from .detours import Way
 from .entries import Entry, Status, Step
-from .returns import Applied, AppliedMigration, Arrivals, Returns
+from .returns import Applied, AppliedMigration, Arrivals, Detour, Returns, has_older
 from .save import is_routed_here
 from .stash import Stash
 
@@ -24,6 +25,9 @@ logger = logging.getLogger("django_devtools.branches")
 
 Models = Callable[[], Apps]
 """Gives the models of what the database holds, which may have to be rendered for that."""
+
+FindWay = Callable[[Detour, Applied], Way | None]
+"""Gives the way of a detour; None if it can't be gone."""
 
 
 @dataclass
@@ -45,6 +49,7 @@ class Transfer:
         returns: Returns,
         progress: Progress,
         report: Report,
+        find_way: FindWay,
         branch: str | None = None,
     ) -> None:
         """``branch`` is where a switch goes to: its entries come back whatever dropped them."""
@@ -52,6 +57,7 @@ class Transfer:
         self.returns = returns
         self.progress = progress
         self.report = report
+        self.find_way = find_way
         self.branch = branch
         self.faked: set[Key] = set()
         """The migrations that only got a row: what they make is something that was found."""
@@ -76,6 +82,10 @@ class Transfer:
         """What that supersedes."""
         self._undropped: list[Entry] = []
         """The entries that are copied, and not dropped yet."""
+        self._late: list[Entry] = []
+        """What refers to rows that come back by a detour, and comes after them."""
+        self._spared: dict[int, list[Key]] = {}
+        """The migrations whose code is not run over an entry, by the entry's number."""
         self._fills = False
         self._next: tuple[Step, AppliedMigration | None] | None = None
 
@@ -156,14 +166,46 @@ class Transfer:
         self.returns.rename(self.stash.follow(self._older(), changes))
 
     def restore_due(self, models: Models) -> None:
-        """Restore what comes back after all that is done by now."""
-        due = self.returns.after_step()
-        self._restore([entry for entry in due if not entry.dropped_by <= self.faked], models)
+        """
+        Restore what comes back after all that is done by now.
 
-    def restore_part(self, entries: Collection[Entry], models: Models) -> None:
-        """Restore those columns of ``entries`` that are there, before the rest of them is."""
-        self.returns.remove(entries)
-        self._restore(entries, models, is_partial=True)
+        And what only a detour would bring, if that would leave it as it is. The rest of that is
+        for `detours`, and what refers to it waits until `restore_late`.
+        """
+        due = [one for one in self.returns.after_step() if not one.dropped_by <= self.faked]
+        early, by_detour = self._split_detours()
+        late = [entry for entry in due if self._refers_to(entry, by_detour)]
+        self._late += late
+        self._restore([one for one in [*due, *early] if one not in late], models, early)
+
+    def _split_detours(self) -> tuple[list[Entry], list[Entry]]:
+        """What comes back without the detour that would leave it as it is, and what by one."""
+        early: list[Entry] = []
+        by_detour: list[Entry] = []
+        for detour, way in self.detours():
+            if way.leaves_alone(detour.entries):
+                self.spare(detour, way)
+                early += detour.entries
+            else:
+                by_detour += detour.entries
+        self.returns.remove(early)
+        return early, by_detour
+
+    def detours(self) -> list[tuple[Detour, Way]]:
+        """The detours that can be made now, and their ways."""
+        detours = self.returns.detours()
+        found = [(detour, self.find_way(detour, self.applied)) for detour in detours]
+        return [(detour, way) for detour, way in found if way is not None]
+
+    def spare(self, detour: Detour, way: Way) -> None:
+        """Note what code will not have run over what comes back."""
+        if way.begins_backwards:
+            self._spared |= {entry.id: way.spared for entry in detour.entries}
+
+    def restore_late(self, models: Models) -> None:
+        """Restore what has waited for the rows that it refers to."""
+        late, self._late = self._late, []
+        self._restore(late, models)
 
     def restore_now(self, table: str, column: str | None) -> None:
         """
@@ -175,6 +217,7 @@ class Transfer:
 
         then = self.applied.copy()
         self._move(then)
+        self._replace_unfit(then, table, column)
         for entry in self.returns.waiting:
             if entry.table != table or entry.is_table or entry.is_narrowed:
                 continue
@@ -200,9 +243,9 @@ class Transfer:
         own = [entry for entry in self._made_again() if self._is_own(entry)]
         self.returns.remove(own)
         self._restore(own, models)
-        for entry in self._made_again():
-            if entry.id not in self._made_with:
-                self.report.notes.append(self.stash.stays(entry, self.applied))
+        made = [entry for entry in self._made_again() if entry.id not in self._made_with]
+        for entry in {entry.id: entry for entry in [*made, *self.returns.made_again()]}.values():
+            self.report.notes.append(self.stash.stays(entry, self.applied))
 
     def finish(self) -> None:
         """All is done."""
@@ -244,27 +287,60 @@ class Transfer:
         self.report.saved = [changed.get(one.id, one) for one in self.report.saved]
         return bool(changed)
 
+    def _replace_unfit(self, then: Applied, table: str, column: str | None) -> None:
+        """Restore what a column could hold before, if ``then`` it gets narrower again."""
+        for entry in self.returns.waiting:
+            is_it = entry.is_narrowed and entry.narrowed == (table, column)
+            if is_it and then.has_undone_drop(entry):
+                self.stash.replace_unfit(entry)
+
+    def _refers_to(self, entry: Entry, others: Collection[Entry]) -> bool:
+        """Whether rows of an entry refer to rows of one of ``others``."""
+        tables = {other.table for other in others if other.is_table}
+        parents = self.stash.tables.parents(entry.table) if tables else {}
+        return any(parent.table in tables for parent in parents.values())
+
     def _restore(
-        self, entries: Collection[Entry], models: Models, is_partial: bool = False
+        self, entries: Collection[Entry], models: Models, early: Collection[Entry] = ()
     ) -> None:
-        """Restore ``entries``, unless newer ones are back already."""
-        outdone = [entry for entry in entries if self._arrivals.outdo(entry)]
-        self.report.notes += [self.stash.is_outdone(entry) for entry in outdone]
-        entries = [entry for entry in entries if entry not in outdone]
+        """
+        Restore ``entries``, unless newer ones are back already.
+
+        Columns of the ``early`` ones may come later.
+        """
+        entries = self._without_outdone(entries)
         if not entries:
             return
         # A switch with nothing to restore comes here, too.
         from .restore import Restore
 
         restore = Restore(
-            self.stash, models(), self.progress, is_partial=is_partial, made=self._made
+            self.stash, models(), self.progress, {entry.id for entry in early}, self._made
         )
         restore.restore(entries)
         logger.debug("Restored from the stash: %s", _summaries(restore.restored))
         self.report.notes += restore.notes
         self.report.restored += restore.restored
+        self.report.notes += [
+            self.stash.is_older_than(entry, keys)
+            for entry in restore.restored
+            if (keys := self._spared.get(entry.id))
+        ]
         self.came_back += restore.restored
         self._arrivals.add(restore.restored)
+
+    def _without_outdone(self, entries: Collection[Entry]) -> list[Entry]:
+        outdone = [entry for entry in entries if self._arrivals.outdo(entry)]
+        self.report.notes += [self.stash.is_outdone(entry) for entry in outdone]
+        return self._without_empty([entry for entry in entries if entry not in outdone])
+
+    def _without_empty(self, entries: list[Entry]) -> list[Entry]:
+        """``entries``, without those that have no values where an older one has some."""
+        others = [*self._arrivals.entries, *entries, *self.returns.waiting]
+        empty = [e for e in entries if has_older(e, others) and not self.stash.has_values(e)]
+        for entry in empty:
+            self.stash.done(entry)
+        return [entry for entry in entries if entry not in empty]
 
     def _made_again(self) -> list[Entry]:
         """The entries whose place was made by now, after it was dropped if it was."""

@@ -9,9 +9,11 @@ from django.db.backends.base.operations import BaseDatabaseOperations
 
 from django_devtools.branches.schema.field_types import (
     INTEGERS,
+    holds,
     is_null_when_added,
     narrows,
     narrows_values,
+    type_of,
 )
 
 RANGES = {
@@ -125,3 +127,31 @@ def test_a_generated_column_loses_nothing() -> None:
 )
 def test_an_added_column_holds_null_unless_it_has_a_default(field: Any, is_null: bool) -> None:
     assert is_null_when_added(field) is is_null
+
+
+@pytest.mark.parametrize(
+    ("field_type", "held", "unfit"),
+    [
+        ("BooleanField", ["0", "1"], ["7", "true", ""]),
+        ("CharField", ["", "x"], []),
+        ("DateField", ["2026-01-02", "2026-1-2"], ["2026-13-02", "x", "2026-01-02 03:00:00"]),
+        ("DateTimeField", ["2026-01-02 03:00:00"], ["x", "2026-01-02 25:00:00"]),
+        ("DecimalField 5 2", ["999.99", "-999.99", "0.001"], ["1000", "NaN", "Infinity", "x"]),
+        ("DurationField", ["1000"], ["1 day"]),
+        ("FloatField", ["1e5", "7"], ["inf", "x"]),
+        ("GenericIPAddressField", ["10.0.0.1", "::1"], ["10.0.0", "x"]),
+        ("IntegerField", ["-1", "7000000000"], ["x", "nan"]),
+        ("JSONField", ["null", "[1]", "1"], ["x", "NaN", "{"]),
+        ("PositiveIntegerField", ["0", "7"], ["-1", "x"]),
+        ("TimeField", ["03:00", "03:00:00.5"], ["25:00", "x"]),
+        ("UUIDField", ["0" * 32], ["0" * 31, "x"]),
+        ("", ["x"], []),
+    ],
+)
+def test_what_a_column_holds(field_type: str, held: list[str], unfit: list[str]) -> None:
+    assert [text for text in held + unfit if holds(field_type, text)] == held
+
+
+def test_the_type_of_a_decimal_has_its_size() -> None:
+    assert type_of(models.DecimalField(max_digits=5, decimal_places=2)) == "DecimalField 5 2"
+    assert type_of(models.SlugField()) == "SlugField"

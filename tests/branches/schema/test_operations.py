@@ -165,7 +165,7 @@ def fill(apps: Any, schema_editor: Any) -> None: ...
         (Custom(), True, True),
         (migrations.RunPython(fill), True, True),
         (migrations.RunPython(fill, NOOP), True, False),
-        (migrations.RunPython(NOOP, fill), True, True),
+        (migrations.RunPython(NOOP, fill), False, True),
         (migrations.RunSQL("…"), True, True),
         (migrations.RunSQL("…", "…"), True, True),
         (migrations.RunSQL("…", migrations.RunSQL.noop), True, False),

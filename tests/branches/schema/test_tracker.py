@@ -10,6 +10,7 @@ from django.db import migrations, models
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
+from django_devtools.branches.schema.field_types import type_of
 from django_devtools.branches.schema.tracker import Column, SchemaHistory, Table, track
 from tests.branches.schema.test_operations import create, migration
 
@@ -19,6 +20,12 @@ CHAR = models.CharField(max_length=50)
 TAGS = models.ManyToManyField("shop.Tag")
 SHOP = (create("Product", ("name", CHAR)), create("Tag"))
 SQL = migrations.RunSQL("…", "…")
+
+
+def fill(apps: object, editor: object) -> None:
+    """Whatever it does."""
+
+
 BY = ("shop", "0002_change")
 PRODUCT = ("shop", "product")
 TAG = ("shop", "tag")
@@ -202,10 +209,13 @@ def test_an_added_column_keeps_its_migration_when_it_is_altered() -> None:
         ),
     ],
 )
-def test_a_column_is_altered(old: Any, new: Any, expected: dict[str, bool]) -> None:
+def test_a_column_is_altered(old: Any, new: Any, expected: dict[str, Any]) -> None:
     column = "it_id" if old.is_relation else "it"
     base = (create("Product", ("it", old)),)
-    altered = Column(column, BY, is_altered=bool(expected), **expected)
+    if expected:
+        types = {"type_before": type_of(old), "type_after": type_of(new)}
+        expected = {"is_altered": True, **types, **expected}
+    altered = Column(column, BY, **expected)
     found = followed(alter("it", new), base=base)
     assert found == history({"shop_product": product({column: altered})})
 
@@ -223,11 +233,22 @@ def test_a_column_that_is_altered_twice_adds_up() -> None:
         alter("tag", key()),
         base=base,
     )
-    narrows = {"narrows_forwards": True, "narrows_backwards": True, "is_altered": True}
+    narrows: dict[str, Any] = dict.fromkeys(
+        ("narrows_forwards", "narrows_backwards", "is_altered"), True
+    )
+    chars: dict[str, Any] = {"type_before": "CharField", "type_after": "CharField"}
+    keys: dict[str, Any] = {"type_before": "ForeignKey", "type_after": "ForeignKey"}
     assert found.tables["shop_product"].columns == {
-        "name": Column("name", BY, only_null=False, **narrows),
-        "tag_id": Column("tag_id", BY, needs_parent=True, **narrows),
+        "name": Column("name", BY, only_null=False, **narrows, **chars),
+        "tag_id": Column("tag_id", BY, needs_parent=True, **narrows, **keys),
     }
+
+
+def test_the_first_and_the_last_type_of_a_column_are_known() -> None:
+    decimal = models.DecimalField(max_digits=5, decimal_places=2)
+    found = followed(alter("name", models.DateField()), alter("name", decimal), base=SHOP)
+    column = found.tables["shop_product"].columns["name"]
+    assert (column.type_before, column.type_after) == ("CharField", "DecimalField 5 2")
 
 
 def test_the_last_migration_that_altered_a_column_is_the_one_to_name() -> None:
@@ -261,7 +282,12 @@ def test_a_dropped_column_that_was_altered_may_have_had_values() -> None:
     assert found.tables["shop_product"].dropped == {"note": Column("note", BY)}
 
 
-@pytest.mark.parametrize("code", [SQL, migrations.RunPython(migrations.RunPython.noop)])
+def test_empty_code_fills_nothing() -> None:
+    found = followed(add("a", NULL), migrations.RunPython(migrations.RunPython.noop))
+    assert found.tables["shop_product"].columns == {"a": Column(None, BY, starts_null=True)}
+
+
+@pytest.mark.parametrize("code", [SQL, migrations.RunPython(fill)])
 def test_code_may_fill_what_is_made(code: Operation) -> None:
     base = (*SHOP, add("note", NULL))
     order = migrations.CreateModel("Order", [("id", models.AutoField(primary_key=True))])

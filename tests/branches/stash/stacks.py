@@ -60,10 +60,12 @@ class Text:
     """What stands above the class, for RunPython."""
     replaces: tuple[str, ...] = ()
     """The migrations that it squashes."""
+    other: str | None = None
+    """The other one that it depends on, if it merges two."""
 
     @cached_property
     def source(self) -> Source:
-        dependencies = [(APP, self.after)] if self.after else []
+        dependencies = [(APP, name) for name in (self.after, self.other) if name]
         operations = "\n".join(f"        {operation}," for operation in self.operations)
         content = TEXT.format(
             functions=self.functions,
@@ -99,6 +101,13 @@ class Line:
         """The same branch with other operations in its last migration."""
         text = replace(self.texts[-1], operations=operations, functions=functions)
         return replace(self, texts=(*self.texts[:-1], text))
+
+    def merge(self, other: "Line") -> "Line":
+        """The same branch after a merge of another one, with a migration that depends on both."""
+        texts = (*self.texts, *(text for text in other.texts if text not in self.texts))
+        name = f"{max(text.name for text in texts)[:4]}_merge"
+        merge = Text(name, (), self.texts[-1].name, other=other.texts[-1].name)
+        return replace(self, texts=(*texts, merge))
 
     def onto(self, other: "Line", commits: int = 1) -> "Line":
         """Its last commits, rebased onto another line and renumbered."""

@@ -70,7 +70,6 @@ def test_what_only_adds_a_column_can_be_spared() -> None:
         migrations.AlterField("item", "size", models.TextField()),
         migrations.RemoveField("item", "size"),
         migrations.DeleteModel("item"),
-        migrations.RunPython(migrations.RunPython.noop, migrations.RunPython.noop),
     ],
     ids=lambda operation: type(operation).__name__,
 )
@@ -87,6 +86,36 @@ def test_code_can_not_be_spared() -> None:
     found = way(migration("0002", "0001", migrations.RunPython(fill, fill)))
     assert found is not None
     assert not found.leaves_alone([entry()])
+
+
+@pytest.mark.parametrize("is_state_apart", [False, True])
+@pytest.mark.parametrize("backwards", [False, True])
+def test_code_that_nothing_undoes_is_not_run(backwards: bool, is_state_apart: bool) -> None:
+    def fill(apps: object, editor: object) -> None:
+        raise AssertionError
+
+    code: Operation = migrations.RunPython(fill, migrations.RunPython.noop)
+    if is_state_apart:
+        code = migrations.SeparateDatabaseAndState([code], [ADD])
+    found = way(migration("0002", "0001", code), backwards=backwards)
+    assert found is not None
+    assert found.spared == [("shop", "0002")]
+    assert found.leaves_alone([entry()])
+    (left,) = found.migrations[0].operations
+    (inner,) = getattr(left, "database_operations", [left])
+    assert (inner.code, inner.reverse_code) == (migrations.RunPython.noop,) * 2
+    assert getattr(left, "state_operations", [ADD]) == [ADD]
+
+
+def test_sql_that_nothing_undoes_is_not_run() -> None:
+    found = way(migration("0002", "0001", migrations.RunSQL("DROP TABLE item", "")))
+    assert found is not None
+    (left,) = found.migrations[0].operations
+    assert isinstance(left, migrations.RunSQL)
+    assert left.sql == ""
+    again = way(migration("0002", "0001", migrations.RunSQL("SELECT 1", "SELECT 2")))
+    assert again is not None
+    assert again.spared == []
 
 
 def test_another_migration_of_that_name_is_in_the_way() -> None:

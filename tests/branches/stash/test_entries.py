@@ -88,7 +88,7 @@ def test_steps_are_recorded_with_their_texts() -> None:
 def test_columns_are_recorded_with_the_step_that_dropped_them() -> None:
     column = StashedColumn(ColumnInfo("integer", True), "shop.0002", dropped_backwards=True)
     assert to_json({"size": column}) == (
-        '{"size": ["integer", true, "shop.0002", null, null, "replace", true]}'
+        '{"size": ["integer", true, "shop.0002", null, null, "replace", true, ""]}'
     )
     assert column.step == Step(("shop", "0002"), True)
 

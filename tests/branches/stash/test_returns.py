@@ -5,7 +5,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
-import pytest
 from django.db import migrations, models
 from django.db.migrations import Migration
 from django.db.migrations.operations.base import Operation
@@ -13,7 +12,7 @@ from django.db.migrations.operations.base import Operation
 from django_devtools.branches.schema.introspection import ColumnInfo
 from django_devtools.branches.sources.loader import variant
 from django_devtools.branches.stash.entries import Entry, StashedColumn, Status, Step
-from django_devtools.branches.stash.returns import Applied, AppliedMigration, Returns
+from django_devtools.branches.stash.returns import Applied, AppliedMigration, Returns, has_older
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)
 BEFORE, SINCE = "2026-01-01T00:00:00", "2026-01-03T00:00:00"
@@ -105,7 +104,7 @@ def test_a_squash_undoes_the_steps_of_what_it_replaces() -> None:
 
 def test_what_a_squash_replaces_undoes_its_step() -> None:
     step = back("squash", "s")
-    squash = migration("squash", replaces=("a", "b"))
+    squash = migration("squash", add("a"), add("b"), replaces=("a", "b"))
     assert applied(A, B, recorded={step: squash}).has_undone_all(entry(step))
     assert not applied(A, recorded={step: squash}).has_undone_all(entry(step))
 
@@ -127,14 +126,44 @@ def test_one_migration_undoes_the_steps_of_several_that_were_made_one() -> None:
     assert found.in_effect(entry(*steps)) == [steps[0]]
 
 
-@pytest.mark.parametrize(
-    "operations", [[migrations.RunSQL("SELECT 1")], []], ids=["code", "nothing"]
-)
-def test_what_models_do_not_show_is_never_taken_for_the_same(operations: list[Operation]) -> None:
+def test_code_is_the_same_only_if_it_reads_alike() -> None:
     step = back("a", "a")
-    recorded = {step: migration("a", *operations)}
-    other = migration("n", *operations)
+    recorded = {step: migration("a", add("a"), migrations.RunSQL("SELECT 1"))}
+    alike = migration("n", add("a"), migrations.RunSQL("SELECT 1"))
+    assert applied(alike, at=SINCE, recorded=recorded).has_undone_all(entry(step))
+    other = migration("n", add("a"), migrations.RunSQL("SELECT 2"))
     assert not applied(other, at=SINCE, recorded=recorded).has_undone_all(entry(step))
+    # What else it does is another matter.
+    more = migration("n", add("a"), migrations.RunSQL("SELECT 1"), add("b"))
+    assert not applied(more, at=SINCE, recorded=recorded).has_undone_all(entry(step))
+
+
+def test_a_merge_that_does_nothing_needs_no_undoing() -> None:
+    merge, drop = back("merge", "m"), back("a", "a")
+    recorded = {merge: migration("merge"), drop: A}
+    one = entry(merge, drop)
+    before = applied(recorded=recorded)
+    assert before.in_effect(one) == [drop]
+    assert not before.is_midway(one)
+    assert applied(A, recorded=recorded).has_undone_all(one)
+
+
+def test_what_was_undone_in_this_switch_and_waits_is_made_again() -> None:
+    one = entry(back("b"), back("a"), number=1)
+    two = entry(back("c"), number=2)
+    returns = Returns([one, two], applied(), applied(A))
+    assert returns.made_again() == []
+    returns.applied.add(("shop", "a"), AppliedMigration(A, lambda: "a"))
+    assert returns.made_again() == [one]
+    # It was so already when the switch began.
+    assert Returns([one, two], applied(A), applied(A)).made_again() == []
+
+
+def test_something_older_in_the_same_place_is_known() -> None:
+    older, newer = entry(back("a"), number=1), entry(back("b"), number=2)
+    assert has_older(newer, [newer, older])
+    assert not has_older(older, [newer, older])
+    assert not has_older(replace(newer, table="other"), [older])
 
 
 def test_it_says_what_hinders() -> None:
@@ -154,6 +183,15 @@ def test_what_is_undone_comes_back_once() -> None:
     returns.applied.add(("shop", "b"), AppliedMigration(B, lambda: "b"))
     assert returns.after_step() == [two]
     assert returns.waiting == []
+
+
+def test_what_is_in_the_place_of_an_interrupted_pass_is_not_newer() -> None:
+    one = entry(back("b"), back("a"))
+    # On the way back, which was interrupted: it is made again, and its rows are in the stash.
+    assert Returns([one], applied(A), applied()).held() == [one]
+    # It is still dropped, or was dropped by a step that is in effect.
+    assert Returns([one], applied(), applied()).held() == []
+    assert Returns([one], applied(B), applied()).held() == []
 
 
 def test_rows_that_were_refused_are_not_tried_again() -> None:

@@ -414,6 +414,91 @@ MERGED = {
     ],
 }
 
+# Merges of a branch that is not on main yet: what it lacks below is no part of the other one.
+of_numbers = Line("main").add("initial", create("item", QTY))
+ONE_WAY = "migrations.RunPython(times(10), migrations.RunPython.noop)"
+BOTH_WAYS = "migrations.RunPython(times(10), times(0.1))"
+NUMBER = "INSERT INTO shop_item (id, qty) VALUES (1, 3)"
+COLOURED = "UPDATE shop_item SET colour = 5"
+up_code = of_numbers.fork("up").add("times", ONE_WAY, functions=TIMES)
+up_sold = of_numbers.fork("up").add("sold", add("item", SOLD))
+below = of_numbers.fork("feature").add("colour", add("item", COLOUR))
+on_top = below.fork("feature2").add("remove", "migrations.RemoveField('item', 'colour')")
+on_top_of_code = below.fork("feature2").add("times", BOTH_WAYS, functions=TIMES)
+suppliers = of_numbers.fork("feature").add("supplier", create("supplier"), create("deal"))
+vendors = suppliers.fork("feature2").add("vendor", "migrations.RenameModel('supplier', 'vendor')")
+SUPPLIERS = (
+    "INSERT INTO shop_supplier (id) VALUES (7), (8)",
+    "INSERT INTO shop_deal (id) VALUES (1)",
+)
+BEST = "('best', models.ForeignKey('shop.supplier', models.CASCADE, null=True))"
+best = of_numbers.fork("feature").add("best", create("supplier"), add("item", BEST))
+without_best = best.fork("feature2").add(
+    "rank",
+    "migrations.RemoveField('item', 'best')",
+    add("supplier", "('rank', models.IntegerField(default=0))"),
+)
+
+JOINED = {
+    "a merge, and back to the other branch": [
+        stop(of_numbers, NUMBER, item=""),
+        stop(below, COLOURED, item="1 3 -"),
+        stop(on_top.merge(up_sold), item="1 3 1"),
+        stop(up_sold, item="1 3 1"),
+        stop(below, item="1 3 5"),
+    ],
+    "a merge with code, and back to the other branch": [
+        stop(of_numbers, NUMBER, item=""),
+        stop(below, COLOURED, item="1 3 -"),
+        stop(of_numbers, item="1 3"),
+        stop(on_top.merge(up_code), item="1 30"),
+        stop(up_code, item="1 30", may_be_said=True),
+        stop(below, item="1 30 5"),
+    ],
+    "a merge, and down to one of its parents": [
+        stop(of_numbers, item=""),
+        stop(suppliers, *SUPPLIERS, item="", supplier="", deal=""),
+        stop(vendors.merge(up_sold), item="", vendor="7; 8", deal="1"),
+        stop(up_sold, item=""),
+        stop(suppliers, item="", supplier="7; 8", deal="1", is_all=True),
+    ],
+    "back by a detour, and dropped by the next step": [
+        stop(of_numbers, NUMBER, item=""),
+        stop(below, COLOURED, item="1 3 -"),
+        stop(on_top_of_code, item="1 30 5"),
+        stop(of_numbers, item="1 3"),
+        stop(on_top.fork("other"), item="1 3"),
+        stop(below, item="1 3 5"),
+    ],
+    "a column beside the table that it refers to": [
+        stop(of_numbers, NUMBER, item=""),
+        stop(best, "INSERT INTO shop_supplier (id) VALUES (7)", item="1 3 -", supplier=""),
+        stop(best, "UPDATE shop_item SET best_id = 7", item="1 3 -", supplier="7"),
+        stop(without_best, "UPDATE shop_supplier SET rank = 2", item="1 3", supplier="7 0"),
+        stop(of_numbers, item="1 3"),
+        stop(best, item="1 3 7", supplier="7"),
+        stop(without_best, item="1 3", supplier="7 2"),
+    ],
+}
+
+NO_CODE = "migrations.RunPython(lambda apps, editor: None, lambda apps, editor: None)"
+QTY_AS_TEXT = "migrations.AlterField('item', 'qty', models.CharField(max_length=20, default=''))"
+coded = of_numbers.fork("feature").add("code", NO_CODE)
+texted = coded.fork("feature2").add("text", QTY_AS_TEXT)
+sold_texted = texted.fork("feature3").add("sold", add("item", SOLD))
+
+NARROWED = {
+    "narrowed again, down by steps": [
+        stop(of_numbers, NUMBER, item=""),
+        stop(sold_texted, "UPDATE shop_item SET qty = 'one'", item="1 3 1"),
+        stop(texted, item="1 one"),
+        stop(coded, item="1 3"),
+        stop(texted, item="1 one"),
+        stop(of_numbers, item="1 3"),
+        stop(sold_texted, item="1 one 1"),
+    ],
+}
+
 # Names that change while something is in the stash.
 of_items = Line("main").add("initial", create("item", QTY))
 removed = of_items.fork("removed").add("remove", "migrations.RemoveField('item', 'qty')")
@@ -439,7 +524,7 @@ RENAMED = {
     ],
 }
 
-HISTORIES = RENAMED | FOUR_DEEP | SIBLINGS | PULLED | AMENDED | MERGED
+HISTORIES = JOINED | NARROWED | RENAMED | FOUR_DEEP | SIBLINGS | PULLED | AMENDED | MERGED
 
 
 FAILING = {

@@ -68,6 +68,9 @@ class Dialect:
     copies_have_types = True
     """Whether CREATE TABLE … AS gives the columns the types that they have in the original."""
 
+    rejects_unfit = False
+    """Whether a column can't be altered while it has values that don't fit."""
+
     rewrites_unchanged_rows = False
     """Whether UPDATE writes a row again even if no value changes."""
 
@@ -164,6 +167,14 @@ class Dialect:
         """SQL for a value of another type, to be assigned to a column of type ``kind``."""
         return value
 
+    def unfit(self, table: str, column: str, kind: str, field_type: str) -> str:
+        """
+        SQL for the rows of ``table`` whose value in ``column`` does not fit another type.
+
+        The database calls that ``kind``, and `type_of` says ``field_type``. NULL fits.
+        """
+        return "1 = 0"
+
     def longer_than(self, text: str, length: int) -> str:
         """SQL for a text that is too long for a column of ``length`` characters."""
         return f"CHAR_LENGTH({text}) > {length}"
@@ -236,15 +247,16 @@ class Dialect:
         """Check the rows written so far, where a table can't be altered while they wait for it."""
 
     def coerce_values(
-        self, table: str, column: str, kind: str, placeholder: Callable[[], Any]
-    ) -> bool:
+        self, table: str, column: str, kind: str, field_type: str, placeholder: Callable[[], Any]
+    ) -> None:
         """
-        Change the values of a column that a cast to ``kind`` rejects: cut or replace them.
+        Change the values of a column that don't fit the type ``kind``: cut or replace them.
 
-        ``placeholder`` gives the value that replaces one, None for NULL. False if the database has
-        no such casts, and no value was changed.
+        ``field_type`` is what `type_of` says of its field. ``placeholder`` gives the value that
+        replaces one, None for NULL.
         """
-        return False
+        name, unfit = self.quote(column), self.unfit(table, column, kind, field_type)
+        self.execute(f"UPDATE {self.quote(table)} SET {name} = %s WHERE {unfit}", [placeholder()])
 
     def lenient_mode(self) -> AbstractContextManager[None]:
         """A context in which the database coerces values itself, if it is able to."""

@@ -3,9 +3,12 @@
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from decimal import Decimal
 from typing import Any
 
 from django.db import DatabaseError
+
+from django_devtools.branches.schema.field_types import INTEGERS, TEXTS, holds
 
 from .base import ColumnDescription, Dialect
 
@@ -30,6 +33,8 @@ SELECT event_object_table, trigger_name FROM information_schema.triggers
 WHERE event_object_schema = DATABASE() ORDER BY event_object_table, trigger_name
 """
 
+# The server takes the date or the time out of a value that has both.
+_PARTS_OF_DATETIME = ("DateField", "TimeField")
 # https://mariadb.com/docs/server/reference/error-codes/mariadb-error-code-reference
 _DONE = {1022, 1050, 1051, 1054, 1060, 1061, 1091, 1146, 1826}
 _TRANSIENT = (
@@ -64,6 +69,33 @@ class MySQLDialect(Dialect):
     def same_values(self, one: str, other: str) -> str:
         # Collations ignore case, accents or trailing spaces.
         return f"CAST({one} AS BINARY) <=> CAST({other} AS BINARY)"
+
+    def unfit(self, table: str, column: str, kind: str, field_type: str) -> str:
+        # No function of its own can catch an error, and without strict mode each cast succeeds.
+        value = (
+            f"HEX(CAST({self.quote(table)}.{self.quote(column)} AS CHAR CHARACTER SET utf8mb4))"
+        )
+        found = [one for (one,) in self.fetch(f"SELECT DISTINCT {value} FROM {self.quote(table)}")]
+        unfit = [
+            f"'{one}'"
+            for one in found
+            if one is not None
+            and not self._holds(kind, field_type, bytes.fromhex(one).decode(errors="replace"))
+        ]
+        return f"{value} IN ({', '.join(unfit)})" if unfit else "1 = 0"
+
+    def _holds(self, kind: str, field_type: str, text: str) -> bool:
+        if field_type in TEXTS:
+            length = re.fullmatch(r"varchar\((\d+)\)", kind)
+            return length is None or len(text) <= int(length[1])
+        if field_type in _PARTS_OF_DATETIME and holds("DateTimeField", text):
+            return True
+        if not holds(field_type, text):
+            return False
+        if field_type in INTEGERS:
+            low, high = self.connection.ops.integer_field_range(field_type)
+            return bool(low <= Decimal(text) <= high)
+        return True
 
     def readable_in_delete(self, table: str, column: str) -> str:
         # DELETE can't read the table it deletes from (error 1093), but a derived table that the

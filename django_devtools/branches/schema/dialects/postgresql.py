@@ -7,6 +7,8 @@ from typing import Any
 
 from django.db import DatabaseError, OperationalError, transaction
 
+from django_devtools.branches.schema.field_types import is_positive
+
 from .base import ColumnDescription, Dependent, Dialect, ForeignKey
 
 # https://www.postgresql.org/docs/current/catalog-pg-attribute.html
@@ -82,16 +84,18 @@ WHERE c.relkind = 'm' AND c.relispopulated GROUP BY id ORDER BY MAX(depth)
 """
 # A cast that fails is an exception, and only a function can catch one.
 _FITS = """
-CREATE OR REPLACE FUNCTION pg_temp.django_devtools_fits(value text, kind text)
+CREATE OR REPLACE FUNCTION pg_temp.django_devtools_fits(value text, now text, kind text)
 RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
-    EXECUTE format('SELECT %L::%s', value, kind);
+    EXECUTE format('SELECT %L::%s::%s', value, now, kind);
     RETURN true;
-EXCEPTION WHEN data_exception THEN
+EXCEPTION WHEN data_exception OR cannot_coerce THEN
     RETURN false;
 END $$
 """
 _LENGTH = r"\(\d+(,\d+)?\)"
+# Casts to these don't fail: they cut a text, and each text of an array.
+_CUTTING = ("varchar", "character varying")
 _FIXED_LENGTH = r"^(character|bit)(?= ?\()"
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -104,6 +108,7 @@ class PostgreSQLDialect(Dialect):
     """PostgreSQL, PostGIS and TimescaleDB."""
 
     default_port = 5432
+    rejects_unfit = True
     rewrites_unchanged_rows = True
     # https://www.postgresql.org/docs/current/sql-insert.html
     overriding = "OVERRIDING SYSTEM VALUE "
@@ -240,23 +245,35 @@ class PostgreSQLDialect(Dialect):
         return [view.replace("%", "%%") for (view,) in found]
 
     def coerce_values(
-        self, table: str, column: str, kind: str, placeholder: Callable[[], Any]
-    ) -> bool:
+        self, table: str, column: str, kind: str, field_type: str, placeholder: Callable[[], Any]
+    ) -> None:
         rows, name = self.quote(table), self.quote(column)
-        if kind.startswith("varchar"):
-            # This cast does not fail: it cuts a text, and each text of an array.
+        if kind.startswith(_CUTTING):
             cut = f"{name}::{kind}"
             self.execute(f"UPDATE {rows} SET {name} = {cut} WHERE {name} <> {cut}")
-            return True
-        ((now,),) = self.fetch(f"SELECT pg_typeof({name})::text FROM {rows} LIMIT 1")
+            return
+        now, unfit = self._type(table, column), self.unfit(table, column, kind, field_type)
+        self.execute(
+            f"UPDATE {rows} SET {name} = (%s::{kind})::text::{now} WHERE {unfit}", [placeholder()]
+        )
+
+    def unfit(self, table: str, column: str, kind: str, field_type: str) -> str:
+        name = f"{self.quote(table)}.{self.quote(column)}"
+        kind = kind.replace("%", "%%")
+        if kind.startswith(_CUTTING):
+            return f"{name}::{kind}::text <> {name}::text"
         with self.connection.cursor() as cursor:
             cursor.execute(_FITS)
-        self.execute(
-            f"UPDATE {rows} SET {name} = (%s::{kind})::text::{now} WHERE {name} IS NOT NULL "
-            f"AND NOT pg_temp.django_devtools_fits({name}::text, %s)",
-            [placeholder(), kind],
-        )
-        return True
+        now = self._type(table, column)
+        unfit = f"NOT pg_temp.django_devtools_fits({name}::text, '{now}', '{kind}')"
+        if is_positive(field_type):
+            unfit = f"({unfit} OR {name}::text LIKE '-%%')"
+        return f"{name} IS NOT NULL AND {unfit}"
+
+    def _type(self, table: str, column: str) -> str:
+        """The type of a column, as SQL."""
+        types = {one.name: one.type for one in self.describe_columns(table)}
+        return types[column].replace("%", "%%")
 
     def error_is_done(self, error: DatabaseError) -> bool:
         return getattr(error.__cause__, "sqlstate", None) in _DONE

@@ -9,6 +9,9 @@ from urllib.parse import unquote, urlsplit
 
 from django.db import DatabaseError, transaction
 
+from django_devtools.branches.schema.field_types import holds
+from django_devtools.conf import TABLE_PREFIX
+
 from .base import ColumnDescription, Dialect
 
 # SQLite has one code, SQLITE_ERROR, for all of these.
@@ -71,6 +74,16 @@ class SQLiteDialect(Dialect):
         # It stores texts of any length: https://www.sqlite.org/datatype3.html
         return "1 = 0"
 
+    def unfit(self, table: str, column: str, kind: str, field_type: str) -> str:
+        # It stores any text in any column: it is Django that can't read it there.
+        def is_unfit(value: Any) -> bool:
+            return value is not None and not holds(field_type, _text(value))
+
+        name = f"{TABLE_PREFIX}unfit"
+        self.connection.ensure_connection()
+        self.connection.connection.create_function(name, 1, is_unfit, deterministic=True)
+        return f"{name}({self.quote(table)}.{self.quote(column)})"
+
     def create_copy(self, name: str, select: str, key: Sequence[str]) -> int:
         count = super().create_copy(name, select, key)
         if key:
@@ -116,6 +129,10 @@ class SQLiteDialect(Dialect):
 
     def error_is_transient(self, error: DatabaseError) -> bool:
         return str(getattr(error.__cause__, "sqlite_errorname", "")).startswith(_TRANSIENT)
+
+
+def _text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 def _is_in_memory(name: str) -> bool:

@@ -237,7 +237,7 @@ def test_another_vendor_has_the_common_answers_only() -> None:
     assert type(dialect) is Dialect
     assert dialect.table_size("t") is None
     assert dialect.same_values("a", "b") == "a IS NOT DISTINCT FROM b"
-    assert not dialect.coerce_values("t", "a", "integer", lambda: 0)
+    assert dialect.unfit("t", "a", "integer", "IntegerField") == "1 = 0"
     assert not dialect.error_is_done(ProgrammingError())
     assert not dialect.error_is_transient(ProgrammingError())
     with pytest.raises(NotSupportedError, match="Oracle"):

@@ -25,6 +25,35 @@ def test_only_without_strict_mode_are_values_cut(connect: Connect) -> None:
     assert dialect.fetch("SELECT @@SESSION.sql_mode") == mode
 
 
+@pytest.mark.parametrize(
+    ("kind", "field_type", "unfit"),
+    [
+        ("int(11)", "IntegerField", {"7000000000", "2026-01-02 03:00:00", "é"}),
+        (
+            "int(11) unsigned",
+            "PositiveIntegerField",
+            {"-1", "7000000000", "2026-01-02 03:00:00", "é"},
+        ),
+        ("varchar(10)", "CharField", {"2026-01-02 03:00:00"}),
+        ("longtext", "TextField", set()),
+        ("date", "DateField", {"-1", "7000000000", "é"}),
+        ("time(6)", "TimeField", {"-1", "7000000000", "é"}),
+        ("int(11)", "", set()),
+    ],
+)
+def test_what_does_not_fit(connect: Connect, kind: str, field_type: str, unfit: set[str]) -> None:
+    texts = ("-1", "7000000000", "2026-01-02 03:00:00", "é")
+    rows = ", ".join(f"('{text}')" for text in texts)
+    dialect = dialect_with(
+        connect("mariadb"),
+        "CREATE TABLE t (a varchar(50))",
+        f"INSERT INTO t VALUES {rows}, (NULL)",
+    )
+    condition = dialect.unfit("t", "a", kind, field_type)
+    found = {text for (text,) in dialect.fetch(f"SELECT a FROM t WHERE {condition}")}
+    assert found == unfit
+
+
 def test_the_mode_is_what_it_was_after_an_error(connect: Connect) -> None:
     dialect = dialect_of(connect("mariadb"))
     mode = dialect.fetch("SELECT @@SESSION.sql_mode")

@@ -55,13 +55,38 @@ def test_a_text_is_cut_and_what_is_no_number_is_replaced(connect: Connect) -> No
         "CREATE TABLE t (id integer, a text, b text)",
         "INSERT INTO t VALUES (1, 'longer', '12'), (2, 'ok', 'twelve'), (3, NULL, NULL)",
     )
-    assert dialect.coerce_values("t", "a", "varchar(4)", lambda: "")
-    assert dialect.coerce_values("t", "b", "integer", lambda: 7)
+    dialect.coerce_values("t", "a", "varchar(4)", "CharField", lambda: "")
+    dialect.coerce_values("t", "b", "integer", "IntegerField", lambda: 7)
     assert dialect.fetch("SELECT a, b FROM t ORDER BY id") == [
         ("long", "12"),
         ("ok", "7"),
         (None, None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("now", "kind", "field_type", "unfit"),
+    [
+        ("text", "integer", "IntegerField", ["x", "7000000000"]),
+        ("text", "smallint", "PositiveSmallIntegerField", ["-1", "x", "7000000000"]),
+        ("text", "varchar(4)", "CharField", ["7000000000"]),
+        ("numeric", "smallint", "SmallIntegerField", ["7000000000"]),
+        ("bigint", "uuid", "UUIDField", ["1", "-1", "7000000000"]),
+    ],
+)
+def test_what_does_not_fit(
+    connect: Connect, now: str, kind: str, field_type: str, unfit: list[str]
+) -> None:
+    texts = ["1", "-1", "7000000000", *(["x"] if now == "text" else [])]
+    rows = ", ".join(f"('{text}')" for text in texts)
+    dialect = dialect_with(
+        connect("postgresql"),
+        f"CREATE TABLE t (a {now})",
+        f"INSERT INTO t VALUES {rows}, (NULL)",
+    )
+    condition = dialect.unfit("t", "a", kind, field_type)
+    found = dialect.fetch(f"SELECT a::text FROM t WHERE {condition}")
+    assert {text for (text,) in found} == set(unfit)
 
 
 def test_keys_continue_after_the_highest(connect: Connect) -> None:

@@ -40,6 +40,18 @@ def test_a_column_without_case_is_compared_with_it(connect: Connect) -> None:
     assert dialect.fetch(f"SELECT one = other, {same} FROM t") == [(1, 0)]
 
 
+def test_what_does_not_fit(connect: Connect) -> None:
+    dialect = dialect_with(
+        connect("sqlite"),
+        "CREATE TABLE t (a)",
+        "INSERT INTO t VALUES (1), (1.5), ('2'), ('x'), (x'ff'), (NULL)",
+    )
+    condition = dialect.unfit("t", "a", "integer", "IntegerField")
+    assert dialect.fetch(f"SELECT a FROM t WHERE {condition}") == [("x",), (b"\xff",)]
+    dialect.coerce_values("t", "a", "integer", "IntegerField", lambda: 7)
+    assert dialect.fetch("SELECT a FROM t") == [(1,), (1.5,), ("2",), (7,), (7,), (None,)]
+
+
 def test_virtual_columns_are_generated_too(connect: Connect) -> None:
     dialect = dialect_with(connect("sqlite"), "CREATE TABLE t (a integer, b AS (a + 1) VIRTUAL)")
     assert [one.is_generated for one in dialect.describe_columns("t")] == [False, True]
