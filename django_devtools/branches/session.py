@@ -106,6 +106,10 @@ class Session:
         self._say()
 
     def _find_way(self, detour: Detour, applied: Applied) -> Way | None:
+        is_undone_now = any(step.key in self.run for step in detour.entries[0].steps)
+        if not is_undone_now:
+            return None
+        # It is only asked what would be left alone: a migrate makes no detours.
         return find_way(
             detour,
             applied,
