@@ -199,11 +199,10 @@ class Decision:
         """The migrations that are applied now."""
         from django_devtools.branches.stash.returns import Applied
 
-        texts = self.comparison.texts
         held = self.full_plan.held.graph.nodes
         return Applied(
             {key: self._applied(held.get(key), key) for key in self.comparison.rows},
-            lambda step: texts.migration(step.key, step.text),
+            self._recorded,
         )
 
     def _applied(self, migration: Migration | None, key: Key) -> AppliedMigration:
@@ -214,6 +213,27 @@ class Decision:
             migration or comparison.held.get(key),
             cache(lambda: comparison.texts.id(comparison.held_source(key))),
             comparison.rows[key],
+        )
+
+    def _recorded(self, step: Step) -> Migration | None:
+        """The migration that the text of a step defines. A squash names what it replaces."""
+        texts, apart = self.comparison.texts, self.comparison.apart
+        if apart and step.text == texts.id(apart.whole.held_source(step.key)):
+            squash = apart.held.get(step.key)
+        elif apart and step.text == texts.id(apart.whole.wanted_source(step.key)):
+            squash = apart.planned.get(step.key)
+        else:
+            squash = None
+        return squash or texts.migration(step.key, step.text)
+
+    def put_together(self, key: Key) -> AppliedMigration:
+        """One of the target's squashes, when the rows of its pieces have become its own."""
+        from django_devtools.branches.stash.returns import AppliedMigration
+
+        comparison = self.comparison
+        squash = comparison.apart.planned[key] if comparison.apart else None
+        return AppliedMigration(
+            squash, cache(lambda: comparison.texts.id(comparison.whole.wanted_source(key)))
         )
 
     def arrived(self, key: Key) -> AppliedMigration:
@@ -323,7 +343,7 @@ class Decision:
         """The branch that the database is on, as far as that is known."""
         comparison = self.comparison
         snapshots, here = comparison.provenance.snapshots, comparison.target.past.branch
-        if known := branch_of(snapshots, comparison.rows, here):
+        if known := branch_of(snapshots, comparison.whole.rows, here):
             return known
         sources = [comparison.held_source(key) for key in (self.plan.unapply if self.plan else ())]
         return next((source.branch for source in sources if source and source.branch), None)
@@ -355,6 +375,8 @@ def decide(
     plan = None
     if reruns or not comparison.in_step():
         plan = _plan(comparison, worktree, options)
+        if not interrupted and (apart := _taken_apart(comparison, plan, options)):
+            comparison, worktree, plan = apart
     decision = Decision(
         connection,
         workspace,
@@ -421,6 +443,42 @@ def _plan(comparison: Comparison, worktree: WorkTree, options: Options) -> Plan:
         return plan
     leave = _filled_questions(comparison.connection, plan)
     return make_plan(facts, policy, leave=leave, known_stuck=stuck) if leave else plan
+
+
+def _taken_apart(
+    comparison: Comparison, plan: Plan, options: Options
+) -> tuple[Comparison, WorkTree, Plan] | None:
+    """The same with squashes taken apart, where that takes less away from the target."""
+    apps = _apps_dropped_from(comparison, plan) | _apps_reset(comparison)
+    if not apps:
+        return None
+    from django_devtools.branches.planning.squashes import taken_apart, with_row_changes
+
+    found = taken_apart(comparison, apps)
+    if found is None:
+        return None
+    worktree = WorkTree(found, options.irreversible, options.stash)
+    other = _plan(found, worktree, options)
+    if not _apps_dropped_from(found, other) | _apps_reset(found) < apps:
+        return None
+    return found, worktree, with_row_changes(other, found)
+
+
+def _apps_reset(comparison: Comparison) -> set[str]:
+    """The apps of which a migration has another text, and others are only here or there."""
+    one_sided = {*comparison.traces, *(comparison.wanted.keys() - comparison.rows.keys())}
+    return {app for app, _ in comparison.changed} & {app for app, _ in one_sided}
+
+
+def _apps_dropped_from(comparison: Comparison, plan: Plan) -> set[str]:
+    """The apps from which a plan would drop what the target has, by migrations it lacks."""
+    from django_devtools.branches.schema.changes import losses
+
+    found = {key[0] for key in plan.not_rolled_back if key in comparison.traces}
+    if comparison.unusable.keys().isdisjoint(plan.unapply):
+        lost = [loss for loss in losses(plan.backwards) if loss.becomes is None]
+        found |= {loss.migration[0] for loss in plan.shared_by(lost)}
+    return found & {app for app, _ in plan.apply}
 
 
 def _filled_questions(connection: BaseDatabaseWrapper, plan: Plan) -> set[Key]:

@@ -119,8 +119,13 @@ class Execution:
         past = self.comparison.target.past
         keys = [*plan.apply, *plan.record]
         self._write_down(past, {key: self.comparison.wanted_source(key) for key in keys})
+        self._rewrite_rows(executor, *plan.first_rows)
         base = self._unapply(plan, executor, ahead)
-        self._rewrite_rows(plan, executor)
+        for key in plan.forget:
+            self.returns.applied.remove(key)
+        for key in plan.record:
+            self.returns.applied.add(key, self.decision.arrived(key))
+        self._rewrite_rows(executor, plan.forget, plan.record)
         after = self._apply(plan, base)
         self._settle(after)
         executor.journal.drop()
@@ -197,6 +202,11 @@ class Execution:
             else:
                 state = self._apply_here(plan, executor, state)
             self._end_pass(changes, taken)
+        self._rewrite_rows(executor, *plan.last_rows)
+        for key in plan.last_rows.forget:
+            self.returns.applied.remove(key)
+        for key in plan.last_rows.record:
+            self.returns.applied.add(key, self.decision.put_together(key))
         executor.check_replacements()
         return state
 
@@ -235,14 +245,14 @@ class Execution:
         self._follow(changes)
         self._restore(self.returns.after_step(), state)
 
-    def _rewrite_rows(self, plan: Plan, executor: Executor) -> None:
-        for key in plan.forget:
+    def _rewrite_rows(
+        self, executor: Executor, forget: Collection[Key], record: Collection[Key]
+    ) -> None:
+        for key in forget:
             self.progress.line(f"  Forgetting {key[0]}.{key[1]}...")
-            self.returns.applied.remove(key)
-        for key in plan.record:
+        for key in record:
             self.progress.line(f"  Recording {key[0]}.{key[1]}...")
-            self.returns.applied.add(key, self.decision.arrived(key))
-        executor.rewrite_rows(plan.forget, plan.record)
+        executor.rewrite_rows(forget, record)
 
     def _take(
         self, changes: SchemaChanges, steps: Sequence[Step], branch: str | None
