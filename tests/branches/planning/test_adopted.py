@@ -410,6 +410,31 @@ def plan(project: Project) -> list[str]:
     return [found[1] for line in lines if (found := steps.match(line))]
 
 
+def test_no_table_is_dropped_that_a_table_beside_the_migrations_refers_to(
+    make_project: Callable[..., Project], make_database: Callable[[str], Configuration]
+) -> None:
+    project = make_project(default=make_database("mariadb"))
+    start(project)
+    project.checkout("-b", "feature")
+    project.models("shop", PRODUCT + "class Item(models.Model):\n    pass\n")
+    item = f'migrations.CreateModel("Item", [{ID}]),'
+    project.migration("shop", "0002_item", item, [("shop", "0001_a")])
+    project.commit("Item")
+    project.switch()
+    sql = "from django.db import connection; connection.cursor().execute({!r})"
+    report = "CREATE TABLE report (id int, item_id bigint REFERENCES shop_item (id))"
+    project.python(sql.format(report))
+    project.checkout("main")
+
+    refused = project.manage("migrations_switch", status=1).stderr
+
+    assert "would drop table shop_item (by shop.0002_item)" in refused
+    command = re.search(r"run `(ALTER .*?)` in `manage.py dbshell`", refused)
+    assert command
+    project.python(sql.format(command[1]))
+    assert "Unapplying shop.0002_item" in project.switch()
+
+
 def test_no_view_is_dropped_along_with_a_column(
     make_project: Callable[..., Project], make_database: Callable[[str], Configuration]
 ) -> None:
