@@ -90,7 +90,7 @@ class Decision:
     @cached_property
     def outlook(self) -> Outlook:
         """The same with what it does to data; without steps where they are in step."""
-        return self.foreseen or _outlook(self.comparison, self.options)
+        return self.foreseen or _outlook(self.comparison, self.options, is_interrupted=False)
 
 
 def compare_with_target(
@@ -117,7 +117,8 @@ def decide(
     reruns = options.rerun and bool(comparison.raw_changed)
     foreseen = None
     if reruns or not comparison.in_step():
-        foreseen = _outlook(comparison, options)
+        foreseen = _outlook(comparison, options, is_interrupted=interrupted is not None)
+        comparison = foreseen.comparison
     facts = connection, workspace, options, comparison, our_tables, interrupted
     decision = Decision(*facts, foreseen)
     if logger.isEnabledFor(logging.DEBUG):
@@ -152,11 +153,11 @@ def _is_settled(entry: JournalEntry, comparison: Comparison, options: Options) -
     return by_hand or options.forget_interrupted
 
 
-def _outlook(comparison: Comparison, options: Options) -> Outlook:
+def _outlook(comparison: Comparison, options: Options, is_interrupted: bool) -> Outlook:
     # Most databases are in step, and need nothing of what it imports.
-    from .outlook import Outlook
+    from .outlook import Outlook, foresee
 
-    return Outlook(comparison, options)
+    return Outlook(comparison, options) if is_interrupted else foresee(comparison, options)
 
 
 def _log(decision: Decision) -> None:

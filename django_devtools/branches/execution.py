@@ -1,6 +1,6 @@
 """Runs what was decided about one database, from ``pre_migrate`` to ``post_migrate``."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 
 from django.db.migrations import Migration
@@ -66,8 +66,13 @@ class Execution:
         keys = [*plan.apply, *plan.record]
         sources = {key: self.comparison.wanted_source(key) for key in keys}
         self.steps.write_down(self.comparison.target.past, sources)
+        self._rewrite_rows(executor, *plan.first_rows)
         base = self._unapply(executor, ahead)
-        self._rewrite_rows(executor)
+        for key in plan.forget:
+            self.transfer.applied.remove(key)
+        for key in plan.record:
+            self.transfer.applied.add(key, outlook.arrives(key))
+        self._rewrite_rows(executor, plan.forget, plan.record)
         after = self._apply(base)
         self.transfer.settle(lambda: after.apps)
         executor.journal.drop()
@@ -125,6 +130,11 @@ class Execution:
                 arrives, between = self.outlook.arrives, self._between
                 state = self.steps.apply(executor, state, steps, arrives, between)
             self.transfer.end_pass()
+        self._rewrite_rows(executor, *plan.last_rows)
+        for key in plan.last_rows.forget:
+            self.transfer.applied.remove(key)
+        for key in plan.last_rows.record:
+            self.transfer.applied.add(key, self.outlook.put_together(key))
         executor.check_replacements()
         return state
 
@@ -154,15 +164,14 @@ class Execution:
         self.transfer.follow(changes)
         self.transfer.restore_due(lambda: state.apps)
 
-    def _rewrite_rows(self, executor: Executor) -> None:
-        plan = self.outlook.plan
-        for key in plan.forget:
+    def _rewrite_rows(
+        self, executor: Executor, forget: Collection[Key], record: Collection[Key]
+    ) -> None:
+        for key in forget:
             self.progress.line(f"  Forgetting {key[0]}.{key[1]}...")
-            self.transfer.applied.remove(key)
-        for key in plan.record:
+        for key in record:
             self.progress.line(f"  Recording {key[0]}.{key[1]}...")
-            self.transfer.applied.add(key, self.outlook.arrives(key))
-        executor.rewrite_rows(plan.forget, plan.record)
+        executor.rewrite_rows(forget, record)
 
     def _send_pre_migrate(self, steps: signals.Steps, state: ProjectState) -> None:
         connection = self.decision.connection

@@ -60,6 +60,10 @@ class Outlook:
         self.connection = comparison.connection
         self.stash = Stash(self.connection)
         self.plan = _plan(comparison, self.worktree, options)
+        if comparison.apart:
+            from django_devtools.branches.planning.squashes import with_row_changes
+
+            self.plan = with_row_changes(self.plan, comparison)
 
     @cached_property
     def findings(self) -> "Findings | None":
@@ -119,6 +123,14 @@ class Outlook:
             cache(lambda: comparison.texts.id(comparison.wanted_source(key))),
         )
 
+    def put_together(self, key: Key) -> AppliedMigration:
+        """One of the target's squashes, when the rows of its pieces have become its own."""
+        comparison = self.comparison
+        squash = comparison.apart.planned[key] if comparison.apart else None
+        return AppliedMigration(
+            squash, cache(lambda: comparison.texts.id(comparison.whole.wanted_source(key)))
+        )
+
     def returns(self) -> Returns:
         """What comes back from the stash in the course of the switch."""
         applied = self.applied()
@@ -159,7 +171,7 @@ class Outlook:
         """The branch that the database is on, as far as that is known."""
         comparison = self.comparison
         snapshots, here = comparison.provenance.snapshots, comparison.target.past.branch
-        if known := branch_of(snapshots, comparison.rows, here):
+        if known := branch_of(snapshots, comparison.whole.rows, here):
             return known
         sources = map(comparison.held_source, self.plan.unapply)
         return next((source.branch for source in sources if source and source.branch), None)
@@ -226,16 +238,58 @@ class Outlook:
         return set(structure(state, self.connection.ops.max_name_length()))
 
 
+def foresee(comparison: Comparison, options: Options) -> Outlook:
+    """The outlook, with squashes taken apart where that takes less away from the target."""
+    found = Outlook(comparison, options)
+    apps = _apps_dropped_from(found) | _apps_reset(comparison)
+    if not apps:
+        return found
+    from django_devtools.branches.planning.squashes import taken_apart
+
+    apart = taken_apart(comparison, apps)
+    if apart is None:
+        return found
+    other = Outlook(apart, options)
+    return other if _apps_dropped_from(other) | _apps_reset(apart) < apps else found
+
+
+def _apps_reset(comparison: Comparison) -> set[str]:
+    """The apps of which a migration has another text, and others are only here or there."""
+    one_sided = {*comparison.traces, *(comparison.wanted.keys() - comparison.rows.keys())}
+    return {app for app, _ in comparison.changed} & {app for app, _ in one_sided}
+
+
+def _apps_dropped_from(outlook: Outlook) -> set[str]:
+    """The apps from which a plan would drop what the target has, by migrations it lacks."""
+    comparison, plan = outlook.comparison, outlook.plan
+    found = {key[0] for key in plan.not_rolled_back if key in comparison.traces}
+    if comparison.unusable.keys().isdisjoint(plan.unapply):
+        lost = [loss for loss in losses(plan.backwards) if loss.becomes is None]
+        found |= {loss.migration[0] for loss in plan.shared_by(lost)}
+    return found & {app for app, _ in plan.apply}
+
+
 def applied_by(comparison: Comparison, nodes: Mapping[Key, Migration]) -> Applied:
     """The migrations that a database has applied. ``nodes`` are those that are at hand already."""
-    texts, held = comparison.texts, {**comparison.held, **nodes}
+    held = {**comparison.held, **nodes}
     return Applied(
         {
             key: AppliedMigration(held.get(key), cache(partial(_text_of, comparison, key)), at)
             for key, at in comparison.rows.items()
         },
-        lambda step: texts.migration(step.key, step.text),
+        partial(_recorded, comparison),
     )
+
+
+def _recorded(comparison: Comparison, step: Step) -> Migration | None:
+    """The migration that the text of a step defines. A squash names what it replaces."""
+    texts, apart = comparison.texts, comparison.apart
+    squash = None
+    if apart and step.text == texts.id(apart.whole.held_source(step.key)):
+        squash = apart.held.get(step.key)
+    elif apart and step.text == texts.id(apart.whole.wanted_source(step.key)):
+        squash = apart.planned.get(step.key)
+    return squash or texts.migration(step.key, step.text)
 
 
 def _text_of(comparison: Comparison, key: Key) -> str:

@@ -141,7 +141,7 @@ class Switch:
         """Write the snapshot of what the database now holds."""
         from django_devtools.branches.planning.recording import snapshot_of
 
-        comparison, plan = self.decision.comparison, self.decision.plan
+        comparison, plan = self.decision.comparison.whole, self.decision.plan
         target, repository = comparison.target, self.workspace.repository
         if target.listed_apps is not None:
             return

@@ -50,7 +50,7 @@ from django_devtools.branches.sources.loader import Graph, variant
 from django_devtools.branches.sources.provenance import Origin
 from django_devtools.branches.sources.snapshots import Key
 
-from .dependencies import with_lost_dependencies
+from .dependencies import with_lost_dependencies, with_names
 from .matching import Match, Matches, find_matches, split
 
 logger = logging.getLogger("django_devtools.branches")
@@ -283,26 +283,15 @@ def _with_dependencies(
     held: Mapping[Key, Migration], wanted: Mapping[Key, Migration], matches: Iterable[Match]
 ) -> dict[Key, Migration]:
     """``held``, with the dependencies that the target has, by the names in ``held``."""
-    places = {key: match.held for match in matches for key in match.wanted}
+    places: dict[Key, Collection[Key]] = {
+        key: match.held for match in matches for key in match.wanted
+    }
     found = dict(held)
     for match in matches:
         if len(match.held) == len(match.wanted) == 1:
             (key,), (other,) = match.held, match.wanted
             found[key] = variant(held[key], dependencies=wanted[other].dependencies)
-    return {key: _renamed_dependencies(migration, places) for key, migration in found.items()}
-
-
-def _renamed_dependencies(
-    migration: Migration, places: Mapping[Key, Collection[Key]]
-) -> Migration:
-    """``migration`` with its dependencies under the names that they have now."""
-    if not any(dependency in places for dependency in migration.dependencies):
-        return migration
-    dependencies: list[Key] = []
-    for dependency in migration.dependencies:
-        dependencies += places.get(dependency, [dependency])
-    own = migration.app_label, migration.name
-    return variant(migration, dependencies=[name for name in dependencies if name != own])
+    return with_names(found, places)
 
 
 def by_origin(facts: Facts, verdicts: Verdicts) -> Verdicts:

@@ -38,6 +38,22 @@ logger = logging.getLogger("django_devtools.branches")
 
 
 @dataclass(frozen=True)
+class Apart:
+    """Squashes in whose place the pieces are compared that they were made of."""
+
+    whole: "Comparison"
+    """The comparison with the squashes."""
+    wanted: Mapping[Key, Migration]
+    """The target's migrations, with pieces in place of squashes."""
+    sources: Mapping[Key, Source]
+    """The texts of those pieces."""
+    held: Mapping[Key, Migration]
+    """Applied squashes, whose rows give way to those of their pieces before the first step."""
+    planned: Mapping[Key, Migration]
+    """The target's squashes, whose rows replace those of their pieces after the last step."""
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Everything that is known of one database and its target before anything is decided."""
 
@@ -68,18 +84,30 @@ class Comparison:
 
     Each with the last commit that had what was replaced.
     """
+    apart: Apart | None = None
+    """Set where pieces are compared in place of squashes."""
 
     @cached_property
     def texts(self) -> Texts:
         """The texts of migrations by their ids."""
         return Texts(self.provenance.repository, self.provenance.disk)
 
+    @property
+    def whole(self) -> "Comparison":
+        """What was found, with all squashes."""
+        return self.apart.whole if self.apart else self
+
+    @property
+    def wanted(self) -> Mapping[Key, Migration]:
+        """The target's migrations, or the pieces of them that are compared."""
+        return self.apart.wanted if self.apart else self.target.code.migrations
+
     def facts(self, rerun: Collection[Key] = ()) -> Facts:
         """The facts that the rules and the plan need."""
         return Facts(
             rows=list(self.rows),
             held=self.held,
-            wanted=self.target.code.migrations,
+            wanted=self.wanted,
             origins={key: trace.origin for key, trace in self.traces.items()},
             changed=self.changed,
             moved=self.moved,
@@ -88,7 +116,8 @@ class Comparison:
             unusable_wanted=set(self.target.unusable),
             replacing=set(self.replacing),
             unmigrated_apps=self.target.code.unmigrated_apps,
-            is_complete=self.target.is_complete,
+            # Old texts may name what has other names by now.
+            is_complete=self.target.is_complete and not self.apart,
             max_name_length=self.connection.ops.max_name_length(),
         )
 
@@ -117,6 +146,8 @@ class Comparison:
 
     def wanted_source(self, key: Key) -> Source | None:
         """The text of one of the target's migrations."""
+        if self.apart and key in self.apart.sources:
+            return self.apart.sources[key]
         return self.target.code.source(key) if key in self.target.code.migrations else None
 
 

@@ -6,7 +6,7 @@ names something that is gone; and the row of the new name is younger than its ow
 tells what has to be there before: it depends on whatever makes the models and fields it refers to.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from django.db.migrations import Migration, operations
 from django.db.migrations.operations.base import Operation
@@ -37,6 +37,23 @@ def with_lost_dependencies(migrations: Mapping[Key, Migration]) -> dict[Key, Mig
                 dependencies = [*found[key].dependencies, maker]
                 found[key] = variant(found[key], dependencies=dependencies)
     return found
+
+
+def with_names(
+    migrations: Mapping[Key, Migration], places: Mapping[Key, Collection[Key]]
+) -> dict[Key, Migration]:
+    """``migrations``, which depend on the names in ``places`` instead of those that have some."""
+    return {key: _renamed(migration, places) for key, migration in migrations.items()}
+
+
+def _renamed(migration: Migration, places: Mapping[Key, Collection[Key]]) -> Migration:
+    if not any(dependency in places for dependency in migration.dependencies):
+        return migration
+    dependencies: list[Key] = []
+    for dependency in migration.dependencies:
+        dependencies += places.get(dependency, [dependency])
+    own = migration.app_label, migration.name
+    return variant(migration, dependencies=[name for name in dependencies if name != own])
 
 
 def _makers_of(things: set[Thing], makers: Mapping[Thing, list[Key]]) -> list[Key]:

@@ -21,6 +21,7 @@ from django.db.migrations.state import ProjectState
 from django_devtools.branches.schema.operations import (
     comparable_models,
     hidden_operations,
+    only_adds,
     same_operations,
 )
 from django_devtools.branches.schema.tracker import names_after
@@ -242,9 +243,9 @@ class _Walk:
     def _are_alike(self, key: Key, other: Key) -> bool:
         if {key, other} & self.unknown:
             return False
-        # Code was written for the tables that were there before.
-        if self.ours.passes_code(key) or self.theirs.passes_code(other):
+        ours, theirs = self.ours.graph.graph.nodes[key], self.theirs.graph.graph.nodes[other]
+        # Code was written for the tables that were there before. It does not notice others.
+        passes_code = self.ours.passes_code(key) or self.theirs.passes_code(other)
+        if passes_code and not only_adds(ours):
             return False
-        ours = self.ours.graph.graph.nodes[key].operations
-        theirs = self.theirs.graph.graph.nodes[other].operations
-        return bool(ours) and same_operations(ours, theirs)
+        return bool(ours.operations) and same_operations(ours.operations, theirs.operations)

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 from django.db.migrations import Migration
 
@@ -16,6 +17,16 @@ from django_devtools.branches.sources.snapshots import Key
 from .classify import Facts, State, Verdicts, classify, graph_by, states_by
 from .misplaced import applied_on_top, applied_too_early
 from .policy import Irreversible
+
+
+class Rows(NamedTuple):
+    """Rows of django_migrations that change, and nothing with them."""
+
+    forget: Sequence[Key] = ()
+    record: Sequence[Key] = ()
+
+
+NO_ROWS = Rows()
 
 
 @dataclass(frozen=True)
@@ -34,6 +45,10 @@ class Plan:
     """Rows to delete: what they did is there under other names."""
     record: list[Key] = field(default_factory=list)
     """Rows to write: what they do is there already."""
+    first_rows: Rows = NO_ROWS
+    """Rows that change before the first step, as those of a squash that is taken apart."""
+    last_rows: Rows = NO_ROWS
+    """Rows that change after the last step, as those of what is a squash then."""
     left_applied: list[Key] = field(default_factory=list)
     """Irreversible ones, and those that they need: left applied."""
     not_rolled_back: Mapping[Key, list[Key]] = field(default_factory=dict)
@@ -51,7 +66,17 @@ class Plan:
 
     def __bool__(self) -> bool:
         """Whether there is anything to do."""
-        return bool(self.unapply or self.apply or self.forget or self.record)
+        return bool(self.unapply or self.apply or self.forgotten or self.recorded)
+
+    @property
+    def forgotten(self) -> list[Key]:
+        """All rows that are deleted without running anything."""
+        return [*self.first_rows.forget, *self.forget, *self.last_rows.forget]
+
+    @property
+    def recorded(self) -> list[Key]:
+        """All rows that are written without running anything."""
+        return [*self.first_rows.record, *self.record, *self.last_rows.record]
 
     @property
     def left_as_is(self) -> set[Key]:

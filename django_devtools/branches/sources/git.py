@@ -354,6 +354,15 @@ class Repository:
         parents = self.git("log", *arguments, "--format=%p", ref, "--", pathspec).decode().split()
         return parents[0] if parents else None
 
+    def before_changes(self, paths: Sequence[str], ref: str) -> list[str]:
+        """The commits before those of ``ref`` that added or changed ``paths``, newest first."""
+        order = ("--date-order", "--full-history")
+        arguments = ("--no-renames", "--no-show-signature", "--diff-filter=AM", "--format=%P")
+        pathspecs = [f":(top,literal){path}" for path in paths]
+        lines = self.git("log", *order, *arguments, ref, "--", *pathspecs).decode().splitlines()
+        # The first commit of all has no parent.
+        return list(dict.fromkeys(line.split()[0] for line in lines if line))
+
     def mentions(self, pattern: str, path: str, ref: str | None = None) -> bool:
         """
         Whether history ever added or removed a ``pattern`` under ``path``.

@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from enum import Enum
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -145,6 +145,40 @@ class Provenance:
             return None
         directory = self._directories()[key[0]]
         return self.repository.before_deletion(f"{directory}/{key[1]}.py", ref)
+
+    def earlier(self, keys: Collection[Key], ref: str) -> Iterator[dict[Key, Source]]:
+        """
+        The migrations of the apps of ``keys``, before each change of one of these, newest first.
+
+        In the history of ``ref``; at first as they are there: the last change may be uncommitted.
+        """
+        if self.repository is None:
+            return
+        directories = self._directories()
+        own = sorted({key for key in keys if key[0] in self.own_apps and key[0] in directories})
+        if not own:
+            return
+        paths = [f"{directories[app]}/{name}.py" for app, name in own]
+        labels = {PurePosixPath(directories[app]): app for app, _ in own}
+        for commit in [ref, *self.repository.before_changes(paths, ref)]:
+            yield self._texts_at(commit, labels)
+
+    def _texts_at(self, commit: str, labels: Mapping[PurePosixPath, str]) -> dict[Key, Source]:
+        """The migrations of a commit, in directories of which the labels are given."""
+        files = {
+            path: blob
+            for path, blob in self._git.files(commit).items()
+            # Django's loader takes no file for a migration whose name begins with one of these.
+            if path.parent in labels and path.stem[0] not in "_~"
+        }
+        contents = self._git.contents(files.values())
+        return {
+            (labels[path.parent], path.stem): Source(
+                self.module(path), contents[blob], "history", None, commit
+            )
+            for path, blob in files.items()
+            if blob in contents
+        }
 
     def _sources(self, rows: Mapping[Key, str], keys: Collection[Key]) -> dict[Key, Source]:
         found = self.recorded_sources(rows, keys)

@@ -157,8 +157,8 @@ def _summary(switch: Switch) -> str:
     origin = f" (from {', '.join(branches)})" if branches else ""
     counted = (
         (plan.unapply, f"unapplied{origin}"),
-        (plan.forget, "forgotten"),
-        (plan.record, "recorded"),
+        (plan.forgotten, "forgotten"),
+        (plan.recorded, "recorded"),
         (plan.apply, "applied"),
     )
     return ", ".join(f"{len(keys)} {what}" for keys, what in counted if keys)

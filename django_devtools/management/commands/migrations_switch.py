@@ -1,5 +1,6 @@
 import sys
 from argparse import ArgumentParser
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import CommandError
@@ -233,8 +234,11 @@ class Command(BranchesCommand):
         if not switch:
             self.stdout.write("  No planned migration operations.")
         if decision.plan is not None:
+            self._show_rows(*decision.plan.first_rows)
             self._show_unapplied(decision, decision.plan)
+            self._show_rows(decision.plan.forget, decision.plan.record)
             self._show_applied(decision, decision.plan)
+            self._show_rows(*decision.plan.last_rows)
             self._show_losses(decision)
             self._show_returns(decision)
         try:
@@ -254,12 +258,14 @@ class Command(BranchesCommand):
                     "because this checkout lacks something it imports"
                 )
             self._show_operations(plan.held.graph.nodes[key], backwards=True)
-        for key in plan.forget:
+
+    def _show_rows(self, forget: Iterable[Key], record: Iterable[Key]) -> None:
+        for key in forget:
             self._show_heading(f"Forget {_name(key)} (its row only)")
+        for key in record:
+            self._show_heading(f"Record {_name(key)} (what it does is there already)")
 
     def _show_applied(self, decision: Decision, plan: "Plan") -> None:
-        for key in plan.record:
-            self._show_heading(f"Record {_name(key)} (what it does is there already)")
         for key in plan.apply:
             self._show_heading(f"Apply {_name(key)} ({decision.comparison.wanted_source(key)})")
             self._show_operations(plan.wanted.graph.nodes[key], backwards=False)
@@ -343,8 +349,8 @@ def _summary(plan: "Plan") -> str:
     parts = []
     for word, keys in (
         ("unapply", plan.unapply),
-        ("forget", plan.forget),
-        ("record", plan.record),
+        ("forget", plan.forgotten),
+        ("record", plan.recorded),
         ("apply", plan.apply),
     ):
         if keys:

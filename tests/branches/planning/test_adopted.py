@@ -165,6 +165,101 @@ def renumbered_after_a_rebase(project: Project) -> Branches:
     return ("rebased", "old", "main")
 
 
+def half(project: Project) -> None:
+    """A branch with the first two of three migrations, the last of which is only main's."""
+    branch_off(project, start(project, "f1"), "f1")
+    shop(project, "f1", "f2")
+    add(project, "0003_f2", "0002_f1")
+    project.commit("Half")
+    project.switch()
+    project.python(FILL_F2)
+
+
+def go_on(project: Project, parent: str, number: int = 2) -> None:
+    """One more migration on main, which only main has."""
+    shop(project, "f1", "f2", "fresh")
+    add(project, f"{number:04}_fresh", parent)
+    project.commit("Fresh")
+
+
+def half_of_a_squash(project: Project) -> Branches:
+    half(project)
+    forget(project, "0001_a", "0002_f1", "0003_f2")
+    create(project, "0001_one", "f1", "f2")
+    orders(project, "0001_one")
+    project.commit("Squash")
+    go_on(project, "0001_one")
+    return ("old", "main")
+
+
+def half_of_a_squash_that_named_what_it_replaced(project: Project) -> Branches:
+    half(project)
+    create(project, "0001_one", "f1", "f2")
+    file = project.path / "shop/migrations/0001_one.py"
+    names = ("0001_a", "0002_f1", "0003_f2")
+    cleaned = file.read_text()
+    file.write_text(f"{cleaned}    replaces = {[('shop', name) for name in names]}\n")
+    project.commit("Squash")
+    project.switch()
+    go_on(project, "0001_one")
+    project.switch()
+    forget(project, *names)
+    file.write_text(cleaned)
+    orders(project, "0001_one")
+    project.commit("Clean")
+    return ("old", "main")
+
+
+def half_of_a_reset_under_the_same_name(project: Project) -> Branches:
+    half(project)
+    forget(project, "0002_f1", "0003_f2")
+    create(project, "0001_a", "f1", "f2")
+    project.commit("Reset")
+    go_on(project, "0001_a")
+    return ("old", "main")
+
+
+def half_of_a_squash_that_leaves_the_first_alone(project: Project) -> Branches:
+    half(project)
+    forget(project, "0002_f1", "0003_f2")
+    columns = [f'migrations.AddField("product", "{one}", {DEFAULT})' for one in ("f1", "f2")]
+    project.migration("shop", "0002_two", ", ".join(columns), [("shop", "0001_a")])
+    project.commit("Squash")
+    go_on(project, "0002_two", 3)
+    return ("old", "main")
+
+
+def half_of_a_squash_of_a_squash(project: Project) -> Branches:
+    half(project)
+    forget(project, "0001_a", "0002_f1", "0003_f2")
+    create(project, "0001_one", "f1", "f2")
+    orders(project, "0001_one")
+    project.commit("Squash")
+    go_on(project, "0001_one")
+    forget(project, "0001_one", "0002_fresh")
+    create(project, "0001_two", "f1", "f2", "fresh")
+    orders(project, "0001_two")
+    project.commit("Squash the squash")
+    return ("old", "main")
+
+
+def halves_that_both_have_squashed(project: Project) -> Branches:
+    half_of_a_squash(project)
+    project.switch()
+    project.checkout("old")
+    forget(project, "0001_a", "0002_f1")
+    create(project, "0001_mine", "f1")
+    add(project, "0009_mine", "0001_mine")
+    project.migration("crm", "0001_orders", CREATE_ORDER, [("shop", "0001_mine")])
+    project.commit("Squash too")
+    project.checkout("main")
+    return ("old", "main")
+
+
+DEFAULT = "models.IntegerField(default=7)"
+FILL_F2 = "from shop.models import Product; Product.objects.update(f2=5)"
+
+
 @pytest.mark.parametrize("vendor", MAKERS)
 @pytest.mark.parametrize(
     "history",
@@ -173,6 +268,12 @@ def renumbered_after_a_rebase(project: Project) -> Branches:
         squashed_cleaned_and_more_on_both,
         squashed_in_part_and_then_the_squash,
         renumbered_after_a_rebase,
+        half_of_a_squash,
+        half_of_a_squash_that_named_what_it_replaced,
+        half_of_a_reset_under_the_same_name,
+        half_of_a_squash_that_leaves_the_first_alone,
+        half_of_a_squash_of_a_squash,
+        halves_that_both_have_squashed,
     ],
 )
 def test_every_branch_has_the_schema_that_it_has_from_nothing(
@@ -184,6 +285,7 @@ def test_every_branch_has_the_schema_that_it_has_from_nothing(
     project = make_project(default=make_database(vendor))
     branches = history(project)
     project.switch()
+    before = project.python(COUNT)
     rows = {}
     for branch in branches:
         project.checkout(branch)
@@ -195,34 +297,142 @@ def test_every_branch_has_the_schema_that_it_has_from_nothing(
         assert project.python(COUNT) == rows[branch]
         assert observe(project)["schema"] == from_nothing(project, make_database(vendor))["schema"]
         assert project.states() == {}
+    assert project.python(COUNT) == before
     project.assert_in_step()
 
 
-def test_a_branch_that_has_half_of_a_squash_is_reached_by_way_of_the_commit_before(
+def test_half_of_a_squash_is_refused_if_the_rest_is_found_nowhere(
     vendor_project: Project,
 ) -> None:
     project = vendor_project
-    branch_off(project, start(project, "f1"), "f1")
-    shop(project, "f1", "f2")
-    add(project, "0003_f2", "0002_f1")
-    project.commit("Half")
-    project.switch()
+    half(project)
+    project.git("reset", "-q", "--soft", "HEAD~")
     forget(project, "0001_a", "0002_f1", "0003_f2")
     create(project, "0001_one", "f1", "f2")
     orders(project, "0001_one")
-    project.commit("Squash")
+    project.commit("Squash what was never committed")
     project.switch()
     before = project.python(COUNT)
-    for branch in ("old", "main"):
-        project.checkout(branch)
-        refused = project.manage("migrations_switch", status=1).stderr
-        assert "and unapplying it would empty tables that the target has as well" in refused
-        commit = re.search(r"`manage.py migrations_switch ([0-9a-f]+)`", refused)
-        assert commit
-        project.switch(commit[1])
-        project.switch()
-        project.assert_in_step()
+    project.checkout("old")
+
+    refused = project.manage("migrations_switch", status=1).stderr
+
+    assert "and unapplying it would empty tables that the target has as well" in refused
+    project.checkout("main")
+    project.assert_in_step()
     assert project.python(COUNT) == before
+
+
+def test_the_plan_names_the_rows_of_a_squash_that_is_taken_apart(
+    make_project: Callable[..., Project],
+) -> None:
+    project = make_project()
+    half_of_a_squash(project)
+    project.switch()
+    project.checkout("old")
+    assert plan(project) == [
+        "Forget shop.0001_one (its row only)",
+        "Record shop.0001_a (what it does is there already)",
+        "Record shop.0002_f1 (what it does is there already)",
+        "Record shop.0003_f2 (what it does is there already)",
+        "Unapply shop.0002_fresh",
+        "Unapply shop.0003_f2",
+        "Apply shop.0009_mine",
+        "Apply crm.0002_note",
+    ]
+    output = project.switch()
+    assert "unapply 2 of shop, forget 1 of shop, record 3 of shop, apply 2 of crm, shop" in output
+    project.checkout("main")
+    assert plan(project) == [
+        "Unapply crm.0002_note",
+        "Unapply shop.0009_mine",
+        "Apply shop.0003_f2",
+        "Apply shop.0002_fresh",
+        "Forget shop.0001_a (its row only)",
+        "Forget shop.0002_f1 (its row only)",
+        "Forget shop.0003_f2 (its row only)",
+        "Record shop.0001_one (what it does is there already)",
+    ]
+
+
+def test_what_only_adds_columns_stays_while_a_data_migration_below_it_runs(
+    vendor_project: Project,
+) -> None:
+    project = vendor_project
+    start(project)
+    colour = 'migrations.AddField("product", "colour", models.IntegerField(null=True)),'
+    models = PRODUCT + "    colour = models.IntegerField(null=True)\n"
+    project.checkout("-b", "old")
+    project.models("shop", models)
+    project.migration("shop", "0002_colour", colour, [("shop", "0001_a")])
+    project.commit("Colour")
+    project.switch()
+    project.python("from shop.models import Product; Product.objects.update(colour=5)")
+    project.checkout("main")
+    rename = """
+def change(old, new):
+    def run(apps, editor):
+        products = apps.get_model("shop", "Product").objects.using(editor.connection.alias)
+        products.filter(name=old).update(name=new)
+    return run
+"""
+    code = 'migrations.RunPython(change("Chair", "Stool"), change("Stool", "Chair")),'
+    project.migration("shop", "0002_data", code, [("shop", "0001_a")], before=rename)
+    project.commit("Data")
+    project.checkout("-b", "rebased")
+    project.models("shop", models)
+    project.migration("shop", "0003_colour", colour, [("shop", "0002_data")])
+    project.commit("Rebase")
+
+    output = project.switch()
+
+    assert "Applying shop.0002_data" in output
+    assert "Recording shop.0003_colour" in output
+    assert "stash" not in output
+    assert "Saving" not in output
+    values = (
+        "from shop.models import Product; print(*Product.objects.values_list('name', 'colour'))"
+    )
+    assert project.python(values) == "('Stool', 5)"
+    project.assert_in_step()
+    project.checkout("old")
+    output = project.switch()
+    assert "Unapplying shop.0002_data" in output
+    assert "Saving" not in output
+    assert project.python(values) == "('Chair', 5)"
+    project.assert_in_step()
+
+
+def plan(project: Project) -> list[str]:
+    """The headings of a plan, without where texts come from."""
+    lines = project.switch("--plan").splitlines()
+    steps = re.compile(r"((?:Forget|Record) .*|(?:Unapply|Apply) [\w.]+)")
+    return [found[1] for line in lines if (found := steps.match(line))]
+
+
+def test_no_table_is_dropped_that_a_table_beside_the_migrations_refers_to(
+    make_project: Callable[..., Project], make_database: Callable[[str], Configuration]
+) -> None:
+    project = make_project(default=make_database("mariadb"))
+    start(project)
+    project.checkout("-b", "feature")
+    project.models("shop", PRODUCT + "class Item(models.Model):\n    pass\n")
+    item = f'migrations.CreateModel("Item", [{ID}]),'
+    project.migration("shop", "0002_item", item, [("shop", "0001_a")])
+    project.commit("Item")
+    project.switch()
+    sql = "from django.db import connection; connection.cursor().execute({!r})"
+    report = "CREATE TABLE report (id int, item_id bigint REFERENCES shop_item (id))"
+    project.python(sql.format(report))
+    project.checkout("main")
+
+    refused = project.manage("migrations_switch", status=1).stderr
+
+    assert "would drop table shop_item (by shop.0002_item)" in refused
+    command = re.search(r"run `(ALTER .*?)` in `manage.py dbshell`", refused)
+    assert command
+    project.python(sql.format(command[1]))
+    assert "Unapplying shop.0002_item" in project.switch()
 
 
 def test_no_view_is_dropped_along_with_a_column(

@@ -5,8 +5,9 @@ import logging
 import re
 
 import pytest
-from django.db import migrations
+from django.db import migrations, models
 from django.db.migrations.exceptions import NodeNotFoundError
+from django.db.migrations.operations.base import Operation
 
 from django_devtools.branches.planning import classify as rules
 from django_devtools.branches.planning.classify import (
@@ -319,15 +320,8 @@ def test_what_was_renamed_does_not_count_as_changed() -> None:
     assert names(found.record) == ["m3"]
 
 
-@pytest.mark.parametrize(
-    "wanted",
-    [
-        line(m1=create(), m3=[add("a"), run()]),
-        line(m1=create(), m3=run(), m4=add("a")),
-    ],
-)
-def test_nothing_is_recorded_if_something_pending_runs_code(wanted: History) -> None:
-    held = line(m1=create(), m2=add("a"))
+def test_nothing_is_recorded_if_what_is_pending_runs_code() -> None:
+    held, wanted = line(m1=create(), m2=add("a")), line(m1=create(), m3=[add("a"), run()])
     found = classify(facts(held, wanted, OWN))
     assert not found.record
     assert names(found.remade) == ["m2"]
@@ -505,10 +499,32 @@ def test_what_needs_what_was_below_it_is_not_renumbered() -> None:
     assert not found.record
 
 
-def test_renumbered_ones_don_t_change_places_with_code() -> None:
+def test_renumbered_ones_change_places_with_code_if_that_can_t_notice() -> None:
+    early = line(m1=create(), m2=add("x"))
     late = line(m1=create(), m2_new=run(), m3=add("x"))
-    found = classify(facts(late, line(m1=create(), m2=add("x")), OTHER))
-    assert names(found.phantoms) == ["m2_new", "m3"]
+    found = classify(facts(late, early, OTHER))
+    assert (names(found.forget), names(found.record)) == (["m3"], ["m2"])
+    assert names(found.phantoms) == ["m2_new"]
+    found = classify(facts(early, late, OWN))
+    assert (names(found.forget), names(found.record)) == (["m2"], ["m3"])
+    assert not found.phantoms
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        remove("x"),
+        migrations.AddField("product", "y", models.IntegerField(default=7)),
+        migrations.RenameField("product", "x", "y"),
+    ],
+)
+def test_renumbered_ones_don_t_change_places_with_code_that_may_notice(
+    operation: Operation,
+) -> None:
+    early = line(m1=create("Product", "x"), m2=operation)
+    late = line(m1=create("Product", "x"), m2_new=run(), m3=operation)
+    assert names(classify(facts(late, early, OTHER)).phantoms) == ["m2_new", "m3"]
+    assert not classify(facts(early, late, OTHER)).record
 
 
 def test_other_apps_may_depend_on_what_was_renamed_under_either_name() -> None:

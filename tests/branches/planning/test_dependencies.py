@@ -2,7 +2,7 @@
 
 from django.db import migrations, models
 
-from django_devtools.branches.planning.dependencies import with_lost_dependencies
+from django_devtools.branches.planning.dependencies import with_lost_dependencies, with_names
 from django_devtools.branches.sources.snapshots import Key
 from tests.branches.planning.values import History, add, after, create, key, line, remove
 
@@ -18,6 +18,13 @@ def dependencies(history: History, name: Key) -> list[Key]:
 def test_nothing_is_added_where_nothing_is_lost() -> None:
     history = line(m1=create(), m2=add("a"))
     assert with_lost_dependencies(history) == history
+
+
+def test_several_names_may_take_the_place_of_one() -> None:
+    history = line(m1=create(), m2=add("a"), m3=add("b"))
+    found = with_names(history, {key("m1"): [key("n1"), key("n2"), key("m2")]})
+    assert found[key("m2")].dependencies == [key("n1"), key("n2")]
+    assert found[key("m3")] is history[key("m3")]
 
 
 def test_it_depends_on_what_makes_its_model() -> None:

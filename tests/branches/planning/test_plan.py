@@ -4,7 +4,7 @@ import pytest
 from django.db import migrations
 
 from django_devtools.branches.planning.classify import State
-from django_devtools.branches.planning.plan import Plan, make_plan, shared_tables
+from django_devtools.branches.planning.plan import Plan, Rows, make_plan, shared_tables
 from django_devtools.branches.planning.policy import Irreversible
 from django_devtools.branches.schema.tracker import SchemaHistory
 from tests.branches.planning.values import (
@@ -109,6 +109,20 @@ def test_the_rest_of_a_pass_is_followed_from_what_stays() -> None:
 def test_there_is_something_to_do_if_there_is_one_thing_to_do(what: str) -> None:
     plan = make_plan(facts(BASE, BASE))
     assert Plan(plan.states, plan.held, plan.wanted, plan.rows, **{what: keys("m1")})  # type: ignore[arg-type]
+
+
+def test_rows_change_before_between_and_after_the_passes() -> None:
+    rows = {
+        "first_rows": Rows(keys("one"), keys("m1", "m2")),
+        "forget": keys("x"),
+        "record": keys("y"),
+        "last_rows": Rows(keys("n1", "n2"), keys("two")),
+    }
+    plan = make_plan(facts(BASE, BASE))
+    plan = Plan(plan.states, plan.held, plan.wanted, plan.rows, **rows)  # type: ignore[arg-type]
+    assert names(plan.forgotten) == ["one", "x", "n1", "n2"]
+    assert names(plan.recorded) == ["m1", "m2", "y", "two"]
+    assert plan
 
 
 def test_a_renamed_file_is_neither_unapplied_nor_applied() -> None:

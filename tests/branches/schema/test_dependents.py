@@ -1,4 +1,4 @@
-"""What PostgreSQL drops along with a table or a column."""
+"""What goes along with a table or a column that is dropped, or keeps it from being dropped."""
 
 from collections.abc import Iterator
 
@@ -16,6 +16,31 @@ def postgresql(make_database, django_db_blocker) -> Iterator[BaseDatabaseWrapper
     database: Configuration = make_database("postgresql")
     with django_db_blocker.unblock(), connected(database) as connection:
         yield connection
+
+
+@pytest.fixture
+def mariadb(make_database, django_db_blocker) -> Iterator[BaseDatabaseWrapper]:  # type: ignore[no-untyped-def]
+    database: Configuration = make_database("mariadb")
+    with django_db_blocker.unblock(), connected(database) as connection:
+        yield connection
+
+
+def test_foreign_keys_for_which_a_drop_would_fail(mariadb: BaseDatabaseWrapper) -> None:
+    with mariadb.cursor() as cursor:
+        cursor.execute(
+            "CREATE TABLE product (a int, b int, parent int, PRIMARY KEY (a, b), KEY (parent), "
+            "FOREIGN KEY (parent) REFERENCES product (a))"
+        )
+        cursor.execute(
+            "CREATE TABLE item (x int, y int, "
+            "CONSTRAINT item_product FOREIGN KEY (x, y) REFERENCES product (a, b))"
+        )
+    dialect = dialect_of(mariadb)
+    assert dialect.dependents("product", None) == [
+        ("ALTER TABLE item DROP FOREIGN KEY item_product", "item", ["x", "y"])
+    ]
+    assert dialect.dependents("product", "a") == []
+    assert dialect.dependents("nothing", None) == []
 
 
 def test_views_and_foreign_keys_of_others(postgresql: BaseDatabaseWrapper) -> None:

@@ -780,3 +780,21 @@ def test_leaves_the_worktrees_of_the_user_alone(
     repository.prune_worktrees()
 
     assert (theirs / "unsaved.py").exists()
+
+
+def test_the_commits_before_changes_of_files(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    first = commit(tmp_path, "a")
+    second = commit(tmp_path, "b")
+    commit(tmp_path, "c")
+    write(tmp_path, "b", "other")
+    (tmp_path / "a").unlink()
+    before = git(tmp_path, "rev-parse", "HEAD")
+    last = commit(tmp_path)
+    repository = found(tmp_path)
+
+    assert repository.before_changes(["b"], "HEAD") == [before, first]
+    assert repository.before_changes(["b", "c"], last) == [before, second, first]
+    assert repository.before_changes(["b"], second) == [first]
+    # Nothing was there before the first commit, and deletions are no changes.
+    assert repository.before_changes(["a", "none"], "HEAD") == []

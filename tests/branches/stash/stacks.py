@@ -1,13 +1,14 @@
 """
 Branches on branches, of migrations that are texts, and a database that walks over them.
 
-There are no files: a line hands its code to the switch as a checkout would. Git and the snapshot
+No file is imported: a line hands its code to the switch as a checkout would. Git and the snapshot
 file are real, so that the database knows each migration by the text that it was applied from.
 """
 
 import io
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -74,6 +75,16 @@ class Text:
             operations=operations,
         )
         return Source(f"{PACKAGE}.{self.name}", content.encode(), "file")
+
+
+@dataclass(frozen=True)
+class OnDisk(Code):
+    """The code of a line, where its files are."""
+
+    directory: Path = Path()
+
+    def directories(self) -> dict[str, Path]:
+        return {APP: self.directory.resolve()}
 
 
 @dataclass(frozen=True)
@@ -160,6 +171,7 @@ class World:
     """The last switch's notes about what it did not restore."""
     events: list[str] = field(init=False, default_factory=list)
     schemas: dict[Line, Any] = field(init=False, default_factory=dict)
+    commits: dict[tuple[Text, ...], str] = field(init=False, default_factory=dict)
     expected: Expected = field(init=False)
     """What the plan of the last switch said of the stash."""
 
@@ -183,6 +195,11 @@ class World:
         self.reconnect()
         empty(self.connection)
         self._snapshot_file.path.unlink(missing_ok=True)
+        for name in self.repository.git(
+            "for-each-ref", "--format=%(refname)", "refs/heads"
+        ).split():
+            self.repository.git("update-ref", "-d", name.decode())
+        self.commits.clear()
         self.line = Line("none")
         self.events.clear()
 
@@ -195,8 +212,7 @@ class World:
         """Check a line out, and have the database follow."""
         self.line = line
         self.events.append(f"-> {line}")
-        head = self.repository.private_dir() / "HEAD"
-        head.write_text(f"ref: refs/heads/{line.branch}\n")
+        self._check_out(line)
         switch = self._switch()
         switch.check()
         self.expected = switch.decision.outlook.expected()
@@ -204,6 +220,29 @@ class World:
         report = switch.run(progress, interactive=False)
         self.notes = report.notes
         return report
+
+    def _check_out(self, line: Line) -> None:
+        """Commit a line on top of the commit that has the most of it, if one has any."""
+        git, branch = self.repository.git, f"refs/heads/{line.branch}"
+        bases = [texts for texts in self.commits if line.texts[: len(texts)] == texts]
+        base = max(bases, key=len, default=None)
+        parent = self.commits[base] if base else self.repository.commit(branch)
+        self._write_files(line)
+        git("add", "--all")
+        tree = git("write-tree").decode().strip()
+        identity = ("-c", "user.name=Test", "-c", "user.email=test@example.org")
+        parents = ["-p", parent] if parent else []
+        commit = git(*identity, "commit-tree", tree, *parents, "-m", "Work").decode().strip()
+        git("update-ref", branch, commit)
+        (self.repository.private_dir() / "HEAD").write_text(f"ref: {branch}\n")
+        self.commits.setdefault(line.texts, commit)
+
+    def _write_files(self, line: Line) -> None:
+        migrations = self._migrations
+        shutil.rmtree(migrations, ignore_errors=True)
+        migrations.mkdir(parents=True)
+        for text in line.texts:
+            (migrations / f"{text.name}.py").write_bytes(text.source.content)
 
     def write(self, *statements: str) -> None:
         """Edit rows by SQL."""
@@ -259,8 +298,19 @@ class World:
         self.connection.check_constraints()
 
     def _switch(self) -> Switch:
-        workspace = Workspace(self.repository, self._snapshot_file, self.line.code)
+        code = self.line.code
+        disk = OnDisk(
+            code.migrations,
+            code.packages,
+            sources=code.sources,
+            directory=self._migrations,
+        )
+        workspace = Workspace(self.repository, self._snapshot_file, disk)
         return Switch(self.connection, workspace, Options())
+
+    @property
+    def _migrations(self) -> Path:
+        return self.directory / APP / "migrations"
 
     @property
     def _snapshot_file(self) -> SnapshotFile:

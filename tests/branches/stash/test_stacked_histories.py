@@ -5,15 +5,13 @@ Each history is a walk. At each stop the rows have to be those that the branch w
 what the direct way from the branch that shares them makes of them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from _pytest.mark import ParameterSet
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from django_devtools.branches.errors import SwitchError
 from django_devtools.branches.stash.stash import Stash
 from tests.branches.stash.stacks import Line, Rows, World
 
@@ -527,24 +525,7 @@ RENAMED = {
 HISTORIES = JOINED | NARROWED | RENAMED | FOUR_DEEP | SIBLINGS | PULLED | AMENDED | MERGED
 
 
-FAILING = {
-    "squashed and cleaned on main, over a branch before": "R4: half of a squash is refused",
-}
-
-
-FORETOLD = HISTORIES.keys() - FAILING.keys()
-
-
-def histories() -> Iterator[ParameterSet]:
-    for name, stops in HISTORIES.items():
-        marks = []
-        if reason := FAILING.get(name):
-            raises = (AssertionError, SwitchError)
-            marks.append(pytest.mark.xfail(reason=reason, raises=raises))
-        yield pytest.param(stops, marks=marks, id=name)
-
-
-@pytest.mark.parametrize("stops", [*histories()])
+@pytest.mark.parametrize("stops", HISTORIES.values(), ids=HISTORIES.keys())
 def test_history(stops: list[Stop], connection: BaseDatabaseWrapper, tmp_path: Path) -> None:
     world = World(connection, tmp_path / "repository")
     world.learn(dict.fromkeys(one.line for one in stops))
@@ -554,7 +535,7 @@ def test_history(stops: list[Stop], connection: BaseDatabaseWrapper, tmp_path: P
         world.write(*one.writes)
 
 
-@pytest.mark.parametrize("stops", [stops for name, stops in HISTORIES.items() if name in FORETOLD])
+@pytest.mark.parametrize("stops", HISTORIES.values(), ids=HISTORIES.keys())
 @pytest.mark.parametrize("vendor", ["sqlite"])
 def test_the_plan_foretells_it(
     stops: list[Stop], vendor: str, connect: Connect, tmp_path: Path

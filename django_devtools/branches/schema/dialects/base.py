@@ -36,7 +36,7 @@ class ForeignKey(NamedTuple):
 
 
 class Dependent(NamedTuple):
-    """A foreign key or a view that DROP … CASCADE drops along with a table or a column."""
+    """A foreign key or a view that DROP drops along with a table or a column, or fails for."""
 
     drop: str
     """The SQL that drops it alone, as a person would type it."""
@@ -150,7 +150,7 @@ class Dialect:
         return []
 
     def dependents(self, table: str, column: str | None) -> list[Dependent]:
-        """What Django's DROP of a table, or of a column of it, drops along with it."""
+        """What Django's DROP of a table, or of a column of it, drops along, or fails for."""
         return []
 
     # SQL

@@ -10,7 +10,7 @@ from django.db import DatabaseError
 
 from django_devtools.branches.schema.field_types import INTEGERS, TEXTS, holds
 
-from .base import ColumnDescription, Dialect
+from .base import ColumnDescription, Dependent, Dialect
 
 # https://mariadb.com/docs/server/reference/system-tables/information-schema/information-schema-tables/information-schema-columns-table
 # MySQL 8 calls a default that is an expression DEFAULT_GENERATED.
@@ -48,6 +48,14 @@ _TRANSIENT = (
 # table, and so may reject RENAME COLUMN with 1054 although the rename is not done.
 _STALE = r"Unknown column .* in '(CHECK|GENERATED ALWAYS AS|DEFAULT)'"
 
+# Of each column of each foreign key that refers to a table.
+_REFERRING = """
+SELECT constraint_name, table_name, column_name FROM information_schema.key_column_usage
+WHERE table_schema = DATABASE() AND referenced_table_schema = DATABASE()
+AND referenced_table_name = %s AND table_name <> referenced_table_name
+ORDER BY table_name, constraint_name, ordinal_position
+"""
+
 
 class MySQLDialect(Dialect):
     """MySQL and MariaDB, which differ in none of this."""
@@ -65,6 +73,18 @@ class MySQLDialect(Dialect):
     def _table_size(self, table: str) -> Any:
         found = self.fetch(_SIZE, [table])
         return found[0][0] if found else None
+
+    def dependents(self, table: str, column: str | None) -> list[Dependent]:
+        # Nothing goes along. The DROP of a table fails, and a migration would stop half-way.
+        if column is not None:
+            return []
+        columns: dict[tuple[str, str], list[str]] = {}
+        for key, referring, name in self.fetch(_REFERRING, [table]):
+            columns.setdefault((referring, key), []).append(name)
+        return [
+            Dependent(f"ALTER TABLE {referring} DROP FOREIGN KEY {key}", referring, names)
+            for (referring, key), names in columns.items()
+        ]
 
     def same_values(self, one: str, other: str) -> str:
         # Collations ignore case, accents or trailing spaces.
