@@ -15,16 +15,13 @@ from django.core.management.color import color_style
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations import Migration, operations
-from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.models import IndexOperation
 
 from django_devtools.branches.hooks.state import HookState
 from django_devtools.branches.planning.comparison import compare
 from django_devtools.branches.planning.recording import snapshot_of
 from django_devtools.branches.running.begun import write_down
-from django_devtools.branches.schema.changes import SchemaChanges, schema_changes
 from django_devtools.branches.schema.dialects import database_id
-from django_devtools.branches.schema.tracker import track
 from django_devtools.branches.sources.git import GitError, Repository
 from django_devtools.branches.sources.loader import code_on_disk
 from django_devtools.branches.sources.rows import read_rows
@@ -139,7 +136,7 @@ def save(stash: Stash, plan: Steps, verbosity: int) -> None:
         return
     from .session import Session
 
-    session = Session(stash, plan, _changes(stash, plan), rows, _progress(verbosity))
+    session = Session(stash, plan, rows, _progress(verbosity))
     session.save(_held_branch(connection, rows))
 
 
@@ -157,27 +154,6 @@ def _may_restore(stash: Stash) -> bool:
 
 def _may_drop(plan: Steps) -> bool:
     return any(_first_drop(*one) is not None for one in plan)
-
-
-def _changes(stash: Stash, plan: Steps) -> SchemaChanges:
-    """What becomes of tables and columns. All of the plan goes one way."""
-    loader = MigrationLoader(stash.connection)
-    longest = stash.connection.ops.max_name_length()
-    moved = {(migration.app_label, migration.name) for migration, _ in plan}
-    remaining = loader.applied_migrations.keys() & loader.graph.nodes.keys() - moved
-    base = loader.project_state(sorted(remaining))
-    unapplied = [migration for migration, backwards in reversed(plan) if backwards]
-    applied = [migration for migration, backwards in plan if not backwards]
-    history = track(base.clone(), unapplied, longest)
-    found = schema_changes(history, track(base, applied, longest))
-    # What --fake-initial finds in its place is not made.
-    gives_way = {loss.item for loss in found.lost} | found.renamed.keys()
-    made = {
-        item: is_certain
-        for item, is_certain in found.made.items()
-        if item in gives_way or not stash.tables.has_item(*item)
-    }
-    return found._replace(made=made)
 
 
 def _write_down(connection: BaseDatabaseWrapper, plan: Steps) -> None:

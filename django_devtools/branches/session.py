@@ -7,14 +7,16 @@ from typing import Any
 from django.apps.registry import Apps
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations import Migration
+from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
 from django_devtools.branches.planning.comparison import compare
-from django_devtools.branches.schema.changes import SchemaChanges
+from django_devtools.branches.schema.changes import SchemaChanges, schema_changes
 from django_devtools.branches.schema.operations import writes_rows
+from django_devtools.branches.schema.tracker import track
 from django_devtools.branches.sources.git import Repository
-from django_devtools.branches.sources.loader import code_on_disk
+from django_devtools.branches.sources.loader import code_on_disk, variant
 from django_devtools.branches.sources.snapshots import Key, SnapshotFile
 from django_devtools.branches.sources.texts import Texts
 from django_devtools.branches.stash.detours import Way, find_way
@@ -27,6 +29,9 @@ from django_devtools.conf import project_root
 from .outlook import applied_by
 from .progress import Progress
 
+Plan = Sequence[tuple[Migration, bool]]
+"""Migrations, and whether each is unapplied. All of them go one way."""
+
 
 class Session:
     """
@@ -38,27 +43,28 @@ class Session:
     def __init__(
         self,
         stash: Stash,
-        plan: Sequence[tuple[Migration, bool]],
-        changes: SchemaChanges,
+        plan: Plan,
         rows: Mapping[Key, str],
         progress: Progress,
     ) -> None:
         """``rows`` are those of django_migrations, with the times of their application."""
         self.stash = stash
         self.plan = plan
-        self.changes = changes
+        self.changes = _changes(stash, plan)
         self.run: set[Key] = set()
         """The migrations that were really run; a faked one does not reach its operations."""
         self._code = code_on_disk()
         self._repository = Repository.find(project_root())
         self._texts = Texts(self._repository, self._code)
         self._steps: list[Step] = []
+        self._branch: str | None = None
         self._done = 0
         applied = self._applied(rows)
         final = applied.copy()
         for migration, backwards in plan:
-            arrives = AppliedMigration(migration, lambda: "")
-            final.move((migration.app_label, migration.name), None if backwards else arrives)
+            key = migration.app_label, migration.name
+            arrives = AppliedMigration(self._code.migrations.get(key), lambda: "")
+            final.move(key, None if backwards else arrives)
         returns = Returns(stash.entries(), applied, final)
         self._transfer = Transfer(stash, returns, progress, Report(), self._find_way)
 
@@ -68,6 +74,7 @@ class Session:
 
         Raises DatabaseError where it can't be saved.
         """
+        self._branch = branch
         self._transfer.prepare(fills=any(writes_rows(*one) for one in self.plan))
         for position, (migration, backwards) in enumerate(self.plan):
             operations: Any = migration.operations
@@ -78,6 +85,10 @@ class Session:
     def begin(self, position: int, models: Apps) -> None:
         """The migration at ``position`` begins, so those before it are done."""
         self._run_up_to(position, models)
+        if self._transfer.came_back:
+            rest = [(_without_mark(one), backwards) for one, backwards in self.plan[position:]]
+            changes = _changes(self.stash, rest)
+            self._transfer.save_again(changes, self._steps[position:], self._branch)
         self.run.add(self._steps[position].key)
         self._expect(position)
         self._transfer.begin()
@@ -164,7 +175,33 @@ class _Mark(Operation):
         self.session.begin(self.position, state.apps)
 
 
-def session_of(plan: Sequence[tuple[Migration, bool]]) -> Session | None:
+def _changes(stash: Stash, plan: Plan) -> SchemaChanges:
+    """What becomes of tables and columns. All of the plan goes one way."""
+    loader = MigrationLoader(stash.connection)
+    longest = stash.connection.ops.max_name_length()
+    moved = {(migration.app_label, migration.name) for migration, _ in plan}
+    remaining = loader.applied_migrations.keys() & loader.graph.nodes.keys() - moved
+    base = loader.project_state(sorted(remaining))
+    unapplied = [migration for migration, backwards in reversed(plan) if backwards]
+    applied = [migration for migration, backwards in plan if not backwards]
+    history = track(base.clone(), unapplied, longest)
+    found = schema_changes(history, track(base, applied, longest))
+    # What --fake-initial finds in its place is not made.
+    gives_way = {loss.item for loss in found.lost} | found.renamed.keys()
+    made = {
+        item: is_certain
+        for item, is_certain in found.made.items()
+        if item in gives_way or not stash.tables.has_item(*item)
+    }
+    return found._replace(made=made)
+
+
+def _without_mark(migration: Migration) -> Migration:
+    operations = [one for one in migration.operations if not isinstance(one, _Mark)]
+    return variant(migration, operations=operations)
+
+
+def session_of(plan: Plan) -> Session | None:
     """The session whose marks a plan has, if any."""
     for migration, _ in plan:
         for operation in migration.operations:

@@ -398,3 +398,16 @@ def test_rows_that_came_while_older_ones_wait(project: Project) -> None:
     said = project.manage("migrate").stderr
     assert "table shop_part: still in the stash, because newer rows were restored" in said
     assert values(project, "title", model="Part") == "new"
+
+
+def test_to_zero_and_all_again(project: Project) -> None:
+    """The column is restored midway to zero, and goes with its table: it is saved once more."""
+    project.settings("DJANGO_DEVTOOLS = {}")
+    make_products(project, PRODUCT + NOTE)
+    project.python("from shop.models import *; Product.objects.update(note='n')")
+    *_, last = sorted(path.stem for path in (project.path / "shop/migrations").glob("0*.py"))
+    add_migration(project, "0009_less", 'migrations.RemoveField("product", "note"),', last)
+    for arguments in ([], ["shop", "zero"], [], ["shop", last]):
+        project.manage("migrate", *arguments)
+    assert values(project, "note") == "n; n; n"
+    assert not kept(project)
