@@ -57,7 +57,7 @@ class Steps:
         for position, step in enumerate(steps, 1):
             self.transfer.expect(step)
             renames = renames_backwards(executor.graph.graph.nodes[step.key])
-            state = executor.unapply(ahead, [step.key], self._edges(renames))
+            state = executor.unapply(ahead, step.key, self._edges(renames))
             ahead = ahead._replace(state=state)
             between(state, steps[position:])
         return ahead.state
@@ -74,7 +74,7 @@ class Steps:
         for position, step in enumerate(steps, 1):
             self.transfer.expect(step, arrives(step.key))
             renames = renames_forwards(executor.graph.graph.nodes[step.key], state)
-            state = executor.apply(state, [step.key], self._edges(renames))
+            state = executor.apply(state, step.key, self._edges(renames))
             between(state, steps[position:])
         return state
 

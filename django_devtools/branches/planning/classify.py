@@ -34,9 +34,10 @@ compares the texts of migrations that both sides have, and tells which of them a
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
+from typing import Any, NamedTuple
 
 from django.db.migrations import Migration
 from django.db.migrations.state import ProjectState
@@ -176,8 +177,7 @@ class Facts:
         return is_explained and is_as_wanted and self.wanted.keys() <= set(self.rows)
 
 
-@dataclass(frozen=True)
-class Verdicts:
+class Verdicts(NamedTuple):
     """The decisions of the rules so far."""
 
     phantoms: frozenset[Key] = frozenset()
@@ -296,8 +296,7 @@ def _with_dependencies(
 
 def by_origin(facts: Facts, verdicts: Verdicts) -> Verdicts:
     """Begin with what the origin of each row says."""
-    return replace(
-        verdicts,
+    return verdicts._replace(
         phantoms=_with_origin(facts, Origin.OTHER, Origin.MISSING),
         obsolete=_with_origin(facts, Origin.UNKNOWN),
         changed=frozenset(facts.changed),
@@ -310,8 +309,7 @@ def redundant_squash(facts: Facts, verdicts: Verdicts) -> Verdicts:
     """Never unapply a squash if the target has migrations that it replaces."""
     squashes = facts.redundant_squashes
     own = squashes & _with_origin(facts, Origin.OWN)
-    return replace(
-        verdicts,
+    return verdicts._replace(
         phantoms=verdicts.phantoms - squashes,
         obsolete=verdicts.obsolete | own,
         forget=verdicts.forget | (squashes - own),
@@ -323,7 +321,7 @@ def app_removed(facts: Facts, verdicts: Verdicts) -> Verdicts:
     apps = {app for app, _ in facts.wanted}
     past = _own_past(facts, verdicts)
     gone = [key for app, keys in past.items() if app not in apps for key in keys]
-    return replace(verdicts, obsolete=verdicts.obsolete.union(gone))
+    return verdicts._replace(obsolete=verdicts.obsolete.union(gone))
 
 
 def target_has_its_models(facts: Facts, verdicts: Verdicts) -> Verdicts:
@@ -336,8 +334,7 @@ def target_has_its_models(facts: Facts, verdicts: Verdicts) -> Verdicts:
     for app in apps:
         if _same_models(now, facts.shared_models, app):
             keys = past.get(app, [])
-            verdicts = replace(
-                verdicts,
+            verdicts = verdicts._replace(
                 obsolete=verdicts.obsolete.union(keys),
                 superseded=verdicts.superseded.union(keys),
                 changed=verdicts.changed - _of_app(verdicts.changed, app),
@@ -349,8 +346,7 @@ def left_behind_by_squash(facts: Facts, verdicts: Verdicts) -> Verdicts:
     """Leave alone the oldest rows of the past, as many as the models don't need."""
     past = _own_past(facts, verdicts)
     behind = [key for app in past for key in _left_behind(facts, verdicts, app, past[app])]
-    return replace(
-        verdicts,
+    return verdicts._replace(
         obsolete=verdicts.obsolete.union(behind),
         superseded=verdicts.superseded.union(behind),
     )
@@ -377,15 +373,14 @@ def models_unknown(facts: Facts, verdicts: Verdicts) -> Verdicts:
     past = _own_past(facts, verdicts)
     if not past or _models_without_phantoms(facts, verdicts) is not None:
         return verdicts
-    return replace(verdicts, obsolete=verdicts.obsolete.union(*past.values()))
+    return verdicts._replace(obsolete=verdicts.obsolete.union(*past.values()))
 
 
 def made_anew(facts: Facts, verdicts: Verdicts) -> Verdicts:
     """Unapply the rest of the past, and what another branch has replaced."""
     remade = {key for keys in _own_past(facts, verdicts).values() for key in keys}
     remade |= verdicts.phantoms.intersection(facts.replacing)
-    return replace(
-        verdicts,
+    return verdicts._replace(
         phantoms=verdicts.phantoms.union(remade),
         remade=verdicts.remade.union(remade),
     )
@@ -400,8 +395,7 @@ def created_twice(facts: Facts, verdicts: Verdicts) -> Verdicts:
             continue
         now, without = facts.held_models(applied), facts.held_models(applied - doubles)
         if _same_models(now, without, app):
-            verdicts = replace(
-                verdicts,
+            verdicts = verdicts._replace(
                 phantoms=verdicts.phantoms - doubles,
                 forget=verdicts.forget | doubles,
                 superseded=verdicts.superseded | doubles,
@@ -411,7 +405,7 @@ def created_twice(facts: Facts, verdicts: Verdicts) -> Verdicts:
 
 def rerun_on_request(facts: Facts, verdicts: Verdicts) -> Verdicts:
     """Count the migrations that the user wants to run again as changed."""
-    return replace(verdicts, changed=verdicts.changed.union(facts.rerun))
+    return verdicts._replace(changed=verdicts.changed.union(facts.rerun))
 
 
 def _with_origin(facts: Facts, *origins: Origin) -> frozenset[Key]:
@@ -469,8 +463,7 @@ def _rename_rows(
     record = {row for match in matches for row in _rows_of(match.wanted, facts.wanted)}
     apps = {match.app for match in matches}
     unchanged = verdicts.changed.intersection(key for key in agreed if key[0] in apps)
-    return replace(
-        verdicts,
+    return verdicts._replace(
         phantoms=verdicts.phantoms - forget,
         forget=verdicts.forget | forget,
         record=verdicts.record.union(record.difference(facts.rows)),
@@ -573,8 +566,8 @@ def _log(facts: Facts, history: Iterable[tuple[Rule, Verdicts]]) -> None:
     rules: dict[Key, str] = {}
     before = after = Verdicts()
     for rule, after in history:
-        for verdict in fields(Verdicts):
-            touched = getattr(before, verdict.name) ^ getattr(after, verdict.name)
+        for was, now in zip(before, after, strict=True):
+            touched: set[Any] = {*was} ^ {*now}
             rules |= dict.fromkeys(touched, rule.__name__)
         before = after
     for key, state in sorted(states_by(facts, after).items()):

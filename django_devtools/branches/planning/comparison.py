@@ -37,8 +37,7 @@ from .classify import Facts, State, states
 logger = logging.getLogger("django_devtools.branches")
 
 
-@dataclass(frozen=True)
-class Apart:
+class Apart(NamedTuple):
     """Squashes in whose place the pieces are compared that they were made of."""
 
     whole: "Comparison"

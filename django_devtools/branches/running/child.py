@@ -192,9 +192,13 @@ def _run(task: Pass, graph: Graph, progress: Progress) -> bool:
             graph.graph.nodes[key] = with_empty_reverses(graph.graph.nodes[key])
     remaining = graph.ordered(graph.applied_nodes() - set(task.keys), task.rows)
     if task.backwards:
-        executor.unapply(executor.ahead(remaining, reversed(task.keys)), task.keys)
+        ahead = executor.ahead(remaining, reversed(task.keys))
+        for key in task.keys:
+            ahead = ahead._replace(state=executor.unapply(ahead, key))
     else:
-        executor.apply(graph.state(remaining), task.keys)
+        state = graph.state(remaining)
+        for key in task.keys:
+            state = executor.apply(state, key)
     return True
 
 

@@ -2,9 +2,8 @@
 
 import copy
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
 from typing import NamedTuple, cast
 
 from django.db import DataError, IntegrityError, migrations, transaction
@@ -46,12 +45,14 @@ class Ahead(NamedTuple):
         return now.clone()
 
 
-@dataclass(frozen=True)
-class Edges:
-    """What runs in one transaction with the first step of a pass, and with the last one."""
+class Edges(NamedTuple):
+    """What runs in one transaction with a migration: before it, and after it."""
 
-    first: Callable[[], None] = lambda: None
-    last: Callable[[ProjectState], None] = lambda state: None
+    first: Callable[[], None]
+    last: Callable[[ProjectState], None]
+
+
+NO_EDGES = Edges(lambda: None, lambda state: None)
 
 
 class Executor(MigrationExecutor):
@@ -104,49 +105,40 @@ class Executor(MigrationExecutor):
         self._rendered(state)
         return Ahead(state, steps)
 
-    def unapply(
-        self, ahead: Ahead, unapply: Sequence[Key], edges: Edges = Edges()
-    ) -> ProjectState:
-        """Unapply the migrations, children first. The state after that."""
-        state = ahead.state
-        for key, edge in _with_edges(unapply, edges):
-            migration = self.graph.graph.nodes[key]
-            _log(migration, "backwards", self._has_transaction(migration))
-            if not self._has_transaction(migration):
-                entry = self._begin(migration, True, edge.first)
-                with _naming(migration, "unapplied"):
-                    state = self._run_journaled(migration, entry, state, ahead, edge.last)
-                continue
-            self._progress("unapply_start", migration)
-            with _naming(migration, "unapplied"), one_transaction(self.connection):
-                edge.first()
-                with self.connection.schema_editor(atomic=True) as editor:
-                    for operation in reversed(migration.operations):
-                        undone = self._coercing(operation)
-                        state = _undo(operation, undone, migration, state, ahead, editor)
-                self._record(key, applied=False)
-                self._progress("unapply_success", migration)
-                edge.last(state)
+    def unapply(self, ahead: Ahead, key: Key, edges: Edges = NO_EDGES) -> ProjectState:
+        """Unapply a migration. The state after that."""
+        migration, state = self.graph.graph.nodes[key], ahead.state
+        _log(migration, "backwards", self._has_transaction(migration))
+        if not self._has_transaction(migration):
+            entry = self._begin(migration, True, edges.first)
+            with _naming(migration, "unapplied"):
+                return self._run_journaled(migration, entry, state, ahead, edges.last)
+        self._progress("unapply_start", migration)
+        with _naming(migration, "unapplied"), one_transaction(self.connection):
+            edges.first()
+            with self.connection.schema_editor(atomic=True) as editor:
+                for operation in reversed(migration.operations):
+                    undone = self._coercing(operation)
+                    state = _undo(operation, undone, migration, state, ahead, editor)
+            self._record(key, applied=False)
+            self._progress("unapply_success", migration)
+            edges.last(state)
         return state
 
-    def apply(
-        self, state: ProjectState, apply: Sequence[Key], edges: Edges = Edges()
-    ) -> ProjectState:
-        """Apply the migrations, parents first. ``state`` is the one before them."""
-        for key, edge in _with_edges(apply, edges):
-            self._rendered(state)
-            migration = self.graph.graph.nodes[key]
-            _log(migration, "forwards", self._has_transaction(migration))
-            if not self._has_transaction(migration):
-                entry = self._begin(migration, False, edge.first)
-                with _naming(migration, "applied"):
-                    state = self._run_journaled(migration, entry, state, last=edge.last)
-                continue
-            with _naming(migration, "applied"), one_transaction(self.connection):
-                edge.first()
-                operations = [restoring(one, self.restore) for one in migration.operations]
-                state = self.apply_migration(state, variant(migration, operations=operations))
-                edge.last(state)
+    def apply(self, state: ProjectState, key: Key, edges: Edges = NO_EDGES) -> ProjectState:
+        """Apply a migration. ``state`` is the one before it."""
+        self._rendered(state)
+        migration = self.graph.graph.nodes[key]
+        _log(migration, "forwards", self._has_transaction(migration))
+        if not self._has_transaction(migration):
+            entry = self._begin(migration, False, edges.first)
+            with _naming(migration, "applied"):
+                return self._run_journaled(migration, entry, state, last=edges.last)
+        with _naming(migration, "applied"), one_transaction(self.connection):
+            edges.first()
+            operations = [restoring(one, self.restore) for one in migration.operations]
+            state = self.apply_migration(state, variant(migration, operations=operations))
+            edges.last(state)
         return state
 
     def resume(
@@ -188,7 +180,7 @@ class Executor(MigrationExecutor):
         entry: JournalEntry,
         state: ProjectState,
         ahead: Ahead | None = None,
-        last: Callable[[ProjectState], None] = Edges.last,
+        last: Callable[[ProjectState], None] = NO_EDGES.last,
     ) -> ProjectState:
         action = "unapply" if entry.backwards else "apply"
         self._progress(f"{action}_start", migration)
@@ -248,13 +240,6 @@ class Executor(MigrationExecutor):
 def _log(migration: Migration, direction: str, has_transaction: bool) -> None:
     how = "in one transaction" if has_transaction else "journaled: it has no transaction"
     logger.debug("%s.%s: %s, %s", migration.app_label, migration.name, direction, how)
-
-
-def _with_edges(keys: Sequence[Key], edges: Edges) -> Iterator[tuple[Key, Edges]]:
-    for position, key in enumerate(keys):
-        nothing = Edges()
-        first = edges.first if position == 0 else nothing.first
-        yield key, Edges(first, edges.last if position == len(keys) - 1 else nothing.last)
 
 
 @contextmanager
