@@ -21,10 +21,9 @@ LAYER = 58
 COLOUR = "\x1b["
 
 
-@pytest.fixture(scope="module")
-def tour() -> str:
-    """What the whole tour prints where there is no terminal."""
-    return subprocess.run(
+def test_the_tour_fits_a_screen_and_is_what_the_pictures_show() -> None:
+    """One test, as workers that share a fixture would each run the tour."""
+    tour = subprocess.run(
         [sys.executable, TOUR],
         env=without_no_color(),
         stdin=subprocess.DEVNULL,
@@ -33,17 +32,14 @@ def tour() -> str:
         check=True,
     ).stdout
 
-
-def test_each_chapter_fits_a_screen(tour: str) -> None:
+    assert COLOUR not in tour, "There is no terminal."
+    assert tour.endswith("The tour is over, and every claim was checked.\n")
     for chapter in re.split(r"^(?=== )", tour, flags=re.MULTILINE)[1:]:
         lines = chapter.split("\nThe tour is over")[0].strip().splitlines()
         rows = sum(max(1, -(-len(line) // COLUMNS)) for line in lines)
         assert rows <= ROWS, f"{rows} rows: {chapter}"
-
-
-def test_without_a_terminal_there_are_no_colours(tour: str) -> None:
-    assert COLOUR not in tour
-    assert tour.endswith("The tour is over, and every claim was checked.\n")
+    outdated = pictures.out_of_date(pictures.pictures(tour))
+    assert outdated == [], "Run `tox run -e pictures`."
 
 
 @pytest.mark.parametrize("file", sorted(pictures.ASSETS.glob("*.svg")), ids=lambda file: file.name)
@@ -54,12 +50,6 @@ def test_a_picture_loads_nothing_and_says_what_it_shows(file: Path) -> None:
     assert '<title id="title">' in svg
     assert '<desc id="desc">' in svg
     assert 'role="img" aria-labelledby="title desc"' in svg
-
-
-def test_the_pictures_show_what_the_tour_prints(tour: str) -> None:
-    outdated = pictures.out_of_date(pictures.pictures(tour))
-
-    assert outdated == [], "Run `tox run -e pictures`."
 
 
 def test_a_picture_with_another_text_is_out_of_date() -> None:
