@@ -232,7 +232,8 @@ PRECONDITIONS: list[Callable[[Decision, Plan], str | None]] = [
 
 def _dropped_along(decision: Decision, plan: Plan) -> dict[str, DataLoss]:
     """What is dropped that takes something else along, by the SQL that drops the latter."""
-    if decision.outlook.findings or _may_drop_views(plan):
+    # Midway in a migration, things have neither their old names nor their new ones.
+    if decision.interrupted or decision.outlook.findings or _may_drop_views(plan):
         return {}
     lost = [loss for loss in decision.outlook.losses() if loss.becomes is None]
     dropped = {loss.item: loss for loss in [*decision.outlook.dropped_backwards(), *lost]}
