@@ -9,7 +9,7 @@ import hashlib
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -90,9 +90,11 @@ class Repository:
         top, common_dir, object_format = lines.rsplit("\n", 2)
         return cls(Path(top), (directory / common_dir).resolve(), object_format)
 
-    def git(self, *arguments: str, stdin: bytes = b"") -> bytes:
+    def git(
+        self, *arguments: str, stdin: bytes = b"", environment: Mapping[str, str] | None = None
+    ) -> bytes:
         """The output of ``git ARGUMENTS``. Raises GitError if it fails."""
-        return _run(self.top, arguments, stdin)
+        return _run(self.top, arguments, stdin, environment)
 
     def branch(self) -> str | None:
         """The name of the branch that is checked out; None if HEAD is detached."""
@@ -428,9 +430,15 @@ class Repository:
                 self.git("worktree", "remove", "--force", "--force", str(path))
 
 
-def _run(directory: Path, arguments: Sequence[str], stdin: bytes = b"") -> bytes:
+def _run(
+    directory: Path,
+    arguments: Sequence[str],
+    stdin: bytes = b"",
+    more: Mapping[str, str] | None = None,
+) -> bytes:
     environment = {k: v for k, v in os.environ.items() if k not in _LOCAL_VARIABLES}
     environment |= {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    environment |= more or {}
     try:
         process = subprocess.run(
             ["git", "-C", str(directory), *arguments],

@@ -1,0 +1,107 @@
+"""
+Git on the objects of a repository, and on nothing else of it.
+
+The configuration of a user can make git run programs wherever it reads or writes files: filters of
+attributes (Git LFS), hooks, a file system monitor. So the work of this module has a temporary git
+directory of its own, which has neither hooks nor filters, and shares only the object database.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from .git import GitError, Repository
+
+PREFIX = "django-devtools-git-"
+
+# All files are bytes: nothing is filtered, and no line end or encoding is changed. This file wins
+# over every .gitattributes.
+_ATTRIBUTES = "* -text -ident -filter !eol !working-tree-encoding\n"
+
+# What tells git how the file system behaves, and which files are ignored.
+_SETTINGS = (
+    r"^core\.(checkstat|excludesfile|filemode|ignorecase|precomposeunicode|symlinks|trustctime)$"
+)
+
+
+@dataclass(frozen=True)
+class PlainGit:
+    """Git with a directory and an index of its own."""
+
+    repository: Repository
+    directory: Path
+    environment: dict[str, str]
+
+    @property
+    def index(self) -> Path:
+        return self.directory / "index"
+
+    def git(self, *arguments: str, stdin: bytes = b"") -> bytes:
+        """The output of ``git ARGUMENTS``. Raises GitError if it fails."""
+        return self.repository.git(*arguments, stdin=stdin, environment=self.environment)
+
+
+@contextmanager
+def plain_git(repository: Repository, work_tree: Path) -> Iterator[PlainGit]:
+    """Git on the files below ``work_tree`` and the objects of ``repository``. Raises GitError."""
+    settings = _settings(repository)
+    try:
+        temporary = tempfile.TemporaryDirectory(prefix=PREFIX)
+    except OSError as error:
+        raise GitError(f"no temporary directory can be made: {error.strerror}") from error
+    with temporary as name:
+        directory = Path(name)
+        _make(directory, repository)
+        environment = {
+            "GIT_ATTR_NOSYSTEM": "1",
+            "GIT_CONFIG_COUNT": str(len(settings)),
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_DIR": str(directory),
+            "GIT_INDEX_FILE": str(directory / "index"),
+            "GIT_OBJECT_DIRECTORY": str(repository.common_dir / "objects"),
+            "GIT_WORK_TREE": str(work_tree),
+        }
+        for number, (key, value) in enumerate(settings.items()):
+            environment |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+        yield PlainGit(repository, directory, environment)
+
+
+def _settings(repository: Repository) -> dict[str, str]:
+    try:
+        output = repository.git("config", "-z", "--get-regexp", _SETTINGS)
+    except GitError:  # None of them is set.
+        output = b""
+    # The last value counts. A name without a value means that it is on.
+    entries = [entry.partition("\n") for entry in os.fsdecode(output).split("\0") if entry]
+    settings = {key: value if mark else "true" for key, mark, value in entries}
+    if "core.excludesfile" in settings:
+        # In a configuration of its own, git would take a relative path for one of the temporary
+        # directory, and the home of another HOME.
+        path = Path(settings["core.excludesfile"])
+        settings["core.excludesfile"] = str(repository.top / _expanded(path))
+    return settings
+
+
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:  # There is no such user.
+        return path
+
+
+def _make(directory: Path, repository: Repository) -> None:
+    for name in ("info", "refs"):
+        (directory / name).mkdir()
+    (directory / "HEAD").write_text("ref: refs/heads/none\n")
+    (directory / "config").write_text(
+        "[core]\n\trepositoryformatversion = 1\n\tbare = false\n"
+        f"[extensions]\n\tobjectFormat = {repository.object_format}\n"
+    )
+    (directory / "info/attributes").write_text(_ATTRIBUTES)
+    exclude = repository.common_dir / "info/exclude"
+    if exclude.is_file():
+        (directory / "info/exclude").write_bytes(exclude.read_bytes())
