@@ -179,10 +179,11 @@ class Execution:
 
     def _text_of(self, entry: JournalEntry) -> tuple[Migration, Source, Past]:
         """What an interrupted migration is finished from, and whose migration it is."""
-        source = Source(entry.module, entry.source.encode(), "file")
         past = self.comparison.target.past
         wanted = self.comparison.target.code.migrations
         begun = self.comparison.provenance.begun_last(entry.key)
+        project = begun.applied[entry.key].project if begun else None
+        source = Source(entry.module, entry.source.encode(), "snapshot", project=project)
         if entry.backwards or entry.key not in wanted or self._is_of_another(begun):
             return load(entry.key, source), source, _past_of(begun) or past
         # It may have failed for something that its file has right by now.

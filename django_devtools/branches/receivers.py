@@ -69,7 +69,10 @@ def before_migrate(
     # Whatever makes this fail also makes the snapshot fail, and ``after_migrate`` reports it.
     with suppress(Exception):
         if takes_snapshots():
-            _write_down(connections[using], plan)
+            notices = _write_down(connections[using], plan)
+            sys.stderr.writelines(
+                f"{color_style().WARNING(one)}\n" for one in notices if verbosity
+            )
     if not settings.DEBUG:
         return
     # Wrong settings are named by the system checks.
@@ -156,14 +159,16 @@ def _may_drop(plan: Steps) -> bool:
     return any(_first_drop(*one) is not None for one in plan)
 
 
-def _write_down(connection: BaseDatabaseWrapper, plan: Steps) -> None:
+def _write_down(connection: BaseDatabaseWrapper, plan: Steps) -> list[str]:
+    """Write down what is about to be applied. What users should know about it."""
     repository = Repository.find(project_root())
     keys = {(one.app_label, one.name) for one, backwards in plan if not backwards}
-    if repository and keys:
-        code = code_on_disk()
-        sources = {key: code.source(key) for key in keys & code.migrations.keys()}
-        past = checkout(repository, code).past
-        write_down(connection, repository, SnapshotFile.find(repository), past, sources)
+    if not (repository and keys):
+        return []
+    code = code_on_disk()
+    sources = {key: code.source(key) for key in keys & code.migrations.keys()}
+    past = checkout(repository, code).past
+    return write_down(connection, repository, SnapshotFile.find(repository), past, sources)
 
 
 def _held_branch(connection: BaseDatabaseWrapper, rows: Mapping[Key, str]) -> str | None:

@@ -30,30 +30,30 @@ def snapshot_of(
     for key, at in rows.items():
         if states[key] is State.PHANTOM:
             continue
-        blob, source = _text_of(found, key, at, accept)
+        record, source = _text_of(found, key, at, accept)
+        blob, project = (record.blob, record.project) if record else (None, None)
         if source:
             packages[key[0]] = source.package
             if blob is None and repository:
                 blob = repository.blob_id(source.content)
                 texts[blob] = source.content
         records = obsolete if states[key] is State.OBSOLETE else applied
-        records[key] = Record(blob, at)
+        records[key] = Record(blob, at, project)
     commit = _commit_of(found, branch)
     return Snapshot(branch, commit, now(), packages, applied, obsolete), texts
 
 
 def _text_of(
     found: Comparison, key: Key, at: str, accept: bool
-) -> tuple[str | None, Source | None]:
-    """The blob that is recorded of an applied migration already, if one is, and its text."""
+) -> tuple[Record | None, Source | None]:
+    """The record that there is of an applied migration already, and its text."""
     if accept and key in found.target.code.migrations:
         return None, found.wanted_source(key)
     # Whatever was applied since the comparison comes from the target, and no record is about it.
     is_new = found.rows.get(key) != at
     if is_new:
         return None, found.wanted_source(key)
-    record = found.provenance.record(key, at)
-    return record.blob if record else None, found.held_source(key)
+    return found.provenance.record(key, at), found.held_source(key)
 
 
 def _commit_of(found: Comparison, branch: str) -> str | None:

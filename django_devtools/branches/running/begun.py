@@ -1,12 +1,17 @@
 """Records what is about to be applied before the first step, which may be the last one."""
 
+import json
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 
+from django.conf import settings
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
+from django_devtools.branches.files import read_text, write_aside
 from django_devtools.branches.schema.dialects import database_id
-from django_devtools.branches.sources.git import Repository
+from django_devtools.branches.sources.git import GitError, Repository
 from django_devtools.branches.sources.loader import Source
 from django_devtools.branches.sources.provenance import Past
 from django_devtools.branches.sources.rows import iso, read_rows
@@ -21,6 +26,10 @@ from django_devtools.branches.sources.snapshots import (
 
 from .journal import Journal
 
+# The file in the git directory that has the paths that users were told about.
+TOLD = "left-out"
+MOST_NAMED = 5
+
 
 def write_down(
     connection: BaseDatabaseWrapper,
@@ -28,26 +37,35 @@ def write_down(
     snapshot_file: SnapshotFile,
     past: Past,
     sources: Mapping[Key, Source | None],
-) -> None:
+) -> list[str]:
     """
-    Record which texts are about to be applied to a database, and on which branch.
+    Record which texts are about to be applied to a database, on which branch, and the project.
 
-    ``past`` is the branch and commit that they belong to. Raises GitError and SnapshotError.
+    ``past`` is the branch and commit that they belong to. Returns what users should know about
+    it. Raises GitError and SnapshotError.
     """
     known = {key: source for key, source in sources.items() if source}
     if not known:
-        return
+        return []
     at = iso(timezone.now())
     blobs = {key: repository.blob_id(source.content) for key, source in known.items()}
+    project, notices = None, list[str]()
+    if any(source.origin == "file" for source in known.values()):
+        project, notices = _record_project(connection, repository, snapshot_file, past)
+    projects = {
+        key: project if source.origin == "file" else source.project
+        for key, source in known.items()
+    }
     begun = Snapshot(
         past.branch or DETACHED,
         past.commit,
         now(),
         {key[0]: source.package for key, source in known.items()},
-        {key: Record(blob, at) for key, blob in blobs.items()},
+        {key: Record(blob, at, projects[key]) for key, blob in blobs.items()},
     )
     repository.store({blobs[key]: source.content for key, source in known.items()})
     snapshot_file.write_down(database_id(connection), begun)
+    return notices
 
 
 def strike_out(connection: BaseDatabaseWrapper, snapshot_file: SnapshotFile) -> None:
@@ -61,3 +79,53 @@ def strike_out(connection: BaseDatabaseWrapper, snapshot_file: SnapshotFile) -> 
     if entry := journal.entry() if journal.exists() else None:
         rows[entry.key] = iso(timezone.now())
     snapshot_file.update(database_id(connection), rows=rows)
+
+
+def _record_project(
+    connection: BaseDatabaseWrapper,
+    repository: Repository,
+    snapshot_file: SnapshotFile,
+    past: Past,
+) -> tuple[str | None, list[str]]:
+    """The tree of the project as it is now, and what there is to say about it."""
+    from django_devtools.branches.sources.trees import write_tree
+
+    try:
+        written = write_tree(repository, past.commit, _database_files(connection))
+    except GitError as error:
+        notice = (
+            f"The project was not recorded: {error}. If its migrations need other code of this "
+            "branch, commit that before you check out another one."
+        )
+        return None, [notice]
+    return written.id, _left_out(written.left_out, snapshot_file.lock_directory)
+
+
+def _database_files(connection: BaseDatabaseWrapper) -> list[Path]:
+    """The files of the databases that are files."""
+    configured = [*settings.DATABASES.values(), connection.settings_dict]
+    names = [
+        str(one["NAME"]).removeprefix("file:").partition("?")[0]
+        for one in configured
+        if one["ENGINE"].endswith(("sqlite3", "spatialite"))
+    ]
+    return [Path(name).absolute() for name in names if name and ":memory:" not in name]
+
+
+def _left_out(left_out: Mapping[str, str], directory: Path) -> list[str]:
+    """Say what is not recorded with the project, each thing once."""
+    file = directory / TOLD
+    told = set(read_text(file).splitlines())
+    new = {json.dumps(path): reason for path, reason in left_out.items()}
+    new = {path: reason for path, reason in new.items() if path not in told}
+    if not new:
+        return []
+    with suppress(OSError):  # Then it is said again.
+        write_aside(file, "".join(f"{path}\n" for path in sorted(told | new.keys())))
+    names = [f"{path} ({reason})" for path, reason in new.items()]
+    more = f", and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    notice = (
+        f"Not recorded with the project: {', '.join(names[:MOST_NAMED])}{more}. A migration that "
+        "reads such a file can be unapplied only while it is there."
+    )
+    return [notice]

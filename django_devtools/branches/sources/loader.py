@@ -38,6 +38,8 @@ class Source:
     """``file``, ``snapshot`` or ``history``."""
     branch: str | None = None
     commit: str | None = None
+    project: str | None = None
+    """The tree of the project when it was applied, if that was recorded."""
 
     def __str__(self) -> str:
         where = {"file": "file", "snapshot": "snapshot", "history": "git history"}[self.origin]

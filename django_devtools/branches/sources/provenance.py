@@ -380,7 +380,15 @@ def recorded_source(snapshot: Snapshot, key: Key, content: bytes) -> Source:
     """``content`` as the text that ``snapshot`` has recorded for a migration."""
     app, name = key
     package = snapshot.packages.get(app, f"{app}.migrations")
-    return Source(f"{package}.{name}", content, "snapshot", snapshot.branch, snapshot.commit)
+    record = snapshot.records().get(key)
+    return Source(
+        f"{package}.{name}",
+        content,
+        "snapshot",
+        snapshot.branch,
+        snapshot.commit,
+        record.project if record else None,
+    )
 
 
 def _alike(one: Source, other: Source) -> bool:

@@ -2,10 +2,11 @@
 Snapshots: which migrations a branch had applied in a database, and from which texts.
 
 ``planning/recording.py`` chooses what goes into one. Of each migration, the file has the blob of
-its text and the time of its row::
+its text and the time of its row, and under ``projects`` the tree of the project at that time::
 
     {"format": 1, "databases": {"sqlite:/srv/db.sqlite3": {"main": {"commit": "4d7d07d…", …,
-        "applied": {"shop": {"0001_initial": ["9fceb02…", "2026-11-21T09:13:02.725398"]}}}}}}
+        "applied": {"shop": {"0001_initial": ["9fceb02…", "2026-11-21T09:13:02.725398"]}},
+        "projects": {"a61f02c…": {"shop": ["0001_initial"]}}}}}}
 """
 
 import json
@@ -53,6 +54,8 @@ class Record(NamedTuple):
     """Git's id of the text that was applied; None if there was no git repository."""
     at: str
     """When it was applied (ISO 8601). With the name it tells one application from another."""
+    project: str | None = None
+    """Git's id of the tree of the project then; None if none was recorded."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,8 @@ class SnapshotFile:
 
     path: Path
     lock_directory: Path
+    repository: Repository | None = None
+    """Where the trees of its snapshots are kept."""
 
     @classmethod
     def find(cls, repository: Repository | None, file: Path | None = None) -> "SnapshotFile":
@@ -113,7 +118,7 @@ class SnapshotFile:
         else:
             directory = project_root() / ".django-devtools"
         path = file or option("SNAPSHOT_FILE") or directory / "snapshots.json"
-        return cls(project_root() / path, directory)
+        return cls(project_root() / path, directory, repository)
 
     def read(self) -> Snapshots:
         """
@@ -177,7 +182,7 @@ class SnapshotFile:
         ``read`` does, and if the file can't be written.
         """
         with self._changing(database) as (branches, begun):
-            branches.update({snapshot.branch: snapshot for snapshot in snapshots})
+            branches.update({one.branch: _with_projects(one, begun) for one in snapshots})
             if delete is not None:
                 branches.pop(delete, None)
             if rows is not None:
@@ -192,13 +197,28 @@ class SnapshotFile:
     def _changing(self, database: str) -> Iterator[tuple[dict[str, Snapshot], list[Snapshot]]]:
         with self.lock("snapshots"):
             snapshots, begun = self.read_all()
+            before = _projects(snapshots, begun)
             yield snapshots.setdefault(database, {}), begun.setdefault(database, [])
             data = _to_json(snapshots, begun)
             try:
                 _from_json(data)
             except ValueError as error:  # The file could not be read again.
                 raise SnapshotError(f"{self.path} can't be written: {error}.") from None
+            after = _projects(snapshots, begun)
+            # None of them is ever in the file and not kept.
+            if after - before:
+                self._keep(before | after)
             self._write(json.dumps(data, indent=1, ensure_ascii=True))
+            if before - after:
+                self._keep(after)
+
+    def _keep(self, trees: set[str]) -> None:
+        if self.repository:
+            from .trees import keep
+
+            # Another file may have snapshots with other trees.
+            name = self.repository.blob_id(os.fsencode(self.path))[:12]
+            keep(self.repository, name, trees)
 
     @contextmanager
     def lock(self, name: str, waiting: Any = None) -> Iterator[None]:
@@ -288,6 +308,41 @@ def _unsaid(
     return found
 
 
+def _with_projects(snapshot: Snapshot, begun: Collection[Snapshot]) -> Snapshot:
+    """A snapshot with the trees that were recorded when its migrations were begun."""
+    found = {
+        (key, record.blob): record.project
+        for one in begun
+        for key, record in one.applied.items()
+        if record.project
+    }
+
+    def completed(records: Mapping[Key, Record]) -> Mapping[Key, Record]:
+        return {
+            key: record._replace(project=record.project or found.get((key, record.blob)))
+            for key, record in records.items()
+        }
+
+    if not found:
+        return snapshot
+    return replace(
+        snapshot, applied=completed(snapshot.applied), obsolete=completed(snapshot.obsolete)
+    )
+
+
+def _projects(snapshots: Snapshots, begun: Begun) -> set[str]:
+    """All trees that a file names."""
+    every = [snapshot for found in snapshots.values() for snapshot in found.values()]
+    every += [one for found in begun.values() for one in found]
+    return {
+        record.project
+        for snapshot in every
+        for records in (snapshot.applied, snapshot.obsolete)
+        for record in records.values()
+        if record.project
+    }
+
+
 def _to_json(snapshots: Snapshots, begun: Begun) -> dict[str, Any]:
     data: dict[str, Any] = {
         "format": FORMAT,
@@ -307,13 +362,24 @@ def _to_json(snapshots: Snapshots, begun: Begun) -> dict[str, Any]:
 
 
 def _snapshot_to_json(snapshot: Snapshot) -> dict[str, Any]:
-    return {
+    data: dict[str, Any] = {
         "commit": snapshot.commit,
         "taken": snapshot.taken,
         "packages": dict(sorted(snapshot.packages.items())),
         "applied": _records_to_json(snapshot.applied),
         "obsolete": _records_to_json(snapshot.obsolete),
     }
+    if projects := _projects_to_json(snapshot.records()):
+        data["projects"] = projects
+    return data
+
+
+def _projects_to_json(records: Mapping[Key, Record]) -> dict[str, dict[str, list[str]]]:
+    result: dict[str, dict[str, list[str]]] = {}
+    for (app, name), record in sorted(records.items()):
+        if record.project:
+            result.setdefault(record.project, {}).setdefault(app, []).append(name)
+    return result
 
 
 def _records_to_json(records: Mapping[Key, Record]) -> dict[str, dict[str, list[str | None]]]:
@@ -340,22 +406,33 @@ def _from_json(data: dict[str, Any]) -> tuple[Snapshots, Begun]:
 
 
 def _snapshot_from_json(branch: str, data: dict[str, Any]) -> Snapshot:
+    projects = _projects_from_json(data.get("projects", {}))
     return Snapshot(
         branch=_text(branch),
         commit=None if data["commit"] is None else _object_id(data["commit"]),
         taken=_text(data["taken"]),
         packages={_text(app): _dotted(package) for app, package in data["packages"].items()},
-        applied=_records_from_json(data["applied"]),
-        obsolete=_records_from_json(data["obsolete"]),
+        applied=_records_from_json(data["applied"], projects),
+        obsolete=_records_from_json(data["obsolete"], projects),
     )
 
 
-def _records_from_json(data: dict[str, Any]) -> dict[Key, Record]:
+def _projects_from_json(data: dict[str, Any]) -> dict[Key, str]:
+    return {
+        (_text(app), _text(name)): _object_id(project)
+        for project, apps in data.items()
+        for app, names in apps.items()
+        for name in names
+    }
+
+
+def _records_from_json(data: dict[str, Any], projects: Mapping[Key, str]) -> dict[Key, Record]:
     records = {}
     for app, migrations in data.items():
         for name, (blob, at) in migrations.items():
-            record = Record(None if blob is None else _object_id(blob), _text(at))
-            records[_text(app), _text(name)] = record
+            key = _text(app), _text(name)
+            blob_id = None if blob is None else _object_id(blob)
+            records[key] = Record(blob_id, _text(at), projects.get(key))
     return records
 
 

@@ -21,6 +21,9 @@ from typing import NamedTuple
 from .git import GitError, Repository
 from .plain_git import PlainGit, plain_git
 
+# Point at trees of all recorded trees, as SOURCES_REF does at one of all texts.
+PROJECTS_REF = "refs/django-devtools/projects"
+
 LEFT_OUT = ".django-devtools-left-out.json"
 """The file of a tree that says what of the project is not in it as it was, and why."""
 
@@ -108,6 +111,38 @@ def check_out(repository: Repository, tree: str, directory: Path) -> None:
     with plain_git(repository, directory) as git:
         git.git("read-tree", tree)
         git.git("checkout-index", "--all", "--quiet")
+
+
+def keep(repository: Repository, name: str, trees: Collection[str]) -> None:
+    """
+    Let the private ref ``name`` keep ``trees`` from being deleted by git, and no others.
+
+    It points at a tree of them. Trees that are not there are left out: git would refuse to work
+    with a reference to them. Raises GitError if git can't write.
+    """
+    # Hooks of the user hear of other references only.
+    update = ("-c", f"core.hooksPath={os.devnull}", "update-ref")
+    ref = f"{PROJECTS_REF}/{name}"
+    if trees:
+        repository.git(*update, ref, _tree_of(repository, trees))
+    else:
+        repository.git(*update, "-d", ref)
+
+
+def _tree_of(repository: Repository, trees: Collection[str]) -> str:
+    """A tree of those of ``trees`` that are there."""
+    try:
+        return _make_tree(repository, trees)
+    except GitError:  # It looks for each of them.
+        stdin = "".join(f"{tree}\n" for tree in trees).encode()
+        output = repository.git("cat-file", "--batch-check", stdin=stdin).decode()
+        found = [line.split() for line in output.splitlines()]
+        return _make_tree(repository, [words[0] for words in found if words[1] == "tree"])
+
+
+def _make_tree(repository: Repository, trees: Collection[str]) -> str:
+    entries = "".join(f"040000 tree {tree}\t{tree}\n" for tree in sorted(trees))
+    return repository.git("mktree", stdin=entries.encode()).decode().strip()
 
 
 def _copy_index(repository: Repository, git: PlainGit) -> None:

@@ -12,7 +12,14 @@ import pytest
 
 from django_devtools.branches.sources import trees
 from django_devtools.branches.sources.git import GitError, Repository
-from django_devtools.branches.sources.trees import LEFT_OUT, Written, check_out, write_tree
+from django_devtools.branches.sources.trees import (
+    LEFT_OUT,
+    PROJECTS_REF,
+    Written,
+    check_out,
+    keep,
+    write_tree,
+)
 from tests.project import ENVIRONMENT
 
 from .test_git import commit, found, git, write
@@ -503,3 +510,60 @@ def test_a_tree_in_a_directory(top: Path, tmp_path: Path) -> None:
 def test_a_tree_that_is_not_there(top: Path, tmp_path: Path) -> None:
     with pytest.raises(GitError):
         check_out(found(top), "0" * 40, tmp_path)
+
+
+# Keeping them
+
+
+def kept(top: Path) -> dict[str, set[str]]:
+    """The trees that each private ref keeps."""
+    refs = git(top, "for-each-ref", "--format=%(refname:lstrip=3)", PROJECTS_REF).split()
+    return {
+        ref: set(git(top, "ls-tree", "--name-only", f"{PROJECTS_REF}/{ref}").split())
+        for ref in refs
+    }
+
+
+def test_kept_trees_survive_git_gc(top: Path) -> None:
+    write(top, "one.py")
+    one = written(top).id
+    write(top, "two.py")
+    two = written(top).id
+    keep(found(top), "file", {one})
+
+    git(top, "gc", "--quiet", "--prune=now")
+
+    assert kept(top) == {"file": {one}}
+    assert "one.py" in files(top, one)
+    assert git(top, "log", "--all", "--oneline").count("\n") == 0
+    with pytest.raises(subprocess.CalledProcessError):
+        git(top, "cat-file", "-e", two)
+
+
+def test_each_name_keeps_its_own(top: Path) -> None:
+    tree = written(top).id
+    keep(found(top), "one", {tree})
+    keep(found(top), "two", {tree})
+    keep(found(top), "one", set())
+    assert kept(top) == {"two": {tree}}
+    keep(found(top), "two", set())
+    assert kept(top) == {}
+
+
+def test_nothing_is_kept_anyway(top: Path) -> None:
+    keep(found(top), "one", set())
+    assert kept(top) == {}
+
+
+def test_what_is_gone_or_no_tree_is_not_referred_to(top: Path) -> None:
+    """Git would refuse to collect garbage in a repository that has a broken reference."""
+    tree = written(top).id
+    keep(found(top), "file", {tree, "0" * 40, git(top, "rev-parse", "HEAD:a.py")})
+    assert kept(top) == {"file": {tree}}
+
+
+def test_no_hook_hears_of_it(top: Path) -> None:
+    ran = make_programs(top)
+    git(top, "config", "--unset", "core.fsmonitor")
+    keep(found(top), "file", {written(top).id})
+    assert not ran.exists()
