@@ -316,14 +316,19 @@ def _plan(comparison: Comparison, worktree: WorkTree, options: Options) -> Plan:
         plan = make_plan(facts, policy, roll_back_shared, known_stuck=stuck)
     if roll_back_shared or not plan.questionable:
         return plan
-    leave = _filled_questions(comparison.connection, plan)
+    leave = _filled_questions(comparison.connection, plan, worktree)
     return make_plan(facts, policy, leave=leave, known_stuck=stuck) if leave else plan
 
 
-def _filled_questions(connection: BaseDatabaseWrapper, plan: Plan) -> set[Key]:
-    """The questionable migrations whose tables have rows, and the target has these tables, too."""
+def _filled_questions(connection: BaseDatabaseWrapper, plan: Plan, worktree: WorkTree) -> set[Key]:
+    """
+    The questionable migrations whose tables have rows, and the target has these tables, too.
+
+    Raises SwitchError where a work tree can't tell.
+    """
+    findings = worktree.look(plan)
     found = set()
-    for key, names in shared_tables(plan).items():
+    for key, names in shared_tables(plan, findings.back if findings else None).items():
         tables = Tables(connection)
         if any(count_rows(tables, DataLoss(key, key, name)) for name in names):
             found.add(key)

@@ -285,8 +285,12 @@ def is_stuck(migration: Migration, policy: Irreversible) -> bool:
     return bool(found)
 
 
-def shared_tables(plan: Plan) -> dict[Key, set[str]]:
-    """For each questionable migration, the target's tables that unapplying it would drop."""
+def shared_tables(plan: Plan, seen: SchemaHistory | None = None) -> dict[Key, set[str]]:
+    """
+    For each questionable migration, the target's tables that unapplying it would drop.
+
+    ``seen`` is what a work tree reports of the first pass, where that can't be followed here.
+    """
     applied = plan.held.applied_nodes()
     state = plan.wanted.state(plan.wanted.ordered(plan.wanted.graph.nodes))
     wanted = tables(state, plan.max_name_length)
@@ -294,7 +298,8 @@ def shared_tables(plan: Plan) -> dict[Key, set[str]]:
     for key in plan.questionable:
         along = plan.held.descendants([key]) & applied
         unapply = [k for k in plan.unapply if k in along]
-        dropped = {loss.table for loss in plan.losses_of(unapply) if not loss.column}
+        lost = plan.losses_of(unapply) if seen is None else losses(seen)
+        dropped = {one.table for one in lost if one.migration in along and not one.column}
         if dropped & wanted:
             found[key] = dropped & wanted
     return found

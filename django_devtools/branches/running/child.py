@@ -1,8 +1,8 @@
 """
-Runs one pass of a switch in a work tree of the commit whose code it needs.
+Runs one pass of a switch in a work tree of the project whose code it needs.
 
 A migration may import helpers that this checkout does not have. In that case a temporary work tree
-gets the commit at which it was applied, and a child process runs the pass there. The child gets
+gets the project as it was recorded, and a child process runs the pass there. The child gets
 the resolved DATABASES: the settings of the work tree may point at a database inside it.
 """
 
@@ -21,6 +21,7 @@ from django.core.management.base import OutputWrapper
 from django.core.management.color import color_style, no_style
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations import Migration
 
 from django_devtools.branches.errors import DevtoolsError
 from django_devtools.branches.planning.plan import Plan, is_stuck
@@ -28,6 +29,7 @@ from django_devtools.branches.planning.policy import Irreversible
 from django_devtools.branches.progress import Progress
 from django_devtools.branches.schema.tracker import SchemaHistory
 from django_devtools.branches.sources.loader import (
+    Code,
     Graph,
     Source,
     UnusableSource,
@@ -163,16 +165,24 @@ def main(answer: str, action: str, verbosity: str = "0", color: str = "") -> Non
 
 def _graph(task: Pass) -> Graph:
     disk = code_on_disk()
-    migrations = {}
-    for key in task.nodes:
-        source = task.sources.get(key)
-        on_disk = disk.source(key) if key in disk.migrations else None
-        if source is None or (on_disk and on_disk.content == source.content):
-            if key in disk.migrations:
-                migrations[key] = disk.migrations[key]
-        else:
-            migrations[key] = load(key, source)
+    found = {key: _migration(key, task, disk) for key in task.nodes}
+    migrations = {key: migration for key, migration in found.items() if migration}
     return Graph(migrations, task.rows, disk.unmigrated_apps)
+
+
+def _migration(key: Key, task: Pass, disk: Code) -> Migration | None:
+    """A migration of the graph: from its text, or else as the work tree has it."""
+    source, own = task.sources.get(key), disk.migrations.get(key)
+    on_disk = disk.source(key) if own else None
+    if source is None or (on_disk and on_disk.content == source.content):
+        return own
+    try:
+        return load(key, source)
+    except UnusableSource:
+        # The text of another branch may need the code of that one. Here only its state counts.
+        if own is None or key in task.keys:
+            raise
+        return own
 
 
 def _inspect(task: Pass, graph: Graph) -> Findings:

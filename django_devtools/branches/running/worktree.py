@@ -1,4 +1,4 @@
-"""Runs migrations that can't be imported here in a work tree of the commit they came from."""
+"""Runs migrations that need more than their text in a work tree of their project."""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -10,6 +10,8 @@ from django_devtools.branches.errors import SwitchError
 from django_devtools.branches.planning.comparison import Comparison
 from django_devtools.branches.planning.policy import Irreversible
 from django_devtools.branches.progress import Progress
+from django_devtools.branches.sources.git import GitError
+from django_devtools.branches.sources.loader import Source
 from django_devtools.branches.sources.rows import read_rows
 from django_devtools.branches.sources.snapshots import Key
 
@@ -23,7 +25,7 @@ logger = logging.getLogger("django_devtools.branches")
 
 
 class WorkTree:
-    """Looks into passes, and runs them, whose migrations can't be imported in this checkout."""
+    """Looks into passes, and runs them, whose migrations need what this checkout may lack."""
 
     def __init__(self, found: Comparison, irreversible: Irreversible, coerce_values: bool) -> None:
         """``coerce_values``: values that a narrowed column would reject are made to fit."""
@@ -33,7 +35,7 @@ class WorkTree:
         self._findings: dict[tuple[bool, tuple[Key, ...]], Findings] = {}
 
     def is_needed(self, keys: Iterable[Key], backwards: bool) -> bool:
-        """Whether some of ``keys`` can't be imported here."""
+        """Whether some of ``keys`` can't be imported here, or read files of their project."""
         return bool(self._foreign(keys, backwards))
 
     def look(self, plan: "Plan", backwards: bool = True) -> "Findings | None":
@@ -76,8 +78,10 @@ class WorkTree:
             )
 
     def _foreign(self, keys: Iterable[Key], backwards: bool) -> list[Key]:
-        unusable = self.comparison.unusable if backwards else self.comparison.target.unusable
-        return [key for key in keys if key in unusable]
+        comparison = self.comparison
+        unusable = comparison.unusable if backwards else comparison.target.unusable
+        find = comparison.held_source if backwards else comparison.wanted_source
+        return [key for key in keys if key in unusable or _reads_files(find(key))]
 
     def _task(self, keys: list[Key], graph: "Graph", backwards: bool) -> "Pass":
         from .child import Pass
@@ -104,36 +108,55 @@ class WorkTree:
     @contextmanager
     def _open(self, foreign: list[Key]) -> Iterator[tuple[Path, Path]]:
         """A work tree that has the code of ``foreign``. What fails in it becomes a SwitchError."""
+        from django_devtools.branches.sources.worktrees import work_tree
+
         from .child import ChildError
 
         repository = self.comparison.provenance.repository
-        commit = self._commit_of(foreign)
-        if repository is None or commit is None:
-            raise SwitchError(self._unusable(foreign, "no commit is recorded for it"))
+        tree, commit = self._project_of(foreign)
+        if repository is None or tree is None:
+            raise SwitchError(self._unusable(foreign, "neither project nor commit is recorded"))
         names = ", ".join(map(".".join, foreign))
-        logger.debug("Opening a work tree of %s: it can't be imported here: %s", commit, names)
-        with repository.worktree(commit) as path:
-            try:
+        logger.debug("Opening a work tree of %s, because of %s", tree, names)
+        try:
+            with work_tree(repository, tree, commit) as path:
                 yield path, repository.top
-            except ChildError as error:
-                raise SwitchError(self._unusable(foreign, str(error))) from error
+        except (ChildError, GitError) as error:
+            raise SwitchError(self._unusable(foreign, str(error))) from error
 
-    def _commit_of(self, foreign: list[Key]) -> str | None:
-        """The first commit that is recorded for any of ``foreign``."""
-        for key in foreign:
-            source = self.comparison.held_source(key) or self.comparison.wanted_source(key)
-            if source and source.commit:
-                return source.commit
-        return None
+    def _project_of(self, foreign: list[Key]) -> tuple[str | None, str | None]:
+        """
+        A tree that has the code of ``foreign``, and its commit.
+
+        The first that is recorded of their projects, or else that of the first commit.
+        """
+        sources = [
+            source
+            for key in foreign
+            if (source := self.comparison.held_source(key) or self.comparison.wanted_source(key))
+        ]
+        for source in sources:
+            if source.project:
+                return source.project, source.commit
+        commit = next((source.commit for source in sources if source.commit), None)
+        return commit, commit
 
     def _unusable(self, foreign: list[Key], why: str) -> str:
         errors = {**self.comparison.unusable, **self.comparison.target.unusable}
-        reasons = "; ".join(str(errors[key]) for key in foreign)
+        reasons = "; ".join(
+            str(errors.get(key) or f"{'.'.join(key)} reads files of its project")
+            for key in foreign
+        )
         return (
-            f"{reasons}. It can't be run in a work tree at its commit either: {why}. "
+            f"{reasons}. It can't be run in a work tree of its project either: {why}. "
             "Install what it imports, or check out the branch it came from "
             "and run `manage.py migrations_switch TARGET` there."
         )
+
+
+def _reads_files(source: Source | None) -> bool:
+    """Whether a text that is not that of this checkout may read files of its project."""
+    return source is not None and source.origin != "file" and source.reads_files
 
 
 def _pass_of(plan: "Plan", backwards: bool) -> "tuple[list[Key], Graph]":

@@ -9,8 +9,7 @@ import hashlib
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -20,8 +19,6 @@ from django_devtools.branches.errors import DevtoolsError
 # Points at a tree of all recorded sources, so that `git gc` does not collect them. It is not a
 # commit, so that `git log --all` does not show it. Only `git push --mirror` pushes it.
 SOURCES_REF = "refs/django-devtools/sources"
-WORKTREE_PREFIX = "django-devtools-"
-WORKTREE_NAME = "worktree"
 # How often to try again if another process has moved our ref at the same time.
 ATTEMPTS = 10
 
@@ -223,7 +220,7 @@ class Repository:
                 tree, stored = self._stored()
 
     def _write(self, contents: dict[str, bytes]) -> None:
-        with tempfile.TemporaryDirectory(prefix=WORKTREE_PREFIX) as directory:
+        with tempfile.TemporaryDirectory(prefix="django-devtools-") as directory:
             paths = []
             for blob, content in contents.items():
                 path = Path(directory, blob)
@@ -396,38 +393,6 @@ class Repository:
             if names:
                 return names.decode(errors="replace").partition("\n")[0]
         return None
-
-    @contextmanager
-    def worktree(self, commit: str) -> Iterator[Path]:
-        """
-        A temporary work tree of ``commit``, which is removed when the context ends.
-
-        Raises GitError if git can't make it.
-        """
-        with tempfile.TemporaryDirectory(prefix=WORKTREE_PREFIX) as directory:
-            path = Path(directory, WORKTREE_NAME)
-            # The user's post-checkout hook is not meant for this work tree.
-            no_hooks = ("-c", f"core.hooksPath={os.devnull}")
-            self.git(*no_hooks, "worktree", "add", "--quiet", "--detach", str(path), commit)
-            try:
-                yield path.resolve()
-            finally:
-                self.git("worktree", "remove", "--force", str(path))
-
-    def prune_worktrees(self) -> None:
-        """Remove the temporary work trees that a killed process has left."""
-        if not (self.common_dir / "worktrees").exists():
-            return
-        output = self.git("worktree", "list", "--porcelain").decode(errors="surrogateescape")
-        temporary = Path(tempfile.gettempdir()).resolve()
-        for line in output.split("\n"):
-            path = Path(line.removeprefix("worktree "))
-            if not line.startswith("worktree ") or path.name != WORKTREE_NAME:
-                continue
-            # A work tree of the user's may lie in a directory called django-devtools-something.
-            if path.parent.parent == temporary and path.parent.name.startswith(WORKTREE_PREFIX):
-                # Forced twice, because `git worktree add` locks it until it is done.
-                self.git("worktree", "remove", "--force", "--force", str(path))
 
 
 def _run(

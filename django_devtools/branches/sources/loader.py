@@ -20,6 +20,20 @@ from django_devtools.branches.errors import DevtoolsError
 from .git import Repository
 from .snapshots import Key
 
+# Names by which a migration reads files of its project, or runs a command that does.
+_READ_FILES = frozenset(
+    {
+        "BASE_DIR",
+        "__file__",
+        "call_command",
+        "files",
+        "get_data",
+        "open",
+        "open_text",
+        "read_bytes",
+        "read_text",
+    }
+)
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -61,6 +75,15 @@ class Source:
                 del node.body[0]
         return tree
 
+    @cached_property
+    def reads_files(self) -> bool:
+        """Whether the text may read files of its project. False if it is not valid Python."""
+        try:
+            nodes = ast.walk(self.tree)
+        except UnusableSource:
+            return False
+        return any(_name_of(node) in _READ_FILES for node in nodes)
+
     def reads_like(self, other: "Source") -> bool:
         """Whether the texts differ in comments, formatting and docstrings at most."""
         return self.content == other.content or ast.dump(self.tree) == ast.dump(other.tree)
@@ -68,6 +91,12 @@ class Source:
     def functions_read_like(self, other: "Source") -> bool:
         """The same outside the Migration class, where the functions are that RunPython calls."""
         return _outside_migration(self.tree) == _outside_migration(other.tree)
+
+
+def _name_of(node: ast.AST) -> str | None:
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else None
 
 
 def _outside_migration(tree: ast.Module) -> list[str]:

@@ -140,8 +140,6 @@ class Command(BranchesCommand):
         switches = self._switches(workspace, options)
         if self.interactive and self._agrees_to_shared(switches):
             switches = self._switches(workspace, {**options, "roll_back_shared": True})
-        if any(switches) and workspace.repository:
-            workspace.repository.prune_worktrees()
         for switch in switches:
             switch.check()
         if self.interactive and not options["stash"]:
@@ -252,10 +250,10 @@ class Command(BranchesCommand):
             source = decision.comparison.held_source(key)
             branch = f" from {source.branch}" if source and source.branch else ""
             self._show_heading(f"Unapply {_name(key)}{branch} ({source})")
-            if key in decision.comparison.unusable:
+            if decision.outlook.worktree.is_needed([key], backwards=True):
                 self.stdout.write(
-                    "    In a work tree at its commit, "
-                    "because this checkout lacks something it imports"
+                    "    In a work tree of its project, "
+                    "because this checkout may lack something it needs"
                 )
             self._show_operations(plan.held.graph.nodes[key], backwards=True)
 

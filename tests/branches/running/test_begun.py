@@ -286,3 +286,109 @@ def test_local_time(project: Project) -> None:
     project.checkout("main")
     project.switch()
     assert columns(project) == {"id", "name"}
+
+
+# The project that is recorded with it
+
+
+def make_recorded_shop(project: Project) -> None:
+    """The shop where snapshots are taken, and nothing is applied."""
+    make_shop(project)
+    project.settings("DJANGO_DEVTOOLS = {}")
+
+
+def projects(project: Project) -> set[str]:
+    """The trees that the file of snapshots names."""
+    data = json.loads((project.path / FILE).read_text())
+    found = [one for branches in data["databases"].values() for one in branches.values()]
+    return {tree for snapshot in found for tree in snapshot.get("projects", {})}
+
+
+def names(project: Project, tree: str) -> set[str]:
+    return set(project.git("ls-tree", "-r", "--name-only", tree).split())
+
+
+@pytest.mark.parametrize("command", [["migrate"], ["migrations_switch", "--no-input"]])
+def test_the_project_as_it_was_when_it_was_applied(project: Project, command: list[str]) -> None:
+    make_recorded_shop(project)
+    project.write("untracked.py", "")
+    project.manage(*command)
+    project.write("later.py", "")
+    project.manage(*command)
+
+    [tree] = projects(project)
+
+    assert {"shop/models.py", "untracked.py"} < names(project, tree)
+    assert "later.py" not in names(project, tree)
+    assert "AUTO_SNAPSHOT" in project.git("show", f"{tree}:config/settings.py")
+    # The texts, and the projects.
+    assert project.git("for-each-ref", "refs/django-devtools").count("\n") == 2
+
+
+def test_each_migration_has_its_own(project: Project) -> None:
+    make_recorded_shop(project)
+    project.manage("migrate", "shop", "0001")
+    project.write("later.py", "")
+    project.manage("migrate", "shop")
+    assert len(projects(project)) == 2
+    project.manage("migrate", "shop", "0001")
+    [tree] = projects(project)
+    assert "later.py" not in names(project, tree)
+
+
+def test_what_can_not_be_recorded_is_said_once(project: Project) -> None:
+    make_recorded_shop(project)
+    project.write(".gitignore", "__pycache__\n")
+    for number in range(6):
+        project.write(f"big{number}.bin", "x" * 1_500_000)
+
+    first = project.manage("migrate", "shop", "0001").stderr
+    second = project.manage("migrate").stderr
+    project.write("big6.bin", "x" * 1_500_000)
+    project.manage("migrate", "shop", "0001")
+    third = project.switch()
+
+    assert first.startswith(
+        'Not recorded with the project: "big0.bin" (over 1 MB, and not code), "big1.bin"'
+    )
+    assert "and 1 more. A migration that reads such a file can be unapplied only" in first
+    assert "recorded" not in second
+    assert 'with the project: "big6.bin" (over 1 MB, and not code). A migration' in third
+    tree = max(projects(project), key=lambda tree: len(names(project, tree)))
+    assert "big0.bin" not in names(project, tree)
+
+
+def test_the_database_is_not_recorded(project: Project) -> None:
+    project.databases = {
+        "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "here.sqlite3"}
+    }
+    make_recorded_shop(project)
+    project.write(".gitignore", "__pycache__\n")
+    output = project.manage("migrate").stderr
+    assert 'Not recorded with the project: "here.sqlite3" (a database)' in output
+
+
+def test_a_project_that_git_can_not_record(project: Project) -> None:
+    make_recorded_shop(project)
+    project.git("config", "core.excludesFile", "excludes")
+    project.remove(".git/objects/pack")
+    project.write(".git/objects/pack", "")
+
+    result = project.manage("migrate")
+
+    assert "The project was not recorded: " in result.stderr
+    assert "commit that before you check out another one." in result.stderr
+    assert "Applying shop.0002_longer_name... OK" in result.stdout
+    assert projects(project) == set()
+
+
+def test_nothing_is_recorded_where_nothing_is_applied(project: Project) -> None:
+    make_recorded_shop(project)
+    project.manage("migrate")
+    before = projects(project)
+    project.write("later.py", "")
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+    project.switch()
+    assert projects(project) == before
+    assert project.git("for-each-ref", "refs/django-devtools").count("\n") == 2

@@ -1,5 +1,6 @@
 """Migrations whose helper modules are gone with the branch they came from."""
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -139,9 +140,7 @@ def test_the_work_tree_is_removed_when_it_fails_too(project: Project) -> None:
     assert columns(project) == {"id", "name"}
 
 
-def test_helpers_that_were_never_committed(project: Project) -> None:
-    make_feature(project)
-    project.manage("migrations_snapshot")
+def forget_the_commits_of_feature(project: Project) -> None:
     project.git("reset", "--quiet", "--soft", "main")
     project.manage("migrations_snapshot", "feature")
     project.git("reset", "--quiet", "--hard", "main")
@@ -149,13 +148,217 @@ def test_helpers_that_were_never_committed(project: Project) -> None:
     project.git("branch", "-D", "main")
     project.checkout("-b", "main")
     project.git("branch", "-D", "feature")
+    project.git("gc", "--quiet", "--prune=now")
+
+
+def test_helpers_that_were_never_committed(project: Project) -> None:
+    make_feature(project)
+    forget_the_commits_of_feature(project)
+
+    project.switch()
+
+    assert columns(project) == {"id", "name"}
+
+
+def test_helpers_that_are_recorded_nowhere(project: Project) -> None:
+    make_feature(project)
+    forget_projects(project)
+    forget_the_commits_of_feature(project)
 
     result = project.manage("migrations_switch", status=1)
 
     assert "No module named 'shop.helpers'" in result.stderr
     assert "check out the branch it came from" in result.stderr
-    assert project.git("worktree", "list").count("\n") == 1
     assert "colour" in columns(project)
+
+
+def forget_projects(project: Project) -> None:
+    """Make the snapshots those of an earlier version, which recorded commits only."""
+    file = project.path / ".git/django-devtools/snapshots.json"
+    data = json.loads(file.read_text())
+    for branches in data["databases"].values():
+        for snapshot in branches.values():
+            snapshot.pop("projects", None)
+    file.write_text(json.dumps(data))
+
+
+def test_snapshots_without_projects(project: Project) -> None:
+    make_feature(project)
+    forget_projects(project)
+    project.checkout("main")
+    project.switch()
+    assert columns(project) == {"id", "name"}
+
+
+PAINTED = """
+def make_colour():
+    return "none"
+
+class Product(models.Model):
+    name = models.CharField(max_length=50)
+    colour = models.CharField(max_length=20, default=make_colour)
+"""
+
+
+@pytest.mark.parametrize("order", ["migrate first", "commit first", "never committed"])
+def test_in_any_order_of_migrate_and_commit(vendor_project: Project, order: str) -> None:
+    project = vendor_project
+    make_shop(project)
+    project.settings("DJANGO_DEVTOOLS = {}")
+    project.commit()
+    project.manage("migrate")
+    project.checkout("-b", "feature")
+    project.models("shop", PAINTED)
+    project.manage("makemigrations", "shop", "--name=colour")
+    if order == "commit first":
+        project.commit()
+    project.manage("migrate")
+    if order == "migrate first":
+        project.commit()
+    if order == "never committed":
+        project.git("stash", "--include-untracked")
+        project.git("stash", "drop")
+
+    project.checkout("main")
+    project.switch()
+
+    assert columns(project) == {"id", "name"}
+    project.assert_in_step()
+
+
+READS = """
+from pathlib import Path
+
+def up(apps, schema_editor):
+    schema_editor.execute((Path(__file__).parent / "sql/up.sql").read_text())
+
+def down(apps, schema_editor):
+    schema_editor.execute((Path(__file__).parent / "sql/down.sql").read_text())
+"""
+
+
+def make_files(project: Project) -> None:
+    make_shop(project)
+    project.manage("migrate")
+    project.checkout("-b", "feature")
+    project.write("shop/migrations/sql/up.sql", "CREATE TABLE extra (n integer)")
+    project.write("shop/migrations/sql/down.sql", "DROP TABLE extra")
+    project.migration(
+        "shop",
+        "0003_extra",
+        "migrations.RunPython(up, down)",
+        [("shop", "0002_longer_name")],
+        before=READS,
+    )
+    project.switch()
+    project.commit()
+
+
+def test_files_beside_a_migration(vendor_project: Project) -> None:
+    make_files(vendor_project)
+    vendor_project.checkout("main")
+
+    plan = vendor_project.manage("migrations_switch", "--plan").stdout
+    vendor_project.switch()
+
+    assert "In a work tree of its project, because this checkout may lack something" in plan
+    vendor_project.assert_in_step()
+    vendor_project.checkout("feature")
+    vendor_project.switch()
+    vendor_project.assert_in_step()
+
+
+def test_files_that_are_recorded_nowhere(project: Project) -> None:
+    make_files(project)
+    forget_projects(project)
+    forget_the_commits_of_feature(project)
+
+    result = project.manage("migrations_switch", "--no-input", status=1)
+
+    assert "shop.0003_extra reads files of its project. It can't be run in a" in result.stderr
+    assert project.states() == {"shop.0003_extra": "phantom"}
+
+
+def test_settings_that_git_ignores(project: Project) -> None:
+    project.write(".gitignore", "*.sqlite3\n__pycache__\nlocal_settings.py\n")
+    project.write("config/local_settings.py", "LOCAL = 1\n")
+    project.settings("from config.local_settings import LOCAL")
+    make_feature(project)
+    project.checkout("main")
+    project.switch()
+    assert columns(project) == {"id", "name"}
+
+
+def test_a_migration_of_both_branches_that_only_its_own_code_can_import(project: Project) -> None:
+    """A helper was moved, and the migration that imports it was edited for that."""
+    project.write("shop/old.py", HELPERS)
+    make_shop(project)
+    project.migration(
+        "shop",
+        "0003_fill",
+        "migrations.RunPython(paint, unpaint)",
+        [("shop", "0002_longer_name")],
+        before="from shop.old import unpaint\npaint = migrations.RunPython.noop",
+    )
+    project.commit()
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+    project.checkout("-b", "feature")
+    project.git("mv", "shop/old.py", "shop/new.py")
+    edit(project, "0003_fill", "shop.old", "shop.new")
+    project.write("shop/tasks.py", "def nothing(apps, schema_editor): pass\n")
+    project.migration(
+        "shop",
+        "0004_more",
+        "migrations.RunPython(nothing, nothing)",
+        [("shop", "0003_fill")],
+        before="from shop.tasks import nothing",
+    )
+    project.commit()
+    project.manage("migrations_switch", "--no-input")
+    project.checkout("main")
+
+    project.switch()
+
+    assert project.states() == {}
+
+
+def test_an_edit_beside_a_helper_that_is_gone(project: Project) -> None:
+    """Which tables the edit would empty is not known without the helper."""
+    make_shop(project)
+    project.migration(
+        "shop",
+        "0003_thing",
+        'migrations.CreateModel("Thing", [("id", models.AutoField(primary_key=True)), '
+        '("code", models.CharField(max_length=20))])',
+        [("shop", "0002_longer_name")],
+    )
+    project.commit()
+    project.checkout("-b", "feature")
+    edit(project, "0003_thing", "max_length=20", "max_length=30")
+    project.write("shop/helpers.py", "def one():\n    return 1\n")
+    number = "models.IntegerField(default=one)"
+    project.migration(
+        "shop",
+        "0004_extra",
+        f'migrations.CreateModel("Extra", [("id", models.AutoField(primary_key=True)), '
+        f'("n", {number})])',
+        [("shop", "0003_thing")],
+        before="from shop.helpers import one",
+    )
+    project.migration(
+        "shop",
+        "0005_more",
+        'migrations.AddField("extra", "more", models.IntegerField(default=2))',
+        [("shop", "0004_extra")],
+    )
+    project.commit()
+    project.switch()
+    project.checkout("main")
+
+    project.switch()
+
+    project.manage("migrations_switch", "--check")
 
 
 MOODS = """

@@ -1,7 +1,6 @@
 import hashlib
 import os
 import subprocess
-import tempfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
@@ -711,75 +710,6 @@ def test_branch_with(repository: Repository, tmp_path: Path) -> None:
     assert clone.branch_with(head) == "origin/feature"
     git(repository.top, "checkout", "--quiet", "--detach")
     assert repository.branch_with(commit(repository.top)) is None
-
-
-# Temporary work trees
-
-
-def worktrees(repository: Repository) -> list[str]:
-    lines = git(repository.top, "worktree", "list", "--porcelain").splitlines()
-    return [line[len("worktree ") :] for line in lines if line.startswith("worktree ")]
-
-
-def test_worktree(repository: Repository) -> None:
-    head = commit(repository.top, "a.py")
-    commit(repository.top, "b.py")
-    write(repository.common_dir / "hooks", "post-checkout", "#!/bin/sh\ntouch harm\nexit 1\n")
-    (repository.common_dir / "hooks/post-checkout").chmod(0o755)
-
-    with repository.worktree(head) as path:
-        assert {file.name for file in path.iterdir()} == {".git", "a.py"}
-        write(path, "untracked.py")
-        assert worktrees(repository) == [str(repository.top), str(path)]
-
-    assert not path.parent.exists()
-    assert worktrees(repository) == [str(repository.top)]
-    assert repository.branch() == "main"
-
-
-def test_worktree_is_gone_after_an_error(repository: Repository) -> None:
-    with pytest.raises(RuntimeError, match="inside"), repository.worktree("main") as path:
-        raise RuntimeError("inside")
-    assert not path.exists()
-    assert worktrees(repository) == [str(repository.top)]
-
-
-def test_worktree_of_no_commit(repository: Repository) -> None:
-    with pytest.raises(GitError, match="invalid reference: 0123"), repository.worktree("0123"):
-        pass
-    assert worktrees(repository) == [str(repository.top)]
-
-
-@pytest.mark.parametrize("state", ["whole", "locked", "deleted"])
-def test_prunes_what_a_killed_process_left(
-    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    left = tmp_path / "django-devtools-abcdefgh" / "worktree"
-    git(repository.top, "worktree", "add", "--quiet", "--detach", str(left))
-    if state == "locked":
-        git(repository.top, "worktree", "lock", "--reason=initializing", str(left))
-    if state == "deleted":
-        left.rename(tmp_path / "moved")
-
-    repository.prune_worktrees()
-
-    assert worktrees(repository) == [str(repository.top)]
-    assert not left.exists()
-
-
-@pytest.mark.parametrize("name", ["django-devtools-kit/feature", "django-devtools-kit/worktree"])
-def test_leaves_the_worktrees_of_the_user_alone(
-    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
-    theirs = tmp_path / "src" / name
-    git(repository.top, "worktree", "add", "--quiet", "--detach", str(theirs))
-    write(theirs, "unsaved.py")
-
-    repository.prune_worktrees()
-
-    assert (theirs / "unsaved.py").exists()
 
 
 def test_the_commits_before_changes_of_files(tmp_path: Path) -> None:

@@ -19,8 +19,10 @@ from django_devtools.branches.sources.snapshots import (
     SnapshotFile,
     check_name,
 )
+from django_devtools.branches.sources.trees import PROJECTS_REF, write_tree
 from django_devtools.conf import project_root
 from tests.processes import read_until, started
+from tests.project import ENVIRONMENT
 
 pytestmark = pytest.mark.once
 
@@ -134,6 +136,70 @@ def test_deletes(snapshot_file: SnapshotFile) -> None:
 
     snapshot_file.update(DATABASE, delete="main")
     assert snapshot_file.read() == {}
+
+
+PROJECT = "12" * 20
+
+
+def test_the_projects_of_migrations(snapshot_file: SnapshotFile) -> None:
+    records = {
+        ("shop", "0001_initial"): Record(BLOB, "2026-01-01T00:00:00", PROJECT),
+        ("shop", "0002_more"): Record(BLOB, "2026-01-01T00:00:01"),
+        ("auth", "0001_initial"): Record(None, "2026-01-01T00:00:02", PROJECT),
+    }
+    snapshot = replace(MAIN, applied=records)
+    snapshot_file.update(DATABASE, [snapshot])
+    assert snapshot_file.read() == {DATABASE: {"main": snapshot}}
+    data = json.loads(snapshot_file.path.read_text())
+    assert data["databases"][DATABASE]["main"]["projects"] == {
+        PROJECT: {"auth": ["0001_initial"], "shop": ["0001_initial"]}
+    }
+
+
+def test_a_snapshot_takes_the_project_of_what_was_begun(snapshot_file: SnapshotFile) -> None:
+    at = "2026-01-01T00:00:00"
+    begun = replace(MAIN, applied={KEY: Record(BLOB, at, PROJECT)}, obsolete={})
+    snapshot_file.write_down(DATABASE, begun)
+    other = ("shop", "0002_more")
+    records = {KEY: Record(BLOB, at), other: Record(BLOB, at)}
+    snapshot_file.update(DATABASE, [replace(MAIN, applied=records, obsolete={})], rows={})
+    found = snapshot_file.read()[DATABASE]["main"].applied
+    assert found == {KEY: Record(BLOB, at, PROJECT), other: Record(BLOB, at)}
+
+
+def test_projects_are_kept_as_long_as_their_snapshots(tmp_path: Path) -> None:
+    repository = make_repository(tmp_path)
+    file = SnapshotFile.find(repository, tmp_path / "snapshots.json")
+    trees = []
+    for name in ("one", "two"):
+        (tmp_path / name).touch()
+        trees.append(write_tree(repository, None).id)
+
+    def take(branch: str, tree: str) -> None:
+        records = {KEY: Record(BLOB, "2026-01-01T00:00:00", tree)}
+        file.update(DATABASE, [replace(MAIN, branch=branch, applied=records, obsolete={})])
+
+    def kept() -> set[str]:
+        refs = repository.git("for-each-ref", "--format=%(refname)", PROJECTS_REF).decode()
+        names = [repository.git("ls-tree", "--name-only", ref) for ref in refs.split()]
+        return set(b"".join(names).decode().split())
+
+    take("main", trees[0])
+    take("feature", trees[1])
+    assert kept() == set(trees)
+    file.update(DATABASE, delete="main")
+    assert kept() == {trees[1]}
+    take("feature", trees[0])
+    assert kept() == {trees[0]}
+    file.update(DATABASE, delete="feature")
+    assert kept() == set()
+
+
+def make_repository(top: Path) -> Repository:
+    subprocess.run(["git", "init", "--quiet", str(top)], check=True, env=os.environ | ENVIRONMENT)
+    repository = Repository.find(top)
+    assert repository
+    return repository
 
 
 def test_package_whose_name_is_no_identifier(snapshot_file: SnapshotFile) -> None:

@@ -1,0 +1,120 @@
+"""
+Temporary work trees: the project as it was recorded, or as a commit has it.
+
+Git knows nothing of them. They have a ``.git`` all the same, because settings may ask git for the
+commit. What git ignores is not recorded, and settings may need it (``local_settings.py``,
+``.env``), so the work tree has links to what this checkout has of it.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from django_devtools.branches.files import read_text
+
+from .git import GitError, Repository
+from .trees import LEFT_OUT, check_out
+
+PREFIX = "django-devtools-project-"
+NAME = "worktree"
+# Byte code is made for other sources.
+_NOT_LINKED = ("__pycache__", ".git")
+
+
+@contextmanager
+def work_tree(repository: Repository, tree: str, commit: str | None = None) -> Iterator[Path]:
+    """
+    A temporary work tree of ``tree``, which is removed when the context ends.
+
+    ``tree`` is the id of a tree or a commit, and ``commit`` is what git says there that HEAD is.
+    Raises GitError if it can't be made.
+    """
+    _remove_left_behind()
+    try:
+        directory = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-")).resolve()
+    except OSError as error:
+        raise GitError(f"no temporary directory can be made: {error.strerror}") from error
+    try:
+        path = directory / NAME
+        path.mkdir()
+        check_out(repository, tree, path)
+        _link(repository.top, path, [*_ignored(repository), *_left_out(path)])
+        _make_git_directory(repository, path, commit)
+        yield path
+    finally:
+        # It does not follow links.
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _ignored(repository: Repository) -> Iterable[str]:
+    """The files that git ignores, and the directories in which it ignores all."""
+    kinds = ("--others", "--ignored", "--exclude-standard", "--directory")
+    output = repository.git("-c", "core.fsmonitor=false", "ls-files", "-z", *kinds)
+    return filter(None, os.fsdecode(output).split("\0"))
+
+
+def _left_out(path: Path) -> list[str]:
+    """What could not be recorded with the project."""
+    try:
+        return [str(name) for name in json.loads(read_text(path / LEFT_OUT) or "[]")]
+    except (TypeError, ValueError):  # A file of the project has that name.
+        return []
+
+
+def _link(top: Path, path: Path, names: Iterable[str]) -> None:
+    for name in names:
+        parts = PurePosixPath(name).parts
+        is_inside = parts and ".." not in parts and parts[0] != "/"
+        if is_inside and not set(parts) & set(_NOT_LINKED):
+            _link_one(top, path, parts)
+
+
+def _link_one(top: Path, path: Path, parts: tuple[str, ...]) -> None:
+    """Link to what ``parts`` lead to below ``top``, unless the work tree has a file there."""
+    source, target = top.joinpath(*parts), path.joinpath(*parts)
+    if not os.path.lexists(source):
+        return
+    for number in range(1, len(parts)):
+        parent = path.joinpath(*parts[:number])
+        if parent.is_symlink():  # It leads out of the work tree.
+            return
+        if not parent.exists():
+            parent.mkdir()
+        elif not parent.is_dir():
+            return
+    if not os.path.lexists(target):
+        target.symlink_to(source)
+    elif target.is_dir() and source.is_dir() and not target.is_symlink():
+        for child in source.iterdir():
+            if child.name not in _NOT_LINKED:
+                _link_one(top, path, (*parts, child.name))
+
+
+def _make_git_directory(repository: Repository, path: Path, commit: str | None) -> None:
+    """Make git find the repository, with an index and a HEAD of its own."""
+    directory = path / ".git"
+    directory.mkdir()
+    (directory / "commondir").write_bytes(os.fsencode(repository.common_dir) + b"\n")
+    (directory / "HEAD").write_text(f"{commit or 'ref: refs/heads/unborn'}\n")
+
+
+def _remove_left_behind() -> None:
+    """Remove what killed processes have left."""
+    for directory in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        process = directory.name.removeprefix(PREFIX).partition("-")[0]
+        if process.isdigit() and not _is_running(int(process)):
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
