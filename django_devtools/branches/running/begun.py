@@ -47,25 +47,27 @@ def write_down(
     known = {key: source for key, source in sources.items() if source}
     if not known:
         return []
-    at = iso(timezone.now())
-    blobs = {key: repository.blob_id(source.content) for key, source in known.items()}
     project, notices = None, list[str]()
     if any(source.origin == "file" for source in known.values()):
         project, notices = _record_project(connection, repository, snapshot_file, past)
-    projects = {
-        key: project if source.origin == "file" else source.project
-        for key, source in known.items()
-    }
-    begun = Snapshot(
-        past.branch or DETACHED,
-        past.commit,
-        now(),
-        {key[0]: source.package for key, source in known.items()},
-        {key: Record(blob, at, projects[key]) for key, blob in blobs.items()},
-    )
-    repository.store({blobs[key]: source.content for key, source in known.items()})
+    texts = {repository.blob_id(source.content): source.content for source in known.values()}
+    repository.store(texts)
+    begun = _begun(repository, past, known, project)
     snapshot_file.write_down(database_id(connection), begun)
     return notices
+
+
+def _begun(
+    repository: Repository, past: Past, sources: Mapping[Key, Source], project: str | None
+) -> Snapshot:
+    """What is recorded. ``project`` is that of the texts that come from this checkout."""
+    at = iso(timezone.now())
+    applied = {}
+    for key, source in sources.items():
+        tree = project if source.origin == "file" else source.project
+        applied[key] = Record(repository.blob_id(source.content), at, tree)
+    packages = {key[0]: source.package for key, source in sources.items()}
+    return Snapshot(past.branch or DETACHED, past.commit, now(), packages, applied)
 
 
 def strike_out(connection: BaseDatabaseWrapper, snapshot_file: SnapshotFile) -> None:

@@ -76,22 +76,25 @@ def _link(top: Path, path: Path, names: Iterable[str]) -> None:
 def _link_one(top: Path, path: Path, parts: tuple[str, ...]) -> None:
     """Link to what ``parts`` lead to below ``top``, unless the work tree has a file there."""
     source, target = top.joinpath(*parts), path.joinpath(*parts)
-    if not os.path.lexists(source):
+    if not os.path.lexists(source) or not _is_directory(path, parts[:-1]):
         return
-    for number in range(1, len(parts)):
-        parent = path.joinpath(*parts[:number])
-        if parent.is_symlink():  # It leads out of the work tree.
-            return
-        if not parent.exists():
-            parent.mkdir()
-        elif not parent.is_dir():
-            return
     if not os.path.lexists(target):
         target.symlink_to(source)
-    elif target.is_dir() and source.is_dir() and not target.is_symlink():
+    elif source.is_dir() and _is_directory(path, parts):
         for child in source.iterdir():
             if child.name not in _NOT_LINKED:
                 _link_one(top, path, (*parts, child.name))
+
+
+def _is_directory(path: Path, parts: tuple[str, ...]) -> bool:
+    """Whether a directory is there, or can be made, and no link leads out of the work tree."""
+    for part in parts:
+        path /= part
+        if not os.path.lexists(path):
+            path.mkdir()
+        if path.is_symlink() or not path.is_dir():
+            return False
+    return True
 
 
 def _make_git_directory(repository: Repository, path: Path, commit: str | None) -> None:
