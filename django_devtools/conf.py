@@ -1,6 +1,7 @@
-"""The settings of this app, and the directory of the project."""
+"""The settings of this app, and where the project has its files."""
 
 import sys
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,16 @@ def project_root() -> Path:
     if file is None:
         return Path.cwd()
     return file.parents[min(_depth(file), len(file.parents) - 1)]
+
+
+def database_files(*more: Mapping[str, Any]) -> list[Path]:
+    """The files of the databases that are files: those of DATABASES, and ``more`` like them."""
+    names = [
+        str(one["NAME"]).removeprefix("file:").partition("?")[0]
+        for one in (*settings.DATABASES.values(), *more)
+        if one["ENGINE"].endswith(("sqlite3", "spatialite"))
+    ]
+    return [Path(name).absolute() for name in names if name and ":memory:" not in name]
 
 
 def _depth(settings_file: Path) -> int:

@@ -216,16 +216,6 @@ def test_a_person_agrees_to_roll_back_what_both_sides_share(project: Project) ->
     assert columns(project) == {"id", "name", "extra"}
 
 
-def test_leftovers_of_a_killed_process_are_removed(project: Project) -> None:
-    make_shop_with_feature(project)
-    project.environment["TMPDIR"] = str(project.path.parent)
-    leftover = project.path.parent / "django-devtools-killed" / "worktree"
-    project.git("worktree", "add", "--quiet", "--detach", str(leftover))
-    project.switch("main")
-    assert not leftover.exists()
-    assert project.git("worktree", "list").count("\n") == 1
-
-
 def test_two_at_the_same_time(vendor_project: Project) -> None:
     """The first waits inside a migration until the second has said that it waits."""
     make_shop(vendor_project)

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 
+from django_devtools.branches.sources.git import GitError, Repository
 from django_devtools.branches.sources.loader import Source
 from django_devtools.branches.sources.snapshots import DETACHED, Key, Record, Snapshot, now
+from django_devtools.conf import database_files
 
 from .classify import State
 from .comparison import Comparison
@@ -20,40 +22,75 @@ def snapshot_of(
     A snapshot of ``rows`` without the phantoms among them, and the texts to store, by blob id.
 
     A snapshot keeps the text that a migration was applied from, whatever its file says now;
-    with ``accept`` it takes the text of the file instead.
+    with ``accept`` it takes the text of the file instead. Where it takes that, because nothing
+    else was recorded, the project as it is now belongs to it.
     """
-    repository = found.provenance.repository
-    applied: dict[Key, Record] = {}
-    obsolete: dict[Key, Record] = {}
-    packages: dict[str, str] = {}
-    texts: dict[str, bytes] = {}
-    for key, at in rows.items():
-        if states[key] is State.PHANTOM:
-            continue
-        record, source = _text_of(found, key, at, accept)
-        blob, project = (record.blob, record.project) if record else (None, None)
-        if source:
-            packages[key[0]] = source.package
-            if blob is None and repository:
-                blob = repository.blob_id(source.content)
-                texts[blob] = source.content
-        records = obsolete if states[key] is State.OBSOLETE else applied
-        records[key] = Record(blob, at, project)
+    kept = {key: at for key, at in rows.items() if states[key] is not State.PHANTOM}
+    known = {key: _known(found, key, at, accept) for key, at in kept.items()}
+    recorded, texts = _recorded(found, known)
+    records = {key: recorded.get(key, record) for key, (record, _) in known.items()}
+    applied, obsolete = _divided(records, states)
+    packages = {key[0]: source.package for key, (_, source) in known.items() if source}
     commit = _commit_of(found, branch)
     return Snapshot(branch, commit, now(), packages, applied, obsolete), texts
 
 
-def _text_of(
-    found: Comparison, key: Key, at: str, accept: bool
-) -> tuple[Record | None, Source | None]:
-    """The record that there is of an applied migration already, and its text."""
+def _divided(
+    records: Mapping[Key, Record], states: Mapping[Key, State]
+) -> tuple[dict[Key, Record], dict[Key, Record]]:
+    """Those that are obsolete come second."""
+    obsolete = {key: one for key, one in records.items() if states[key] is State.OBSOLETE}
+    return {key: one for key, one in records.items() if key not in obsolete}, obsolete
+
+
+def _known(found: Comparison, key: Key, at: str, accept: bool) -> tuple[Record, Source | None]:
+    """What is recorded of an applied migration already, which may be no text, and its text."""
+    nothing = Record(None, at)
     if accept and key in found.target.code.migrations:
-        return None, found.wanted_source(key)
+        return nothing, found.wanted_source(key)
     # Whatever was applied since the comparison comes from the target, and no record is about it.
     is_new = found.rows.get(key) != at
     if is_new:
-        return None, found.wanted_source(key)
-    return found.provenance.record(key, at), found.held_source(key)
+        return nothing, found.wanted_source(key)
+    record = found.provenance.record(key, at)
+    return Record(record.blob, at, record.project) if record else nothing, found.held_source(key)
+
+
+def _recorded(
+    found: Comparison, known: Mapping[Key, tuple[Record, Source | None]]
+) -> tuple[dict[Key, Record], dict[str, bytes]]:
+    """Records of the texts of which there is none yet, and these texts by blob id."""
+    repository = found.provenance.repository
+    if repository is None:
+        return {}, {}
+    new = {key: source for key, (record, source) in known.items() if record.blob is None}
+    project = (
+        _project_now(repository) if any(_is_here(found, *one) for one in new.items()) else None
+    )
+    records, texts = {}, {}
+    for key, source in new.items():
+        if source:
+            blob = repository.blob_id(source.content)
+            texts[blob] = source.content
+            here = project if _is_here(found, key, source) else None
+            records[key] = Record(blob, known[key][0].at, here)
+    return records, texts
+
+
+def _is_here(found: Comparison, key: Key, source: Source | None) -> bool:
+    """Whether a text is that of this checkout, and its project was not written down yet."""
+    # What was applied since the comparison was.
+    return source is not None and source.origin == "file" and key in found.rows
+
+
+def _project_now(repository: Repository) -> str | None:
+    """The tree of the project as it is; None if git can't write it."""
+    from django_devtools.branches.sources.trees import write_tree
+
+    try:
+        return write_tree(repository, repository.commit(), database_files()).id
+    except GitError:
+        return None
 
 
 def _commit_of(found: Comparison, branch: str) -> str | None:

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from django.conf import settings
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
@@ -23,6 +22,7 @@ from django_devtools.branches.sources.snapshots import (
     SnapshotFile,
     now,
 )
+from django_devtools.conf import database_files
 
 from .journal import Journal
 
@@ -93,7 +93,7 @@ def _record_project(
     from django_devtools.branches.sources.trees import write_tree
 
     try:
-        written = write_tree(repository, past.commit, _database_files(connection))
+        written = write_tree(repository, past.commit, database_files(connection.settings_dict))
     except GitError as error:
         notice = (
             f"The project was not recorded: {error}. If its migrations need other code of this "
@@ -101,17 +101,6 @@ def _record_project(
         )
         return None, [notice]
     return written.id, _left_out(written.left_out, snapshot_file.lock_directory)
-
-
-def _database_files(connection: BaseDatabaseWrapper) -> list[Path]:
-    """The files of the databases that are files."""
-    configured = [*settings.DATABASES.values(), connection.settings_dict]
-    names = [
-        str(one["NAME"]).removeprefix("file:").partition("?")[0]
-        for one in configured
-        if one["ENGINE"].endswith(("sqlite3", "spatialite"))
-    ]
-    return [Path(name).absolute() for name in names if name and ":memory:" not in name]
 
 
 def _left_out(left_out: Mapping[str, str], directory: Path) -> list[str]:

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
@@ -68,6 +68,8 @@ class Written(NamedTuple):
     id: str
     left_out: dict[str, str]
     """The files and directories that are not in it as they were, and why."""
+    is_sparse: bool
+    """Whether it has files that git was told to leave out of the work tree."""
 
 
 class _Listed(NamedTuple):
@@ -103,14 +105,34 @@ def write_tree(
         if left_out:
             commands.append(_list_of(left_out))
         tree = _made_of(git, commit, commands)
-    return Written(tree, left_out)
+    return Written(tree, left_out, bool(listed.sparse))
 
 
-def check_out(repository: Repository, tree: str, directory: Path) -> None:
-    """Write the files of a tree into ``directory``, which is empty. Raises GitError."""
+def check_out(
+    repository: Repository, tree: str, directory: Path, is_wanted: Callable[[str], bool]
+) -> None:
+    """Write the wanted files of a tree into ``directory``. Raises GitError."""
     with plain_git(repository, directory) as git:
         git.git("read-tree", tree)
-        git.git("checkout-index", "--all", "--quiet")
+        output = git.git("ls-files", "-z")
+        names = [name for name in output.split(b"\0") if name and is_wanted(os.fsdecode(name))]
+        stdin = b"".join(name + b"\0" for name in names)
+        git.git("checkout-index", "--quiet", "-z", "--stdin", stdin=stdin)
+
+
+def same_directories(repository: Repository, tree: str) -> set[str]:
+    """
+    The directories that the work tree has as a tree has them.
+
+    None of them in a sparse checkout, where they may lack files. Raises GitError.
+    """
+    here = write_tree(repository, repository.commit())
+    if here.is_sparse:
+        return set()
+    output = repository.git("diff-tree", "-r", "-t", "-z", "--name-only", tree, here.id)
+    different = set(os.fsdecode(output).split("\0"))
+    output = repository.git("ls-tree", "-r", "-d", "-z", "--name-only", "--full-tree", tree)
+    return {name for name in os.fsdecode(output).split("\0") if name} - different
 
 
 def keep(repository: Repository, name: str, trees: Collection[str]) -> None:

@@ -3,7 +3,9 @@ Temporary work trees: the project as it was recorded, or as a commit has it.
 
 Git knows nothing of them. They have a ``.git`` all the same, because settings may ask git for the
 commit. What git ignores is not recorded, and settings may need it (``local_settings.py``,
-``.env``), so the work tree has links to what this checkout has of it.
+``.env``), so the work tree has links to what this checkout has of it. It has links to the
+directories that are the same in this checkout, too, because writing a big project takes long;
+but not where code may look for files beside its own: ``Path(__file__).resolve()`` follows links.
 """
 
 import json
@@ -12,12 +14,16 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path, PurePosixPath
 
+from django.apps import apps
+
 from django_devtools.branches.files import read_text
+from django_devtools.conf import settings_file
 
 from .git import GitError, Repository
-from .trees import LEFT_OUT, check_out
+from .trees import LEFT_OUT, check_out, same_directories
 
 PREFIX = "django-devtools-project-"
 NAME = "worktree"
@@ -41,13 +47,40 @@ def work_tree(repository: Repository, tree: str, commit: str | None = None) -> I
     try:
         path = directory / NAME
         path.mkdir()
-        check_out(repository, tree, path)
+        _fill(repository, tree, path)
         _link(repository.top, path, [*_ignored(repository), *_left_out(path)])
         _make_git_directory(repository, path, commit)
         yield path
     finally:
         # It does not follow links.
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _fill(repository: Repository, tree: str, path: Path) -> None:
+    written = _written_directories(repository.top)
+    linked = same_directories(repository, tree) - written
+
+    @cache
+    def is_linked(directory: str) -> bool:
+        return directory in linked or (directory != "" and is_linked(_above(directory)))
+
+    check_out(repository, tree, path, lambda name: not is_linked(_above(name)))
+    _link(repository.top, path, (name for name in linked if not is_linked(_above(name))))
+
+
+def _above(name: str) -> str:
+    return name.rpartition("/")[0]
+
+
+def _written_directories(top: Path) -> set[str]:
+    """The directories of settings, apps and migrations, and all above them."""
+    file = settings_file()
+    directories = [file.parent] if file else []
+    for app in apps.get_app_configs():
+        path = Path(app.path).resolve()
+        directories += [path, path / "migrations"]
+    inside = [path.relative_to(top) for path in directories if path.is_relative_to(top)]
+    return {one.as_posix() for path in inside for one in (path, *path.parents)}
 
 
 def _ignored(repository: Repository) -> Iterable[str]:

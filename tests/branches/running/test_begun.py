@@ -392,3 +392,19 @@ def test_nothing_is_recorded_where_nothing_is_applied(project: Project) -> None:
     project.switch()
     assert projects(project) == before
     assert project.git("for-each-ref", "refs/django-devtools").count("\n") == 2
+
+
+def test_what_was_applied_before_anything_was_recorded(project: Project) -> None:
+    """It counts as applied from the project as it is when its text is recorded."""
+    make_shop(project)
+    project.manage("migrate")
+    project.write("untracked.py", "")
+    project.manage("migrations_snapshot")
+    project.write("later.py", "")
+    project.manage("migrations_snapshot")
+    [tree] = projects(project)
+    assert "untracked.py" in names(project, tree)
+    assert "later.py" not in names(project, tree)
+    project.manage("migrations_snapshot", "--accept")
+    [tree] = projects(project)
+    assert "later.py" in names(project, tree)

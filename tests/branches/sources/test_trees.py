@@ -18,6 +18,7 @@ from django_devtools.branches.sources.trees import (
     Written,
     check_out,
     keep,
+    same_directories,
     write_tree,
 )
 from tests.project import ENVIRONMENT
@@ -259,7 +260,7 @@ def test_no_filter_hook_or_monitor_runs(top: Path, tmp_path: Path) -> None:
     directory.mkdir()
 
     tree = written(top)
-    check_out(found(top), tree.id, directory)
+    check_out(found(top), tree.id, directory, lambda name: True)
 
     assert files(top, tree.id)["c.py"] == files(top, tree.id)["a.py"] == f"100644 {text}"
     assert (directory / "c.py").read_bytes() == text.encode()
@@ -499,9 +500,9 @@ def test_a_tree_in_a_directory(top: Path, tmp_path: Path) -> None:
     directory = tmp_path / "there"
     directory.mkdir()
 
-    check_out(found(top), written(top).id, directory)
+    check_out(found(top), written(top).id, directory, lambda name: name != "pkg/b.py")
 
-    assert sorted(path.name for path in directory.iterdir()) == ["a.py", "link", "new.py", "pkg"]
+    assert sorted(path.name for path in directory.iterdir()) == ["a.py", "link", "new.py"]
     assert (directory / "link").readlink() == Path("pkg")
     assert os.access(directory / "new.py", os.X_OK)
     assert git(top, "--no-optional-locks", "status", "--porcelain") == "?? link\n?? new.py"
@@ -509,7 +510,21 @@ def test_a_tree_in_a_directory(top: Path, tmp_path: Path) -> None:
 
 def test_a_tree_that_is_not_there(top: Path, tmp_path: Path) -> None:
     with pytest.raises(GitError):
-        check_out(found(top), "0" * 40, tmp_path)
+        check_out(found(top), "0" * 40, tmp_path, lambda name: True)
+
+
+def test_directories_that_are_the_same(top: Path) -> None:
+    commit(top, "same/deep/a.py", "other/deep/a.py", "other/same/a.py", "gone/a.py")
+    tree = written(top).id
+    write(top, "other/deep/b.py")
+    shutil.rmtree(top / "gone")
+    assert same_directories(found(top), tree) == {"pkg", "same", "same/deep", "other/same"}
+
+
+def test_no_directory_of_a_sparse_checkout_counts_as_the_same(top: Path) -> None:
+    commit(top, "other/c.py")
+    git(top, "sparse-checkout", "set", "--cone", "pkg")
+    assert same_directories(found(top), written(top).id) == set()
 
 
 # Keeping them

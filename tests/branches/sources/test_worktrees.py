@@ -8,8 +8,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from django.apps import apps
 
 from django_devtools.branches.sources.git import GitError
 from django_devtools.branches.sources.trees import LEFT_OUT, write_tree
@@ -58,14 +60,15 @@ def names(directory: Path) -> set[str]:
 def test_what_was_recorded(top: Path) -> None:
     write(top, "new.py", "untracked\n")
     with opened(top) as path:
-        assert names(path) == {".git", "a.py", "new.py", "pkg", "pkg/b.py"}
+        assert names(path) == {".git", "a.py", "new.py", "pkg"}
+        assert (path / "pkg/b.py").read_text() == "pkg/b.py\n"
         assert (path / "new.py").read_text() == "untracked\n"
     assert not path.parent.exists()
 
 
 def test_a_commit(top: Path) -> None:
     with work_tree(found(top), git(top, "rev-parse", "HEAD")) as path:
-        assert names(path) == {".git", "a.py", "pkg", "pkg/b.py"}
+        assert names(path) == {".git", "a.py", "pkg"}
 
 
 def test_it_is_gone_after_an_error(top: Path) -> None:
@@ -110,11 +113,35 @@ def test_before_the_first_commit(tmp_path: Path) -> None:
 # What is borrowed
 
 
+def test_directories_that_are_the_same(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not those of settings and apps, which look for files beside their own."""
+    commit(top, "same/deep/a.py", "shop/migrations/a.py", "shop/same/a.py", "other/a.py")
+    tree = write_tree(found(top), found(top).commit()).id
+    write(top, "other/b.py")
+    config = SimpleNamespace(path=str(top / "shop"))
+    monkeypatch.setattr(apps, "get_app_configs", lambda: [config])
+    with work_tree(found(top), tree) as path:
+        links = {name for name in names(path) if (path / name).is_symlink()}
+        assert links == {"pkg", "same", "shop/same"}
+        assert (path / "same/deep/a.py").read_text() == "same/deep/a.py\n"
+        assert not (path / "other/b.py").exists()
+
+
+def test_a_sparse_checkout(top: Path) -> None:
+    commit(top, "other/c.py")
+    tree = write_tree(found(top), found(top).commit()).id
+    git(top, "sparse-checkout", "set", "--cone", "pkg")
+    with work_tree(found(top), tree) as path:
+        assert (path / "other/c.py").exists()
+
+
 def test_what_git_ignores(top: Path) -> None:
     write(top, ".gitignore", "local_settings.py\n.env\n/media/\n__pycache__\n")
     for name in (".env", "pkg/local_settings.py", "media/deep/x.jpg", "pkg/__pycache__/b.pyc"):
         write(top, name)
-    with opened(top) as path:
+    tree = write_tree(found(top), found(top).commit()).id
+    write(top, "pkg/b.py", "of this checkout\n")
+    with work_tree(found(top), tree) as path:
         assert (path / ".env").readlink() == top / ".env"
         assert (path / "pkg/local_settings.py").readlink() == top / "pkg/local_settings.py"
         assert (path / "media").readlink() == top / "media"
