@@ -1,7 +1,7 @@
 """Runs migrations that need more than their text in a work tree of their project."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,10 +10,11 @@ from django_devtools.branches.errors import SwitchError
 from django_devtools.branches.planning.comparison import Comparison
 from django_devtools.branches.planning.policy import Irreversible
 from django_devtools.branches.progress import Progress
-from django_devtools.branches.sources.git import GitError
+from django_devtools.branches.sources.git import GitError, Repository
 from django_devtools.branches.sources.loader import Source
 from django_devtools.branches.sources.rows import read_rows
 from django_devtools.branches.sources.snapshots import Key
+from django_devtools.conf import project_root
 
 if TYPE_CHECKING:
     from django_devtools.branches.planning.plan import Plan
@@ -113,33 +114,21 @@ class WorkTree:
         from .child import ChildError
 
         repository = self.comparison.provenance.repository
-        tree, commit = self._project_of(foreign)
-        if repository is None or tree is None:
+        sources = [source for key in foreign if (source := self._source(key))]
+        trees = _projects_of(repository, sources) if repository else []
+        if repository is None or not trees:
             raise SwitchError(self._unusable(foreign, "neither project nor commit is recorded"))
+        commit = next((source.commit for source in sources if source.commit), None)
         names = ", ".join(map(".".join, foreign))
-        logger.debug("Opening a work tree of %s, because of %s", tree, names)
+        logger.debug("Opening a work tree of %s, because of %s", ", ".join(trees), names)
         try:
-            with work_tree(repository, tree, commit) as path:
+            with work_tree(repository, trees, commit) as path:
                 yield path, repository.top
         except (ChildError, GitError) as error:
             raise SwitchError(self._unusable(foreign, str(error))) from error
 
-    def _project_of(self, foreign: list[Key]) -> tuple[str | None, str | None]:
-        """
-        A tree that has the code of ``foreign``, and its commit.
-
-        The first that is recorded of their projects, or else that of the first commit.
-        """
-        sources = [
-            source
-            for key in foreign
-            if (source := self.comparison.held_source(key) or self.comparison.wanted_source(key))
-        ]
-        for source in sources:
-            if source.project:
-                return source.project, source.commit
-        commit = next((source.commit for source in sources if source.commit), None)
-        return commit, commit
+    def _source(self, key: Key) -> Source | None:
+        return self.comparison.held_source(key) or self.comparison.wanted_source(key)
 
     def _unusable(self, foreign: list[Key], why: str) -> str:
         errors = {**self.comparison.unusable, **self.comparison.target.unusable}
@@ -152,6 +141,29 @@ class WorkTree:
             "Install what it imports, or check out the branch it came from "
             "and run `manage.py migrations_switch TARGET` there."
         )
+
+
+def _projects_of(repository: Repository, sources: Sequence[Source]) -> list[str]:
+    """
+    The trees, or else commits, that have the code of ``sources``, those of the first ones first.
+
+    Most often one has all of it: that of a branch has what was applied there before, too.
+    """
+    found: list[str] = []
+    for source in sources:
+        project = source.project or source.commit
+        if project and not any(_has(repository, tree, source) for tree in found):
+            found.append(project)
+    return list(dict.fromkeys(found))
+
+
+def _has(repository: Repository, tree: str, source: Source) -> bool:
+    """Whether a tree has exactly this text."""
+    root, file = project_root(), f"{source.module.replace('.', '/')}.py"
+    if not root.is_relative_to(repository.top):
+        return False
+    name = f"{tree}:{(root / file).relative_to(repository.top).as_posix()}"
+    return repository.contents([name]).get(name) == source.content
 
 
 def _reads_files(source: Source | None) -> bool:

@@ -120,19 +120,24 @@ def check_out(
         git.git("checkout-index", "--quiet", "-z", "--stdin", stdin=stdin)
 
 
-def same_directories(repository: Repository, tree: str) -> set[str]:
+def same_directories(repository: Repository, trees: Iterable[str]) -> set[str]:
     """
-    The directories that the work tree has as a tree has them.
+    The directories that the work tree has as all ``trees`` have them.
 
     None of them in a sparse checkout, where they may lack files. Raises GitError.
     """
     here = write_tree(repository, repository.commit())
     if here.is_sparse:
         return set()
-    output = repository.git("diff-tree", "-r", "-t", "-z", "--name-only", tree, here.id)
-    different = set(os.fsdecode(output).split("\0"))
-    output = repository.git("ls-tree", "-r", "-d", "-z", "--name-only", "--full-tree", tree)
-    return {name for name in os.fsdecode(output).split("\0") if name} - different
+    found = _names(repository, "ls-tree", "-r", "-d", "--full-tree", here.id)
+    for tree in trees:
+        found -= _names(repository, "diff-tree", "-r", "-t", here.id, tree)
+    return found
+
+
+def _names(repository: Repository, *command: str) -> set[str]:
+    output = repository.git(command[0], "-z", "--name-only", *command[1:])
+    return {name for name in os.fsdecode(output).split("\0") if name}
 
 
 def keep(repository: Repository, name: str, trees: Collection[str]) -> None:

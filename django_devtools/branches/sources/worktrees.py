@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -32,12 +32,14 @@ _NOT_LINKED = ("__pycache__", ".git")
 
 
 @contextmanager
-def work_tree(repository: Repository, tree: str, commit: str | None = None) -> Iterator[Path]:
+def work_tree(
+    repository: Repository, trees: Sequence[str], commit: str | None = None
+) -> Iterator[Path]:
     """
-    A temporary work tree of ``tree``, which is removed when the context ends.
+    A temporary work tree of the first of ``trees``, which is removed when the context ends.
 
-    ``tree`` is the id of a tree or a commit, and ``commit`` is what git says there that HEAD is.
-    Raises GitError if it can't be made.
+    It has the files that are only in the others, too. ``trees`` are ids of trees or commits, and
+    ``commit`` is what git says there that HEAD is. Raises GitError if it can't be made.
     """
     _remove_left_behind()
     try:
@@ -47,7 +49,7 @@ def work_tree(repository: Repository, tree: str, commit: str | None = None) -> I
     try:
         path = directory / NAME
         path.mkdir()
-        _fill(repository, tree, path)
+        _fill(repository, trees, path)
         _link(repository.top, path, [*_ignored(repository), *_left_out(path)])
         _make_git_directory(repository, path, commit)
         yield path
@@ -56,15 +58,25 @@ def work_tree(repository: Repository, tree: str, commit: str | None = None) -> I
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _fill(repository: Repository, tree: str, path: Path) -> None:
-    written = _written_directories(repository.top)
-    linked = same_directories(repository, tree) - written
+def _fill(repository: Repository, trees: Sequence[str], path: Path) -> None:
+    linked = same_directories(repository, trees) - _written_directories(repository.top)
 
     @cache
     def is_linked(directory: str) -> bool:
         return directory in linked or (directory != "" and is_linked(_above(directory)))
 
-    check_out(repository, tree, path, lambda name: not is_linked(_above(name)))
+    def is_wanted(name: str) -> bool:
+        return not is_linked(_above(name))
+
+    def is_missing(name: str) -> bool:
+        parents = PurePosixPath(name).parent.parts
+        return (
+            is_wanted(name) and _is_directory(path, parents) and not os.path.lexists(path / name)
+        )
+
+    check_out(repository, trees[0], path, is_wanted)
+    for tree in trees[1:]:
+        check_out(repository, tree, path, is_missing)
     _link(repository.top, path, (name for name in linked if not is_linked(_above(name))))
 
 

@@ -230,10 +230,12 @@ READS = """
 from pathlib import Path
 
 def up(apps, schema_editor):
-    schema_editor.execute((Path(__file__).parent / "sql/up.sql").read_text())
+    with schema_editor.connection.cursor() as cursor:
+        cursor.execute((Path(__file__).parent / "sql/up.sql").read_text())
 
 def down(apps, schema_editor):
-    schema_editor.execute((Path(__file__).parent / "sql/down.sql").read_text())
+    with schema_editor.connection.cursor() as cursor:
+        cursor.execute((Path(__file__).parent / "sql/down.sql").read_text())
 """
 
 
@@ -241,8 +243,8 @@ def make_files(project: Project) -> None:
     make_shop(project)
     project.manage("migrate")
     project.checkout("-b", "feature")
-    project.write("shop/migrations/sql/up.sql", "CREATE TABLE extra (n integer)")
-    project.write("shop/migrations/sql/down.sql", "DROP TABLE extra")
+    project.write("shop/migrations/sql/up.sql", "INSERT INTO shop_product (name) VALUES ('of feature')")
+    project.write("shop/migrations/sql/down.sql", "DELETE FROM shop_product")
     project.migration(
         "shop",
         "0003_extra",
@@ -277,6 +279,33 @@ def test_files_that_are_recorded_nowhere(project: Project) -> None:
 
     assert "shop.0003_extra reads files of its project. It can't be run in a" in result.stderr
     assert project.states() == {"shop.0003_extra": "phantom"}
+
+
+def test_helpers_that_are_gone_with_two_branches(vendor_project: Project) -> None:
+    project = vendor_project
+    make_shop(project)
+    project.manage("migrate")
+    for number, branch in enumerate(("one", "two"), 3):
+        project.checkout("-b", branch, "main")
+        project.write(f"shop/helper_{branch}.py", f"def default():\n    return {number}\n")
+        project.migration(
+            "shop",
+            f"000{number}_{branch}",
+            f'migrations.CreateModel("{branch}", [("id", models.AutoField(primary_key=True)), '
+            '("n", models.IntegerField(default=default))])',
+            [("shop", "0002_longer_name")],
+            before=f"from shop.helper_{branch} import default",
+        )
+        project.commit()
+        project.manage("migrate", "shop", f"000{number}_{branch}")
+        project.manage("migrations_snapshot")
+    project.checkout("main")
+
+    output = project.switch()
+
+    assert "Unapplying shop.0004_two... OK" in output
+    assert "Unapplying shop.0003_one... OK" in output
+    project.assert_in_step()
 
 
 def test_settings_that_git_ignores(project: Project) -> None:

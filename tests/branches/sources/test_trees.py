@@ -518,13 +518,13 @@ def test_directories_that_are_the_same(top: Path) -> None:
     tree = written(top).id
     write(top, "other/deep/b.py")
     shutil.rmtree(top / "gone")
-    assert same_directories(found(top), tree) == {"pkg", "same", "same/deep", "other/same"}
+    assert same_directories(found(top), [tree]) == {"pkg", "same", "same/deep", "other/same"}
 
 
 def test_no_directory_of_a_sparse_checkout_counts_as_the_same(top: Path) -> None:
     commit(top, "other/c.py")
     git(top, "sparse-checkout", "set", "--cone", "pkg")
-    assert same_directories(found(top), written(top).id) == set()
+    assert same_directories(found(top), [written(top).id]) == set()
 
 
 # Keeping them

@@ -48,7 +48,7 @@ def opened(top: Path) -> Iterator[Path]:
     repository = found(top)
     head = repository.commit()
     tree = write_tree(repository, head).id
-    with work_tree(repository, tree, head) as path:
+    with work_tree(repository, [tree], head) as path:
         yield path
 
 
@@ -67,8 +67,28 @@ def test_what_was_recorded(top: Path) -> None:
 
 
 def test_a_commit(top: Path) -> None:
-    with work_tree(found(top), git(top, "rev-parse", "HEAD")) as path:
+    with work_tree(found(top), [git(top, "rev-parse", "HEAD")]) as path:
         assert names(path) == {".git", "a.py", "pkg"}
+
+
+def test_files_of_several_trees(top: Path) -> None:
+    write(top, "one.py")
+    write(top, "deep/one.py")
+    write(top, "both.py", "one\n")
+    one = write_tree(found(top), found(top).commit()).id
+    for name in ("one.py", "deep/one.py", "both.py"):
+        (top / name).unlink()
+    (top / "deep").rmdir()
+    write(top, "deep")
+    write(top, "both.py", "two\n")
+    write(top, "pkg/two.py")
+    two = write_tree(found(top), found(top).commit()).id
+    (top / "pkg/two.py").unlink()
+    with work_tree(found(top), [two, one]) as path:
+        assert names(path) == {
+            *(".git", "a.py", "both.py", "deep", "one.py", "pkg", "pkg/b.py", "pkg/two.py")
+        }
+        assert (path / "both.py").read_text() == "two\n"
 
 
 def test_it_is_gone_after_an_error(top: Path) -> None:
@@ -78,7 +98,7 @@ def test_it_is_gone_after_an_error(top: Path) -> None:
 
 
 def test_a_tree_that_is_not_there(top: Path) -> None:
-    with pytest.raises(GitError), work_tree(found(top), "0" * 40):
+    with pytest.raises(GitError), work_tree(found(top), ["0" * 40]):
         pass
     assert not any(Path(tempfile.gettempdir()).iterdir())
 
@@ -120,7 +140,7 @@ def test_directories_that_are_the_same(top: Path, monkeypatch: pytest.MonkeyPatc
     write(top, "other/b.py")
     config = SimpleNamespace(path=str(top / "shop"))
     monkeypatch.setattr(apps, "get_app_configs", lambda: [config])
-    with work_tree(found(top), tree) as path:
+    with work_tree(found(top), [tree]) as path:
         links = {name for name in names(path) if (path / name).is_symlink()}
         assert links == {"pkg", "same", "shop/same"}
         assert (path / "same/deep/a.py").read_text() == "same/deep/a.py\n"
@@ -131,7 +151,7 @@ def test_a_sparse_checkout(top: Path) -> None:
     commit(top, "other/c.py")
     tree = write_tree(found(top), found(top).commit()).id
     git(top, "sparse-checkout", "set", "--cone", "pkg")
-    with work_tree(found(top), tree) as path:
+    with work_tree(found(top), [tree]) as path:
         assert (path / "other/c.py").exists()
 
 
@@ -141,7 +161,7 @@ def test_what_git_ignores(top: Path) -> None:
         write(top, name)
     tree = write_tree(found(top), found(top).commit()).id
     write(top, "pkg/b.py", "of this checkout\n")
-    with work_tree(found(top), tree) as path:
+    with work_tree(found(top), [tree]) as path:
         assert (path / ".env").readlink() == top / ".env"
         assert (path / "pkg/local_settings.py").readlink() == top / "pkg/local_settings.py"
         assert (path / "media").readlink() == top / "media"
@@ -154,7 +174,7 @@ def test_in_a_directory_that_the_project_lacks(top: Path) -> None:
     write(top, ".gitignore", "*.local\n")
     commit(top, "var/tracked.py")
     write(top, "var/x.local")
-    with work_tree(found(top), tree) as path:
+    with work_tree(found(top), [tree]) as path:
         assert names(path) >= {"var/x.local"}
         assert not (path / "var/tracked.py").exists()
 
@@ -168,7 +188,7 @@ def test_never_over_a_file_of_the_project(top: Path) -> None:
     write(top, "conf/local.py", "of this checkout\n")
     write(top, "conf/other.py", "of this checkout\n")
     write(top, "one/two")
-    with work_tree(found(top), tree) as path:
+    with work_tree(found(top), [tree]) as path:
         assert (path / "conf/local.py").read_text() == "recorded\n"
         assert (path / "conf/other.py").readlink() == top / "conf/other.py"
         assert (path / "one").read_text() == "recorded\n"
@@ -182,7 +202,7 @@ def test_links_that_lead_out_of_it(top: Path, tmp_path: Path) -> None:
     (top / "conf").unlink()
     write(top, ".gitignore", "*.local\n")
     write(top, "conf/x.local")
-    with work_tree(found(top), tree) as path:
+    with work_tree(found(top), [tree]) as path:
         assert (path / "conf").is_symlink()
     assert not any(outside.iterdir())
 
