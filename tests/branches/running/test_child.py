@@ -243,7 +243,9 @@ def make_files(project: Project) -> None:
     make_shop(project)
     project.manage("migrate")
     project.checkout("-b", "feature")
-    project.write("shop/migrations/sql/up.sql", "INSERT INTO shop_product (name) VALUES ('of feature')")
+    project.write(
+        "shop/migrations/sql/up.sql", "INSERT INTO shop_product (name) VALUES ('of feature')"
+    )
     project.write("shop/migrations/sql/down.sql", "DELETE FROM shop_product")
     project.migration(
         "shop",
