@@ -77,20 +77,7 @@ def _settings(repository: Repository) -> dict[str, str]:
         output = b""
     # The last value counts. A name without a value means that it is on.
     entries = [entry.partition("\n") for entry in os.fsdecode(output).split("\0") if entry]
-    settings = {key: value if mark else "true" for key, mark, value in entries}
-    if "core.excludesfile" in settings:
-        # In a configuration of its own, git would take a relative path for one of the temporary
-        # directory, and the home of another HOME.
-        path = Path(settings["core.excludesfile"])
-        settings["core.excludesfile"] = str(repository.top / _expanded(path))
-    return settings
-
-
-def _expanded(path: Path) -> Path:
-    try:
-        return path.expanduser()
-    except RuntimeError:  # There is no such user.
-        return path
+    return {key: value if mark else "true" for key, mark, value in entries}
 
 
 def _make(directory: Path, repository: Repository) -> None:

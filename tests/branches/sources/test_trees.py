@@ -267,13 +267,22 @@ def test_no_filter_hook_or_monitor_runs(top: Path, tmp_path: Path) -> None:
     assert not ran.exists()
 
 
-def test_filters_of_the_environment(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("where", ["environment", "global"])
+def test_no_monitor_of_elsewhere_runs(
+    top: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
     ran = make_programs(top)
     git(top, "config", "--unset", "core.fsmonitor")
-    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
-    monkeypatch.setenv("GIT_CONFIG_KEY_0", "core.fsmonitor")
-    monkeypatch.setenv("GIT_CONFIG_VALUE_0", str(top.parent / "script"))
-    written(top)
+    if where == "environment":
+        monkeypatch.setenv("GIT_CONFIG_COUNT", "9")
+        for number in range(9):
+            monkeypatch.setenv(f"GIT_CONFIG_KEY_{number}", "core.fsmonitor")
+            monkeypatch.setenv(f"GIT_CONFIG_VALUE_{number}", str(tmp_path / "script"))
+    else:
+        write(tmp_path, "config", f"[core]\n\tfsmonitor = {tmp_path / 'script'}\n")
+        monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "config"))
+    tree = written(top)
+    assert tree.left_out == {}
     assert not ran.exists()
 
 

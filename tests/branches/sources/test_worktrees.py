@@ -187,11 +187,13 @@ def test_never_over_a_file_of_the_project(top: Path) -> None:
     write(top, ".gitignore", "/conf/\n/one/\n")
     write(top, "conf/local.py", "of this checkout\n")
     write(top, "conf/other.py", "of this checkout\n")
+    write(top, "conf/__pycache__/other.pyc")
     write(top, "one/two")
     with work_tree(found(top), [tree]) as path:
         assert (path / "conf/local.py").read_text() == "recorded\n"
         assert (path / "conf/other.py").readlink() == top / "conf/other.py"
         assert (path / "one").read_text() == "recorded\n"
+        assert not (path / "conf/__pycache__").exists()
 
 
 def test_links_that_lead_out_of_it(top: Path, tmp_path: Path) -> None:
