@@ -160,7 +160,9 @@ def test_a_source_that_git_has_lost(project: Project) -> None:
     project.checkout("main")
     project.switch()
     project.git("branch", "-D", "feature")
-    project.git("update-ref", "-d", "refs/django-devtools/sources")
+    refs = project.git("for-each-ref", "--format=%(refname)", "refs/django-devtools")
+    for ref in refs.split():
+        project.git("update-ref", "-d", ref)
     project.git("reflog", "expire", "--expire=now", "--all")
     project.git("gc", "--quiet", "--prune=now")
 
