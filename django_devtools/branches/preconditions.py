@@ -232,8 +232,7 @@ PRECONDITIONS: list[Callable[[Decision, Plan], str | None]] = [
 
 def _dropped_along(decision: Decision, plan: Plan) -> dict[str, DataLoss]:
     """What is dropped that takes something else along, by the SQL that drops the latter."""
-    # Midway in a migration, things have neither their old names nor their new ones.
-    if decision.interrupted or decision.outlook.findings or _may_drop_views(plan):
+    if not _is_foreseen(decision, plan):
         return {}
     lost = [loss for loss in decision.outlook.losses() if loss.becomes is None]
     dropped = {loss.item: loss for loss in [*decision.outlook.dropped_backwards(), *lost]}
@@ -245,6 +244,13 @@ def _dropped_along(decision: Decision, plan: Plan) -> dict[str, DataLoss]:
             if not items & named:
                 found[dependent.drop] = loss
     return found
+
+
+def _is_foreseen(decision: Decision, plan: Plan) -> bool:
+    """Whether the plan tells all that the switch drops, by the names that it has now."""
+    # Midway in a migration, things have neither their old names nor their new ones.
+    is_midway = bool(decision.interrupted or decision.outlook.findings)
+    return not is_midway and not _may_drop_views(plan)
 
 
 def _may_drop_views(plan: Plan) -> bool:
