@@ -22,6 +22,7 @@ from django_devtools.branches.planning.comparison import (
 from django_devtools.branches.planning.policy import Options
 from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.loader import Code
+from django_devtools.branches.sources.provenance import Fetched
 from django_devtools.branches.sources.snapshots import Key, NotOurs, SnapshotFile
 from django_devtools.conf import TABLE_PREFIX
 
@@ -83,6 +84,12 @@ class Decision:
         return ENTRIES_TABLE in self.our_tables
 
     @property
+    def fetched(self) -> dict[Key, Fetched]:
+        """What the plan lacks, and only commits have that were fetched and not checked out."""
+        missing = self.plan.missing_sources if self.plan is not None else ()
+        return self.comparison.provenance.fetched(missing)
+
+    @property
     def plan(self) -> Plan | None:
         """What to do; None where database and target are in step."""
         return self.foreseen.plan if self.foreseen else None
@@ -99,13 +106,16 @@ def compare_with_target(
     """Compare a database with the target of ``options``. Raises SnapshotError and TargetError."""
     repository, snapshot_file = workspace.repository, workspace.snapshot_file
     try:
-        return compare(connection, repository, snapshot_file, workspace.disk, options.target)
+        target, trusted = options.target, options.trusted
+        return compare(connection, repository, snapshot_file, workspace.disk, target, trusted)
     except NotOurs:
         name = options.target or "default"
         last = snapshot_file.read_managestate(name)
         if last is None:
             raise
-        return compare_managestate(connection, repository, workspace.disk, name, last)
+        return compare_managestate(
+            connection, repository, workspace.disk, name, last, options.trusted
+        )
 
 
 def decide(

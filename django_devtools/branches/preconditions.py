@@ -10,6 +10,7 @@ that don't run at the commit they came from either (``running/worktree.py``).
 """
 
 import logging
+import shlex
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
@@ -23,6 +24,7 @@ from django_devtools.branches.running.narrowing import is_lossless
 from django_devtools.branches.schema.changes import DataLoss
 from django_devtools.branches.schema.operations import hidden_operations, raw_operations
 from django_devtools.branches.schema.structure import field_of
+from django_devtools.branches.sources.provenance import Fetched
 from django_devtools.branches.sources.snapshots import Key
 
 from .decision import Decision
@@ -92,6 +94,8 @@ def sources_are_found(decision: Decision, plan: Plan) -> str | None:
             "run `manage.py migrations_snapshot`, and come back."
             for key in several
         )
+    if fetched := decision.fetched:
+        return "\n".join(_not_run(decision, key, one) for key, one in fetched.items())
     repository = decision.workspace.repository
     is_cut = repository is not None and repository.is_shallow()
     fetch = " (`git fetch --unshallow` brings the history that this clone lacks)" if is_cut else ""
@@ -100,6 +104,18 @@ def sources_are_found(decision: Decision, plan: Plan) -> str | None:
         f"snapshot, not in the git history of any ref{fetch}. Put the file back, fetch the branch "
         "or install the version of the package that has it, or leave it applied with "
         "--irreversible=keep."
+    )
+
+
+def _not_run(decision: Decision, key: Key, fetched: Fetched) -> str:
+    ref = fetched.ref or fetched.commit
+    target = [decision.options.target] if decision.options.target else []
+    trust = shlex.join(["manage.py", "migrations_switch", *target, "--trust", ref])
+    return (
+        f"{'.'.join(key)} is applied, and only {fetched} has it. That was fetched and never "
+        f"checked out here, so its code is not run. Read it: `git show {fetched.commit[:10]}`. "
+        f"If you trust {ref} and its history, run `{trust}`. If not, leave the migration applied "
+        "with --irreversible=keep."
     )
 
 

@@ -26,7 +26,7 @@ from django_devtools.branches.sources.loader import (
     load_all,
     load_or_outline,
 )
-from django_devtools.branches.sources.provenance import Origin, Provenance, Trace
+from django_devtools.branches.sources.provenance import Origin, Past, Provenance, Trace
 from django_devtools.branches.sources.rows import read_rows
 from django_devtools.branches.sources.snapshots import Key, SnapshotFile
 from django_devtools.branches.sources.target import Target, checkout, managestate, named
@@ -156,15 +156,17 @@ def compare(
     snapshot_file: SnapshotFile,
     disk: Code,
     name: str | None = None,
+    trusted: Collection[str] = (),
 ) -> Comparison:
     """
     Look at one database and at the target called ``name`` (None: this checkout).
 
-    Raises SnapshotError, TargetError and GitError.
+    ``trusted`` are refs whose code may be run although it was only fetched. Raises SnapshotError,
+    TargetError, TrustError and GitError.
     """
     rows = read_rows(connection)
     snapshots, begun = snapshot_file.read_all()
-    provenance = Provenance(repository, snapshots, database_id(connection), disk, begun)
+    provenance = Provenance(repository, snapshots, database_id(connection), disk, begun, trusted)
     target = checkout(repository, disk) if name is None else named(name, provenance, rows)
     return _compared(connection, rows, provenance, target)
 
@@ -175,14 +177,15 @@ def compare_managestate(
     disk: Code,
     name: str,
     last: Mapping[str, str],
+    trusted: Collection[str] = (),
 ) -> Comparison:
     """
     Look at one database and at what a managestate.json holds as ``name``.
 
-    Raises TargetError and GitError.
+    Raises TargetError, TrustError and GitError.
     """
     rows = read_rows(connection)
-    provenance = Provenance(repository, {}, database_id(connection), disk, {})
+    provenance = Provenance(repository, {}, database_id(connection), disk, {}, trusted)
     target = managestate(name, last, provenance, _held_code(provenance, rows), rows)
     return _compared(connection, rows, provenance, target)
 
@@ -220,7 +223,8 @@ def _compared(
 
 def _held_code(provenance: Provenance, rows: Mapping[Key, str]) -> Code:
     """The applied migrations that are not on disk."""
-    sources = provenance.sources([key for key in rows if key not in provenance.disk.migrations])
+    missing = [key for key in rows if key not in provenance.disk.migrations]
+    sources = provenance.sources(rows, missing, Past(None, None))
     migrations, _ = load_all(sources)
     packages: dict[str, str] = {}
     for (app, _), source in sources.items():
@@ -241,7 +245,7 @@ def _with_replaced(
     missing = [key for key in replaced if key not in target.code.migrations]
     if not missing or not applied or len(applied) == len(replaced):
         return target
-    sources = provenance.sources(missing)
+    sources = provenance.sources(rows, missing, target.past)
     migrations, errors = load_all(sources)
     code = replace(
         target.code,

@@ -22,3 +22,5 @@ class Options(NamedTuple):
     forget_interrupted: bool = False
     stash: bool = True
     """Whether data is saved in the stash before it is dropped."""
+    trusted: tuple[str, ...] = ()
+    """Refs whose code may be run although it was only fetched."""

@@ -19,6 +19,7 @@ from django_devtools.branches.errors import DevtoolsError
 # Points at a tree of all recorded sources, so that `git gc` does not collect them. It is not a
 # commit, so that `git log --all` does not show it. Only `git push --mirror` pushes it.
 SOURCES_REF = "refs/django-devtools/sources"
+STASH = "refs/stash"
 # How often to try again if another process has moved our ref at the same time.
 ATTEMPTS = 10
 
@@ -56,6 +57,9 @@ class Version(NamedTuple):
 
     commit: str
     path: PurePosixPath
+    blob: str
+    ref: str = ""
+    """The ref in whose history it was found, if git was asked for that."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +164,15 @@ class Repository:
         except GitError:
             return None
         return output.decode().strip()
+
+    def resolve(self, name: str) -> str | None:
+        """
+        The id of the commit that a person means by ``name``; None if it names none.
+
+        A local branch or else a remote one goes before a tag, which any remote may send.
+        """
+        places = (f"refs/heads/{name}", f"refs/remotes/{name}", name)
+        return next(filter(None, map(self.commit, places)), None)
 
     def is_ancestor(self, commit: str, other: str) -> bool:
         """Whether ``commit`` is in the history of the commit ``other``."""
@@ -312,15 +325,24 @@ class Repository:
         }
         return {directory for directory, path in inside.items() if path in parents}
 
-    def versions(self, pathspecs: Sequence[str], ref: str | None = None) -> list[Version]:
-        """
-        Each change of a file that matches ``pathspecs``, newest first.
+    def versions(self, pathspecs: Sequence[str], commits: Iterable[str]) -> list[Version]:
+        """Each change of a file that matches, in the history of ``commits``, newest first."""
+        stdin = "".join(f"{commit}\n" for commit in commits)
+        if not pathspecs or not stdin:
+            return []
+        return self._changes(pathspecs, ["--format=%x01%H", "--stdin"], stdin)
 
-        In the history of ``ref``; if that is None, of every ref and reflog.
-        """
+    def other_versions(self, pathspecs: Sequence[str], commits: Iterable[str]) -> list[Version]:
+        """The same in all that git has, except the history of ``commits``; with the ref of each."""
         if not pathspecs:
             return []
-        revisions = [ref] if ref else ["--all", "--reflog"]
+        stdin = "".join(f"^{commit}\n" for commit in commits)
+        arguments = ["--format=%x01%H %S", "--all", "--reflog", "--stdin"]
+        return self._changes(pathspecs, arguments, stdin)
+
+    def _changes(
+        self, pathspecs: Sequence[str], arguments: Sequence[str], stdin: str
+    ) -> list[Version]:
         output = self.git(
             "log",
             "-z",
@@ -332,18 +354,73 @@ class Repository:
             "--no-renames",
             "--no-show-signature",
             "--diff-filter=AM",
-            "--name-only",
-            "--format=%x01%H",
-            *revisions,
+            "--raw",
+            "--no-abbrev",
+            # The reflog may name what git has collected as garbage.
+            "--ignore-missing",
+            *arguments,
             "--",
             *pathspecs,
+            stdin=stdin.encode(),
         )
-        found, commit = [], ""
+        found, commit, ref, meta = [], "", "", ""
         for token in output.decode(errors="surrogateescape").replace("\n", "").split("\0"):
             if token.startswith("\x01"):
-                commit = token[1:]
+                commit, _, ref = token[1:].partition(" ")
+            elif token.startswith(":") and not meta:
+                meta = token
             elif token:
-                found.append(Version(commit, PurePosixPath(token)))
+                # ":OLD_MODE MODE OLD_BLOB BLOB STATUS"; neither a symlink nor a submodule
+                _, mode, _, blob, _ = meta.split()
+                if mode.startswith("100"):
+                    found.append(Version(commit, PurePosixPath(token), blob, ref))
+                meta = ""
+        return found
+
+    def reflogs(self) -> dict[str, list[tuple[int, str]]]:
+        """Where HEAD was in each work tree, and the stash; with the seconds, newest first."""
+        others = (self.common_dir / "worktrees").glob("*/HEAD")
+        names = ["main-worktree/HEAD", *(f"worktrees/{file.parent.name}/HEAD" for file in others)]
+        arguments = ("--walk-reflogs", "--ignore-missing", "--date=unix", "--no-show-signature")
+        try:
+            output = self.git("log", *arguments, "--format=%H %gD", *names, STASH, "--")
+        except GitError:  # There is no commit yet.
+            return {}
+        found: dict[str, list[tuple[int, str]]] = {}
+        for line in output.decode(errors="surrogateescape").splitlines():
+            commit, _, entry = line.partition(" ")
+            name, _, second = entry.rpartition("@{")
+            found.setdefault(name, []).append((int(second.removesuffix("}")), commit))
+        return found
+
+    def branch_tips(self) -> dict[str, str]:
+        """The commits of the local branches."""
+        output = self.git(
+            "for-each-ref", "--format=%(objectname) %(refname:lstrip=2)", "refs/heads"
+        )
+        # Not splitlines: names may have other line separators of Unicode.
+        lines = filter(None, output.decode(errors="replace").split("\n"))
+        return {name: commit for commit, _, name in (line.partition(" ") for line in lines)}
+
+    def nearest_branches(self, commits: Iterable[str]) -> dict[str, str]:
+        """For each of ``commits``, the nearest branch whose history has it; a local one if any."""
+        missing, found = list(dict.fromkeys(commits)), {}
+        for kind in ("heads", "remotes"):
+            if not missing:
+                break
+            output = self.git(
+                "name-rev",
+                f"--refs=refs/{kind}/*",
+                "--exclude=refs/remotes/*/HEAD",
+                *missing,
+            )
+            for line in output.decode(errors="replace").split("\n"):
+                commit, _, name = line.partition(" ")
+                # "feature~3^2"
+                branch = name.partition("~")[0].partition("^")[0]
+                if branch and branch != "undefined":
+                    found[commit] = branch.removeprefix("remotes/")
+            missing = [commit for commit in missing if commit not in found]
         return found
 
     def before_deletion(self, path: str, ref: str) -> str | None:
@@ -362,37 +439,12 @@ class Repository:
         # The first commit of all has no parent.
         return list(dict.fromkeys(line.split()[0] for line in lines if line))
 
-    def mentions(self, pattern: str, path: str, ref: str | None = None) -> bool:
-        """
-        Whether history ever added or removed a ``pattern`` under ``path``.
-
-        The history of ``ref``; if that is None, of every ref.
-        """
+    def mentions(self, pattern: str, path: str, commits: Iterable[str]) -> bool:
+        """Whether the history of ``commits`` added or removed a ``pattern`` under ``path``."""
         arguments = ("-1", "--format=%H", "--no-follow", "--pickaxe-regex", f"-S{pattern}")
-        return bool(self.git("log", *arguments, ref or "--all", "--", f":(top,literal){path}"))
-
-    def branch_texts(self, path: str) -> dict[str, bytes]:
-        """The content of ``path`` on each local branch that has it, by branch."""
-        output = self.git("for-each-ref", "--format=%(refname)", "refs/heads")
-        names = [f"{ref}:{path}" for ref in output.decode(errors="surrogateescape").splitlines()]
-        return {
-            name.removeprefix("refs/heads/").removesuffix(f":{path}"): content
-            for name, content in self.contents(names).items()
-        }
-
-    def branch_with(self, commit: str) -> str | None:
-        """A branch that has ``commit`` in its history; a local one if there is one."""
-        for refs in ("refs/heads", "refs/remotes"):
-            names = self.git(
-                "for-each-ref",
-                f"--contains={commit}",
-                "--sort=-committerdate",
-                "--format=%(refname:lstrip=2)",
-                refs,
-            )
-            if names:
-                return names.decode(errors="replace").partition("\n")[0]
-        return None
+        revisions = ("--ignore-missing", "--stdin", "--", f":(top,literal){path}")
+        stdin = "".join(f"{commit}\n" for commit in commits)
+        return bool(stdin and self.git("log", *arguments, *revisions, stdin=stdin.encode()))
 
 
 def _run(

@@ -208,6 +208,21 @@ def outline(key: Key, source: Source) -> Migration:
     return migration
 
 
+def listed_operations(content: bytes) -> list[str]:
+    """The operations of a migration as its text has them. Nothing of it is run."""
+    try:
+        tree = ast.parse(content)
+    except (SyntaxError, ValueError):
+        return []
+    return [
+        ast.unparse(operation)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        and [getattr(target, "id", None) for target in node.targets] == ["operations"]
+        for operation in getattr(node.value, "elts", ())
+    ]
+
+
 def _pairs(node: ast.expr) -> list[Key]:
     found = []
     for item in getattr(node, "elts", ()):

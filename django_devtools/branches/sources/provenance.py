@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -12,7 +12,9 @@ from django_devtools.conf import project_root, settings_file
 
 from .git import GitError, Repository, Version
 from .loader import Code, Source, UnusableSource
+from .rows import second
 from .snapshots import Begun, Key, Record, Snapshot, Snapshots
+from .trust import Trust
 
 
 class Origin(Enum):
@@ -29,6 +31,22 @@ class Trace(NamedTuple):
 
     origin: Origin
     source: Source | None = None
+
+
+class Fetched(NamedTuple):
+    """
+    The text that only untrusted commits have for a migration. It is shown, and never run.
+
+    It is no Source, so that nothing which runs texts takes it.
+    """
+
+    ref: str
+    """A ref that has it; empty if it has gone from all of them."""
+    commit: str
+    content: bytes
+
+    def __str__(self) -> str:
+        return f"{self.ref}, {self.commit[:10]}" if self.ref else self.commit[:10]
 
 
 class Past(NamedTuple):
@@ -48,9 +66,12 @@ class Provenance:
         database: str,
         disk: Code,
         begun: Begun,
+        trusted: Collection[str] = (),
     ) -> None:
+        """``trusted``: refs that a person trusts. Raises TrustError if one names no commit."""
         self.repository = repository
         self.disk = disk
+        self._known_trust = Trust(repository, trusted) if repository else None
         self.ambiguous: dict[Key, list[str]] = {}
         """The branches of each migration that has several texts, none of which is recorded."""
         self.snapshots = snapshots.get(database, {})
@@ -88,6 +109,12 @@ class Provenance:
             raise GitError("There is no git repository.")
         return self.repository
 
+    @property
+    def _trust(self) -> Trust:
+        if self._known_trust is None:
+            raise GitError("There is no git repository.")
+        return self._known_trust
+
     def record(self, key: Key, at: str) -> Record | None:
         """The record that a snapshot has of exactly this application of ``key``."""
         found = self._application(key, at)
@@ -111,7 +138,7 @@ class Provenance:
         keys = [key for key in keys if key not in known]
         if not keys:
             return result
-        sources = self._sources(rows, keys)
+        sources = self._sources(rows, keys, past)
         own = self._own_past(keys, sources, past)
         for key in keys:
             source = sources.get(key)
@@ -128,7 +155,9 @@ class Provenance:
             return Origin.MISSING
         return Origin.UNKNOWN
 
-    def sources(self, keys: Collection[Key]) -> dict[Key, Source]:
+    def sources(
+        self, rows: Mapping[Key, str], keys: Collection[Key], past: Past
+    ) -> dict[Key, Source]:
         """Texts of ``keys``, applied or not: by name from snapshots, or else from git."""
         named: dict[Key, tuple[Record, Snapshot]] = {}
         for snapshot in self._all:
@@ -137,7 +166,22 @@ class Provenance:
                 if record and record.blob:
                     named.setdefault(key, (record, snapshot))
         found = self._from_snapshots(named)
-        return found | self._from_git([key for key in keys if key not in found])
+        return found | self._from_git(rows, [key for key in keys if key not in found], past)
+
+    def fetched(self, keys: Collection[Key]) -> dict[Key, Fetched]:
+        """Those of ``keys`` that git has, and that only commits have which are not trusted."""
+        if self.repository is None or not keys:
+            return {}
+        versions = self._by_key(
+            self.repository.other_versions(self._pathspecs(keys), self._trusted()), keys
+        )
+        newest = {key: found[0] for key, found in versions.items()}
+        contents = self.repository.contents(version.blob for version in newest.values())
+        return {
+            key: Fetched(_short(version.ref), version.commit, contents[version.blob])
+            for key, version in newest.items()
+            if version.blob in contents
+        }
 
     def before_deletion(self, key: Key, ref: str) -> str | None:
         """The last commit of ``ref`` with the file of a migration that was deleted there since."""
@@ -180,14 +224,16 @@ class Provenance:
             if blob in contents
         }
 
-    def _sources(self, rows: Mapping[Key, str], keys: Collection[Key]) -> dict[Key, Source]:
+    def _sources(
+        self, rows: Mapping[Key, str], keys: Collection[Key], past: Past
+    ) -> dict[Key, Source]:
         found = self.recorded_sources(rows, keys)
         for key in keys:
             on_disk = self.disk.source(key) if key in self.disk.migrations else None
             if on_disk and (key not in found or on_disk.content == found[key].content):
                 branch = found[key].branch if key in found else None
                 found[key] = Source(on_disk.module, on_disk.content, "file", branch)
-        return found | self.sources([key for key in keys if key not in found])
+        return found | self.sources(rows, [key for key in keys if key not in found], past)
 
     def _from_snapshots(self, records: Mapping[Key, tuple[Record, Snapshot]]) -> dict[Key, Source]:
         if self.repository is None or not records:
@@ -199,29 +245,88 @@ class Provenance:
             if record.blob in contents
         }
 
-    def _from_git(self, keys: Collection[Key]) -> dict[Key, Source]:
+    def _from_git(
+        self, rows: Mapping[Key, str], keys: Collection[Key], past: Past
+    ) -> dict[Key, Source]:
         if self.repository is None or not keys:
             return {}
-        versions = self._versions(keys)
-        for key, version in list(versions.items()):
-            branches = self._git.branch_texts(str(version.path))
-            module = self.module(version.path)
-            found = [Source(module, content, "history") for content in branches.values()]
-            if any(not _alike(found[0], other) for other in found[1:]):
-                self.ambiguous[key] = sorted(branches)
-                del versions[key]
-        texts = self.repository.contents(f"{v.commit}:{v.path}" for v in versions.values())
+        chosen = self._chosen(rows, self._versions(keys, self._trusted(past)))
+        contents = self.repository.contents(version.blob for version in chosen.values())
+        branches = self.repository.nearest_branches(one.commit for one in chosen.values())
         return {
             key: Source(
                 self.module(version.path),
-                texts[f"{version.commit}:{version.path}"],
+                contents[version.blob],
                 "history",
-                self.repository.branch_with(version.commit),
+                branches.get(version.commit),
                 version.commit,
             )
-            for key, version in versions.items()
-            if f"{version.commit}:{version.path}" in texts
+            for key, version in chosen.items()
+            if version.blob in contents
         }
+
+    def _chosen(
+        self, rows: Mapping[Key, str], versions: Mapping[Key, list[Version]]
+    ) -> dict[Key, Version]:
+        """The version that was checked out when the migration was applied, or the newest."""
+        newest = {key: found[0] for key, found in versions.items()}
+        several = {key: newest[key] for key, found in versions.items() if _differ(found)}
+        if not several:
+            return newest
+        certain = self._checked_out_when_applied(rows, several)
+        for key in certain:
+            del several[key]
+        unsure = self._ambiguous(several)
+        self.ambiguous |= unsure
+        return {key: one for key, one in (newest | certain).items() if key not in unsure}
+
+    def _checked_out_when_applied(
+        self, rows: Mapping[Key, str], versions: Mapping[Key, Version]
+    ) -> dict[Key, Version]:
+        """The versions that were checked out when the rows were written, where that is certain."""
+        commits = {
+            key: self._trust.checked_out_at(second(rows[key])) for key in versions if key in rows
+        }
+        there = self._at(versions, commits)
+        return {key: found[0] for key, found in there.items() if found and not _differ(found)}
+
+    def _at(
+        self, versions: Mapping[Key, Version], commits: Mapping[Key, Iterable[str]]
+    ) -> dict[Key, list[Version]]:
+        """The files of ``versions`` as they are at other commits, where they are there at all."""
+        names = {
+            key: {f"{commit}:{versions[key].path}": commit for commit in wanted}
+            for key, wanted in commits.items()
+        }
+        contents = self._git.contents(name for found in names.values() for name in found)
+        return {
+            key: [
+                Version(commit, versions[key].path, self._git.blob_id(contents[name]))
+                for name, commit in found.items()
+                if name in contents
+            ]
+            for key, found in names.items()
+        }
+
+    def _ambiguous(self, versions: Mapping[Key, Version]) -> dict[Key, list[str]]:
+        """Those of which local branches have different texts, with these branches."""
+        tips = self._trust.branches
+        there = self._at(versions, dict.fromkeys(versions, tips.values()))
+        contents = self._git.contents(one.blob for at_tips in there.values() for one in at_tips)
+        texts = {
+            key: {one.commit: Source(key[0], contents[one.blob], "history") for one in at_tips}
+            for key, at_tips in there.items()
+        }
+        return {
+            key: sorted(name for name, tip in tips.items() if tip in by_commit)
+            for key, by_commit in texts.items()
+            if not _all_alike([*by_commit.values()])
+        }
+
+    def _trusted(self, past: Past | None = None) -> list[str]:
+        """Every commit whose history may be run: a person who names a target trusts that, too."""
+        commits = self._trust.commits
+        return [*commits, past.commit] if past and past.commit else commits
 
     def _application(self, key: Key, at: str) -> tuple[Record, Snapshot] | None:
         """The record of a snapshot, or else of the last time it was begun before ``at``."""
@@ -284,7 +389,7 @@ class Provenance:
         own = self._in_own_snapshot(keys, past)
         if self.repository is None or not past.commit:
             return own
-        own |= self._versions([key for key in keys if key not in own], past.commit).keys()
+        own |= self._versions([key for key in keys if key not in own], [past.commit]).keys()
         foreign = {key: source for key, source in sources.items() if key not in own}
         removed = self._removed_packages(foreign, past.commit)
         return own | {key for key in keys if key in sources and sources[key].package in removed}
@@ -301,21 +406,26 @@ class Provenance:
 
         A package belongs to another branch only if the settings of one name it.
         """
-        gone = {source.package for key, source in sources.items() if self._is_gone(key, source)}
+        gone = self._gone_packages(sources)
         return {
             package
             for package in gone
-            if self._was_installed(package, commit) or not self._was_installed(package)
+            if self._was_installed(package, [commit])
+            or not self._was_installed(package, self._trusted())
         }
 
-    def _is_gone(self, key: Key, source: Source) -> bool:
-        """Whether the app is not installed, and the repository never had the migration."""
-        if key[0] in self.disk.packages or source.origin != "snapshot":
-            return False
-        return not self._versions([key])
+    def _gone_packages(self, sources: Mapping[Key, Source]) -> set[str]:
+        """Those whose app is not installed, and that the repository never had a migration of."""
+        gone = {
+            key: source.package
+            for key, source in sources.items()
+            if key[0] not in self.disk.packages and source.origin == "snapshot"
+        }
+        had = self._versions(gone.keys(), self._trusted())
+        return {package for key, package in gone.items() if key not in had}
 
-    def _was_installed(self, package: str, ref: str | None = None) -> bool:
-        """Whether the settings ever named ``package`` in the history of ``ref``, or of any ref."""
+    def _was_installed(self, package: str, commits: Iterable[str]) -> bool:
+        """Whether the settings ever named ``package`` in the history of ``commits``."""
         settings = settings_file()
         if self.repository is None or settings is None:
             return False
@@ -323,24 +433,35 @@ class Provenance:
             return False
         path = settings.parent.relative_to(self.repository.top).as_posix()
         app = re.escape(package.removesuffix(".migrations"))
-        return self.repository.mentions(f"['\"]{app}['\".]", path, ref)
+        return self.repository.mentions(f"['\"]{app}['\".]", path, commits)
 
-    def _versions(self, keys: Collection[Key], ref: str | None = None) -> dict[Key, Version]:
-        """The newest version of each of ``keys`` in the history of ``ref``, or of all refs."""
-        directories = self._directories()
-        labels = {path: app for app, path in directories.items() if app in self.own_apps}
+    def _versions(self, keys: Collection[Key], commits: Iterable[str]) -> dict[Key, list[Version]]:
+        """The versions of each of ``keys`` in the history of ``commits``, newest first."""
+        return self._by_key(self._git.versions(self._pathspecs(keys), commits), keys)
+
+    def _by_key(
+        self, versions: Iterable[Version], keys: Collection[Key]
+    ) -> dict[Key, list[Version]]:
+        """``versions`` by migration. A file in the app's present directory wins over namesakes."""
+        labels = {path: app for app, path in self._directories().items() if app in self.own_apps}
+        here: dict[Key, list[Version]] = {}
+        elsewhere: dict[Key, list[Version]] = {}
+        others: list[Version] = []
+        for version in versions:
+            if label := labels.get(str(version.path.parent)):
+                here.setdefault((label, version.path.stem), []).append(version)
+            else:
+                others.append(version)
+        for version, label in self._labelled_elsewhere(others, keys):
+            elsewhere.setdefault((label, version.path.stem), []).append(version)
+        return {key: found for key, found in (elsewhere | here).items() if key in keys}
+
+    def _pathspecs(self, keys: Iterable[Key]) -> list[str]:
+        """Pathspecs for the files of ``keys`` in any directory."""
         # A package in a virtual environment below the top has no history in the repository.
-        others = directories.keys() - self.own_apps
-        here: dict[Key, Version] = {}
-        elsewhere: dict[Key, Version] = {}
-        for version in self._git.versions(_pathspecs(keys, others), ref):
-            directory = str(version.path.parent)
-            label = labels.get(directory) or self._label_elsewhere(version, keys)
-            if label and (label, version.path.stem) in keys:
-                found = here if directory in labels else elsewhere
-                found.setdefault((label, version.path.stem), version)
-        # A file in the app's present directory wins over namesakes in others.
-        return elsewhere | here
+        others = self._directories().keys() - self.own_apps
+        names = sorted({name for app, name in keys if app not in others})
+        return [f":(top,glob)**/{_escape(name)}.py" for name in names]
 
     def _directories(self) -> dict[str, str]:
         """The directories of migrations below the top of the repository, by app."""
@@ -351,19 +472,20 @@ class Provenance:
             if directory.is_relative_to(top)
         }
 
-    def _label_elsewhere(self, version: Version, keys: Collection[Key]) -> str | None:
-        """The label of the app of a file where no app lies now; None if it is no migration."""
-        if version.path.parent.name != "migrations":
-            return None
-        default = version.path.parent.parent.name
-        if (default, version.path.stem) in keys:
-            return default
-        return self._label(version)
-
-    def _label(self, version: Version) -> str:
-        apps_py = f"{version.commit}:{version.path.parent.parent / 'apps.py'}"
-        content = self._git.contents([apps_py]).get(apps_py, b"")
-        return label_in(content) or version.path.parent.parent.name
+    def _labelled_elsewhere(
+        self, versions: Collection[Version], keys: Collection[Key]
+    ) -> Iterator[tuple[Version, str]]:
+        """Files where no app lies now, with the label of the app that they were of."""
+        migrations = [version for version in versions if version.path.parent.name == "migrations"]
+        apps = {
+            version: f"{version.commit}:{version.path.parent.parent / 'apps.py'}"
+            for version in migrations
+            if (version.path.parent.parent.name, version.path.stem) not in keys
+        }
+        contents = self._git.contents(apps.values()) if apps else {}
+        for version in migrations:
+            given = label_in(contents.get(apps.get(version, ""), b""))
+            yield version, given or version.path.parent.parent.name
 
     def module(self, path: PurePosixPath) -> str:
         """The dotted name under which a file of the repository is imported."""
@@ -391,11 +513,19 @@ def recorded_source(snapshot: Snapshot, key: Key, content: bytes) -> Source:
     )
 
 
+def _differ(versions: Iterable[Version]) -> bool:
+    return len({version.blob for version in versions}) > 1
+
+
 def _alike(one: Source, other: Source) -> bool:
     try:
         return one.reads_like(other)
     except UnusableSource:
         return False
+
+
+def _all_alike(sources: Sequence[Source]) -> bool:
+    return all(_alike(sources[0], other) for other in sources[1:])
 
 
 def _count(snapshot: Snapshot) -> int:
@@ -418,11 +548,11 @@ def label_in(apps_py: bytes) -> str | None:
     return None
 
 
-def _pathspecs(keys: Iterable[Key], others: Collection[str]) -> list[str]:
-    """Pathspecs for the files of ``keys`` in any directory, without those of apps ``others``."""
-    names = sorted({name for app, name in keys if app not in others})
-    return [f":(top,glob)**/{_escape(name)}.py" for name in names]
-
-
 def _escape(name: str) -> str:
     return "".join(f"\\{c}" if c in "*?[]\\" else c for c in name)
+
+
+def _short(ref: str) -> str:
+    """A ref as people write it: a remote branch without the place where git keeps it."""
+    # A remote chooses its names, and may hide in them what turns the text around.
+    return ref.removeprefix("refs/remotes/") if ref.isprintable() else ""

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+from django.conf import settings
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.recorder import MigrationRecorder
 
@@ -26,3 +27,10 @@ def iso(moment: datetime) -> str:
     if moment.tzinfo:
         moment = moment.astimezone(UTC).replace(tzinfo=None)
     return moment.isoformat()
+
+
+def second(at: str) -> int:
+    """The second since 1970 of a moment in the format of ``iso``."""
+    moment = datetime.fromisoformat(at)
+    # Without USE_TZ, Django writes the local time.
+    return int((moment.replace(tzinfo=UTC) if settings.USE_TZ else moment).timestamp())

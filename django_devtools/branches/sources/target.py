@@ -117,8 +117,7 @@ def _past_of_state(name: str, repository: Repository | None) -> Past:
 def _from_ref(name: str, provenance: Provenance) -> Target:
     repository = provenance.repository
     branch = name if repository and repository.is_branch(name) else None
-    ref = f"refs/heads/{name}" if branch else name
-    commit = repository.commit(ref) if repository else None
+    commit = repository.resolve(name) if repository else None
     if repository is None or commit is None:
         known = ", ".join(sorted(provenance.snapshots.keys() - {DETACHED})) or "none"
         raise TargetError(

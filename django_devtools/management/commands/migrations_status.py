@@ -112,7 +112,12 @@ def _are_in_step(rows: list[Row]) -> bool:
 
 
 def _rows(found: Comparison) -> list[Row]:
-    return [_row(found, key, state) for key, state in sorted(found.states().items())]
+    states = sorted(found.states().items())
+    rows = {key: _row(found, key, state) for key, state in states}
+    missing = [key for key, state in states if state is State.PHANTOM and not rows[key]["source"]]
+    for key, fetched in found.provenance.fetched(missing).items():
+        rows[key]["source"] = f"not checked out here: {fetched}"
+    return list(rows.values())
 
 
 def _row(found: Comparison, key: Key, state: State) -> Row:

@@ -10,6 +10,7 @@ from django_devtools.branches.errors import SwitchError, UnfitRows
 from django_devtools.branches.hooks.state import HookState
 from django_devtools.branches.planning.policy import Irreversible, Options
 from django_devtools.branches.progress import Progress, database_option
+from django_devtools.branches.sources.loader import listed_operations
 from django_devtools.branches.sources.snapshots import Key
 from django_devtools.branches.switch import Switch
 from django_devtools.conf import takes_snapshots
@@ -82,6 +83,14 @@ class Command(BranchesCommand):
             help="Drops tables and columns without saving their data in the stash.",
         )
         parser.add_argument(
+            "--trust",
+            action="append",
+            default=[],
+            metavar="REF",
+            help="Runs code in the history of this ref although it was only fetched, and never "
+            "checked out here. Can be given several times.",
+        )
+        parser.add_argument(
             "--allow-debug-off", action="store_true", help="Runs even if DEBUG is off."
         )
         parser.add_argument(
@@ -115,6 +124,7 @@ class Command(BranchesCommand):
             options["rerun"],
             options["forget_interrupted"],
             options["stash"],
+            tuple(options["trust"]),
         )
         return [Switch(connection, workspace, wishes) for connection in self.connections(options)]
 
@@ -138,6 +148,9 @@ class Command(BranchesCommand):
 
     def _switch(self, workspace: Workspace, options: dict[str, Any]) -> None:
         switches = self._switches(workspace, options)
+        if self.interactive and (trusted := self._trusts_fetched(switches)):
+            options = {**options, "trust": [*options["trust"], *trusted]}
+            switches = self._switches(workspace, options)
         if self.interactive and self._agrees_to_shared(switches):
             switches = self._switches(workspace, {**options, "roll_back_shared": True})
         for switch in switches:
@@ -231,6 +244,7 @@ class Command(BranchesCommand):
             self.stdout.write(f"  Finish {name}, which was interrupted")
         if not switch:
             self.stdout.write("  No planned migration operations.")
+        self._show_fetched(decision)
         if decision.plan is not None:
             self._show_rows(*decision.plan.first_rows)
             self._show_unapplied(decision, decision.plan)
@@ -256,6 +270,19 @@ class Command(BranchesCommand):
                     "because this checkout may lack something it needs"
                 )
             self._show_operations(plan.held.graph.nodes[key], backwards=True)
+
+    def _show_fetched(self, decision: Decision) -> None:
+        """What is applied, and only commits have that are not trusted. It is read, not run."""
+        traces = decision.comparison.traces
+        unknown = [key for key, trace in traces.items() if trace.source is None]
+        missing = decision.plan.missing_sources if decision.plan is not None else ()
+        for key, fetched in decision.comparison.provenance.fetched(unknown).items():
+            what = "Unapply" if key in missing else "Leave"
+            self._show_heading(
+                f"{what} {_name(key)} (only {fetched} has it, never checked out here and not run)"
+            )
+            for operation in listed_operations(fetched.content):
+                self.stdout.write(f"    {operation}")
 
     def _show_rows(self, forget: Iterable[Key], record: Iterable[Key]) -> None:
         for key in forget:
@@ -302,6 +329,17 @@ class Command(BranchesCommand):
 
     def _show_heading(self, text: str) -> None:
         self.stdout.write(self.style.MIGRATE_HEADING(text))
+
+    def _trusts_fetched(self, switches: list[Switch]) -> list[str]:
+        """The commits that the user trusts, of those which were never checked out here."""
+        found = {key: one for switch in switches for key, one in switch.decision.fetched.items()}
+        if not found:
+            return []
+        self.stdout.write("Applied, and only in commits that were never checked out here:")
+        for key, fetched in found.items():
+            self.stdout.write(f"    {_name(key)} ({fetched}; `git show {fetched.commit[:10]}`)")
+        question = "Run their code? Type 'yes', or 'no' to leave the databases alone: "
+        return [one.commit for one in found.values()] if ask(question) else []
 
     def _agrees_to_shared(self, switches: list[Switch]) -> bool:
         plans = [switch.decision.plan for switch in switches]

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from django_devtools.branches.sources.git import SOURCES_REF, GitError, Repository, Version
+from django_devtools.branches.sources.git import SOURCES_REF, STASH, GitError, Repository, Version
 from tests.processes import TIMEOUT
 from tests.project import ENVIRONMENT
 
@@ -49,6 +49,10 @@ def commit(directory: Path, *names: str | PurePosixPath) -> str:
     git(directory, "add", "--all")
     git(directory, "commit", "--quiet", "--allow-empty", "--message=Work")
     return git(directory, "rev-parse", "HEAD")
+
+
+def version(repository: Repository, commit: str, path: PurePosixPath) -> Version:
+    return Version(commit, path, git(repository.top, "rev-parse", os.fsencode(f"{commit}:{path}")))
 
 
 def found(directory: Path) -> Repository:
@@ -231,13 +235,18 @@ def test_branch_without_commits(make_repository: Callable[..., Repository]) -> N
     assert repository.branch() == "main"
     assert repository.commit() is None
     assert not repository.is_branch("main")
-    assert repository.versions(["*.py"]) == []
+    assert repository.versions(["*.py"], []) == []
+    assert repository.reflogs() == {}
+    assert repository.branch_tips() == {}
+    assert repository.nearest_branches([]) == {}
 
 
 def test_branch_with_a_tag_of_the_same_name(repository: Repository) -> None:
     git(repository.top, "tag", "main")
     assert repository.branch() == "main"
-    assert repository.branch_with(commit(repository.top)) == "main"
+    head = commit(repository.top)
+    assert repository.nearest_branches([head]) == {head: "main"}
+    assert repository.branch_tips() == {"main": head}
 
 
 STRANGE = [
@@ -275,7 +284,9 @@ def test_branch_of_strange_name(repository: Repository, name: str) -> None:
     assert repository.is_branch(name)
     assert repository.commit(f"refs/heads/{name}") == repository.commit()
     git(repository.top, "branch", "--delete", "main")
-    assert repository.branch_with(repository.commit() or "") == name
+    head = repository.commit() or ""
+    assert repository.nearest_branches([head]) == {head: name}
+    assert repository.branch_tips() == {name: head}
     assert [path.name for path in repository.top.iterdir()] == [".git"]
 
 
@@ -514,7 +525,7 @@ def test_sha256(make_repository: Callable[..., Repository]) -> None:
 
     assert kept(repository) == [blob]
     path = PurePosixPath("shop/migrations/0001_initial.py")
-    assert repository.versions(["*.py"]) == [Version(head, path)]
+    assert repository.versions(["*.py"], [head]) == [version(repository, head, path)]
     assert repository.contents([blob, f"{head}:{path}"]) == {
         blob: b"text",
         f"{head}:{path}": b"shop/migrations/0001_initial.py\n",
@@ -574,7 +585,7 @@ def test_file_names_in_no_known_encoding(repository: Repository) -> None:
     path = PurePosixPath("caf\udce9/migrations/0001_initial.py")
     head = commit(repository.top, path)
 
-    assert repository.versions(["*.py"]) == [Version(head, path)]
+    assert repository.versions(["*.py"], [head]) == [version(repository, head, path)]
     assert set(repository.files(head)) == {path}
     assert set(repository.contents([f"{head}:{path}"])) == {f"{head}:{path}"}
 
@@ -635,20 +646,54 @@ def test_versions(repository: Repository) -> None:
     third = commit(repository.top, "b/0001 a.py")
 
     pathspec = ":(top,glob)**/0001 a.py"
-    on_main = [Version(second, path), Version(first, path)]
-    assert repository.versions([pathspec], "main") == on_main
-    detached = Version(third, PurePosixPath("b/0001 a.py"))
-    assert repository.versions([pathspec])[0] == detached
-    assert set(repository.versions([pathspec])) == {detached, *on_main}
-    assert repository.versions([]) == []
+    on_main = [version(repository, second, path), version(repository, first, path)]
+    assert repository.versions([pathspec], ["main"]) == on_main
+    detached = version(repository, third, PurePosixPath("b/0001 a.py"))
+    found = repository.versions([pathspec], [third, "f" * 40])
+    assert found[0] == detached
+    assert set(found) == {detached, *on_main}
+    assert repository.versions([], [third]) == repository.versions([pathspec], []) == []
 
 
-def test_versions_of_a_deleted_branch(repository: Repository) -> None:
-    git(repository.top, "checkout", "--quiet", "-b", "feature")
-    head = commit(repository.top, "a.py")
-    git(repository.top, "checkout", "--quiet", "main")
-    git(repository.top, "branch", "--quiet", "--delete", "--force", "feature")
-    assert repository.versions(["a.py"]) == [Version(head, PurePosixPath("a.py"))]
+def test_neither_symlinks_nor_submodules_are_versions(repository: Repository) -> None:
+    (repository.top / "link.py").symlink_to("/etc/passwd")
+    git(repository.top, "add", "link.py")
+    git(repository.top, "update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},module.py")
+    git(repository.top, "commit", "--quiet", "--message=Work")
+    assert repository.versions(["*.py"], [repository.commit() or ""]) == []
+
+
+def test_versions_that_only_other_refs_have(repository: Repository) -> None:
+    base = commit(repository.top, "a.py")
+    git(repository.top, "checkout", "--quiet", "--detach")
+    head = commit(repository.top, "b.py")
+    git(repository.top, "update-ref", "refs/remotes/origin/x y".replace(" ", ";"), head)
+    path = PurePosixPath("b.py")
+    there = version(repository, head, path)._replace(ref="refs/remotes/origin/x;y")
+
+    assert repository.other_versions(["*.py"], [base]) == [there]
+    assert repository.other_versions(["*.py"], [head]) == []
+    assert repository.other_versions([], [base]) == []
+
+
+def test_reflogs_of_each_work_tree_and_of_the_stash(
+    repository: Repository, tmp_path: Path
+) -> None:
+    first = repository.commit() or ""
+    git(repository.top, "worktree", "add", "--quiet", "-b", "other", str(tmp_path / "tree"))
+    there = commit(tmp_path / "tree", "a.py")
+    git(repository.top, "update-ref", "--create-reflog", "refs/remotes/origin/x", there)
+    write(repository.top, "b.py")
+    git(repository.top, "stash", "--quiet", "--include-untracked")
+    stash = git(repository.top, "rev-parse", "stash")
+
+    logs = repository.reflogs()
+
+    assert logs.keys() == {"main-worktree/HEAD", "worktrees/tree/HEAD", STASH}
+    assert {commit for _, commit in logs["main-worktree/HEAD"]} == {first}
+    assert logs["worktrees/tree/HEAD"][0][1] == there
+    assert [commit for _, commit in logs[STASH]] == [stash]
+    assert {second for log in logs.values() for second, _ in log} == {1767323045}
 
 
 @pytest.mark.parametrize(
@@ -680,9 +725,12 @@ def test_the_configuration_of_the_user_changes_nothing(
     head = commit(repository.top, "shop/migrations/0001.py")
 
     path = PurePosixPath("shop/migrations/0001.py")
-    assert repository.versions([":(top,glob)**/0001.py"]) == [Version(head, path)]
-    assert repository.mentions("0001", "shop", head)
-    assert repository.branch_with(head) == "main"
+    assert repository.versions([":(top,glob)**/0001.py"], [head]) == [
+        version(repository, head, path)
+    ]
+    assert repository.mentions("0001", "shop", [head])
+    assert repository.nearest_branches([head]) == {head: "main"}
+    assert repository.reflogs()["main-worktree/HEAD"][0][1] == head
     assert list(repository.files(head)) == [path]
     assert {path.name for path in repository.top.iterdir()} == {".git", "shop"}
 
@@ -693,23 +741,25 @@ def test_mentions(repository: Repository) -> None:
     write(repository.top, "config/settings.py", "APPS = ['shop']\n")
     head = commit(repository.top)
 
-    assert repository.mentions("['\"]billing['\".]", "config", head)
-    assert not repository.mentions("['\"]billing['\".]", "other", head)
-    assert not repository.mentions("['\"]orders['\".]", "config", head)
-    assert repository.mentions("['\"]billing['\".]", "config")
+    assert repository.mentions("['\"]billing['\".]", "config", [head])
+    assert not repository.mentions("['\"]billing['\".]", "other", [head])
+    assert not repository.mentions("['\"]orders['\".]", "config", [head])
+    assert not repository.mentions("['\"]billing['\".]", "config", [])
 
 
-def test_branch_with(repository: Repository, tmp_path: Path) -> None:
+def test_the_nearest_branch(repository: Repository, tmp_path: Path) -> None:
+    base = repository.commit() or ""
     git(tmp_path, "clone", "--quiet", str(repository.top), "clone")
     git(repository.top, "checkout", "--quiet", "-b", "feature")
     head = commit(repository.top)
     clone = found(tmp_path / "clone")
     git(clone.top, "fetch", "--quiet")
 
-    assert repository.branch_with(head) == "feature"
-    assert clone.branch_with(head) == "origin/feature"
+    local = {base: "main", head: "feature"}
+    assert repository.nearest_branches([base, head]) == local
+    assert clone.nearest_branches([base, head]) == {base: "main", head: "origin/feature"}
     git(repository.top, "checkout", "--quiet", "--detach")
-    assert repository.branch_with(commit(repository.top)) is None
+    assert repository.nearest_branches([commit(repository.top)]) == {}
 
 
 def test_the_commits_before_changes_of_files(tmp_path: Path) -> None:

@@ -191,13 +191,14 @@ def test_asking_for_git_where_there_is_none() -> None:
 
 
 def test_no_settings_named_a_package_where_there_is_no_repository() -> None:
-    assert not Provenance(None, {}, "sqlite:x", Code({}, {}), {})._was_installed("shop.migrations")
+    provenance = Provenance(None, {}, "sqlite:x", Code({}, {}), {})
+    assert not provenance._was_installed("shop.migrations", ["a" * 40])
 
 
 def test_a_file_outside_a_migrations_directory_is_no_migration() -> None:
-    version = Version("a" * 40, PurePosixPath("shop/sql/0001_initial.py"))
+    version = Version("a" * 40, PurePosixPath("shop/sql/0001_initial.py"), "b" * 40)
     provenance = Provenance(None, {}, "sqlite:x", Code({}, {}), {})
-    assert provenance._label_elsewhere(version, [("shop", "0001_initial")]) is None
+    assert list(provenance._labelled_elsewhere([version], [("shop", "0001_initial")])) == []
 
 
 def test_a_text_that_is_no_python_is_like_no_other() -> None:
