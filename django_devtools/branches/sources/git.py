@@ -333,7 +333,7 @@ class Repository:
         return self._changes(pathspecs, ["--format=%x01%H", "--stdin"], stdin)
 
     def other_versions(self, pathspecs: Sequence[str], commits: Iterable[str]) -> list[Version]:
-        """The same in all that git has, except the history of ``commits``; with the ref of each."""
+        """The same in all that git has but the history of ``commits``, with the ref of each."""
         if not pathspecs:
             return []
         stdin = "".join(f"^{commit}\n" for commit in commits)
