@@ -1,3 +1,4 @@
+import shutil
 import sys
 import time
 from argparse import ArgumentParser
@@ -39,6 +40,8 @@ class Command(BranchesCommand):
 
     def work(self, options: dict[str, Any]) -> None:
         repository = self.repository
+        if repository is None and shutil.which("git") is None:
+            raise CommandError("git was not found in PATH.")
         if repository is None:
             raise CommandError(
                 f"{project_root()} is not in a git repository; run `git init` to create one."

@@ -643,6 +643,12 @@ def test_without_git(make_project: Callable[..., Project]) -> None:
     )
 
 
+def test_no_git_in_path(project: Project) -> None:
+    project.environment["PATH"] = "/nonexistent"
+    result = project.manage("migrations_hook", "install", status=1)
+    assert result.stderr == "CommandError: git was not found in PATH.\n"
+
+
 def test_a_directory_that_cannot_be_written(shop: Project) -> None:
     shop.manage("migrations_hook", "uninstall")
     shop.write("file", "")

@@ -354,6 +354,16 @@ def test_ref_that_names_no_commit(repository: Repository, ref: str) -> None:
     assert [path.name for path in repository.top.iterdir()] == [".git"]
 
 
+def test_what_a_person_means_by_a_name(repository: Repository) -> None:
+    commits = {ref: commit(repository.top) for ref in ("heads/x", "remotes/x", "tags/x")}
+    for ref in reversed(commits):
+        git(repository.top, "update-ref", f"refs/{ref}", commits[ref])
+        assert repository.resolve("x") == commits[ref]
+    assert repository.resolve(commits["tags/x"]) == commits["tags/x"]
+    assert repository.resolve("x~1") == repository.commit("refs/heads/x~1")
+    assert repository.resolve("--all") is None
+
+
 def test_shallow(repository: Repository, tmp_path: Path) -> None:
     commit(repository.top)
     git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{repository.top}", "clone")

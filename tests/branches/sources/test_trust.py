@@ -171,7 +171,7 @@ def test_what_was_merged_is_trusted_with_its_history(shop: Project) -> None:
     assert was_run(shop)
 
 
-def test_what_a_remote_has_does_not_make_a_row_another_branchs(shop: Project) -> None:
+def test_a_row_does_not_turn_into_a_phantom_by_what_a_remote_has(shop: Project) -> None:
     """The row of a package that was taken out of the project long ago."""
     shop.manage("migrate", "--prune", "shop")
     shop.python(RECORD.format("newsletter", "0001_initial"))
