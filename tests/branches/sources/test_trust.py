@@ -203,10 +203,10 @@ def test_a_local_text_beats_a_newer_one_of_a_remote(shop: Project) -> None:
 def test_the_text_that_was_checked_out_when_it_was_applied(
     project: Project, is_amended: bool
 ) -> None:
+    project.environment["GIT_COMMITTER_DATE"] = "2020-01-01T00:00:00Z"
     make_shop(project)
     project.checkout("-b", "feature")
     field = "models.IntegerField(default=1)"
-    project.environment["GIT_COMMITTER_DATE"] = "2020-01-01T00:00:00Z"
     for name, amend in (("size", []), ("weight", ["--amend"] if is_amended else [])):
         project.models("shop", f"{PRODUCT}    {name} = {field}\n")
         operation = f'migrations.AddField("product", "{name}", {field}),'
