@@ -43,11 +43,6 @@ class Progress:
         if self.verbosity >= 1:
             self.stdout.write(text + self.style.SUCCESS(" OK"))
 
-    def note(self, text: str) -> None:
-        """Say something that users should know."""
-        if self.verbosity >= 1:
-            self.stdout.write(self.style.WARNING(text))
-
 
 def database_option(connection: BaseDatabaseWrapper) -> str:
     """The option that names a database in a suggested command; empty if there is only one."""

@@ -92,9 +92,9 @@ class Steps:
         decision, workspace = self.decision, self.decision.workspace
         if workspace.repository and decision.comparison.target.listed_apps is None:
             repository, snapshot_file = workspace.repository, workspace.snapshot_file
-            notices = write_down(decision.connection, repository, snapshot_file, past, sources)
-            for notice in notices:
-                self.progress.note(notice)
+            self.transfer.report.notes += write_down(
+                decision.connection, repository, snapshot_file, past, sources
+            )
 
     def _edges(self, renames: Renames) -> Edges:
         return Edges(self.transfer.begin, partial(self._done, renames))

@@ -1,5 +1,6 @@
 """Makes the snapshot of a database that has been compared with its target."""
 
+import logging
 from collections.abc import Mapping
 
 from django_devtools.branches.sources.git import GitError, Repository
@@ -9,6 +10,8 @@ from django_devtools.conf import database_files
 
 from .classify import State
 from .comparison import Comparison
+
+logger = logging.getLogger("django_devtools.branches")
 
 
 def snapshot_of(
@@ -84,12 +87,13 @@ def _is_here(found: Comparison, key: Key, source: Source | None) -> bool:
 
 
 def _project_now(repository: Repository) -> str | None:
-    """The tree of the project as it is; None if git can't write it."""
+    """The tree of the project as it is; None, with a warning, if git can't write it."""
     from django_devtools.branches.sources.trees import write_tree
 
     try:
         return write_tree(repository, repository.commit(), database_files()).id
-    except GitError:
+    except GitError as error:
+        logger.warning("The project was not recorded: %s", error)
         return None
 
 
