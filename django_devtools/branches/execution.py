@@ -97,7 +97,8 @@ class Execution:
         applied = AppliedMigration(migration, lambda: self.comparison.texts.id(source))
         step = Step(entry.key, entry.backwards)
         self.transfer.expect(step, None if entry.backwards else applied)
-        executor.resume(entry, ahead, lambda state: self.transfer.done(lambda: state.apps))
+        after = executor.resume(entry, ahead, lambda state: self.transfer.done(lambda: state.apps))
+        self.transfer.restore_late(lambda: after.apps)
         executor.journal.drop()
 
     def _unapply(self, executor: Executor, ahead: Ahead) -> ProjectState:
@@ -163,6 +164,7 @@ class Execution:
             )
         self.transfer.follow(changes)
         self.transfer.restore_due(lambda: state.apps)
+        self.transfer.restore_late(lambda: state.apps)
 
     def _rewrite_rows(
         self, executor: Executor, forget: Collection[Key], record: Collection[Key]
