@@ -32,7 +32,7 @@ from django_devtools.branches.stash.returns import (
     AppliedMigration,
     Detour,
     Returns,
-    has_older,
+    outranked,
 )
 from django_devtools.branches.stash.save import is_routed_here
 from django_devtools.branches.stash.stash import Stash
@@ -148,7 +148,9 @@ class Outlook:
     def expected(self) -> Expected:
         """What the switch would do with the stash. Raises SwitchError as ``changes`` does."""
         returns, branch = self.returns(), self.comparison.target.past.branch
-        found, staying = self._without_empty(self._back(returns), returns.waiting), []
+        found, staying = self._back(returns), []
+        empty = outranked(found, [*found, *returns.waiting], self.stash.has_values)
+        found = [entry for entry in found if entry not in empty]
         again = {entry.id for entry in returns.made_again()}
         for entry in [e for e in returns.waiting if e.id in again or self._is_made(e)]:
             if branch is not None and entry.branch == branch:
@@ -194,11 +196,6 @@ class Outlook:
         yield from ((key, None, False) for key in plan.forget)
         yield from ((key, self.arrives(key), False) for key in plan.record)
         yield from ((key, self.arrives(key), True) for key in plan.apply)
-
-    def _without_empty(self, found: list[Entry], waiting: list[Entry]) -> list[Entry]:
-        """``found``, without those that have no values where an older one has some."""
-        others = [*found, *waiting]
-        return [e for e in found if not has_older(e, others) or self.stash.has_values(e)]
 
     def _back(self, returns: Returns) -> list[Entry]:
         """What comes back after each of the steps. ``returns`` is as after all of them then."""

@@ -339,10 +339,16 @@ class Arrivals:
         )
 
 
-def has_older(entry: Entry, others: Iterable[Entry]) -> bool:
-    """Whether one of ``others`` is older than an entry, and of the same table or column."""
-    older = [other for other in others if other.id < entry.id]
-    return any(_is_in_place_of(other, entry) for other in older)
+def outranked(
+    entries: Iterable[Entry], others: Collection[Entry], has_values: Callable[[Entry], bool]
+) -> list[Entry]:
+    """Those that have no values where one of ``others`` is older, and in the same place."""
+    return [
+        entry
+        for entry in entries
+        if any(other.id < entry.id and _is_in_place_of(other, entry) for other in others)
+        and not has_values(entry)
+    ]
 
 
 def _is_in_place_of(one: Entry, other: Entry) -> bool:

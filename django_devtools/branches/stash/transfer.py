@@ -17,7 +17,7 @@ from django_devtools.branches.sources.snapshots import Key
 
 from .detours import Way
 from .entries import Entry, Status, Step
-from .returns import Applied, AppliedMigration, Arrivals, Detour, Returns, has_older
+from .returns import Applied, AppliedMigration, Arrivals, Detour, Returns, outranked
 from .save import is_routed_here
 from .stash import Stash
 
@@ -37,7 +37,7 @@ class Report:
     saved: list[Entry] = field(default_factory=list)
     restored: list[Entry] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    """What could not be restored from the stash, and why."""
+    """What could not be restored or recorded, and why."""
 
 
 class Transfer:
@@ -332,15 +332,13 @@ class Transfer:
     def _without_outdone(self, entries: Collection[Entry]) -> list[Entry]:
         outdone = [entry for entry in entries if self._arrivals.outdo(entry)]
         self.report.notes += [self.stash.is_outdone(entry) for entry in outdone]
-        return self._without_empty([entry for entry in entries if entry not in outdone])
-
-    def _without_empty(self, entries: list[Entry]) -> list[Entry]:
-        """``entries``, without those that have no values where an older one has some."""
-        others = [*self._arrivals.entries, *entries, *self.returns.waiting]
-        empty = [e for e in entries if has_older(e, others) and not self.stash.has_values(e)]
+        found = [entry for entry in entries if entry not in outdone]
+        others = [*self._arrivals.entries, *found, *self.returns.waiting]
+        empty = outranked(found, others, self.stash.has_values)
         for entry in empty:
+            logger.debug("%s: nothing but NULL, where an older one has values", entry)
             self.stash.done(entry)
-        return [entry for entry in entries if entry not in empty]
+        return [entry for entry in found if entry not in empty]
 
     def _made_again(self) -> list[Entry]:
         """The entries whose place was made by now, after it was dropped if it was."""

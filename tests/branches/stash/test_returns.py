@@ -12,7 +12,7 @@ from django.db.migrations.operations.base import Operation
 from django_devtools.branches.schema.introspection import ColumnInfo
 from django_devtools.branches.sources.loader import variant
 from django_devtools.branches.stash.entries import Entry, StashedColumn, Status, Step
-from django_devtools.branches.stash.returns import Applied, AppliedMigration, Returns, has_older
+from django_devtools.branches.stash.returns import Applied, AppliedMigration, Returns, outranked
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)
 BEFORE, SINCE = "2026-01-01T00:00:00", "2026-01-03T00:00:00"
@@ -159,11 +159,12 @@ def test_what_was_undone_in_this_switch_and_waits_is_made_again() -> None:
     assert Returns([one, two], applied(A), applied(A)).made_again() == []
 
 
-def test_something_older_in_the_same_place_is_known() -> None:
+def test_what_has_no_values_gives_way_to_something_older() -> None:
     older, newer = entry(back("a"), number=1), entry(back("b"), number=2)
-    assert has_older(newer, [newer, older])
-    assert not has_older(older, [newer, older])
-    assert not has_older(replace(newer, table="other"), [older])
+    both, elsewhere = [newer, older], replace(newer, table="other")
+    assert outranked(both, both, lambda entry: False) == [newer]
+    assert outranked(both, both, lambda entry: True) == []
+    assert outranked([elsewhere], [older], lambda entry: False) == []
 
 
 def test_it_says_what_hinders() -> None:
