@@ -164,7 +164,7 @@ def _is_settled(entry: JournalEntry, comparison: Comparison, options: Options) -
 
 
 def _outlook(comparison: Comparison, options: Options, is_interrupted: bool) -> Outlook:
-    # Most databases are in step, and need nothing of what it imports.
+    # Imported here, because most databases are in step and have no use for it.
     from .outlook import Outlook, foresee
 
     return Outlook(comparison, options) if is_interrupted else foresee(comparison, options)

@@ -200,12 +200,11 @@ def _may_write(operation: Operation, backwards: bool) -> bool:
     return not _changes_schema_only(operation)
 
 
-def _code_of(operation: Operation, backwards: bool) -> Any:
-    """The function or the SQL that one of RAW runs; None if it can't run backwards."""
+def _code_of(operation: operations.RunPython | operations.RunSQL, backwards: bool) -> Any:
+    """The function or the SQL that an operation runs; None if it can't run backwards."""
     if isinstance(operation, operations.RunPython):
         return operation.reverse_code if backwards else operation.code
-    found: operations.RunSQL = operation  # type: ignore[assignment]
-    return found.reverse_sql if backwards else found.sql
+    return operation.reverse_sql if backwards else operation.sql
 
 
 def _lasts(operation: Operation) -> bool:

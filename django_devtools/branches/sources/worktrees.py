@@ -54,7 +54,7 @@ def work_tree(
         _make_git_directory(repository, path, commit)
         yield path
     finally:
-        # It does not follow links.
+        # It does not follow links. What can't be removed is left to the next work tree.
         shutil.rmtree(directory, ignore_errors=True)
 
 
@@ -155,6 +155,7 @@ def _remove_left_behind() -> None:
     for directory in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         process = directory.name.removeprefix(PREFIX).partition("-")[0]
         if process.isdigit() and not _is_running(int(process)):
+            # It may belong to another user.
             shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -1,9 +1,10 @@
 """What goes along with a table or a column that is dropped, or keeps it from being dropped."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from django.db.backends.base.base import BaseDatabaseWrapper
+from pytest_django import DjangoDbBlocker
 
 from django_devtools.branches.schema.dialects import dialect_of
 from tests.databases import Configuration, connected
@@ -12,16 +13,18 @@ pytestmark = pytest.mark.once
 
 
 @pytest.fixture
-def postgresql(make_database, django_db_blocker) -> Iterator[BaseDatabaseWrapper]:  # type: ignore[no-untyped-def]
-    database: Configuration = make_database("postgresql")
-    with django_db_blocker.unblock(), connected(database) as connection:
+def postgresql(
+    make_database: Callable[[str], Configuration], django_db_blocker: DjangoDbBlocker
+) -> Iterator[BaseDatabaseWrapper]:
+    with django_db_blocker.unblock(), connected(make_database("postgresql")) as connection:
         yield connection
 
 
 @pytest.fixture
-def mariadb(make_database, django_db_blocker) -> Iterator[BaseDatabaseWrapper]:  # type: ignore[no-untyped-def]
-    database: Configuration = make_database("mariadb")
-    with django_db_blocker.unblock(), connected(database) as connection:
+def mariadb(
+    make_database: Callable[[str], Configuration], django_db_blocker: DjangoDbBlocker
+) -> Iterator[BaseDatabaseWrapper]:
+    with django_db_blocker.unblock(), connected(make_database("mariadb")) as connection:
         yield connection
 
 

@@ -8,10 +8,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-from django.apps import apps
+from django.test import override_settings
 
 from django_devtools.branches.sources.git import GitError
 from django_devtools.branches.sources.trees import LEFT_OUT, write_tree
@@ -135,14 +134,14 @@ def test_before_the_first_commit(tmp_path: Path) -> None:
 
 def test_directories_that_are_the_same(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not those of settings and apps, which look for files beside their own."""
-    commit(top, "same/deep/a.py", "shop/migrations/a.py", "shop/same/a.py", "other/a.py")
+    write(top, "shelf/__init__.py", "")
+    commit(top, "same/deep/a.py", "shelf/migrations/a.py", "shelf/same/a.py", "other/a.py")
     tree = write_tree(found(top), found(top).commit()).id
     write(top, "other/b.py")
-    config = SimpleNamespace(path=str(top / "shop"))
-    monkeypatch.setattr(apps, "get_app_configs", lambda: [config])
-    with work_tree(found(top), [tree]) as path:
+    monkeypatch.syspath_prepend(top)
+    with override_settings(INSTALLED_APPS=["shelf"]), work_tree(found(top), [tree]) as path:
         links = {name for name in names(path) if (path / name).is_symlink()}
-        assert links == {"pkg", "same", "shop/same"}
+        assert links == {"pkg", "same", "shelf/same"}
         assert (path / "same/deep/a.py").read_text() == "same/deep/a.py\n"
         assert not (path / "other/b.py").exists()
 
