@@ -12,8 +12,8 @@ histories start from, gives each table and column one identity: its name there, 
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Generic, NamedTuple, TypeVar
 
 from django_devtools.branches.sources.snapshots import Key
 
@@ -21,6 +21,8 @@ from .structure import Item
 from .tracker import Column, SchemaHistory, Table
 
 logger = logging.getLogger("django_devtools.branches")
+
+T = TypeVar("T", Table, Column)
 
 
 class DataLoss(NamedTuple):
@@ -88,13 +90,8 @@ def losses(unapplied: SchemaHistory) -> Iterator[DataLoss]:
 
     ``unapplied`` is what they did when they were applied. Columns that get narrower are left out.
     """
-    for table_name, table in unapplied.tables.items():
-        if table.original is None:
-            yield _lost_table(table, table_name, table)
-            continue
-        for name, column in table.columns.items():
-            if column.original is None:
-                yield _lost_column(table, table_name, name, column)
+    found = schema_changes(unapplied, SchemaHistory())
+    return (loss for loss in found.lost if loss.becomes is None)
 
 
 def schema_changes(unapplied: SchemaHistory, applied: SchemaHistory) -> SchemaChanges:
@@ -104,238 +101,163 @@ def schema_changes(unapplied: SchemaHistory, applied: SchemaHistory) -> SchemaCh
     ``unapplied`` is what the former did when they were applied: it leads from the state between
     both to the database as it is. ``applied`` is what the latter do from that state on.
     """
-    before = _tables_before(unapplied, applied)
-    shared = _shared_tables(before, applied)
-    lost_backwards = frozenset(_lost_backwards(unapplied))
-    lost = [
-        loss._replace(dropped_backwards=loss.item in lost_backwards)
-        for loss in _lost(before, shared, applied)
-    ]
-    made = list(_made(shared.values(), unapplied, applied))
-    renamed = dict(_renamed(shared.values()))
-    _explain(lost, made, renamed)
+    collector = _Collector()
+    for table in _join(unapplied.tables, unapplied.dropped, applied.tables, applied.dropped):
+        collector.add_table(table)
+    return collector.changes
 
-    altered_forwards: set[Item] = {
-        (table_name, name)
-        for table_name, table in applied.tables.items()
-        for name, column in table.columns.items()
-        if column.is_altered
+
+_UNTOUCHED_TABLE = Table(("", ""), "", ("", ""))
+_UNTOUCHED = Column("", ("", ""))
+
+
+class _Thing(NamedTuple, Generic[T]):
+    """A table or a column, with its names and with what both sides of a switch do to it."""
+
+    before: str | None
+    """Its name in the database as it is; None if it is not there."""
+    after: str | None
+    """Its name after the switch; None if it is not there then."""
+    unapplied: T | None
+    """What the unapplied migrations did to it; None if they did not touch it."""
+    applied: T | None
+    """What the applied migrations do to it; None if they do not touch it."""
+
+    @property
+    def cause(self) -> T:
+        """What drops it if it is there before, or makes it if it is not. One side touched it."""
+        sides = (self.applied, self.unapplied) if self.before else (self.unapplied, self.applied)
+        return next(side for side in sides if side is not None)
+
+
+def _join(
+    unapplied: Mapping[str, T],
+    unapplied_dropped: Mapping[str, T],
+    applied: Mapping[str, T],
+    applied_dropped: Mapping[str, T],
+) -> Iterator[_Thing[T]]:
+    """Join what both sides touched by the names in between: one name, one thing."""
+    for name, one in unapplied.items():
+        if one.original is None:
+            yield _Thing(name, None, one, None)
+    held = _by_original(unapplied, unapplied_dropped)
+    wanted = _by_original(applied, applied_dropped)
+    for original in held | wanted:
+        before, back = held.get(original, (original, None))
+        after, forth = wanted.get(original, (original, None))
+        yield _Thing(before, after, back, forth)
+    for name, one in applied.items():
+        if one.original is None:
+            yield _Thing(None, name, None, one)
+
+
+def _by_original(
+    touched: Mapping[str, T], dropped: Mapping[str, T]
+) -> dict[str, tuple[str | None, T]]:
+    """What one side touched, by the names in between, with its name on this side, if any."""
+    found: dict[str, tuple[str | None, T]] = {
+        one.original: (name, one) for name, one in touched.items() if one.original is not None
     }
-    altered_backwards = {item for table in shared.values() for item in table.altered_backwards()}
-    return SchemaChanges(
-        lost,
-        {one.item: one.is_certain for one in made},
-        altered_forwards | altered_backwards,
-        renamed,
-    )
+    return found | {original: (None, one) for original, one in dropped.items()}
 
 
-class _Made(NamedTuple):
-    """A table or a column that exists only after a switch, by its name there."""
+class _Shared(NamedTuple):
+    """A table that is there before a switch and after it."""
 
-    item: Item
-    is_certain: bool
-    migration: Key
-    is_backwards: bool
-    """Whether unapplying the migration makes it, and not applying."""
+    before: str
+    after: str
+    model: Key
 
 
-class _SharedTable(NamedTuple):
-    """A table that exists before a switch and after it, with what was and will be done to it."""
+class _Collector:
+    """Collects what becomes of each thing, and logs it with the migration that is the reason."""
 
-    name_before: str
-    unapplied: Table
-    """With the columns by their names before."""
-    name_after: str
-    applied: Table
-    """With the columns by their names afterwards."""
+    def __init__(self) -> None:
+        self._lost: list[DataLoss] = []
+        self._made: dict[Item, bool] = {}
+        self._altered: set[Item] = set()
+        self._renamed: dict[Item, Item] = {}
+        self.changes = SchemaChanges(self._lost, self._made, self._altered, self._renamed)
 
-    def lost_columns(self) -> Iterator[DataLoss]:
-        """Those that unapplied migrations had added, or applied ones drop; and narrowed ones."""
-        after = self.applied.by_original()
-        for name, column in self._columns_before().items():
-            if column.original is None:
-                yield _lost_column(self.unapplied, self.name_before, name, column)
-            elif column.original in self.applied.dropped:
-                dropped = self.applied.dropped[column.original]
-                yield _lost_column(self.unapplied, self.name_before, name, dropped)
-            else:
-                unchanged = column.original, _untouched(column.original)
-                name_after, column_after = after.get(column.original, unchanged)
-                if column.narrows_backwards or column_after.narrows_forwards:
-                    yield self._narrowed(name, column, name_after, column_after)
+    def add_table(self, table: _Thing[Table]) -> None:
+        """Add what becomes of a table, and of its columns if it is there before and afterwards."""
+        if table.before and table.after:
+            self._rename((table.before, None), (table.after, None))
+            self._add_columns(_Shared(table.before, table.after, _model(table)), table)
+        elif table.before:
+            cause = table.cause
+            loss = DataLoss(
+                cause.migration,
+                _model(table),
+                table.before,
+                is_certain=cause.is_certain,
+                starts_empty=cause.starts_empty,
+                dropped_backwards=cause is table.unapplied,
+            )
+            self._lose(loss)
+        elif table.after:
+            self._make((table.after, None), table)
 
-    def made_columns(self) -> Iterator[_Made]:
-        """Those that applied migrations add, or unapplied ones had dropped."""
-        for name, column in self.applied.columns.items():
-            if column.original is None:
-                yield self._made(name, column, is_backwards=False)
-        names_after = {old: name for old, (name, _) in self.applied.by_original().items()}
-        for original, column in self.unapplied.dropped.items():
-            if original not in self.applied.dropped:
-                yield self._made(names_after.get(original, original), column, is_backwards=True)
+    def _add_columns(self, shared: _Shared, table: _Thing[Table]) -> None:
+        back, forth = table.unapplied or _UNTOUCHED_TABLE, table.applied or _UNTOUCHED_TABLE
+        for column in _join(back.columns, back.dropped, forth.columns, forth.dropped):
+            if column.before and column.after:
+                before, after = (shared.before, column.before), (shared.after, column.after)
+                self._rename(before, after)
+                self._alter(shared.model, before, after, column)
+            elif column.before:
+                cause = column.cause
+                loss = DataLoss(
+                    cause.migration,
+                    shared.model,
+                    shared.before,
+                    column.before,
+                    is_certain=cause.is_certain,
+                    starts_null=cause.starts_null,
+                    dropped_backwards=cause is column.unapplied,
+                )
+                self._lose(loss)
+            elif column.after:
+                self._make((shared.after, column.after), column)
 
-    def names(self) -> Iterator[tuple[Item, Item]]:
-        """The names before and afterwards, of the table and of the columns that it keeps."""
-        yield (self.name_before, None), (self.name_after, None)
-        names_after = {old: name for old, (name, _) in self.applied.by_original().items()}
-        dropped = self.unapplied.dropped.keys() | self.applied.dropped.keys()
-        for name, column in self._columns_before().items():
-            if column.original is not None and column.original not in dropped:
-                name_after = names_after.get(column.original, column.original)
-                yield (self.name_before, name), (self.name_after, name_after)
+    def _alter(self, model: Key, before: Item, after: Item, column: _Thing[Column]) -> None:
+        back, forth = column.unapplied or _UNTOUCHED, column.applied or _UNTOUCHED
+        if back.is_altered or forth.is_altered:
+            self._altered.add(after)
+        if back.narrows_backwards or forth.narrows_forwards:
+            narrowing = back if back.narrows_backwards else forth
+            loss = DataLoss(
+                narrowing.migration,
+                model,
+                *before,
+                becomes=after,
+                only_null=back.only_null and forth.only_null,
+                needs_parent=back.needs_parent,
+                dropped_backwards=back.narrows_backwards,
+                field_type=back.type_after or forth.type_before,
+            )
+            self._lose(loss)
 
-    def altered_backwards(self) -> Iterator[Item]:
-        """The columns, by their names afterwards, that unapplying makes narrower or wider."""
-        names_after = {old: name for old, (name, _) in self.applied.by_original().items()}
-        for column in self.unapplied.columns.values():
-            if column.is_altered and column.original is not None:
-                yield self.name_after, names_after.get(column.original, column.original)
-
-    def _columns_before(self) -> dict[str, Column]:
-        """The columns that either side touches and that exist before, by their names then."""
-        columns = dict(self.unapplied.columns)
-        known = {column.original for column in columns.values()} | self.unapplied.dropped.keys()
-        for original in [*self.applied.dropped, *self.applied.by_original()]:
-            if original not in known:
-                columns[original] = _untouched(original)
-        return columns
-
-    def _narrowed(
-        self, name: str, column: Column, name_after: str, column_after: Column
-    ) -> DataLoss:
-        narrowing = column if column.narrows_backwards else column_after
-        return DataLoss(
-            narrowing.migration,
-            self.unapplied.model,
-            self.name_before,
-            name,
-            becomes=(self.name_after, name_after),
-            only_null=column.only_null and column_after.only_null,
-            needs_parent=column.needs_parent,
-            field_type=column.type_after or column_after.type_before,
-        )
-
-    def _made(self, name: str, column: Column, is_backwards: bool) -> _Made:
-        item = self.name_after, name
-        return _Made(item, column.is_certain, column.migration, is_backwards)
-
-
-def _tables_before(unapplied: SchemaHistory, applied: SchemaHistory) -> dict[str, Table]:
-    """The tables that either side touches and that exist before, by their names then."""
-    tables = dict(unapplied.tables)
-    known = {table.original for table in tables.values()} | unapplied.dropped.keys()
-    touched = {original: table for original, (_, table) in applied.by_original().items()}
-    for original, table in (touched | applied.dropped).items():
-        if original not in known:
-            tables[original] = Table(table.model, original, table.migration)
-    return tables
-
-
-def _shared_tables(before: Mapping[str, Table], applied: SchemaHistory) -> dict[str, _SharedTable]:
-    """Those of the tables before that exist afterwards, too, by their names before."""
-    after = applied.by_original()
-    shared = {}
-    for name, table in before.items():
-        original = table.original
-        if original is not None and original not in applied.dropped:
-            unchanged = original, Table(table.model, original, table.migration)
-            name_after, table_after = after.get(original, unchanged)
-            shared[name] = _SharedTable(name, table, name_after, table_after)
-    return shared
-
-
-def _lost(
-    before: Mapping[str, Table], shared: Mapping[str, _SharedTable], applied: SchemaHistory
-) -> Iterator[DataLoss]:
-    for name, table in before.items():
-        if table.original is None:
-            yield _lost_table(table, name, table)
-        elif table.original in applied.dropped:
-            yield _lost_table(table, name, applied.dropped[table.original])
-        else:
-            yield from shared[name].lost_columns()
-
-
-def _lost_backwards(unapplied: SchemaHistory) -> Iterator[Item]:
-    for loss in losses(unapplied):
-        yield loss.item
-    for table_name, table in unapplied.tables.items():
-        for name, column in table.columns.items():
-            if column.narrows_backwards:
-                yield table_name, name
-
-
-def _made(
-    shared: Iterable[_SharedTable], unapplied: SchemaHistory, applied: SchemaHistory
-) -> Iterator[_Made]:
-    made = list(_made_tables(unapplied, applied))
-    yield from made
-    new_tables = {one.item for one in made}
-    for table in shared:
-        if (table.name_after, None) not in new_tables:
-            yield from table.made_columns()
-
-
-def _made_tables(unapplied: SchemaHistory, applied: SchemaHistory) -> Iterator[_Made]:
-    """Those that applied migrations create, or unapplied ones had dropped."""
-    for name, table in applied.tables.items():
-        if table.original is None:
-            yield _Made((name, None), table.is_certain, table.migration, is_backwards=False)
-    names_after = {old: name for old, (name, _) in applied.by_original().items()}
-    for original, table in unapplied.dropped.items():
-        if original not in applied.dropped:
-            item = names_after.get(original, original), None
-            yield _Made(item, table.is_certain, table.migration, is_backwards=True)
-
-
-def _renamed(shared: Iterable[_SharedTable]) -> Iterator[tuple[Item, Item]]:
-    for table in shared:
-        for before, after in table.names():
-            if before != after:
-                yield before, after
-
-
-def _lost_table(table: Table, name: str, dropped: Table) -> DataLoss:
-    return DataLoss(
-        dropped.migration,
-        table.model,
-        name,
-        is_certain=dropped.is_certain,
-        starts_empty=dropped.starts_empty,
-    )
-
-
-def _lost_column(table: Table, table_name: str, name: str, column: Column) -> DataLoss:
-    return DataLoss(
-        column.migration,
-        table.model,
-        table_name,
-        name,
-        is_certain=column.is_certain,
-        starts_null=column.starts_null,
-    )
-
-
-def _untouched(name: str) -> Column:
-    return Column(name, ("", ""))
-
-
-def _explain(
-    lost: Iterable[DataLoss], made: Iterable[_Made], renamed: Mapping[Item, Item]
-) -> None:
-    """Log each decision with the migration that is the reason for it."""
-    if not logger.isEnabledFor(logging.DEBUG):
-        return
-    direction = {True: "unapplying", False: "applying"}
-    for loss in lost:
-        how = direction[loss.dropped_backwards]
+    def _lose(self, loss: DataLoss) -> None:
+        self._lost.append(loss)
+        how = "unapplying" if loss.dropped_backwards else "applying"
         logger.debug("%s: lost by %s %s.%s", loss, how, *loss.migration)
-    for one in made:
-        how = direction[one.is_backwards]
-        logger.debug("%s: made by %s %s.%s", _described(one.item), how, *one.migration)
-    for before, after in renamed.items():
-        logger.debug("%s: renamed to %s", _described(before), _described(after))
+
+    def _make(self, item: Item, thing: "_Thing[Table] | _Thing[Column]") -> None:
+        cause = thing.cause
+        self._made[item] = cause.is_certain
+        how = "unapplying" if cause is thing.unapplied else "applying"
+        logger.debug("%s: made by %s %s.%s", _described(item), how, *cause.migration)
+
+    def _rename(self, before: Item, after: Item) -> None:
+        if before != after:
+            self._renamed[before] = after
+            logger.debug("%s: renamed to %s", _described(before), _described(after))
+
+
+def _model(table: _Thing[Table]) -> Key:
+    """The model of a table that is there before the switch."""
+    return (table.unapplied or table.applied or _UNTOUCHED_TABLE).model
 
 
 def _described(item: Item) -> str:
