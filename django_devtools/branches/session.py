@@ -1,7 +1,7 @@
 """One ``migrate`` on one database: saves what it drops, and restores what it makes again."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from django.apps.registry import Apps
@@ -14,6 +14,7 @@ from django.db.migrations.state import ProjectState
 from django_devtools.branches.planning.comparison import compare
 from django_devtools.branches.schema.changes import SchemaChanges, schema_changes
 from django_devtools.branches.schema.operations import writes_rows
+from django_devtools.branches.schema.renames import renames_backwards, renames_forwards
 from django_devtools.branches.schema.tracker import track
 from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.loader import code_on_disk, variant
@@ -23,7 +24,7 @@ from django_devtools.branches.stash.detours import Way, find_way
 from django_devtools.branches.stash.entries import Step
 from django_devtools.branches.stash.returns import Applied, AppliedMigration, Detour, Returns
 from django_devtools.branches.stash.stash import Stash
-from django_devtools.branches.stash.transfer import Report, Transfer
+from django_devtools.branches.stash.transfer import Models, Report, Transfer
 from django_devtools.conf import project_root
 
 from .outlook import applied_by
@@ -59,6 +60,8 @@ class Session:
         self._steps: list[Step] = []
         self._branch: str | None = None
         self._done = 0
+        self._before: ProjectState | None = None
+        """What the database held when the last migration that was run began."""
         applied = self._applied(rows)
         final = applied.copy()
         for migration, backwards in plan:
@@ -82,9 +85,10 @@ class Session:
         self._steps = [self._step(*one) for one in self.plan]
         self._transfer.save(self.changes, self._steps, branch)
 
-    def begin(self, position: int, models: Apps) -> None:
-        """The migration at ``position`` begins, so those before it are done."""
-        self._run_up_to(position, models)
+    def begin(self, position: int, state: ProjectState) -> None:
+        """The migration at ``position`` begins in ``state``, so those before it are done."""
+        self._run_up_to(position, lambda: state.apps, lambda: self._renamed(position - 1, state))
+        self._before = state
         if self._transfer.came_back:
             rest = [(_without_mark(one), backwards) for one, backwards in self.plan[position:]]
             changes = _changes(self.stash, rest)
@@ -96,7 +100,7 @@ class Session:
     def end(self, models: Apps) -> None:
         """All migrations are done: restore what comes back then, and say what doesn't."""
         if self.run:
-            self._run_up_to(len(self.plan), models)
+            self._run_up_to(len(self.plan), lambda: models)
             self._transfer.restore_late(lambda: models)
         self._transfer.follow(self.changes)
         self._transfer.end_pass()
@@ -105,16 +109,34 @@ class Session:
         self._transfer.finish()
         self._say()
 
-    def _run_up_to(self, position: int, models: Apps) -> None:
-        """The first ``position`` migrations are done: restore what comes back then."""
+    def _run_up_to(
+        self,
+        position: int,
+        models: Models,
+        renamed: Callable[[], SchemaChanges | None] = lambda: None,
+    ) -> None:
+        """
+        The first ``position`` migrations are done: restore what comes back then.
+
+        ``renamed`` tells what the last one of them has renamed.
+        """
         for one in range(self._done, position):
             key = self._steps[one].key
             if key not in self.run:
                 self._transfer.faked.update([key, *self.plan[one][0].replaces])
             self._expect(one)
-            self._transfer.done(lambda: models)
+            self._transfer.done(models, renamed if one == position - 1 else lambda: None)
         self._done = position
         self._say()
+
+    def _renamed(self, position: int, after: ProjectState) -> SchemaChanges | None:
+        """What the migration at ``position`` has renamed; ``after`` is the state after it."""
+        migration, backwards = self.plan[position]
+        if self._before is None or self._steps[position].key not in self.run:
+            return None
+        plain = _without_mark(migration)
+        renames = renames_backwards(plain) if backwards else renames_forwards(plain, self._before)
+        return renames(after)
 
     def _find_way(self, detour: Detour, applied: Applied) -> Way | None:
         is_undone_now = any(step.key in self.run for step in detour.entries[0].steps)
@@ -167,12 +189,12 @@ class _Mark(Operation):
     def database_forwards(
         self, app: str, editor: BaseDatabaseSchemaEditor, state: ProjectState, after: ProjectState
     ) -> None:
-        self.session.begin(self.position, state.apps)
+        self.session.begin(self.position, state)
 
     def database_backwards(
         self, app: str, editor: BaseDatabaseSchemaEditor, state: ProjectState, before: ProjectState
     ) -> None:
-        self.session.begin(self.position, state.apps)
+        self.session.begin(self.position, state)
 
 
 def _changes(stash: Stash, plan: Plan) -> SchemaChanges:

@@ -344,15 +344,13 @@ class Stash:
         """Record how many rows of an entry could not be restored, and why."""
         self._update(entry, status=Status.LEFT, rows=rows, reason=reason)
 
-    def supersede(self, entries: Iterable[Entry], newer: Collection[Entry]) -> None:
-        """Take what ``newer`` entries have out of older ``entries``."""
-        for entry in entries:
-            known = {name for one in newer if one.table == entry.table for name in one.columns}
-            left = entry.columns.keys() - known
-            if not left:
-                self.drop([entry])
-            elif len(left) < len(entry.columns):
-                self.reduce_to(entry, left)
+    def leave_out(self, entry: Entry, columns: Collection[str]) -> None:
+        """Take ``columns`` out of an entry, because a newer one has them."""
+        left = entry.columns.keys() - columns
+        if not left:
+            self.drop([entry])
+        elif columns:
+            self.reduce_to(entry, left)
 
     def reduce_to(self, entry: Entry, columns: Collection[str]) -> None:
         """Record that only ``columns`` are left, for a later step or switch to restore."""

@@ -17,6 +17,7 @@ from django_devtools.branches.sources.snapshots import Key
 
 from .detours import Way
 from .entries import Entry, Status, Step
+from .places import Places
 from .returns import Applied, AppliedMigration, Arrivals, Detour, Returns, outranked
 from .save import is_routed_here
 from .stash import Stash
@@ -78,8 +79,10 @@ class Transfer:
         """Whether a step has begun since something was last saved."""
         self._taken_again: list[Entry] = []
         """What was saved again, until the next step begins."""
-        self._outdated: list[Entry] = []
-        """What that supersedes."""
+        self._outdated: list[tuple[Entry, set[str]]] = []
+        """What that supersedes, with the columns that it supersedes."""
+        self._places = Places()
+        """Where what was saved for the passes under way is by now."""
         self._undropped: list[Entry] = []
         """The entries that are copied, and not dropped yet."""
         self._late: list[Entry] = []
@@ -123,8 +126,9 @@ class Transfer:
         if lost:
             waiting = self.returns.waiting
             older = [one for one in waiting if one.id in self._made_with and not one.is_narrowed]
-            self._taken_again = self._save(lost, rest, steps, branch)
-            self._outdated = older
+            taken = self._save(lost, rest, steps, branch)
+            self._taken_again = taken
+            self._outdated = [(one, self._places.shared(one, taken)) for one in older]
 
     def expect(self, step: Step, arrives: AppliedMigration | None = None) -> None:
         """``step`` is next. ``arrives`` is what is applied after it, unless that goes back."""
@@ -139,7 +143,8 @@ class Transfer:
         changed, taken = self._catch_up(), self._taken_again
         if not self._has_begun:
             self.stash.begin()
-            self.stash.supersede(self._outdated, taken)
+            for entry, columns in self._outdated:
+                self.stash.leave_out(entry, columns)
         self._has_begun, self._outdated, self._taken_again = True, [], []
         if changed or taken:
             self._refresh()
@@ -153,16 +158,20 @@ class Transfer:
         ``renamed`` tells what the step has renamed.
         """
         self._move(self.applied)
+        if self._next:
+            self._places.done(self._next[0].key)
         dropped = [entry for entry in self._undropped if self.applied.has_dropped(entry)]
         self.stash.dropped(dropped)
         self._undropped = [entry for entry in self._undropped if entry not in dropped]
-        if (self._older() or self._arrivals) and (changes := renamed()):
+        is_followed = self._older() or self._arrivals or self._places
+        if is_followed and (changes := renamed()):
             self.follow(changes)
         self.restore_due(models)
 
     def follow(self, changes: SchemaChanges) -> None:
         """Give the names that the database has now to what earlier passes have dropped."""
         self._arrivals.follow(changes)
+        self._places.follow(changes)
         self.returns.rename(self.stash.follow(self._older(), changes))
 
     def restore_due(self, models: Models) -> None:
@@ -235,6 +244,7 @@ class Transfer:
         self._refresh()
         if not self._passes:
             self._fresh, self.came_back = set(), []
+            self._places.clear()
 
     def settle(self, models: Models) -> None:
         """
@@ -270,6 +280,7 @@ class Transfer:
         changed = changes.made.keys() | changes.altered
         self._made_with |= {entry.id: changed for entry in taken}
         self._fresh.update(entry.id for entry in taken)
+        self._places.add(entry for entry in taken if not entry.is_narrowed)
         self._undropped += [entry for entry in taken if not entry.is_narrowed]
         self._has_begun = False
         return taken

@@ -407,7 +407,15 @@ def test_to_zero_and_all_again(project: Project) -> None:
     project.python("from shop.models import *; Product.objects.update(note='n')")
     *_, last = sorted(path.stem for path in (project.path / "shop/migrations").glob("0*.py"))
     add_migration(project, "0009_less", 'migrations.RemoveField("product", "note"),', last)
-    for arguments in ([], ["shop", "zero"], [], ["shop", last]):
+    rename = 'migrations.RenameField("product", "name", "title"),'
+    add_migration(project, "0010_rename", rename, "0009_less")
+    for arguments in ([], ["shop", "zero"], ["shop", "0009"]):
         project.manage("migrate", *arguments)
+    update = "UPDATE shop_product SET name = 'edited'"
+    project.python(f"from django.db import connection; connection.cursor().execute({update!r})")
+    project.manage("migrate")
+    assert not any("title" in entry for entry in kept(project))
+    project.manage("migrate", "shop", last)
     assert values(project, "note") == "n; n; n"
+    assert values(project, "name") == "edited; edited; edited"
     assert not kept(project)

@@ -506,7 +506,24 @@ coloured = of_items.fork("feature").add("colour", add("item", COLOUR))
 coloured_things = of_things.fork("feature").add("colour", add("thing", COLOUR))
 ONE_ITEM = "INSERT INTO shop_item (id, qty) VALUES (1, 3)"
 
+of_items_too = main.fork("below").add("item", create("item", QTY))
+removed_too = of_items_too.fork("renamed").add("remove", "migrations.RemoveField('item', 'qty')")
+renamed_too = removed_too.add("rename", "migrations.RenameModel('item', 'thing')")
+
 RENAMED = {
+    "what comes back below a rename is not twice in the stash": [
+        stop(main, PRODUCTS, product=""),
+        stop(of_items_too, ITEMS, product="1; 2", item=""),
+        stop(
+            renamed_too,
+            "INSERT INTO shop_thing (id) VALUES (3)",
+            product="1; 2",
+            thing="1; 2",
+        ),
+        stop(main, product="1; 2"),
+        stop(renamed_too, product="1; 2", thing="1; 2; 3"),
+        stop(of_items_too, product="1; 2", item="1 3; 2 4; 3 0", is_all=True),
+    ],
     "renamed after a column was removed, and both undone at once": [
         stop(of_items, ONE_ITEM, item=""),
         stop(removed, item="1"),
