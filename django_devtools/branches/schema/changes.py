@@ -130,33 +130,33 @@ class _Thing(NamedTuple, Generic[T]):
         return next(side for side in sides if side is not None)
 
 
+_Identity = str | tuple[str, str]
+"""The name in between; for what is not there then, the side that has it, and its name there."""
+
+
 def _join(
     unapplied: Mapping[str, T],
     unapplied_dropped: Mapping[str, T],
     applied: Mapping[str, T],
     applied_dropped: Mapping[str, T],
 ) -> Iterator[_Thing[T]]:
-    """Join what both sides touched by the names in between: one name, one thing."""
-    for name, one in unapplied.items():
-        if one.original is None:
-            yield _Thing(name, None, one, None)
-    held = _by_original(unapplied, unapplied_dropped)
-    wanted = _by_original(applied, applied_dropped)
-    for original in held | wanted:
-        before, back = held.get(original, (original, None))
-        after, forth = wanted.get(original, (original, None))
+    """What either side touched: what has one identity on both is one thing."""
+    held = _by_identity("unapplied", unapplied, unapplied_dropped)
+    wanted = _by_identity("applied", applied, applied_dropped)
+    for identity in held | wanted:
+        unchanged = identity if isinstance(identity, str) else None
+        before, back = held.get(identity, (unchanged, None))
+        after, forth = wanted.get(identity, (unchanged, None))
         yield _Thing(before, after, back, forth)
-    for name, one in applied.items():
-        if one.original is None:
-            yield _Thing(None, name, None, one)
 
 
-def _by_original(
-    touched: Mapping[str, T], dropped: Mapping[str, T]
-) -> dict[str, tuple[str | None, T]]:
-    """What one side touched, by the names in between, with its name on this side, if any."""
-    found: dict[str, tuple[str | None, T]] = {
-        one.original: (name, one) for name, one in touched.items() if one.original is not None
+def _by_identity(
+    side: str, touched: Mapping[str, T], dropped: Mapping[str, T]
+) -> dict[_Identity, tuple[str | None, T]]:
+    """What one side touched, with its name on that side; None if it is not there."""
+    found: dict[_Identity, tuple[str | None, T]] = {
+        (side, name) if one.original is None else one.original: (name, one)
+        for name, one in touched.items()
     }
     return found | {original: (None, one) for original, one in dropped.items()}
 

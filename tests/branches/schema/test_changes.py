@@ -686,7 +686,7 @@ def test_columns_are_altered_only_in_tables_that_are_there_afterwards() -> None:
     assert schema_changes(history(tables), dropped).altered == set()
 
 
-def test_the_losses_have_the_order_of_the_tables_with_new_ones_first() -> None:
+def test_the_losses_have_the_order_of_the_tables_and_columns() -> None:
     columns = {"z": column(None, OLD), "a": column("a", OLD), "b": column(None, OLD)}
     dropped = {"a": column("a", NEW), "c": column("c", NEW)}
     found = schema_changes(
@@ -694,11 +694,11 @@ def test_the_losses_have_the_order_of_the_tables_with_new_ones_first() -> None:
         history({"t": table("t", NEW, dropped=dropped)}, {"r": table("r", NEW)}),
     )
     assert [str(one) for one in found.lost] == [
-        "table s",
         "column t.z",
-        "column t.b",
         "column t.a",
+        "column t.b",
         "column t.c",
+        "table s",
         "table r",
     ]
 
@@ -729,9 +729,9 @@ def test_each_decision_is_logged(caplog: pytest.LogCaptureFixture) -> None:
         "table now: renamed to table t",
         f"column now.a: lost by {back}",
         f"column t.b: made by {back}",
-        "column now.d: renamed to column t.e",
         f"column t.c: made by {forth}",
+        "column now.d: renamed to column t.e",
         f"table back: made by {back}",
-        f"table gone: lost by {forth}",
         f"table new: made by {forth}",
+        f"table gone: lost by {forth}",
     ]
