@@ -42,11 +42,21 @@ def difference_of(trip: Trip, world: World) -> str | None:
             world.assert_in_step()
         except (AssertionError, *REFUSALS) as error:
             return f"{leg.line.branch}: {type(error).__name__}: {error}"
-        rows, has_more = expected[leg.line]
-        found, more = world.rows(), world.stash(leg.line.branch)
-        if (found != rows or (more and not has_more)) and not world.notes:
+        rows, stash = expected[leg.line]
+        found, more = world.rows(), _more(world.stash(leg.line.branch), stash)
+        if (found != rows or more) and not world.notes:
             return f"{leg.line.branch} has {found} instead of {rows}, and in the stash {more}"
     return None
+
+
+def _more(found: dict[str, list[str]], expected: dict[str, list[str]]) -> list[tuple[str, str]]:
+    """The tables and columns in the stash that are not there after the direct way."""
+    return [
+        (table, columns)
+        for table, entries in found.items()
+        for columns in entries
+        if columns not in expected.get(table, [])
+    ]
 
 
 def shortest(trip: Trip, world: World) -> Trip:

@@ -385,12 +385,12 @@ class Traveller:
             self.world.reconnect()
             self.world.go(leg.line)
 
-    def direct(self, line: Line) -> tuple[Rows, bool]:
-        """The rows of a line after the direct way, and whether the stash has more for it."""
+    def direct(self, line: Line) -> tuple[Rows, dict[str, list[str]]]:
+        """The rows of a line after the direct way, and what the stash has then."""
         self.visit()
         self.world.go(line)
         self.world.assert_in_step()
-        return self.world.rows(), bool(self.world.stash(line.branch))
+        return self.world.rows(), self.world.stash()
 
 
 def _literal(one: Any, random: Random, numbers: Iterator[int]) -> str:
