@@ -7,6 +7,7 @@ Names from users pass ``commit``, which refuses what git could take for an optio
 
 import hashlib
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -46,6 +47,19 @@ _LOCAL_VARIABLES = (
     "GIT_SHALLOW_FILE",
     "GIT_WORK_TREE",
 )
+
+_OUR_VARIABLES = {
+    # A fetch may bring replacements (`git replace`), and they may replace what was checked out.
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_TERMINAL_PROMPT": "0",
+    "LC_ALL": "C",
+}
+
+# What no ref has in its name, and what may follow one: main~1, main@{yesterday}, main:file
+_NOT_OF_REF = re.compile(r"[~^:]|@\{")
+
+_ABBREVIATION = re.compile("[0-9a-f]{7,}")
 
 
 class GitError(DevtoolsError):
@@ -113,10 +127,11 @@ class Repository:
         except GitError:  # There is no commit yet.
             return self.branch(), None
         commit, _, ref = output.decode(errors="replace").removesuffix("\n").partition("\n")
-        # Detached, or something else is called HEAD, too. Without any commits, git takes that.
-        if not ref.startswith("refs/heads/") or ref == "refs/heads/HEAD":
-            return self.branch(), commit
-        return ref.removeprefix("refs/heads/"), commit
+        # Detached, or something else is called HEAD, too, such as a tag of a remote. Without any
+        # commits, git takes that.
+        if ref.startswith("refs/heads/") and ref != "refs/heads/HEAD":
+            return ref.removeprefix("refs/heads/"), commit
+        return self.branch(), commit if self._has("HEAD") else None
 
     def private_dir(self) -> Path:
         """The directory that git keeps for this work tree alone."""
@@ -156,8 +171,9 @@ class Repository:
 
     def commit(self, ref: str = "HEAD") -> str | None:
         """The id of the commit that ``ref`` names; None if it names none."""
-        # Lone surrogates stand for bytes that are not UTF-8. They can't be printed.
-        if ref.startswith(("-", "^")) or any(c == "\0" or "\ud800" <= c <= "\udfff" for c in ref):
+        if ref == "HEAD":
+            return self.head()[1]
+        if ref.startswith(("-", "^")) or not _is_text(ref):
             return None
         try:
             output = self.git("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
@@ -171,8 +187,24 @@ class Repository:
 
         A local branch or else a remote one goes before a tag, which any remote may send.
         """
-        places = (f"refs/heads/{name}", f"refs/remotes/{name}", name)
-        return next(filter(None, map(self.commit, places)), None)
+        ref = _NOT_OF_REF.split(name)[0]
+        # Git itself would take a tag called "refs/heads/main" where there is no branch main.
+        for place in ("refs/heads/", "refs/remotes/"):
+            if self._has(place + ref):
+                return self.commit(place + name)
+        if ref.startswith("refs/") and not self._has(ref):
+            return None
+        found = self._abbreviated(ref)
+        if len(found) == 1:
+            return self.commit(found[0] + name.removeprefix(ref))
+        return None if found else self.commit(name)
+
+    def _abbreviated(self, name: str) -> list[str]:
+        """The commits whose ids begin with ``name``, which git looks for after all refs."""
+        if not _ABBREVIATION.fullmatch(name):
+            return []
+        ids = self.git("rev-parse", f"--disambiguate={name}").decode().split()
+        return [one for one in ids if self.commit(one)]
 
     def is_ancestor(self, commit: str, other: str) -> bool:
         """Whether ``commit`` is in the history of the commit ``other``."""
@@ -184,11 +216,15 @@ class Repository:
 
     def is_branch(self, name: str) -> bool:
         """Whether ``name`` is a local branch."""
-        if "\0" in name:
+        return self._has(f"refs/heads/{name}")
+
+    def _has(self, ref: str) -> bool:
+        """Whether there is a ref of exactly this name, given in full."""
+        if not _is_text(ref):
             return False
         try:
-            # Unlike rev-parse, show-ref does not take main~1 for a branch.
-            self.git("show-ref", "--verify", "--quiet", f"refs/heads/{name}")
+            # Unlike rev-parse, show-ref takes neither main~1 nor a namesake among the tags for it.
+            self.git("show-ref", "--verify", "--quiet", ref)
         except GitError:
             return False
         return True
@@ -210,8 +246,6 @@ class Repository:
 
         Raises GitError if git can't write.
         """
-        if contents.keys() <= self._stored_in(SOURCES_REF):
-            return
         tree, stored = self._stored()
         new = {blob: content for blob, content in contents.items() if blob not in stored}
         if not new:
@@ -224,13 +258,17 @@ class Repository:
             )
             wanted = self.git("mktree", stdin=entries.encode()).decode().strip()
             try:
-                self.git("update-ref", SOURCES_REF, wanted, tree)
+                self.update_ref(SOURCES_REF, wanted, tree)
                 return
             except GitError:
                 attempts -= 1
                 if not attempts:
                     raise
                 tree, stored = self._stored()
+
+    def update_ref(self, *arguments: str) -> None:
+        """Run `git update-ref` for a ref of ours. Hooks of the user hear of other refs only."""
+        self.git("-c", f"core.hooksPath={os.devnull}", "update-ref", *arguments)
 
     def _write(self, contents: dict[str, bytes]) -> None:
         with tempfile.TemporaryDirectory(prefix="django-devtools-") as directory:
@@ -248,19 +286,19 @@ class Repository:
             )
 
     def _stored(self) -> tuple[str, set[str]]:
-        """The tree that our ref points at ("" if there is no ref), and the blobs in it."""
+        """What our ref points at ("" if there is no ref), and the blobs that it keeps."""
         try:
-            tree = self.git("rev-parse", "--verify", "--quiet", SOURCES_REF).decode().strip()
+            # Unlike rev-parse, show-ref takes no tag of that name for it.
+            tree = self.git("show-ref", "--verify", "--hash", SOURCES_REF).decode().strip()
         except GitError:
             return "", set()
-        return tree, self._stored_in(tree)
-
-    def _stored_in(self, tree: str) -> set[str]:
-        """The blobs in a tree, which may be missing."""
         try:
-            return set(self.git("ls-tree", "--name-only", tree).decode().split())
-        except GitError:
-            return set()
+            output = self.git("ls-tree", "-z", tree)
+        except GitError:  # Somebody else has written it.
+            return tree, set()
+        # "MODE blob ID\tNAME": a name says nothing if somebody else has given it.
+        entries = [entry.partition(b"\t")[0].split() for entry in output.split(b"\0") if entry]
+        return tree, {blob.decode() for mode, _, blob in entries if mode == b"100644"}
 
     def contents(self, names: Iterable[str]) -> dict[str, bytes]:
         """
@@ -364,23 +402,26 @@ class Repository:
             stdin=stdin.encode(),
         )
         found, commit, ref, meta = [], "", "", ""
-        for token in output.decode(errors="surrogateescape").replace("\n", "").split("\0"):
-            if token.startswith("\x01"):
-                commit, _, ref = token[1:].partition(" ")
-            elif token.startswith(":") and not meta:
-                meta = token
-            elif token:
+        for token in output.decode(errors="surrogateescape").split("\0"):
+            if meta:  # Then this is a path, whatever it looks like.
                 # ":OLD_MODE MODE OLD_BLOB BLOB STATUS"; neither a symlink nor a submodule
                 _, mode, _, blob, _ = meta.split()
                 if mode.startswith("100"):
                     found.append(Version(commit, PurePosixPath(token), blob, ref))
                 meta = ""
+            elif (line := token.lstrip("\n")).startswith("\x01"):
+                commit, _, ref = line[1:].partition(" ")
+            else:
+                meta = line
         return found
 
     def reflogs(self) -> dict[str, list[tuple[int, str]]]:
         """Where HEAD was in each work tree, and the stash; with the seconds, newest first."""
-        others = (self.common_dir / "worktrees").glob("*/HEAD")
-        names = ["main-worktree/HEAD", *(f"worktrees/{file.parent.name}/HEAD" for file in others)]
+        others = (file.parent for file in (self.common_dir / "worktrees").glob("*/HEAD"))
+        trees = {"main-worktree": self.common_dir} | {
+            f"worktrees/{one.name}": one for one in others
+        }
+        names = [f"{name}/HEAD" for name, directory in trees.items() if self._has_log(directory)]
         arguments = ("--walk-reflogs", "--ignore-missing", "--date=unix", "--no-show-signature")
         try:
             output = self.git("log", *arguments, "--format=%H %gD", *names, STASH, "--")
@@ -392,6 +433,11 @@ class Repository:
             name, _, second = entry.rpartition("@{")
             found.setdefault(name, []).append((int(second.removesuffix("}")), commit))
         return found
+
+    def _has_log(self, directory: Path) -> bool:
+        """Whether HEAD has one in a git directory. If not, git may take that of a namesake."""
+        # A reference table holds all logs, and none of them is a file.
+        return (directory / "logs/HEAD").exists() or (self.common_dir / "reftable").exists()
 
     def branch_tips(self) -> dict[str, str]:
         """The commits of the local branches."""
@@ -418,7 +464,9 @@ class Repository:
                 commit, _, name = line.partition(" ")
                 # "feature~3^2"
                 branch = name.partition("~")[0].partition("^")[0]
-                if branch and branch != "undefined":
+                # A remote chooses its names, and may hide in them what fools a terminal.
+                is_sound = kind == "heads" or branch.isprintable()
+                if branch and branch != "undefined" and is_sound:
                     found[commit] = branch.removeprefix("remotes/")
             missing = [commit for commit in missing if commit not in found]
         return found
@@ -441,10 +489,17 @@ class Repository:
 
     def mentions(self, pattern: str, path: str, commits: Iterable[str]) -> bool:
         """Whether the history of ``commits`` added or removed a ``pattern`` under ``path``."""
-        arguments = ("-1", "--format=%H", "--no-follow", "--pickaxe-regex", f"-S{pattern}")
+        # Otherwise git runs what the attributes of a file name, to turn it into text.
+        how = ("--no-follow", "--no-textconv", "--pickaxe-regex")
+        arguments = ("-1", "--format=%H", *how, f"-S{pattern}")
         revisions = ("--ignore-missing", "--stdin", "--", f":(top,literal){path}")
         stdin = "".join(f"{commit}\n" for commit in commits)
         return bool(stdin and self.git("log", *arguments, *revisions, stdin=stdin.encode()))
+
+
+def _is_text(name: str) -> bool:
+    """Whether git can be given a name. Lone surrogates stand for bytes that are not UTF-8."""
+    return not any(c == "\0" or "\ud800" <= c <= "\udfff" for c in name)
 
 
 def _run(
@@ -454,7 +509,7 @@ def _run(
     more: Mapping[str, str] | None = None,
 ) -> bytes:
     environment = {k: v for k, v in os.environ.items() if k not in _LOCAL_VARIABLES}
-    environment |= {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    environment |= _OUR_VARIABLES
     environment |= more or {}
     try:
         process = subprocess.run(

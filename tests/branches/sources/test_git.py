@@ -221,7 +221,7 @@ def test_a_branch_without_commits_is_not_taken_for_a_ref_that_is_called_head(
     there = commit(repository.top)
     git(repository.top, "update-ref", ref, there)
     git(repository.top, "symbolic-ref", "HEAD", "refs/heads/feature")
-    assert repository.head() == (repository.branch(), repository.commit()) == ("feature", there)
+    assert repository.head() == (repository.branch(), repository.commit()) == ("feature", None)
 
 
 def test_the_private_directory_of_a_work_tree(repository: Repository, tmp_path: Path) -> None:
@@ -387,6 +387,50 @@ def test_blob_ids_are_those_of_git(repository: Repository, tmp_path: Path, conte
     assert repository.blob_id(content) == expected
 
 
+@pytest.mark.parametrize("kind", ["heads", "remotes"])
+def test_a_tag_that_is_called_like_the_full_name_of_a_branch(
+    repository: Repository, kind: str
+) -> None:
+    theirs, mine = commit(repository.top), commit(repository.top)
+    full = f"refs/{kind}/origin/x"
+    git(repository.top, "update-ref", f"refs/tags/{full}", theirs)
+    assert repository.resolve("origin/x") is None
+    assert repository.resolve(full) is None
+    git(repository.top, "update-ref", full, mine)
+    assert repository.resolve("origin/x") == repository.resolve(full) == mine
+    git(repository.top, "update-ref", "refs/remotes/origin/x", mine)
+    assert repository.resolve("origin/x~1") == theirs
+
+
+def test_a_tag_that_is_called_like_an_abbreviated_commit(repository: Repository) -> None:
+    theirs, mine = commit(repository.top), commit(repository.top)
+    git(repository.top, "tag", mine[:10], theirs)
+    git(repository.top, "tag", "0123456789", theirs)
+    assert repository.resolve(mine[:10]) == mine
+    assert repository.resolve(f"{mine[:10]}~1") == theirs
+    assert repository.resolve("0123456789") == theirs
+
+
+def test_an_abbreviation_that_several_commits_have(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = [commit(repository.top), commit(repository.top)]
+    git(repository.top, "tag", "abcdef0")
+    monkeypatch.setattr(Repository, "_abbreviated", lambda self, name: both)
+    assert repository.resolve("abcdef0") is None
+
+
+def test_a_replacement_that_a_fetch_may_bring_is_not_looked_at(repository: Repository) -> None:
+    mine = commit(repository.top, "a.py")
+    theirs = commit(repository.top, "a.py", "b.py")
+    git(repository.top, "replace", mine, theirs)
+    blob = git(repository.top, "rev-parse", f"{mine}:a.py")
+    other = git(repository.top, "rev-parse", f"{theirs}:b.py")
+    git(repository.top, "replace", "--force", blob, other)
+    assert list(repository.files(mine)) == [PurePosixPath("a.py")]
+    assert repository.contents([blob]) == {blob: b"a.py\n"}
+
+
 def test_keeps_what_it_is_given(repository: Repository) -> None:
     one, two = b"one\r\n", b"\0two"
     repository.store({repository.blob_id(one): one})
@@ -520,6 +564,38 @@ def test_ref_that_holds_no_tree(repository: Repository) -> None:
     repository.store({repository.blob_id(b"text"): b"text"})
 
     assert kept(repository) == [repository.blob_id(b"text")]
+
+
+def test_a_tree_of_somebody_else_does_not_keep_what_it_is_to_keep(repository: Repository) -> None:
+    """It came by a fetch of all refs, and has names of texts with something else in them."""
+    text, other = repository.blob_id(b"text"), repository.blob_id(b"")
+    git(repository.top, "hash-object", "-w", "--stdin", "--no-filters")
+    tree = repository.git("mktree", stdin=f"100644 blob {other}\t{text}\n".encode())
+    git(repository.top, "update-ref", SOURCES_REF, tree.decode().strip())
+
+    repository.store({text: b"text"})
+
+    assert kept(repository) == sorted([text, other])
+    assert repository.contents([text]) == {text: b"text"}
+
+
+def test_a_tag_that_is_called_like_the_ref(repository: Repository) -> None:
+    text = repository.blob_id(b"text")
+    write(repository.top, text)
+    git(repository.top, "update-ref", f"refs/tags/{SOURCES_REF}", commit(repository.top, text))
+
+    repository.store({text: b"text"})
+
+    assert kept(repository) == [text]
+    assert repository.contents([text]) == {text: b"text"}
+
+
+def test_no_hook_of_the_user_hears_of_the_ref(repository: Repository) -> None:
+    hook = repository.common_dir / "hooks/reference-transaction"
+    write(hook.parent, hook.name, f"#!/bin/sh\ntouch {repository.top / 'harm'}\n")
+    hook.chmod(0o755)
+    repository.store({repository.blob_id(b"text"): b"text"})
+    assert not (repository.top / "harm").exists()
 
 
 def test_sha256(make_repository: Callable[..., Repository]) -> None:
@@ -665,6 +741,15 @@ def test_versions(repository: Repository) -> None:
     assert repository.versions([], [third]) == repository.versions([pathspec], []) == []
 
 
+@pytest.mark.parametrize("name", ["\x01$(touch harm) x", ":100644 a", "a\nb", "\n", "a\tb"])
+def test_versions_in_directories_of_any_name(repository: Repository, name: str) -> None:
+    paths = [PurePosixPath(f"{name}/0001.py"), PurePosixPath("z/0001.py")]
+    head = commit(repository.top, *paths)
+    assert repository.versions([":(top,glob)**/0001.py"], [head]) == [
+        version(repository, head, path) for path in sorted(paths)
+    ]
+
+
 def test_neither_symlinks_nor_submodules_are_versions(repository: Repository) -> None:
     (repository.top / "link.py").symlink_to("/etc/passwd")
     git(repository.top, "add", "link.py")
@@ -704,6 +789,16 @@ def test_reflogs_of_each_work_tree_and_of_the_stash(
     assert logs["worktrees/tree/HEAD"][0][1] == there
     assert [commit for _, commit in logs[STASH]] == [stash]
     assert {second for log in logs.values() for second, _ in log} == {1767323045}
+
+
+def test_the_log_of_a_remote_is_not_taken_for_that_of_head(repository: Repository) -> None:
+    git(repository.top, "checkout", "--quiet", "-b", "theirs")
+    theirs = commit(repository.top)
+    git(repository.top, "checkout", "--quiet", "main")
+    ref = "refs/remotes/main-worktree/HEAD"
+    git(repository.top, "update-ref", "--create-reflog", ref, theirs)
+    (repository.common_dir / "logs/HEAD").unlink()
+    assert repository.reflogs() == {}
 
 
 @pytest.mark.parametrize(
@@ -755,6 +850,25 @@ def test_mentions(repository: Repository) -> None:
     assert not repository.mentions("['\"]billing['\".]", "other", [head])
     assert not repository.mentions("['\"]orders['\".]", "config", [head])
     assert not repository.mentions("['\"]billing['\".]", "config", [])
+
+
+def test_mentions_runs_no_program_of_attributes(repository: Repository) -> None:
+    harm = repository.top / "harm"
+    git(repository.top, "config", "diff.evil.textconv", f"touch {harm}; cat")
+    write(repository.top, ".gitattributes", "*.py diff=evil\n")
+    head = commit(repository.top, "config/settings.py")
+    assert repository.mentions("settings", "config", [head])
+    assert not harm.exists()
+
+
+def test_a_remote_branch_whose_name_may_fool_a_terminal_is_not_named(
+    repository: Repository,
+) -> None:
+    head = commit(repository.top)
+    git(repository.top, "checkout", "--quiet", "--detach")
+    git(repository.top, "branch", "--quiet", "--delete", "main")
+    git(repository.top, "update-ref", "refs/remotes/origin/\u202e\u009b2J", head)
+    assert repository.nearest_branches([head]) == {}
 
 
 def test_the_nearest_branch(repository: Repository, tmp_path: Path) -> None:
