@@ -112,7 +112,7 @@ def _not_run(decision: Decision, key: Key, fetched: Fetched) -> str:
     target = f" {shlex.quote(decision.options.target)}" if decision.options.target else ""
     return (
         f"{'.'.join(key)} is applied, and only {fetched} has it. That was fetched and never "
-        f"checked out here, so its code is not run. Read it: `git show {fetched.commit[:10]}`. "
+        f"checked out here, so its code is not run. Read it: `git show {fetched.commit}`. "
         f"If you trust {ref} and its history, run `manage.py migrations_switch{target} "
         f"--trust {shlex.quote(ref)}`. If not, leave the migration applied with "
         "--irreversible=keep."

@@ -26,7 +26,10 @@ if [ "$hook ${2-}" != "post-rewrite rebase" ]; then
 fi
 
 if read -r in_step 2>/dev/null <"$git_dir/django-devtools/in-step"; then
-    eval 'git diff --quiet "$in_step" HEAD --' "$pathspecs" 2>/dev/null && exit 0
+    case $in_step in
+        *[!0-9a-f]*) ;; # It is no commit.
+        *) eval 'git diff --quiet "$in_step" HEAD --' "$pathspecs" 2>/dev/null && exit 0 ;;
+    esac
 fi
 
 manage=$(git config django-devtools.manage)

@@ -3,7 +3,8 @@
 import ast
 import copy
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
@@ -67,9 +68,9 @@ class Source:
     def tree(self) -> ast.Module:
         """The parsed text without docstrings. Raises UnusableSource if it is not valid Python."""
         try:
-            tree = ast.parse(self.content)
-        except (SyntaxError, ValueError) as error:
-            raise UnusableSource(f"{self.module} is not valid Python ({error})") from error
+            tree = parse(self.content)
+        except UnusableSource as error:
+            raise UnusableSource(f"{self.module} {error}") from error
         for node in ast.walk(tree):
             if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
                 del node.body[0]
@@ -86,11 +87,31 @@ class Source:
 
     def reads_like(self, other: "Source") -> bool:
         """Whether the texts differ in comments, formatting and docstrings at most."""
-        return self.content == other.content or ast.dump(self.tree) == ast.dump(other.tree)
+        return self.content == other.content or _dump(self.tree) == _dump(other.tree)
 
     def functions_read_like(self, other: "Source") -> bool:
         """The same outside the Migration class, where the functions are that RunPython calls."""
         return _outside_migration(self.tree) == _outside_migration(other.tree)
+
+
+def parse(content: bytes) -> ast.Module:
+    """The syntax tree of a text, which may be anybody's. Raises UnusableSource."""
+    with _syntax_limits():
+        return ast.parse(content)
+
+
+@contextmanager
+def _syntax_limits() -> Iterator[None]:
+    try:
+        yield
+    # Of what is nested too deeply, Python says the latter.
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        raise UnusableSource(f"is not valid Python ({error or 'too deep'})") from error
+
+
+def _dump(node: ast.AST) -> str:
+    with _syntax_limits():
+        return ast.dump(node)
 
 
 def _name_of(node: ast.AST) -> str | None:
@@ -101,7 +122,7 @@ def _name_of(node: ast.AST) -> str | None:
 
 def _outside_migration(tree: ast.Module) -> list[str]:
     return [
-        ast.dump(node)
+        _dump(node)
         for node in tree.body
         if not (isinstance(node, ast.ClassDef) and node.name == "Migration")
     ]
@@ -211,16 +232,16 @@ def outline(key: Key, source: Source) -> Migration:
 def listed_operations(content: bytes) -> list[str]:
     """The operations of a migration as its text has them. Nothing of it is run."""
     try:
-        tree = ast.parse(content)
-    except (SyntaxError, ValueError):
+        with _syntax_limits():
+            return [
+                ast.unparse(operation)
+                for node in ast.walk(ast.parse(content))
+                if isinstance(node, ast.Assign)
+                and [getattr(target, "id", None) for target in node.targets] == ["operations"]
+                for operation in getattr(node.value, "elts", ())
+            ]
+    except UnusableSource:
         return []
-    return [
-        ast.unparse(operation)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Assign)
-        and [getattr(target, "id", None) for target in node.targets] == ["operations"]
-        for operation in getattr(node.value, "elts", ())
-    ]
 
 
 def _pairs(node: ast.expr) -> list[Key]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from django_devtools.conf import project_root, settings_file
 
 from .git import GitError, Repository, Version
-from .loader import Code, Source, UnusableSource
+from .loader import Code, Source, UnusableSource, parse
 from .rows import second
 from .snapshots import Begun, Key, Record, Snapshot, Snapshots
 from .trust import Trust
@@ -535,8 +535,8 @@ def _count(snapshot: Snapshot) -> int:
 def label_in(apps_py: bytes) -> str | None:
     """The label that an ``apps.py`` gives to its app; None if it leaves the default."""
     try:
-        tree = ast.parse(apps_py)
-    except (SyntaxError, ValueError):
+        tree = parse(apps_py)
+    except UnusableSource:
         return None
     for node in ast.walk(tree):
         if (

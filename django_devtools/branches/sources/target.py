@@ -1,6 +1,7 @@
 """Where to go: the code of this checkout, a snapshot, a git ref, or a managestate.json."""
 
 import ast
+import shlex
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
@@ -10,7 +11,7 @@ from django_devtools.branches.errors import DevtoolsError
 from django_devtools.conf import settings_file
 
 from .git import Repository
-from .loader import Code, Graph, Source, UnusableSource, load_all
+from .loader import Code, Graph, Source, UnusableSource, load_all, parse
 from .provenance import Past, Provenance, label_in, recorded_source
 from .snapshots import DETACHED, Key, Snapshot
 
@@ -179,7 +180,7 @@ def _recorded_sources(
         elif key not in rows:
             raise TargetError(
                 f"The source of {key[0]}.{key[1]}, which the snapshot of {snapshot.branch!r} "
-                f"names, was not found. Run `git checkout {snapshot.branch}` and then "
+                f"names, was not found. Run `git checkout {shlex.quote(snapshot.branch)}` and then "
                 "`manage.py migrations_switch`."
             )
     return sources
@@ -312,8 +313,8 @@ def _strings_in_settings(
     strings = set()
     for content in repository.contents(names).values():
         try:
-            tree = ast.parse(content)
-        except (SyntaxError, ValueError):
+            tree = parse(content)
+        except UnusableSource:
             continue
         strings |= {
             node.value

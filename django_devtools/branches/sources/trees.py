@@ -147,13 +147,11 @@ def keep(repository: Repository, name: str, trees: Collection[str]) -> None:
     It points at a tree of them. Trees that are not there are left out: git would refuse to work
     with a reference to them. Raises GitError if git can't write.
     """
-    # Hooks of the user hear of other references only.
-    update = ("-c", f"core.hooksPath={os.devnull}", "update-ref")
     ref = f"{PROJECTS_REF}/{name}"
     if trees:
-        repository.git(*update, ref, _tree_of(repository, trees))
+        repository.update_ref(ref, _tree_of(repository, trees))
     else:
-        repository.git(*update, "-d", ref)
+        repository.update_ref("-d", ref)
 
 
 def _tree_of(repository: Repository, trees: Collection[str]) -> str:

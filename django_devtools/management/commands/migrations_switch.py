@@ -337,7 +337,7 @@ class Command(BranchesCommand):
             return []
         self.stdout.write("Applied, and only in commits that were never checked out here:")
         for key, fetched in found.items():
-            self.stdout.write(f"    {_name(key)} ({fetched}; `git show {fetched.commit[:10]}`)")
+            self.stdout.write(f"    {_name(key)} ({fetched}; `git show {fetched.commit}`)")
         question = "Run their code? Type 'yes', or 'no' to leave the databases alone: "
         return [one.commit for one in found.values()] if ask(question) else []
 

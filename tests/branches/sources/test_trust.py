@@ -57,7 +57,7 @@ def was_run(project: Project) -> bool:
 
 @pytest.mark.parametrize(("ref", "short"), REFS)
 def test_what_was_only_fetched_is_named_and_not_run(shop: Project, ref: str, short: str) -> None:
-    commit = fetch(shop, ref)[:10]
+    commit = fetch(shop, ref)
     shop.manage("migrations_hook", "install")
 
     refused = shop.manage("migrations_switch", status=1).stderr
@@ -69,18 +69,18 @@ def test_what_was_only_fetched_is_named_and_not_run(shop: Project, ref: str, sho
 
     quoted = f"'{short}'" if "$" in short else short
     assert refused.strip() == (
-        f"CommandError: shop.0003_theirs is applied, and only {short}, {commit} has it. That was "
-        "fetched and never checked out here, so its code is not run. Read it: "
+        f"CommandError: shop.0003_theirs is applied, and only {short}, {commit[:10]} has it. That "
+        "was fetched and never checked out here, so its code is not run. Read it: "
         f"`git show {commit}`. If you trust {short} and its history, run `manage.py "
         f"migrations_switch --trust {quoted}`. If not, leave the migration applied with "
         "--irreversible=keep."
     )
     assert (
-        f"Unapply shop.0003_theirs (only {short}, {commit} has it, never checked out here and "
+        f"Unapply shop.0003_theirs (only {short}, {commit[:10]} has it, never checked out here and "
         "not run)\n"
         "    migrations.RunPython(migrations.RunPython.noop, migrations.RunPython.noop)\n"
     ) in plan
-    assert [row["source"] for row in status] == [f"not checked out here: {short}, {commit}"]
+    assert [row["source"] for row in status] == [f"not checked out here: {short}, {commit[:10]}"]
     assert not was_run(shop)
     assert not (shop.path / "harm").exists()
 
@@ -110,7 +110,7 @@ def test_trust_in_nothing(shop: Project) -> None:
 
 @pytest.mark.parametrize("answer", ["yes", "no"])
 def test_a_person_at_a_terminal_is_asked(shop: Project, answer: str) -> None:
-    commit = fetch(shop, REF)[:10]
+    commit = fetch(shop, REF)
     controller, terminal = pty.openpty()
     os.write(controller, answer.encode() + b"\n")
 
@@ -127,7 +127,8 @@ def test_a_person_at_a_terminal_is_asked(shop: Project, answer: str) -> None:
 
     os.close(controller)
     os.close(terminal)
-    assert f"    shop.0003_theirs (theirs/work, {commit}; `git show {commit}`)\n" in result.stdout
+    named = f"theirs/work, {commit[:10]}; `git show {commit}`"
+    assert f"    shop.0003_theirs ({named})\n" in result.stdout
     assert "Run their code? Type 'yes', or 'no' to leave the databases alone: " in result.stdout
     assert result.returncode == (0 if answer == "yes" else 1)
     assert was_run(shop) is (answer == "yes")
