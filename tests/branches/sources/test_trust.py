@@ -76,8 +76,8 @@ def test_what_was_only_fetched_is_named_and_not_run(shop: Project, ref: str, sho
         "--irreversible=keep."
     )
     assert (
-        f"Unapply shop.0003_theirs (only {short}, {commit[:10]} has it, never checked out here and "
-        "not run)\n"
+        f"Unapply shop.0003_theirs (only {short}, {commit[:10]} has it, never checked out here "
+        "and not run)\n"
         "    migrations.RunPython(migrations.RunPython.noop, migrations.RunPython.noop)\n"
     ) in plan
     assert [row["source"] for row in status] == [f"not checked out here: {short}, {commit[:10]}"]
