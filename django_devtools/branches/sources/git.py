@@ -253,10 +253,7 @@ class Repository:
         self._write(new)
         attempts = ATTEMPTS
         while True:
-            entries = "".join(
-                f"100644 blob {blob}\t{blob}\n" for blob in sorted(stored | set(new))
-            )
-            wanted = self.git("mktree", stdin=entries.encode()).decode().strip()
+            wanted = self.tree_of("100644 blob", stored | set(new))
             try:
                 self.update_ref(SOURCES_REF, wanted, tree)
                 return
@@ -265,6 +262,23 @@ class Repository:
                 if not attempts:
                     raise
                 tree, stored = self._stored()
+
+    def tree_of(self, kind: str, ids: Iterable[str]) -> str:
+        """
+        Make a tree that keeps objects of a kind, such as "100644 blob". Raises GitError.
+
+        It has a tree for each first letter of the ids, so that one more costs little: git keeps
+        the trees that went before for two weeks.
+        """
+        entries: dict[str, list[str]] = {}
+        for one in sorted(ids):
+            entries.setdefault(one[0], []).append(f"{kind} {one}\t{one}\n")
+        stdin = "\n".join("".join(lines) for lines in entries.values())
+        trees = self.git("mktree", "--batch", stdin=stdin.encode()).decode().split()
+        top = "".join(
+            f"040000 tree {tree}\t{name}\n" for name, tree in zip(entries, trees, strict=True)
+        )
+        return self.git("mktree", stdin=top.encode()).decode().strip()
 
     def update_ref(self, *arguments: str) -> None:
         """Run `git update-ref` for a ref of ours. Hooks of the user hear of other refs only."""
@@ -293,7 +307,7 @@ class Repository:
         except GitError:
             return "", set()
         try:
-            output = self.git("ls-tree", "-z", tree)
+            output = self.git("ls-tree", "-r", "-z", tree)
         except GitError:  # Somebody else has written it.
             return tree, set()
         # "MODE blob ID\tNAME": a name says nothing if somebody else has given it.

@@ -179,9 +179,9 @@ def _recorded_sources(
             sources[key] = disk.source(key)
         elif key not in rows:
             raise TargetError(
-                f"The source of {key[0]}.{key[1]}, which the snapshot of {snapshot.branch!r} names, "
-                f"was not found. Run `git checkout {shlex.quote(snapshot.branch)}` and then "
-                "`manage.py migrations_switch`."
+                f"The source of {key[0]}.{key[1]}, which the snapshot of {snapshot.branch!r} "
+                f"names, was not found. Run `git checkout {shlex.quote(snapshot.branch)}` and "
+                "then `manage.py migrations_switch`."
             )
     return sources
 

@@ -157,17 +157,13 @@ def keep(repository: Repository, name: str, trees: Collection[str]) -> None:
 def _tree_of(repository: Repository, trees: Collection[str]) -> str:
     """A tree of those of ``trees`` that are there."""
     try:
-        return _make_tree(repository, trees)
+        return repository.tree_of("040000 tree", trees)
     except GitError:  # It looks for each of them.
         stdin = "".join(f"{tree}\n" for tree in trees).encode()
         output = repository.git("cat-file", "--batch-check", stdin=stdin).decode()
         found = [line.split() for line in output.splitlines()]
-        return _make_tree(repository, [words[0] for words in found if words[1] == "tree"])
-
-
-def _make_tree(repository: Repository, trees: Collection[str]) -> str:
-    entries = "".join(f"040000 tree {tree}\t{tree}\n" for tree in sorted(trees))
-    return repository.git("mktree", stdin=entries.encode()).decode().strip()
+        there = [words[0] for words in found if words[1] == "tree"]
+        return repository.tree_of("040000 tree", there)
 
 
 def _copy_index(repository: Repository, git: PlainGit) -> None:

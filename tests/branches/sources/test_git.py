@@ -375,7 +375,17 @@ def test_shallow(repository: Repository, tmp_path: Path) -> None:
 
 
 def kept(repository: Repository) -> list[str]:
-    return git(repository.top, "ls-tree", "--name-only", SOURCES_REF).split()
+    return kept_by(repository.top, SOURCES_REF)
+
+
+def kept_by(top: Path, ref: str) -> list[str]:
+    """The ids of what a private ref keeps."""
+    parts = git(top, "ls-tree", "--name-only", ref).split()
+    return [
+        one
+        for part in parts
+        for one in git(top, "ls-tree", "--name-only", f"{ref}:{part}").split()
+    ]
 
 
 @pytest.mark.parametrize(
@@ -564,6 +574,33 @@ def test_ref_that_holds_no_tree(repository: Repository) -> None:
     repository.store({repository.blob_id(b"text"): b"text"})
 
     assert kept(repository) == [repository.blob_id(b"text")]
+
+
+def test_what_an_earlier_version_has_kept_stays(repository: Repository) -> None:
+    """In one tree without others in it."""
+    git(repository.top, "hash-object", "-w", "--stdin", "--no-filters")
+    text, other = repository.blob_id(b"text"), repository.blob_id(b"")
+    tree = repository.git("mktree", stdin=f"100644 blob {other}\t{other}\n".encode())
+    git(repository.top, "update-ref", SOURCES_REF, tree.decode().strip())
+    repository.store({text: b"text"})
+    assert kept(repository) == sorted([text, other])
+
+
+def test_one_more_of_many_costs_little(repository: Repository) -> None:
+    """Git keeps the trees that went before for two weeks, and after `git gc` each as a file."""
+    texts = {repository.blob_id(text): text for text in (b"%d" % n for n in range(500))}
+    repository.store(texts)
+    before = size(repository)
+    for number in range(20):
+        text = b"more %d" % number
+        repository.store({repository.blob_id(text): text})
+    assert size(repository) - before < 20 * 4000
+
+
+def size(repository: Repository) -> int:
+    """The bytes of all objects."""
+    files = (repository.common_dir / "objects").rglob("*")
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def test_a_tree_of_somebody_else_does_not_keep_what_it_is_to_keep(repository: Repository) -> None:

@@ -24,6 +24,8 @@ from django_devtools.conf import project_root
 from tests.processes import read_until, started
 from tests.project import ENVIRONMENT
 
+from .test_git import kept_by
+
 pytestmark = pytest.mark.once
 
 BLOB = "ab" * 20
@@ -181,8 +183,7 @@ def test_projects_are_kept_as_long_as_their_snapshots(tmp_path: Path) -> None:
 
     def kept() -> set[str]:
         refs = repository.git("for-each-ref", "--format=%(refname)", PROJECTS_REF).decode()
-        names = [repository.git("ls-tree", "--name-only", ref) for ref in refs.split()]
-        return set(b"".join(names).decode().split())
+        return {tree for ref in refs.split() for tree in kept_by(tmp_path, ref)}
 
     take("main", trees[0])
     take("feature", trees[1])

@@ -25,7 +25,7 @@ from django_devtools.branches.sources.trees import (
 )
 from tests.project import ENVIRONMENT
 
-from .test_git import commit, found, git, write
+from .test_git import commit, found, git, kept_by, write
 
 pytestmark = pytest.mark.once
 
@@ -548,10 +548,7 @@ def test_no_directory_of_a_sparse_checkout_counts_as_the_same(top: Path) -> None
 def kept(top: Path) -> dict[str, set[str]]:
     """The trees that each private ref keeps."""
     refs = git(top, "for-each-ref", "--format=%(refname:lstrip=3)", PROJECTS_REF).split()
-    return {
-        ref: set(git(top, "ls-tree", "--name-only", f"{PROJECTS_REF}/{ref}").split())
-        for ref in refs
-    }
+    return {ref: set(kept_by(top, f"{PROJECTS_REF}/{ref}")) for ref in refs}
 
 
 def test_kept_trees_survive_git_gc(top: Path) -> None:
