@@ -56,6 +56,9 @@ _OUR_VARIABLES = {
     "LC_ALL": "C",
 }
 
+# A monitor of the file system is a program of the user's, or one that goes on after us.
+_OUR_SETTINGS = ("-c", "core.fsmonitor=false")
+
 # What no ref has in its name, and what may follow one: main~1, main@{yesterday}, main:file
 _NOT_OF_REF = re.compile(r"[~^:]|@\{")
 
@@ -527,7 +530,7 @@ def _run(
     environment |= more or {}
     try:
         process = subprocess.run(
-            ["git", "-C", str(directory), *arguments],
+            ["git", *_OUR_SETTINGS, "-C", str(directory), *arguments],
             input=stdin,
             capture_output=True,
             env=environment,

@@ -19,7 +19,6 @@ from pathlib import Path, PurePosixPath
 
 from django.apps import apps
 
-from django_devtools.branches.files import read_text
 from django_devtools.conf import settings_file
 
 from .git import GitError, Repository
@@ -48,14 +47,21 @@ def work_tree(
         raise GitError(f"no temporary directory can be made: {error.strerror}") from error
     try:
         path = directory / NAME
-        path.mkdir()
-        _fill(repository, trees, path)
-        _link(repository.top, path, [*_ignored(repository), *_left_out(path)])
-        _make_git_directory(repository, path, commit)
+        _make(repository, trees, path, commit)
         yield path
     finally:
         # It does not follow links. What can't be removed is left to the next work tree.
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _make(repository: Repository, trees: Sequence[str], path: Path, commit: str | None) -> None:
+    try:
+        path.mkdir()
+        _fill(repository, trees, path)
+        _link(repository.top, path, [*_ignored(repository), *_left_out(path)])
+        _make_git_directory(repository, path, commit)
+    except OSError as error:  # The disk is full, or a directory can't be read.
+        raise GitError(f"{error.filename}: {error.strerror}") from error
 
 
 def _fill(repository: Repository, trees: Sequence[str], path: Path) -> None:
@@ -98,15 +104,18 @@ def _written_directories(top: Path) -> set[str]:
 def _ignored(repository: Repository) -> Iterable[str]:
     """The files that git ignores, and the directories in which it ignores all."""
     kinds = ("--others", "--ignored", "--exclude-standard", "--directory")
-    output = repository.git("-c", "core.fsmonitor=false", "ls-files", "-z", *kinds)
+    output = repository.git("ls-files", "-z", *kinds)
     return filter(None, os.fsdecode(output).split("\0"))
 
 
 def _left_out(path: Path) -> list[str]:
     """What could not be recorded with the project."""
+    file = path / LEFT_OUT
+    if file.is_symlink() or not file.is_file():
+        return []
     try:
-        return [str(name) for name in json.loads(read_text(path / LEFT_OUT) or "[]")]
-    except (TypeError, ValueError):  # A file of the project has that name.
+        return [str(name) for name in json.loads(file.read_bytes())]
+    except (RecursionError, TypeError, ValueError):  # A file of the project has that name.
         return []
 
 

@@ -18,6 +18,7 @@ from django_devtools.branches.sources.worktrees import work_tree
 from tests.project import ENVIRONMENT
 
 from .test_git import commit, found, git, write
+from .test_trees import as_owner
 
 pytestmark = pytest.mark.once
 
@@ -219,11 +220,44 @@ def test_a_hostile_list_of_what_was_left_out(top: Path, tmp_path: Path, name: st
         }
 
 
-@pytest.mark.parametrize("text", ["nonsense", "1", "[1]", '{"a": {}}'])
+@pytest.mark.parametrize("text", ["nonsense", "1", "[1]", '{"a": {}}', "[" * 100_000])
 def test_a_file_of_the_same_name(top: Path, text: str) -> None:
     write(top, LEFT_OUT, text)
     with opened(top) as path:
         assert (path / LEFT_OUT).read_text() == text
+
+
+def test_a_directory_of_the_same_name(top: Path) -> None:
+    write(top, f"{LEFT_OUT}/file")
+    with opened(top) as path:
+        assert (path / LEFT_OUT / "file").exists()
+
+
+def test_a_link_of_the_same_name_without_an_end(top: Path) -> None:
+    (top / LEFT_OUT).symlink_to("/dev/zero")
+    with opened(top) as path:
+        assert (path / LEFT_OUT).is_symlink()
+
+
+def test_an_ignored_directory_that_can_not_be_read(
+    top: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As that of a database in a container, where an old commit has a file."""
+    monkeypatch.setattr(tempfile, "tempdir", None)  # Its owner may not read that of the others.
+    write(top, ".gitignore", "data/\n")
+    write(top, "data/.gitkeep")
+    git(top, "add", "--force", "data")
+    old = commit(top)
+    git(top, "rm", "--quiet", "--cached", "-r", "data")
+    commit(top)
+    with as_owner(top) as there:
+        (there / "data").chmod(0)
+        with (
+            pytest.raises(GitError, match=r"/data: Permission denied$"),
+            work_tree(found(there), [old]),
+        ):
+            pass
+        (there / "data").chmod(0o700)
 
 
 def test_what_could_not_be_recorded(top: Path, tmp_path: Path) -> None:
