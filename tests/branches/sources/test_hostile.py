@@ -546,13 +546,14 @@ def record_and_check_out(world: World, scratch: Path) -> None:
     """What is done with records, in this process. Git may refuse it."""
     repository = Repository.find(world.top)
     assert repository
-    for do in (
+    steps: list[Callable[[], object]] = [
         lambda: world.trees.append(write_tree(repository, repository.commit()).id),
         lambda: keep(repository, "test", world.trees),
         lambda: repository.store({repository.blob_id(b"x"): b"x"}),
-    ):
+    ]
+    for step in steps:
         with suppress(GitError):
-            do()
+            step()
     some = world.dice.sample(world.trees, min(3, len(world.trees)))
     for trees in (*([tree] for tree in some[1:]), some):
         if not trees:
