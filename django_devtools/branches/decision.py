@@ -149,8 +149,7 @@ def _interrupted(
     """The migration that is to be finished first."""
     from django_devtools.branches.running.journal import Journal
 
-    journal = Journal(connection)
-    entry = journal.entry() if journal.exists() else None
+    entry = Journal(connection).entry()
     if entry and _is_settled(entry, comparison, options):
         logger.debug("%s was interrupted, and is settled", _name(entry.key))
         return None

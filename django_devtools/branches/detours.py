@@ -57,10 +57,7 @@ def _run_way(steps: Steps, executor: Executor, detour: Detour, way: Way, backwar
     passes = (way.history, SchemaHistory()) if backwards else (SchemaHistory(), way.history)
     steps.save(schema_changes(*passes), taken, detour.entries[0].branch)
     ahead = executor.ahead(way.rest, way.keys if backwards else [])
-    if backwards:
-        steps.unapply(executor, ahead, taken)
-    else:
-        steps.apply(executor, ahead.state, taken, partial(_arrives, way, texts))
+    steps.take(executor, ahead, taken, partial(_arrives, way, texts))
     steps.transfer.end_pass()
 
 

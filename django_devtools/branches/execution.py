@@ -9,7 +9,7 @@ from django.db.migrations.state import ProjectState
 from django_devtools.branches.planning.plan import Plan
 from django_devtools.branches.running import signals
 from django_devtools.branches.running.executor import Ahead, Executor, with_empty_reverses
-from django_devtools.branches.running.journal import JournalEntry
+from django_devtools.branches.running.journal import Journal, JournalEntry
 from django_devtools.branches.schema.changes import SchemaChanges
 from django_devtools.branches.schema.operations import writes_rows
 from django_devtools.branches.sources.loader import Graph, Source, load
@@ -41,18 +41,44 @@ class Execution:
 
     def run(self) -> None:
         """
-        Run the plan of the decision.
+        Finish what was interrupted, if anything was; else run the plan of the decision.
 
         Raises whatever a migration raises, and SwitchError where a work tree's process fails.
         """
         try:
-            self._run()
+            if self.decision.interrupted:
+                self._resume(self.decision.interrupted)
+            else:
+                self._run()
         except BaseException:  # Ctrl-C, too
             # It may be the connection that was lost.
             with suppress(Exception):
-                self.transfer.halt()
+                entry = Journal(self.decision.connection).entry()
+                self.transfer.halt(entry and entry.key)
             raise
         self.transfer.finish()
+
+    def _resume(self, entry: JournalEntry) -> None:
+        """Run a migration that has begun already."""
+        migration, source, past = self._text_of(entry)
+        held = {**self.comparison.held, entry.key: with_empty_reverses(migration)}
+        rows = dict.fromkeys([*self.comparison.rows, entry.key])
+        graph = Graph(held, list(rows), self.decision.workspace.disk.unmigrated_apps)
+        before = graph.ordered(graph.applied_nodes() - graph.descendants([entry.key]), rows)
+        executor = self.steps.executor(graph, lambda key: source, entry)
+        ahead = executor.ahead(before, [entry.key] if entry.backwards else [])
+        # As then: receivers may put operations of their own into the migration.
+        steps = [(graph.graph.nodes[entry.key], entry.backwards)]
+        self._send_pre_migrate(steps, ahead.state)
+        text = self.comparison.texts.id(source)
+        step = Step(entry.key, entry.backwards, text)
+        self.transfer.prepare(fills=False, begun=step)
+        if not entry.backwards:
+            self.steps.write_down(past, {entry.key: source})
+        arrives = AppliedMigration(migration, lambda: text)
+        after = self.steps.take(executor, ahead, [step], lambda key: arrives)
+        self.transfer.restore_late(lambda: after.apps)
+        executor.journal.drop()
 
     def _run(self) -> None:
         plan, outlook = self.outlook.plan, self.outlook
@@ -67,7 +93,7 @@ class Execution:
         sources = {key: self.comparison.wanted_source(key) for key in keys}
         self.steps.write_down(self.comparison.target.past, sources)
         self._rewrite_rows(executor, *plan.first_rows)
-        base = self._unapply(executor, ahead)
+        base = self._run_pass(executor, ahead, backwards=True)
         for key in plan.forget:
             self.transfer.applied.remove(key)
         for key in plan.record:
@@ -79,58 +105,15 @@ class Execution:
         connection = self.decision.connection
         signals.send_post_migrate(connection, steps, after, self.progress, self.interactive)
 
-    def resume(self, entry: JournalEntry) -> None:
-        """Finish a migration that was interrupted. Raises whatever it raises."""
-        migration, source, past = self._text_of(entry)
-        if not entry.backwards:
-            self.steps.write_down(past, {entry.key: source})
-        held = dict(self.comparison.held)
-        held[entry.key] = with_empty_reverses(migration)
-        rows = dict.fromkeys([*self.comparison.rows, entry.key])
-        graph = Graph(held, list(rows), self.decision.workspace.disk.unmigrated_apps)
-        before = graph.ordered(graph.applied_nodes() - graph.descendants([entry.key]), rows)
-        executor = self.steps.executor(graph, lambda key: source)
-        ahead = executor.ahead(before, [entry.key] if entry.backwards else [])
-        # As then: receivers may put operations of their own into the migration.
-        steps = [(graph.graph.nodes[entry.key], entry.backwards)]
-        self._send_pre_migrate(steps, ahead.state)
-        applied = AppliedMigration(migration, lambda: self.comparison.texts.id(source))
-        step = Step(entry.key, entry.backwards)
-        self.transfer.expect(step, None if entry.backwards else applied)
-        after = executor.resume(entry, ahead, lambda state: self.transfer.done(lambda: state.apps))
-        self.transfer.restore_late(lambda: after.apps)
-        executor.journal.drop()
-
-    def _unapply(self, executor: Executor, ahead: Ahead) -> ProjectState:
-        """Run the first pass. The state after it."""
-        steps = self.outlook.steps(backwards=True)
-        if not steps:
-            return ahead.state
-        changes = self._save(steps)
-        if self.outlook.worktree.is_needed(self.outlook.plan.unapply, backwards=True):
-            self._run_in_worktree(steps, changes, ahead.state)
-            state = ahead.state
-        else:
-            state = self.steps.unapply(executor, ahead, steps, self._between)
-        self.transfer.end_pass()
-        return state
-
     def _apply(self, base: ProjectState) -> ProjectState:
         """Run the second pass. The state after it."""
-        plan, steps = self.outlook.plan, self.outlook.steps(backwards=False)
+        plan = self.outlook.plan
         executor = self.steps.executor(plan.wanted, self.comparison.wanted_source)
         applied = plan.wanted.applied_nodes()
         state = base
         if not _same_operations(plan, applied):
             state = plan.wanted.state(plan.wanted.ordered(applied, plan.rows))
-        if steps:
-            changes = self._save(steps)
-            if self.outlook.worktree.is_needed(plan.apply, backwards=False):
-                self._run_in_worktree(steps, changes, state)
-            else:
-                arrives, between = self.outlook.arrives, self._between
-                state = self.steps.apply(executor, state, steps, arrives, between)
-            self.transfer.end_pass()
+        state = self._run_pass(executor, Ahead(state, []), backwards=False)
         self._rewrite_rows(executor, *plan.last_rows)
         for key in plan.last_rows.forget:
             self.transfer.applied.remove(key)
@@ -139,11 +122,20 @@ class Execution:
         executor.check_replacements()
         return state
 
-    def _save(self, steps: Sequence[Step]) -> SchemaChanges:
-        """Begin one of the passes. What becomes of tables and columns in it."""
-        changes = self.outlook.pass_changes(steps[0].backwards)
+    def _run_pass(self, executor: Executor, ahead: Ahead, backwards: bool) -> ProjectState:
+        """Run one of the passes. The state after it."""
+        steps, state = self.outlook.steps(backwards), ahead.state
+        if not steps:
+            return state
+        changes = self.outlook.pass_changes(backwards)
         self.steps.save(changes, steps, self.outlook.held_branch())
-        return changes
+        if self.outlook.worktree.is_needed([step.key for step in steps], backwards):
+            self._run_in_worktree(steps, changes, state)
+        else:
+            arrives, between = self.outlook.arrives, self._between
+            state = self.steps.take(executor, ahead, steps, arrives, between)
+        self.transfer.end_pass()
+        return state
 
     def _between(self, state: ProjectState, rest: Sequence[Step]) -> None:
         make_detours(self.steps, state)

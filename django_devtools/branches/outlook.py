@@ -32,6 +32,7 @@ from django_devtools.branches.stash.returns import (
     AppliedMigration,
     Detour,
     Returns,
+    Stage,
     outranked,
 )
 from django_devtools.branches.stash.save import is_routed_here
@@ -143,7 +144,8 @@ class Outlook:
         """The entries that wait although what dropped them is undone, and their place there."""
         applied, stash = self.applied(), self.stash
         entries = [entry for entry in stash.entries() if not entry.reason]
-        return [e for e in entries if applied.has_undone_drop(e) and stash.in_place(e)]
+        undone = [one for one in entries if applied.stage(one) is not Stage.DROPPED]
+        return [one for one in undone if stash.in_place(one)]
 
     def expected(self) -> Expected:
         """What the switch would do with the stash. Raises SwitchError as ``changes`` does."""

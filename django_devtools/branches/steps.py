@@ -13,6 +13,7 @@ from django_devtools.branches.running.executor import (
     Executor,
     with_empty_reverses,
 )
+from django_devtools.branches.running.journal import JournalEntry
 from django_devtools.branches.schema.changes import SchemaChanges
 from django_devtools.branches.schema.renames import Renames, renames_backwards, renames_forwards
 from django_devtools.branches.sources.loader import Graph, Source
@@ -46,46 +47,48 @@ class Steps:
             changes = changes._replace(lost=[])
         self.transfer.save(changes, steps, branch)
 
-    def unapply(
+    def take(
         self,
         executor: Executor,
         ahead: Ahead,
         steps: Sequence[Step],
+        arrives: Callable[[Key], AppliedMigration],
         between: Between = lambda state, rest: None,
     ) -> ProjectState:
-        """Unapply migrations. The state after that."""
+        """
+        Run migrations. The state after them.
+
+        ``arrives`` gives those that are applied by their keys.
+        """
         for position, step in enumerate(steps, 1):
-            self.transfer.expect(step)
-            renames = renames_backwards(executor.graph.graph.nodes[step.key])
-            state = executor.unapply(ahead, step.key, self._edges(renames))
+            migration = executor.graph.graph.nodes[step.key]
+            if step.backwards:
+                self.transfer.expect(step)
+                edges = self._edges(renames_backwards(migration))
+                state = executor.unapply(ahead, step.key, edges)
+            else:
+                self.transfer.expect(step, arrives(step.key))
+                edges = self._edges(renames_forwards(migration, ahead.state))
+                state = executor.apply(ahead.state, step.key, edges)
             ahead = ahead._replace(state=state)
             between(state, steps[position:])
         return ahead.state
 
-    def apply(
+    def executor(
         self,
-        executor: Executor,
-        state: ProjectState,
-        steps: Sequence[Step],
-        arrives: Callable[[Key], AppliedMigration],
-        between: Between = lambda state, rest: None,
-    ) -> ProjectState:
-        """Apply migrations, which ``arrives`` gives by their keys. The state after that."""
-        for position, step in enumerate(steps, 1):
-            self.transfer.expect(step, arrives(step.key))
-            renames = renames_forwards(executor.graph.graph.nodes[step.key], state)
-            state = executor.apply(state, step.key, self._edges(renames))
-            between(state, steps[position:])
-        return state
-
-    def executor(self, graph: Graph, source: Callable[[Key], Source | None]) -> Executor:
+        graph: Graph,
+        source: Callable[[Key], Source | None],
+        interrupted: JournalEntry | None = None,
+    ) -> Executor:
         """What runs the migrations of a graph, as the user wants it."""
         options = self.decision.options
         if options.irreversible is Irreversible.NOOP:
             for key, migration in graph.graph.nodes.items():
                 graph.graph.nodes[key] = with_empty_reverses(migration)
         connection, restore = self.decision.connection, self.transfer.restore_now
-        return Executor(connection, graph, source, self.progress, options.stash, restore)
+        return Executor(
+            connection, graph, source, self.progress, options.stash, restore, interrupted
+        )
 
     def write_down(self, past: Past, sources: Mapping[Key, Source | None]) -> None:
         """Write down what is about to be applied, and whose migrations that is."""

@@ -25,12 +25,13 @@ A switch may be killed at any point, and the next one goes on from what it finds
 """
 
 import logging
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from django_devtools.branches.errors import SwitchError
+from django_devtools.branches.errors import SwitchError, UnfitRows
 from django_devtools.branches.hooks.state import HookState
 from django_devtools.branches.planning.classify import states_after_switch
 from django_devtools.branches.planning.comparison import Comparison
@@ -45,8 +46,6 @@ from .progress import Progress
 if TYPE_CHECKING:
     from django_devtools.branches.running.journal import JournalEntry
     from django_devtools.branches.stash.transfer import Report
-
-    from .execution import Execution
 
 logger = logging.getLogger("django_devtools.branches")
 
@@ -128,9 +127,8 @@ class Switch:
 
         report = Report()
         if self.decision.interrupted:
-            _resume(
-                Execution(self.decision, report, progress, interactive), self.decision.interrupted
-            )
+            with _naming(self.decision.interrupted):
+                Execution(self.decision, report, progress, interactive).run()
             self._look_again()
         # With nothing to do, too: receivers of post_migrate wait for what was interrupted.
         Execution(self.decision, report, progress, interactive).run()
@@ -155,12 +153,15 @@ class Switch:
         self.workspace.snapshot_file.update(database_id(self.connection), [snapshot], rows=rows)
 
 
-def _resume(execution: "Execution", entry: "JournalEntry") -> None:
-    """Finish what an earlier run began. Raises SwitchError when it fails again."""
-    name = ".".join(entry.key)
+@contextmanager
+def _naming(interrupted: "JournalEntry") -> Iterator[None]:
+    """Raise SwitchError where what an earlier run began fails again, unless rows don't fit."""
+    name = ".".join(interrupted.key)
     logger.debug("Finishing %s, which was interrupted", name)
     try:
-        execution.resume(entry)
+        yield
+    except UnfitRows:
+        raise
     except Exception as error:
         raise SwitchError(
             f"{name} was interrupted, and can't be finished: {type(error).__name__}: {error}. "

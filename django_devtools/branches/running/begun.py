@@ -77,8 +77,7 @@ def strike_out(connection: BaseDatabaseWrapper, snapshot_file: SnapshotFile) -> 
     Raises DatabaseError and SnapshotError.
     """
     rows = read_rows(connection)
-    journal = Journal(connection)
-    if entry := journal.entry() if journal.exists() else None:
+    if entry := Journal(connection).entry():
         rows[entry.key] = iso(timezone.now())
     snapshot_file.update(database_id(connection), rows=rows)
 

@@ -71,12 +71,13 @@ class Executor(MigrationExecutor):
         progress: Callable[..., None] | None = None,
         coerce_values: bool = False,
         restore: RestoreColumn | None = None,
+        interrupted: JournalEntry | None = None,
     ) -> None:
         """
         With ``coerce_values``, values that don't fit a narrowed column are cut or replaced.
 
         ``restore`` fills a column from the stash when it can't be re-created or constrained
-        without its values.
+        without its values. ``interrupted`` is the migration that is run, if it has begun already.
         """
         # MigrationExecutor.__init__ would load the graph of the code on disk.
         self.connection = connection
@@ -85,6 +86,7 @@ class Executor(MigrationExecutor):
         self.progress_callback = progress
         self.source = source
         self.coerce_values, self.restore = coerce_values, restore
+        self.interrupted = interrupted
         self.journal = Journal(connection)
 
     def ahead(self, remaining: Iterable[Key], unapply: Iterable[Key]) -> "Ahead":
@@ -110,9 +112,8 @@ class Executor(MigrationExecutor):
         migration, state = self.graph.graph.nodes[key], ahead.state
         _log(migration, "backwards", self._has_transaction(migration))
         if not self._has_transaction(migration):
-            entry = self._begin(migration, True, edges.first)
             with _naming(migration, "unapplied"):
-                return self._run_journaled(migration, entry, state, ahead, edges.last)
+                return self._run_journaled(migration, ahead, edges, backwards=True)
         self._progress("unapply_start", migration)
         with _naming(migration, "unapplied"), one_transaction(self.connection):
             edges.first()
@@ -131,27 +132,14 @@ class Executor(MigrationExecutor):
         migration = self.graph.graph.nodes[key]
         _log(migration, "forwards", self._has_transaction(migration))
         if not self._has_transaction(migration):
-            entry = self._begin(migration, False, edges.first)
             with _naming(migration, "applied"):
-                return self._run_journaled(migration, entry, state, last=edges.last)
+                return self._run_journaled(migration, Ahead(state, []), edges, backwards=False)
         with _naming(migration, "applied"), one_transaction(self.connection):
             edges.first()
             operations = [restoring(one, self.restore) for one in migration.operations]
             state = self.apply_migration(state, variant(migration, operations=operations))
             edges.last(state)
         return state
-
-    def resume(
-        self, entry: JournalEntry, ahead: Ahead, last: Callable[[ProjectState], None]
-    ) -> ProjectState:
-        """
-        Finish a migration that was interrupted. The state after that.
-
-        ``ahead`` is where it began: with its steps when it goes back, without when forwards.
-        """
-        migration = self.graph.graph.nodes[entry.key]
-        logger.debug("%s: resumed after operation %s", ".".join(entry.key), entry.position)
-        return self._run_journaled(migration, entry, ahead.state, ahead, last)
 
     def rewrite_rows(self, forget: Iterable[Key], record: Iterable[Key]) -> None:
         """Delete and write rows without running anything."""
@@ -162,12 +150,19 @@ class Executor(MigrationExecutor):
                 self.recorder.record_applied(*key)
 
     def _has_transaction(self, migration: Migration) -> bool:
-        return migration.atomic and self.connection.features.can_rollback_ddl
+        # What has begun without one goes on without one, whatever its file says by now.
+        is_atomic = migration.atomic and self.interrupted is None
+        return is_atomic and self.connection.features.can_rollback_ddl
 
     def _begin(
         self, migration: Migration, backwards: bool, first: Callable[[], None]
     ) -> JournalEntry:
         key = (migration.app_label, migration.name)
+        if self.interrupted:
+            logger.debug("%s.%s: resumed after operation %s", *key, self.interrupted.position)
+            with transaction.atomic(self.connection.alias):
+                first()
+            return self.interrupted
         source = self.source(key)
         text = source.content.decode(errors="replace") if source else ""
         entry = JournalEntry(key, backwards, None, source.module if source else "", text)
@@ -175,21 +170,17 @@ class Executor(MigrationExecutor):
         return entry
 
     def _run_journaled(
-        self,
-        migration: Migration,
-        entry: JournalEntry,
-        state: ProjectState,
-        ahead: Ahead | None = None,
-        last: Callable[[ProjectState], None] = NO_EDGES.last,
+        self, migration: Migration, ahead: Ahead, edges: Edges, backwards: bool
     ) -> ProjectState:
-        action = "unapply" if entry.backwards else "apply"
+        entry, state = self._begin(migration, backwards, edges.first), ahead.state
+        action = "unapply" if backwards else "apply"
         self._progress(f"{action}_start", migration)
         with ExitStack() as stack:
             if entry.position == len(migration.operations):
                 # Only what was deferred to the end may be done already.
                 stack.enter_context(tolerant(self.connection))
             with self.connection.schema_editor(atomic=migration.atomic) as editor:
-                if entry.backwards and ahead:
+                if backwards:
                     for position, operation in enumerate(reversed(migration.operations)):
                         undone = self._journaled(self._coercing(operation), position, entry)
                         state = _undo(operation, undone, migration, state, ahead, editor)
@@ -202,10 +193,10 @@ class Executor(MigrationExecutor):
         if entry.position is not None:
             restore_foreign_keys(self.connection, state, migration.app_label)
         with transaction.atomic(self.connection.alias):
-            self._record(entry.key, applied=not entry.backwards)
+            self._record(entry.key, applied=not backwards)
             self.journal.end()
             self._progress(f"{action}_success", migration)
-            last(state)
+            edges.last(state)
         return state
 
     def _coercing(self, operation: Operation) -> Operation:

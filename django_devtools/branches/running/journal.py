@@ -51,7 +51,8 @@ class Journal:
 
     def entry(self) -> JournalEntry | None:
         """The migration that was interrupted; None if all are finished."""
-        row = self._rows.first()
+        # An earlier one was settled by hand.
+        row = self._rows.last() if self.exists() else None
         if row is None:
             return None
         return JournalEntry(

@@ -8,6 +8,7 @@ migrations of one name.
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from enum import Enum, auto
 from typing import Any, NamedTuple
 
 from django.db.migrations import Migration
@@ -41,6 +42,22 @@ class AppliedMigration(NamedTuple):
     def is_newer_than(self, moment: str) -> bool:
         """Whether it was applied after a moment that is written likewise."""
         return not self.at or self.at > moment
+
+
+class Stage(Enum):
+    """
+    How far a pass that drops something is from its beginning, whichever way it goes.
+
+    It is read off the migrations that are applied. So it is right after a kill, and after a plain
+    ``migrate`` that knew nothing of the pass.
+    """
+
+    UNDONE = auto()
+    """None of its steps is in effect."""
+    MIDWAY = auto()
+    """Some are, without what drops it: it is not dropped yet, or its place is made again."""
+    DROPPED = auto()
+    """What drops it is in effect."""
 
 
 class Applied:
@@ -94,23 +111,12 @@ class Applied:
         else:
             self.add(key, arrives)
 
-    def has_undone_all(self, entry: Entry) -> bool:
-        """Whether none of the steps of the pass that dropped an entry is in effect."""
-        return not self.in_effect(entry)
-
-    def has_undone_drop(self, entry: Entry) -> bool:
-        """Whether a step that dropped an entry, or some columns of it, is not in effect."""
-        return not self.has_dropped(entry)
-
-    def has_dropped(self, entry: Entry) -> bool:
-        """Whether all steps that drop an entry are in effect."""
-        return entry.dropped_by <= {step.key for step in self.in_effect(entry)}
-
-    def is_midway(self, entry: Entry) -> bool:
-        """Whether some of the steps of the pass that dropped an entry are in effect, not all."""
-        in_effect = self.in_effect(entry)
-        others = [step for step in entry.steps if step not in in_effect]
-        return bool(in_effect) and not all(map(self._does_nothing, others))
+    def stage(self, entry: Entry) -> Stage:
+        """How far the pass is that dropped an entry, or is about to."""
+        in_effect = {step.key for step in self.in_effect(entry)}
+        if entry.dropped_by <= in_effect:
+            return Stage.DROPPED
+        return Stage.MIDWAY if in_effect else Stage.UNDONE
 
     def in_effect(self, entry: Entry) -> list[Step]:
         """
@@ -132,7 +138,7 @@ class Applied:
 
     def hindrance(self, entry: Entry) -> str:
         """The words that say why an entry waits."""
-        if self.has_undone_drop(entry):
+        if self.stage(entry) is not Stage.DROPPED:
             others = ", ".join(".".join(step.key) for step in self.in_effect(entry))
             they = "they were" if len(entry.columns) > 1 and not entry.is_table else "it was"
             return f"{they} dropped together with {others}"
@@ -241,10 +247,10 @@ class Returns:
         self.waiting = [
             entry
             for entry in entries
-            if entry.status is not Status.LEFT and not applied.has_undone_all(entry)
+            if entry.status is not Status.LEFT and applied.stage(entry) is not Stage.UNDONE
         ]
         """The entries whose pass is not undone, oldest first."""
-        self._dropped = {entry.id for entry in self.waiting if applied.has_dropped(entry)}
+        self._dropped = {entry.id for entry in self._at(Stage.DROPPED)}
 
     def add(self, entries: Iterable[Entry]) -> None:
         """``entries`` are dropped by what follows."""
@@ -256,16 +262,25 @@ class Returns:
 
         Or whose way back was. What came in the place of one that gives way has to be saved.
         """
-        midway = [entry for entry in self.waiting if self.applied.is_midway(entry)]
-        # As long as the step that narrowed a column is in effect, what is there is another thing.
-        there = [entry for entry in midway if self.applied.has_undone_drop(entry)]
-        return [one for one in there if one.status is Status.OPEN or not one.gives_way]
+        midway = self._at(Stage.MIDWAY)
+        return [one for one in midway if one.status is Status.OPEN or not one.gives_way]
 
     def after_step(self) -> list[Entry]:
         """The entries whose pass is undone now. They wait no longer."""
-        due = [entry for entry in self.waiting if self.applied.has_undone_all(entry)]
+        due = self._at(Stage.UNDONE)
         self.remove(due)
         return due
+
+    def dropped_now(self) -> list[Entry]:
+        """The entries that are dropped by now and were not before."""
+        opened = [one for one in self.waiting if one.status is not Status.KEPT]
+        found = [
+            entry
+            for entry in opened
+            if not entry.is_narrowed and self.applied.stage(entry) is Stage.DROPPED
+        ]
+        self.rename([replace(entry, status=Status.KEPT) for entry in found])
+        return found
 
     def refresh(self, entries: Iterable[Entry]) -> None:
         """``entries`` are what is in the stash by now: names may have changed."""
@@ -284,11 +299,8 @@ class Returns:
 
     def made_again(self) -> list[Entry]:
         """The entries that wait although what dropped them was undone in this switch."""
-        return [
-            entry
-            for entry in self.waiting
-            if entry.id in self._dropped and self.applied.has_undone_drop(entry)
-        ]
+        there = [entry for entry in self.waiting if entry.id in self._dropped]
+        return [one for one in there if self.applied.stage(one) is not Stage.DROPPED]
 
     def detours(self) -> list[Detour]:
         """
@@ -297,16 +309,13 @@ class Returns:
         The step that dropped it is undone to stay so; others of its pass stay in effect.
         """
         found: dict[tuple[Step, ...], list[Entry]] = {}
-        for entry in reversed(self.waiting):
-            if self._needs_detour(entry):
+        for entry in reversed(self._at(Stage.MIDWAY)):
+            if self.applied.in_effect(entry) == self._final.in_effect(entry):
                 found.setdefault(entry.steps, []).append(entry)
         return [Detour(entries, self.applied.in_effect(entries[0])) for entries in found.values()]
 
-    def _needs_detour(self, entry: Entry) -> bool:
-        in_effect = self.applied.in_effect(entry)
-        if not in_effect or not self.applied.has_undone_drop(entry):
-            return False
-        return in_effect == self._final.in_effect(entry)
+    def _at(self, stage: Stage) -> list[Entry]:
+        return [entry for entry in self.waiting if self.applied.stage(entry) is stage]
 
 
 class Arrivals:

@@ -37,7 +37,7 @@ from .entries import (
 )
 from .late_writes import LateWrites, Watched, watch
 from .renames import Names
-from .returns import Applied
+from .returns import Applied, Stage
 from .save import key_of, renewed, save_residue, with_present_facts
 
 logger = logging.getLogger("django_devtools.branches")
@@ -146,7 +146,7 @@ class Stash:
         """An earlier run was interrupted before it said that it dropped what is in an entry."""
         if not entry.key or not self._is_in_place(entry):
             self._update(entry, status=Status.KEPT)
-        elif applied.has_undone_all(entry):
+        elif applied.stage(entry) is Stage.UNDONE:
             self.drop([entry])  # The first step of its pass failed: what is there counts.
         else:
             self._rewrite(renewed(self.tables, entry))
@@ -177,31 +177,36 @@ class Stash:
         if unsure := _unsure(changes):
             self.drop(entry for entry in taken if self._is_still_there(entry, unsure))
 
-    def finish(self, applied: Applied, halted: Key | None = None) -> None:
-        """
-        End a switch: nothing is dropped or restored any more.
-
-        ``halted`` is the migration that failed, if one did. What it has left is not known.
-        """
-        if not self.exists():
-            return
-        self.tables = Tables(self.connection)
-        for entry in self.entries():
-            if entry.status is not Status.OPEN:
-                continue
+    def finish(self, applied: Applied) -> None:
+        """End a switch: nothing is dropped or restored any more."""
+        for entry in self._opened():
             if entry.is_narrowed:
-                if not self._is_half_done(entry, halted):
-                    save_residue(self.tables, entry)
-                    self._update(entry, status=Status.KEPT)
-            elif halted is None and applied.has_dropped(entry):
+                self._end_narrowed(entry)
+            elif applied.stage(entry) is Stage.DROPPED:
                 self._update(entry, status=Status.KEPT)
         self.clean()
 
-    def _is_half_done(self, entry: Entry, halted: Key | None) -> bool:
-        """Whether the migration that failed has left a narrowed column somewhere on the way."""
-        is_rolled_back = self.connection.features.can_rollback_ddl
-        is_its_own = any(column.step.key == halted for column in entry.columns.values())
-        return is_its_own and not is_rolled_back
+    def halt(self, interrupted: Key | None) -> None:
+        """
+        End a switch that failed.
+
+        ``interrupted`` is a migration without a transaction, if one has begun. What it has left
+        in a column that it narrows is not known.
+        """
+        for entry in self._opened():
+            if entry.is_narrowed and interrupted not in entry.dropped_by:
+                self._end_narrowed(entry)
+        self.clean()
+
+    def _opened(self) -> list[Entry]:
+        if not self.exists():
+            return []
+        self.tables = Tables(self.connection)
+        return [entry for entry in self.entries() if entry.status is Status.OPEN]
+
+    def _end_narrowed(self, entry: Entry) -> None:
+        save_residue(self.tables, entry)
+        self._update(entry, status=Status.KEPT)
 
     def in_place(self, entry: Entry) -> set[str]:
         """The columns of an entry that exist as they were."""
@@ -288,7 +293,7 @@ class Stash:
 
         The words that say why it stays.
         """
-        if applied.has_undone_drop(entry):
+        if applied.stage(entry) is not Stage.DROPPED:
             columns = {
                 name: column._replace(returns=Return.MISSING)
                 for name, column in entry.columns.items()

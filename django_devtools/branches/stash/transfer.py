@@ -16,9 +16,9 @@ from django_devtools.branches.schema.structure import Item
 from django_devtools.branches.sources.snapshots import Key
 
 from .detours import Way
-from .entries import Entry, Status, Step
+from .entries import Entry, Step
 from .places import Places
-from .returns import Applied, AppliedMigration, Arrivals, Detour, Returns, outranked
+from .returns import Applied, AppliedMigration, Arrivals, Detour, Returns, Stage, outranked
 from .save import is_routed_here
 from .stash import Stash
 
@@ -83,8 +83,6 @@ class Transfer:
         """What that supersedes, with the columns that it supersedes."""
         self._places = Places()
         """Where what was saved for the passes under way is by now."""
-        self._undropped: list[Entry] = []
-        """The entries that are copied, and not dropped yet."""
         self._late: list[Entry] = []
         """What refers to rows that come back by a detour, and comes after them."""
         self._spared: dict[int, list[Key]] = {}
@@ -97,17 +95,21 @@ class Transfer:
         """The migrations that are applied by now."""
         return self.returns.applied
 
-    def prepare(self, fills: bool) -> None:
+    def prepare(self, fills: bool, begun: Step | None = None) -> None:
         """
         Bring the stash up to date, before anything is saved.
 
-        ``fills`` says whether any migration that is about to run writes rows.
+        ``fills`` says whether any migration that is about to run writes rows. ``begun`` is the
+        step that an earlier run began and did not end, if there is one.
         """
         self._fills = fills
-        self.stash.prepare(self.applied)
+        now = self.applied
+        if begun:  # What it was to drop may be gone.
+            arrives = AppliedMigration(None, lambda: begun.text)
+            now = now.copy()
+            now.move(begun.key, None if begun.backwards else arrives)
+        self.stash.prepare(now)
         self._refresh()
-        opened = [entry for entry in self.returns.waiting if entry.status is Status.OPEN]
-        self._undropped = [entry for entry in opened if not entry.is_narrowed]
 
     def save(self, changes: SchemaChanges, steps: Sequence[Step], branch: str | None) -> None:
         """Save what a pass by ``steps`` drops, which begins now. ``branch`` has the data."""
@@ -160,9 +162,7 @@ class Transfer:
         self._move(self.applied)
         if self._next:
             self._places.done(self._next[0].key)
-        dropped = [entry for entry in self._undropped if self.applied.has_dropped(entry)]
-        self.stash.dropped(dropped)
-        self._undropped = [entry for entry in self._undropped if entry not in dropped]
+        self.stash.dropped(self.returns.dropped_now())
         is_followed = self._older() or self._arrivals or self._places
         if is_followed and (changes := renamed()):
             self.follow(changes)
@@ -231,7 +231,7 @@ class Transfer:
             if entry.table != table or entry.is_table or entry.is_narrowed:
                 continue
             columns = self._columns_there(entry, column)
-            if columns and (then.has_undone_drop(entry) or self._is_own(entry)):
+            if columns and (then.stage(entry) is not Stage.DROPPED or self._is_own(entry)):
                 logger.debug("Restoring %s of %s before the next operation", columns, table)
                 dialect = self.stash.tables.dialect
                 with dialect.without_triggers([table]):
@@ -261,10 +261,10 @@ class Transfer:
         """All is done."""
         self.stash.finish(self.applied)
 
-    def halt(self) -> None:
-        """The next step has failed, if there is one."""
+    def halt(self, interrupted: Key | None) -> None:
+        """The next step has failed, if there is one; ``interrupted`` if it was left half-way."""
         if self._next:
-            self.stash.finish(self.applied, halted=self._next[0].key)
+            self.stash.halt(interrupted)
 
     def _save(
         self,
@@ -281,7 +281,6 @@ class Transfer:
         self._made_with |= {entry.id: changed for entry in taken}
         self._fresh.update(entry.id for entry in taken)
         self._places.add(entry for entry in taken if not entry.is_narrowed)
-        self._undropped += [entry for entry in taken if not entry.is_narrowed]
         self._has_begun = False
         return taken
 
@@ -302,7 +301,7 @@ class Transfer:
         """Restore what a column could hold before, if ``then`` it gets narrower again."""
         for entry in self.returns.waiting:
             is_it = entry.is_narrowed and entry.narrowed == (table, column)
-            if is_it and then.has_undone_drop(entry):
+            if is_it and then.stage(entry) is not Stage.DROPPED:
                 self.stash.replace_unfit(entry)
 
     def _refers_to(self, entry: Entry, others: Collection[Entry]) -> bool:

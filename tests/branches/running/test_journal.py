@@ -7,7 +7,7 @@ import pytest
 from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from django_devtools.branches.running.journal import _read_only, tolerant
+from django_devtools.branches.running.journal import Journal, JournalEntry, _read_only, tolerant
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,18 @@ def test_only_an_error_of_work_that_was_done_already_is_ignored(
         for statement in ("ALTER TABLE", "SELECT is_not_there"):
             with pytest.raises(DatabaseError):
                 cursor.execute(statement, None)
+
+
+def test_what_was_begun_last_is_what_was_interrupted(
+    connect: Callable[[str], BaseDatabaseWrapper],
+) -> None:
+    """An earlier one was settled by hand, and the user has said so."""
+    journal = Journal(connect("sqlite"))
+    assert journal.entry() is None
+    for name in ("0001_by_hand", "0002_begun"):
+        journal.begin(JournalEntry(("shop", name), False, None, "", ""), lambda: None)
+    entry = journal.entry()
+    assert entry is not None
+    assert entry.key == ("shop", "0002_begun")
+    journal.drop()
+    assert journal.entry() is None

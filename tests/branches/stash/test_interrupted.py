@@ -153,3 +153,49 @@ def amend(project: Project) -> None:
     project.git("add", "--all")
     project.git("commit", "--quiet", "--amend", "--message=Amended")
     assert project.manage("migrations_switch", "--no-input").stderr == ""
+
+
+FILL_ALL = """
+def fill(apps, schema_editor):
+    apps.get_model("shop", "Product").objects.update(weight=7)
+"""
+
+
+@pytest.fixture
+def wide(project: Project) -> Project:
+    """On wide, which has altered a column of main, where it was NULL."""
+    make_products(project, PRODUCT + "    weight = models.IntegerField(null=True)\n")
+    project.checkout("-b", "wide")
+    project.models("shop", f"{PRODUCT}    weight = {WIDE}\n")
+    project.migration("shop", "0004_wide", ALTER, [("shop", "0003_more")])
+    project.manage("migrations_switch", "--no-input")
+    return project
+
+
+def interrupt(project: Project, operations: str) -> None:
+    """Run a migration without a transaction that fails before ``operations``, and again."""
+    project.migration(
+        "shop",
+        "0005_more",
+        FAIL + operations,
+        [("shop", "0004_wide")],
+        before=FAILS.replace("backwards", "forwards") + FILL_ALL,
+        body="atomic = False",
+    )
+    project.commit("Wide")
+    project.write("broken", "")
+    assert project.manage("migrations_switch", "--no-input", status=None).status
+    project.remove("broken")
+    assert project.manage("migrations_switch", "--no-input").stderr == ""
+
+
+def test_what_a_resumed_migration_fills_is_no_edit_of_a_narrowed_column(wide: Project) -> None:
+    interrupt(wide, "migrations.RunPython(fill, migrations.RunPython.noop),")
+    assert values(wide, "weight") == "7.000; 7.000; 7.000"
+    go(wide, "main")
+    assert values(wide, "weight") == "None; None; None"
+
+
+def test_the_stash_follows_what_a_resumed_migration_renames(wide: Project) -> None:
+    interrupt(wide, 'migrations.AlterModelTable("product", "goods"),')
+    assert kept(wide) == {"goods.weight 3"}

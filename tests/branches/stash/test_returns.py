@@ -12,7 +12,13 @@ from django.db.migrations.operations.base import Operation
 from django_devtools.branches.schema.introspection import ColumnInfo
 from django_devtools.branches.sources.loader import variant
 from django_devtools.branches.stash.entries import Entry, StashedColumn, Status, Step
-from django_devtools.branches.stash.returns import Applied, AppliedMigration, Returns, outranked
+from django_devtools.branches.stash.returns import (
+    Applied,
+    AppliedMigration,
+    Returns,
+    Stage,
+    outranked,
+)
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)
 BEFORE, SINCE = "2026-01-01T00:00:00", "2026-01-03T00:00:00"
@@ -68,54 +74,52 @@ A, B, C = (migration(name, add(name)) for name in "abc")
 
 
 def test_a_step_back_is_undone_where_its_migration_is_applied() -> None:
-    assert applied(A).has_undone_all(entry(back("a")))
-    assert not applied().has_undone_all(entry(back("a")))
+    assert applied(A).stage(entry(back("a"))) is Stage.UNDONE
+    assert applied().stage(entry(back("a"))) is not Stage.UNDONE
 
 
 def test_a_step_forth_is_undone_where_its_migration_is_not_applied() -> None:
-    assert applied().has_undone_all(entry(forth("a")))
-    assert not applied(A).has_undone_all(entry(forth("a")))
+    assert applied().stage(entry(forth("a"))) is Stage.UNDONE
+    assert applied(A).stage(entry(forth("a"))) is not Stage.UNDONE
 
 
 def test_all_steps_of_a_pass_have_to_be_undone() -> None:
     found = entry(back("b"), back("a"))
     assert applied(A).in_effect(found) == [back("b")]
-    assert applied(A).is_midway(found)
-    assert applied(A).has_undone_drop(found)
-    assert not applied(B).has_undone_drop(found)
-    assert applied(A, B).has_undone_all(found)
-    assert not applied(A, B).is_midway(found)
-    assert applied().has_dropped(found)
+    assert applied(A).stage(found) is Stage.MIDWAY
+    assert applied(B).stage(found) is Stage.DROPPED
+    assert applied(A, B).stage(found) is Stage.UNDONE
+    assert applied().stage(found) is Stage.DROPPED
 
 
 def test_a_namesake_of_another_text_and_effect_undoes_nothing() -> None:
     step = back("a", "other")
     same, other = migration("a", add("a")), migration("a", add("z"))
-    assert applied(A, recorded={step: same}).has_undone_all(entry(step))
-    assert not applied(A, recorded={step: other}).has_undone_all(entry(step))
-    assert not applied(A).has_undone_all(entry(step))
-    assert applied(A).has_undone_all(entry(back("a", "a")))
+    assert applied(A, recorded={step: same}).stage(entry(step)) is Stage.UNDONE
+    assert applied(A, recorded={step: other}).stage(entry(step)) is not Stage.UNDONE
+    assert applied(A).stage(entry(step)) is not Stage.UNDONE
+    assert applied(A).stage(entry(back("a", "a"))) is Stage.UNDONE
 
 
 def test_a_squash_undoes_the_steps_of_what_it_replaces() -> None:
     squash = migration("squash", add("a"), add("b"), replaces=("a", "b"))
-    assert applied(squash).has_undone_all(entry(back("b", "b"), back("a", "a")))
+    assert applied(squash).stage(entry(back("b", "b"), back("a", "a"))) is Stage.UNDONE
 
 
 def test_what_a_squash_replaces_undoes_its_step() -> None:
     step = back("squash", "s")
     squash = migration("squash", add("a"), add("b"), replaces=("a", "b"))
-    assert applied(A, B, recorded={step: squash}).has_undone_all(entry(step))
-    assert not applied(A, recorded={step: squash}).has_undone_all(entry(step))
+    assert applied(A, B, recorded={step: squash}).stage(entry(step)) is Stage.UNDONE
+    assert applied(A, recorded={step: squash}).stage(entry(step)) is not Stage.UNDONE
 
 
 def test_a_migration_of_another_name_undoes_a_step_if_it_was_applied_since() -> None:
     step = back("a", "a")
     renumbered = migration("n", add("a"))
     recorded = {step: A}
-    assert applied(renumbered, at=SINCE, recorded=recorded).has_undone_all(entry(step))
-    assert applied(renumbered, at="", recorded=recorded).has_undone_all(entry(step))
-    assert not applied(renumbered, at=BEFORE, recorded=recorded).has_undone_all(entry(step))
+    assert applied(renumbered, at=SINCE, recorded=recorded).stage(entry(step)) is Stage.UNDONE
+    assert applied(renumbered, at="", recorded=recorded).stage(entry(step)) is Stage.UNDONE
+    assert applied(renumbered, at=BEFORE, recorded=recorded).stage(entry(step)) is not Stage.UNDONE
 
 
 def test_one_migration_undoes_the_steps_of_several_that_were_made_one() -> None:
@@ -130,12 +134,12 @@ def test_code_is_the_same_only_if_it_reads_alike() -> None:
     step = back("a", "a")
     recorded = {step: migration("a", add("a"), migrations.RunSQL("SELECT 1"))}
     alike = migration("n", add("a"), migrations.RunSQL("SELECT 1"))
-    assert applied(alike, at=SINCE, recorded=recorded).has_undone_all(entry(step))
+    assert applied(alike, at=SINCE, recorded=recorded).stage(entry(step)) is Stage.UNDONE
     other = migration("n", add("a"), migrations.RunSQL("SELECT 2"))
-    assert not applied(other, at=SINCE, recorded=recorded).has_undone_all(entry(step))
+    assert applied(other, at=SINCE, recorded=recorded).stage(entry(step)) is not Stage.UNDONE
     # What else it does is another matter.
     more = migration("n", add("a"), migrations.RunSQL("SELECT 1"), add("b"))
-    assert not applied(more, at=SINCE, recorded=recorded).has_undone_all(entry(step))
+    assert applied(more, at=SINCE, recorded=recorded).stage(entry(step)) is not Stage.UNDONE
 
 
 def test_a_merge_that_does_nothing_needs_no_undoing() -> None:
@@ -144,8 +148,8 @@ def test_a_merge_that_does_nothing_needs_no_undoing() -> None:
     one = entry(merge, drop)
     before = applied(recorded=recorded)
     assert before.in_effect(one) == [drop]
-    assert not before.is_midway(one)
-    assert applied(A, recorded=recorded).has_undone_all(one)
+    assert before.stage(one) is Stage.DROPPED
+    assert applied(A, recorded=recorded).stage(one) is Stage.UNDONE
 
 
 def test_what_was_undone_in_this_switch_and_waits_is_made_again() -> None:
