@@ -1,27 +1,29 @@
 """
 Takes one database from what it holds to what it should hold.
 
-A switch may be killed at any point, and the next one goes on from what it finds:
+A switch may be killed at any point. How far it got is not recorded as such: a record of that would
+have to be believed against the rows of django_migrations, which ``migrate`` and users change as
+well. It is read off what is written in the transaction of each step, and the next switch runs as
+any other from there, to whatever target:
 
-- In a migration with a transaction: the database rolls it back, with its row.
-- In one without: the journal says which of its operations are done (``running/journal.py``).
-  ``Switch._run`` calls ``_resume`` first, and then decides again.
-- After a migration and before the snapshot: the text that it was applied from was written down
-  beforehand (``running/begun.py``).
-- While data was saved: the entry is still ``copying`` or ``copied``, so nothing was dropped, and
-  ``Stash.prepare`` discards it before data is saved anew (``stash/stash.py``).
-- In the middle of a pass: its entries are ``open`` until their data is dropped, and then ``kept``,
-  in the transaction of the step that drops it. ``Entry.steps`` has all steps of the pass, and the
-  rows of django_migrations tell how far it got: ``Applied.in_effect`` has the steps that are done
-  (``stash/returns.py``). ``Stash.save`` does not copy again what such an entry has, and
-  ``Stash.prepare`` brings those up to date that are still ``open``. Whether the next switch goes
-  on or back, an entry is restored once none of its steps is in effect.
-- Before data is restored: it comes back in the transaction of the step that is the last to be
-  undone (``stash/transfer.py``). Only a pass in a work tree restores after its end;
-  ``Outlook.overdue`` names what a kill leaves then.
-- On a detour (``detours.py``): its steps were written down first, under the branch that they
-  belong to (``running/begun.py``). So the next switch finds phantoms, or pending migrations.
-- After the last migration: the next switch has nothing to do, and ``settle`` writes the snapshot.
+- The **rows of django_migrations** say which steps are done: a migration that has a transaction is
+  rolled back with its row. Each entry of the stash has the steps of the pass that drops it, and
+  ``Applied.stage`` (``stash/returns.py``) compares these with the rows. An entry is restored in
+  the transaction of the step that is the last to be undone, whichever switch takes that step.
+- The **journal** (``running/journal.py``) says which operations are done of a migration that has
+  no transaction. ``Execution.run`` takes it up at that operation; then it is decided anew.
+- The **status of an entry** says whether its data is still where it was copied from. Until a pass
+  begins, it is ``copying`` or ``copied``, and ``Stash.prepare`` discards it. Then it is ``open``,
+  and ``Stash.prepare`` brings it up to date, until the transaction of the step that drops it makes
+  it ``kept``. What a switch leaves in a narrowed column is only known at its end, so until then
+  it is ``open``, too.
+- The **file of snapshots** says from which texts, and of which branch, migrations were about to be
+  applied (``running/begun.py``). So what was applied last has a source, and the steps of a detour
+  (``detours.py``) are phantoms, or pending, when one is killed on it.
+
+What none of these shows is named: ``Outlook.overdue`` has what should have come back after a pass
+in a work tree, or by a detour after the last step. After that step nothing is left to do, and
+``settle`` writes the snapshot.
 """
 
 import logging

@@ -153,11 +153,11 @@ class Stash:
 
     def begin(self) -> None:
         """Record that dropping begins. To be called in the transaction of the first step."""
-        for entry in self.entries():
-            if entry.is_narrowed and entry.status is Status.KEPT:
-                self._update(entry, status=Status.OPEN)
-        if self.exists():
-            self._rows.filter(status=Status.COPIED).update(status=Status.OPEN)
+        if not self.exists():
+            return
+        kept = [entry for entry in self.entries() if entry.status is Status.KEPT]
+        narrowed = models.Q(pk__in=[entry.id for entry in kept if entry.is_narrowed])
+        self._rows.filter(narrowed | models.Q(status=Status.COPIED)).update(status=Status.OPEN)
 
     def dropped(self, entries: Collection[Entry]) -> None:
         """Record that ``entries`` are dropped. To be called in the transaction that drops them."""
