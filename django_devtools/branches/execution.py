@@ -76,8 +76,7 @@ class Execution:
         if not entry.backwards:
             self.steps.write_down(past, {entry.key: source})
         arrives = AppliedMigration(migration, lambda: text)
-        after = self.steps.take(executor, ahead, [step], lambda key: arrives)
-        self.transfer.restore_late(lambda: after.apps)
+        self.steps.take(executor, ahead, [step], lambda key: arrives, self._between)
         executor.journal.drop()
 
     def _run(self) -> None:

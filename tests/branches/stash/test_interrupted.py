@@ -155,6 +155,7 @@ def amend(project: Project) -> None:
     assert project.manage("migrations_switch", "--no-input").stderr == ""
 
 
+FORTH = FAILS.replace("backwards", "forwards")
 FILL_ALL = """
 def fill(apps, schema_editor):
     apps.get_model("shop", "Product").objects.update(weight=7)
@@ -179,10 +180,14 @@ def interrupt(project: Project, operations: str) -> None:
         "0005_more",
         FAIL + operations,
         [("shop", "0004_wide")],
-        before=FAILS.replace("backwards", "forwards") + FILL_ALL,
+        before=FORTH + FILL_ALL,
         body="atomic = False",
     )
     project.commit("Wide")
+    fail_and_resume(project)
+
+
+def fail_and_resume(project: Project) -> None:
     project.write("broken", "")
     assert project.manage("migrations_switch", "--no-input", status=None).status
     project.remove("broken")
@@ -199,3 +204,32 @@ def test_what_a_resumed_migration_fills_is_no_edit_of_a_narrowed_column(wide: Pr
 def test_the_stash_follows_what_a_resumed_migration_renames(wide: Project) -> None:
     interrupt(wide, 'migrations.AlterModelTable("product", "goods"),')
     assert kept(wide) == {"goods.weight 3"}
+
+
+def test_a_resumed_migration_is_followed_by_detours(project: Project) -> None:
+    """The rows of its table were dropped together with what another branch has on top."""
+    make_products(project)
+    id_ = '("id", models.AutoField(primary_key=True))'
+    project.checkout("-b", "below")
+    project.models("shop", f"{PRODUCT}class Note(models.Model):\n    text = models.TextField()\n")
+    project.migration(
+        "shop",
+        "0003_note",
+        f'{FAIL} migrations.CreateModel("Note", [{id_}, ("text", models.TextField())]),',
+        [("shop", "0002_longer_name")],
+        before=FORTH,
+        body="atomic = False",
+    )
+    project.commit("Below")
+    project.checkout("-b", "above")
+    alter = 'migrations.AlterField("note", "text", models.CharField(max_length=20)),'
+    project.migration("shop", "0004_short", alter, [("shop", "0003_note")])
+    project.commit("Above")
+    project.manage("migrations_switch", "--no-input")
+    project.python('from shop.models import *; Note.objects.create(text="kept")')
+    go(project, "main")
+
+    project.checkout("below")
+    fail_and_resume(project)
+
+    assert values(project, "text", model="Note") == "kept"
