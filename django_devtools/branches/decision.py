@@ -61,18 +61,13 @@ class Decision:
     @property
     def has_work(self) -> bool:
         """Whether there is anything to do, or anything that can't be done."""
-        if self.has_journal:
-            return True
+        if self.our_tables:
+            from django_devtools.branches.running.journal import TABLE
+
+            # What was interrupted may have been finished by hand since.
+            if TABLE in self.our_tables:
+                return True
         return self.plan is not None and bool(self.plan or self.plan.missing_sources)
-
-    @property
-    def has_journal(self) -> bool:
-        """Whether a migration was interrupted, and maybe finished by hand since."""
-        if not self.our_tables:
-            return False
-        from django_devtools.branches.running.journal import TABLE
-
-        return TABLE in self.our_tables
 
     @property
     def has_stash(self) -> bool:

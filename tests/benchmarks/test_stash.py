@@ -21,7 +21,6 @@ from django_devtools.branches.progress import Progress
 from django_devtools.branches.schema.changes import DataLoss
 from django_devtools.branches.stash.entries import Entry, Step
 from django_devtools.branches.stash.restore import Restore
-from django_devtools.branches.stash.returns import Applied
 from django_devtools.branches.stash.stash import Stash
 from tests.conftest import SERVICES_MUST_ANSWER
 
@@ -49,9 +48,6 @@ BOUNDS = [
 
 # Longer than any other test.
 pytestmark = pytest.mark.timeout(3600)
-
-
-NOTHING_APPLIED = Applied({}, lambda step: None)
 
 
 @dataclass(frozen=True)
@@ -119,7 +115,7 @@ class Bench:
         with transaction.atomic(ALIAS):
             restore = Restore(self.stash, Apps(), _silent())
             restore.restore(self._entries())
-        self.stash.finish(NOTHING_APPLIED)
+        self.stash.finish()
 
     def _copy_back(self) -> None:
         (entry,) = self._entries()
@@ -128,7 +124,7 @@ class Bench:
     def _empty(self) -> None:
         self._keep()
         self.stash.begin()
-        self.stash.finish(NOTHING_APPLIED)
+        self.stash.dropped(self._entries())
         for statement in self.kept.drop_and_make:
             self.stock.execute(statement)
         self.stock.settle()

@@ -110,7 +110,7 @@ class Stash:
                 progress.line(f"  Saving {entry}...")
                 one.entry, one.rows = entry.id, copy.into(self.tables, entry.copy)
                 self._update(entry, status=Status.COPIED, rows=one.rows)
-        return self._complete(Status.COPIED)
+        return [entry_from_row(row) for row in self._rows.filter(status=Status.COPIED)]
 
     def catch_up(self, step: Step | None = None) -> list[Entry]:
         """
@@ -177,36 +177,22 @@ class Stash:
         if unsure := _unsure(changes):
             self.drop(entry for entry in taken if self._is_still_there(entry, unsure))
 
-    def finish(self, applied: Applied) -> None:
-        """End a switch: nothing is dropped or restored any more."""
-        for entry in self._opened():
-            if entry.is_narrowed:
-                self._end_narrowed(entry)
-            elif applied.stage(entry) is Stage.DROPPED:
+    def finish(self, interrupted: Key | None = None) -> None:
+        """
+        End a switch: nothing is dropped or restored any more.
+
+        ``interrupted`` is a migration without a transaction that has failed on the way. What it
+        has left in a column that it narrows is not known.
+        """
+        if not self.exists():
+            return
+        self.tables = Tables(self.connection)
+        for entry in self.entries():
+            is_open = entry.is_narrowed and entry.status is Status.OPEN
+            if is_open and interrupted not in entry.dropped_by:
+                save_residue(self.tables, entry)
                 self._update(entry, status=Status.KEPT)
         self.clean()
-
-    def halt(self, interrupted: Key | None) -> None:
-        """
-        End a switch that failed.
-
-        ``interrupted`` is a migration without a transaction, if one has begun. What it has left
-        in a column that it narrows is not known.
-        """
-        for entry in self._opened():
-            if entry.is_narrowed and interrupted not in entry.dropped_by:
-                self._end_narrowed(entry)
-        self.clean()
-
-    def _opened(self) -> list[Entry]:
-        if not self.exists():
-            return []
-        self.tables = Tables(self.connection)
-        return [entry for entry in self.entries() if entry.status is Status.OPEN]
-
-    def _end_narrowed(self, entry: Entry) -> None:
-        save_residue(self.tables, entry)
-        self._update(entry, status=Status.KEPT)
 
     def in_place(self, entry: Entry) -> set[str]:
         """The columns of an entry that exist as they were."""
@@ -410,13 +396,6 @@ class Stash:
     @property
     def _rows(self) -> Any:
         return self._model._default_manager.using(self.connection.alias)
-
-    def _complete(self, status: Status) -> list[Entry]:
-        return (
-            [entry_from_row(row) for row in self._rows.filter(status=status)]
-            if self.exists()
-            else []
-        )
 
     def _update(self, entry: Entry, **values: Any) -> None:
         self._rows.filter(pk=entry.id).update(**values)

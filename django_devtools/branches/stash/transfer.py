@@ -162,7 +162,6 @@ class Transfer:
         self._move(self.applied)
         if self._next:
             self._places.done(self._next[0].key)
-        self.stash.dropped(self.returns.dropped_now())
         is_followed = self._older() or self._arrivals or self._places
         if is_followed and (changes := renamed()):
             self.follow(changes)
@@ -181,6 +180,7 @@ class Transfer:
         And what only a detour would bring, if that would leave it as it is. The rest of that is
         for `detours`, and what refers to it waits until `restore_late`.
         """
+        self.stash.dropped(self.returns.dropped_now())
         due = [one for one in self.returns.after_step() if not one.dropped_by <= self.faked]
         early, by_detour = self._split_detours()
         late = [entry for entry in due if self._refers_to(entry, by_detour)]
@@ -259,12 +259,12 @@ class Transfer:
 
     def finish(self) -> None:
         """All is done."""
-        self.stash.finish(self.applied)
+        self.stash.finish()
 
     def halt(self, interrupted: Key | None) -> None:
         """The next step has failed, if there is one; ``interrupted`` if it was left half-way."""
         if self._next:
-            self.stash.halt(interrupted)
+            self.stash.finish(interrupted)
 
     def _save(
         self,
