@@ -129,7 +129,7 @@ class Switch:
 
         report = Report()
         if self.decision.interrupted:
-            with _naming(self.decision.interrupted):
+            with _naming_interrupted(self.decision.interrupted):
                 Execution(self.decision, report, progress, interactive).run()
             self._look_again()
         # With nothing to do, too: receivers of post_migrate wait for what was interrupted.
@@ -156,7 +156,7 @@ class Switch:
 
 
 @contextmanager
-def _naming(interrupted: "JournalEntry") -> Iterator[None]:
+def _naming_interrupted(interrupted: "JournalEntry") -> Iterator[None]:
     """Raise SwitchError where what an earlier run began fails again, unless rows don't fit."""
     name = ".".join(interrupted.key)
     logger.debug("Finishing %s, which was interrupted", name)
