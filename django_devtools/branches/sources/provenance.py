@@ -421,6 +421,8 @@ class Provenance:
             for key, source in sources.items()
             if key[0] not in self.disk.packages and source.origin == "snapshot"
         }
+        if not gone:  # Git is not asked what may be run: mostly, all packages are there.
+            return set()
         had = self._versions(gone.keys(), self._trusted())
         return {package for key, package in gone.items() if key not in had}
 
