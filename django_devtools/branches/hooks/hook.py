@@ -5,10 +5,10 @@ import re
 import shlex
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from django_devtools.branches.errors import DevtoolsError
 from django_devtools.branches.files import read_text, write_aside
@@ -57,8 +57,7 @@ class Condition(Enum):
     MISSING = "not installed"
 
 
-@dataclass(frozen=True)
-class Caller:
+class Caller(NamedTuple):
     """How the hooks call manage.py, unless the git setting django-devtools.manage says it."""
 
     python: Path
@@ -66,11 +65,11 @@ class Caller:
     """The path of manage.py, relative to the top of the work tree."""
 
 
-@dataclass(frozen=True)
 class Hooks:
     """The hooks of a repository."""
 
-    repository: Repository
+    def __init__(self, repository: Repository) -> None:
+        self.repository = repository
 
     @property
     def script(self) -> Path:

@@ -1,7 +1,6 @@
 """What the hooks remember about a work tree, in files of its git directory."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -9,11 +8,11 @@ from django_devtools.branches.files import read_text, write_aside
 from django_devtools.branches.sources.git import Repository
 
 
-@dataclass(frozen=True)
 class HookState:
     """Whether the databases follow a work tree, and why they do not."""
 
-    repository: Repository
+    def __init__(self, repository: Repository) -> None:
+        self.repository = repository
 
     def in_step(self, commit: str | None, specs: Sequence[str]) -> None:
         """Record that the databases are in step with ``commit``, if that is still checked out."""

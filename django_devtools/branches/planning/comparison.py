@@ -2,8 +2,7 @@
 
 import logging
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import replace
 from typing import NamedTuple
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -52,8 +51,7 @@ class Apart(NamedTuple):
     """The target's squashes, whose rows replace those of their pieces after the last step."""
 
 
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(NamedTuple):
     """Everything that is known of one database and its target before anything is decided."""
 
     connection: BaseDatabaseWrapper
@@ -61,23 +59,23 @@ class Comparison:
     """The applied migrations in the order of their rows, and when each was applied."""
     provenance: Provenance
     target: Target
-    traces: Mapping[Key, Trace] = field(default_factory=dict)
+    traces: Mapping[Key, Trace] = {}
     """The origins and texts of rows that the target lacks."""
-    held: Mapping[Key, Migration] = field(default_factory=dict)
+    held: Mapping[Key, Migration] = {}
     """The applied migrations whose source is known, as they were applied."""
-    old_sources: Mapping[Key, Source] = field(default_factory=dict)
+    old_sources: Mapping[Key, Source] = {}
     """The texts that changed migrations were applied from."""
     changed: Collection[Key] = ()
     """Those whose effect on the schema differs from that of the target's text."""
     raw_changed: Collection[Key] = ()
     """Those whose RunPython or RunSQL reads differently."""
-    moved: Mapping[Key, Migration] = field(default_factory=dict)
+    moved: Mapping[Key, Migration] = {}
     """Those of which the dependencies differ and the effect does not, as they were applied."""
-    incomparable: Mapping[Key, UnusableSource] = field(default_factory=dict)
+    incomparable: Mapping[Key, UnusableSource] = {}
     """Those that read differently, and whose old text can't be executed in this checkout."""
-    unusable: Mapping[Key, UnusableSource] = field(default_factory=dict)
+    unusable: Mapping[Key, UnusableSource] = {}
     """Held migrations whose text can't be executed in this checkout."""
-    replacing: Mapping[Key, str] = field(default_factory=dict)
+    replacing: Mapping[Key, str] = {}
     """
     Those by which another branch has replaced what the target has and what is pending.
 
@@ -86,10 +84,10 @@ class Comparison:
     apart: Apart | None = None
     """Set where pieces are compared in place of squashes."""
 
-    @cached_property
+    @property
     def texts(self) -> Texts:
         """The texts of migrations by their ids."""
-        return Texts(self.provenance.repository, self.provenance.disk)
+        return self.provenance.texts
 
     @property
     def whole(self) -> "Comparison":
@@ -252,7 +250,7 @@ def _with_replaced(
         migrations={**target.code.migrations, **migrations},
         sources={**target.code.sources, **sources},
     )
-    return replace(target, code=code, unusable={**target.unusable, **errors})
+    return target._replace(code=code, unusable={**target.unusable, **errors})
 
 
 def _shared(rows: Mapping[Key, str], target: Target) -> dict[Key, Migration]:

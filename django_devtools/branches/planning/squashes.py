@@ -235,8 +235,7 @@ def _compared(
     wanted = with_lost_dependencies(with_pieces(target, theirs.matches, pieces))
     traces = _traces(found, ours.matches, wanted, sources)
     squashes = {*_places(ours.matches), *_places(theirs.matches)}
-    return replace(
-        found,
+    return found._replace(
         rows=_rows(found.rows, ours.matches),
         traces=traces,
         held=_held(found, ours.matches, wanted, pieces),

@@ -11,7 +11,6 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -79,8 +78,7 @@ class Version(NamedTuple):
     """The ref in whose history it was found, if git was asked for that."""
 
 
-@dataclass(frozen=True)
-class Repository:
+class Repository(NamedTuple):
     """A git repository with a work tree."""
 
     top: Path

@@ -14,6 +14,7 @@ from .git import GitError, Repository, Version
 from .loader import Code, Source, UnusableSource, parse
 from .rows import second
 from .snapshots import Begun, Key, Record, Snapshot, Snapshots
+from .texts import Texts
 from .trust import Trust
 
 
@@ -85,6 +86,11 @@ class Provenance:
         ]
         """Those of this database first. Of each database, the branch with the fewest migrations
         first: a migration that two branches have came from the smaller one."""
+
+    @cached_property
+    def texts(self) -> Texts:
+        """The texts of migrations by their ids."""
+        return Texts(self.repository, self.disk)
 
     @cached_property
     def _applications(self) -> dict[tuple[Key, str], tuple[Record, Snapshot]]:

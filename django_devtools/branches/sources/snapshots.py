@@ -14,7 +14,6 @@ import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -58,17 +57,16 @@ class Record(NamedTuple):
     """Git's id of the tree of the project then; None if none was recorded."""
 
 
-@dataclass(frozen=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """The migrations that one branch had applied in one database."""
 
     branch: str
     commit: str | None
     taken: str
-    packages: Mapping[str, str] = field(default_factory=dict)
+    packages: Mapping[str, str] = {}
     """The migrations package of each app label."""
-    applied: Mapping[Key, Record] = field(default_factory=dict)
-    obsolete: Mapping[Key, Record] = field(default_factory=dict)
+    applied: Mapping[Key, Record] = {}
+    obsolete: Mapping[Key, Record] = {}
     """Applied too, and no longer in the branch's code when the snapshot was taken."""
 
     def records(self) -> Mapping[Key, Record]:
@@ -101,8 +99,7 @@ None of them says that it was applied.
 """
 
 
-@dataclass(frozen=True)
-class SnapshotFile:
+class SnapshotFile(NamedTuple):
     """The file that holds the snapshots."""
 
     path: Path
@@ -304,7 +301,7 @@ def _unsaid(
     for one in begun:
         applied = {k: r for k, r in one.applied.items() if k in unsaid and r.at <= unsaid[k]}
         if applied:
-            found.append(replace(one, applied=applied))
+            found.append(one._replace(applied=applied))
     return found
 
 
@@ -325,8 +322,8 @@ def _with_projects(snapshot: Snapshot, begun: Collection[Snapshot]) -> Snapshot:
 
     if not found:
         return snapshot
-    return replace(
-        snapshot, applied=completed(snapshot.applied), obsolete=completed(snapshot.obsolete)
+    return snapshot._replace(
+        applied=completed(snapshot.applied), obsolete=completed(snapshot.obsolete)
     )
 
 

@@ -3,7 +3,7 @@
 import ast
 import shlex
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -20,14 +20,13 @@ class TargetError(DevtoolsError):
     """There is no such target. The text names it and says what could be meant."""
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """The migrations that a database should have. The past explains others that it has."""
 
     title: str
     past: Past
     code: Code
-    unusable: Mapping[Key, UnusableSource] = field(default_factory=dict)
+    unusable: Mapping[Key, UnusableSource] = {}
     """Migrations whose text can't be executed in this checkout."""
     is_complete: bool = True
     """Whether every migration that another depends on should be there."""
@@ -145,7 +144,7 @@ def _from_snapshot(snapshot: Snapshot, provenance: Provenance, rows: Mapping[Key
     title = f"the snapshot of branch {branch}"
     target = _target(title, Past(branch, commit), sources, provenance.disk)
     # Migrations may depend on some that were obsolete then, and that nothing brings.
-    return replace(target, is_complete=False)
+    return target._replace(is_complete=False)
 
 
 def _added_since(

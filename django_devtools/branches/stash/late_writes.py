@@ -7,7 +7,6 @@ to since.
 """
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from django_devtools.branches.schema.changes import DataLoss
@@ -17,17 +16,17 @@ from .entries import Step
 from .save import Copy, copies_of
 
 
-@dataclass
 class Watched:
     """A copy, and what is needed to find out whether it is still complete."""
 
-    copy: Copy
-    mark: Any
-    """The moment of the copy, as the dialect knows it."""
-    rows: int = 0
-    """How many rows were copied."""
-    entry: int = 0
-    """The number of the entry that has the copy."""
+    def __init__(self, copy: Copy, mark: Any) -> None:
+        """``mark`` is the moment of the copy, as the dialect knows it."""
+        self.copy = copy
+        self.mark = mark
+        self.rows = 0
+        """How many rows were copied."""
+        self.entry = 0
+        """The number of the entry that has the copy."""
 
     def is_dropped_by(self, step: Step) -> bool:
         """Whether ``step`` drops anything of it."""
@@ -48,13 +47,13 @@ def watch(tables: Tables, losses: Collection[DataLoss]) -> list[Watched]:
     return [Watched(copy, marks[copy.table]) for copy in copies_of(tables, losses)]
 
 
-@dataclass
 class LateWrites:
     """What is watched in one database during a pass."""
 
-    fills: bool = False
-    """Whether migrations may write rows: what those write is not to be copied."""
-    watched: list[Watched] = field(default_factory=list)
+    def __init__(self, fills: bool = False, watched: Iterable[Watched] = ()) -> None:
+        """``fills``: migrations may write rows, and what those write is not to be copied."""
+        self.fills = fills
+        self.watched = list(watched)
 
     def dropped_by(self, step: Step | None) -> list[Watched]:
         """

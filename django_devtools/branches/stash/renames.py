@@ -1,7 +1,7 @@
 """Follows what is in the stash through the renames of migrations that were applied since."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations import Migration
@@ -15,8 +15,7 @@ from django_devtools.branches.schema.tracker import SchemaHistory, track
 from .entries import Entry
 
 
-@dataclass(frozen=True)
-class Names:
+class Names(NamedTuple):
     """The names that a table and its columns have by now."""
 
     table: str

@@ -1,8 +1,9 @@
 """Which data of a table is saved in the stash, and the SQL that copies it."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import groupby
+from typing import NamedTuple
 
 from django.db import router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -16,8 +17,7 @@ _ALL_ROWS = "1 = 1"
 """The SQL condition that each row meets."""
 
 
-@dataclass(frozen=True)
-class Copy:
+class Copy(NamedTuple):
     """A copy that is to be made of a table, or of some of its columns."""
 
     table: str
@@ -31,7 +31,7 @@ class Copy:
     """All columns of the copy: those that are saved, and those of the key."""
     condition: str = _ALL_ROWS
     """The SQL condition of the rows that are copied."""
-    renamed: Mapping[str, str] = field(default_factory=dict)
+    renamed: Mapping[str, str] = {}
     """The names in the copy of the columns that have other names there."""
 
     def into(self, tables: Tables, name: str) -> int:

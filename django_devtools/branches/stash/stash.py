@@ -11,7 +11,7 @@ import json
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from django.db import models, transaction
@@ -43,15 +43,12 @@ from .save import key_of, renewed, save_residue, with_present_facts
 logger = logging.getLogger("django_devtools.branches")
 
 
-@dataclass
 class Stash:
     """The stash of one database."""
 
-    connection: BaseDatabaseWrapper
-    tables: Tables = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.tables = Tables(self.connection)
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self.connection = connection
+        self.tables = Tables(connection)
         self._model = entries_model()
         self._late = LateWrites()
 

@@ -6,7 +6,6 @@ Whoever runs them says which step is next, when it begins, and when it is done.
 
 import logging
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
 
 from django.apps.registry import Apps
 
@@ -31,14 +30,14 @@ FindWay = Callable[[Detour, Applied], Way | None]
 """Gives the way of a detour; None if it can't be gone."""
 
 
-@dataclass
 class Report:
     """What a switch has to say when it is over."""
 
-    saved: list[Entry] = field(default_factory=list)
-    restored: list[Entry] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    """What could not be restored or recorded, and why."""
+    def __init__(self) -> None:
+        self.saved: list[Entry] = []
+        self.restored: list[Entry] = []
+        self.notes: list[str] = []
+        """What could not be restored or recorded, and why."""
 
 
 class Transfer:

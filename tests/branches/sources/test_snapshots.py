@@ -4,7 +4,6 @@ import resource
 import subprocess
 import sys
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -149,7 +148,7 @@ def test_the_projects_of_migrations(snapshot_file: SnapshotFile) -> None:
         ("shop", "0002_more"): Record(BLOB, "2026-01-01T00:00:01"),
         ("auth", "0001_initial"): Record(None, "2026-01-01T00:00:02", PROJECT),
     }
-    snapshot = replace(MAIN, applied=records)
+    snapshot = MAIN._replace(applied=records)
     snapshot_file.update(DATABASE, [snapshot])
     assert snapshot_file.read() == {DATABASE: {"main": snapshot}}
     data = json.loads(snapshot_file.path.read_text())
@@ -160,11 +159,11 @@ def test_the_projects_of_migrations(snapshot_file: SnapshotFile) -> None:
 
 def test_a_snapshot_takes_the_project_of_what_was_begun(snapshot_file: SnapshotFile) -> None:
     at = "2026-01-01T00:00:00"
-    begun = replace(MAIN, applied={KEY: Record(BLOB, at, PROJECT)}, obsolete={})
+    begun = MAIN._replace(applied={KEY: Record(BLOB, at, PROJECT)}, obsolete={})
     snapshot_file.write_down(DATABASE, begun)
     other = ("shop", "0002_more")
     records = {KEY: Record(BLOB, at), other: Record(BLOB, at)}
-    snapshot_file.update(DATABASE, [replace(MAIN, applied=records, obsolete={})], rows={})
+    snapshot_file.update(DATABASE, [MAIN._replace(applied=records, obsolete={})], rows={})
     found = snapshot_file.read()[DATABASE]["main"].applied
     assert found == {KEY: Record(BLOB, at, PROJECT), other: Record(BLOB, at)}
 
@@ -179,7 +178,7 @@ def test_projects_are_kept_as_long_as_their_snapshots(tmp_path: Path) -> None:
 
     def take(branch: str, tree: str) -> None:
         records = {KEY: Record(BLOB, "2026-01-01T00:00:00", tree)}
-        file.update(DATABASE, [replace(MAIN, branch=branch, applied=records, obsolete={})])
+        file.update(DATABASE, [MAIN._replace(branch=branch, applied=records, obsolete={})])
 
     def kept() -> set[str]:
         refs = repository.git("for-each-ref", "--format=%(refname)", PROJECTS_REF).decode()
@@ -356,7 +355,7 @@ def test_not_a_snapshot_file(snapshot_file: SnapshotFile, content: bytes, messag
 def test_what_was_begun_stays_where_it_became_a_row(snapshot_file: SnapshotFile) -> None:
     other = ("shop", "0002_longer_name")
     failed, ended = (
-        replace(MAIN, branch=branch, applied=dict.fromkeys([KEY, other], Record(BLOB, at)))
+        MAIN._replace(branch=branch, applied=dict.fromkeys([KEY, other], Record(BLOB, at)))
         for branch, at in [("b", "2026-01-01T00:00:01"), ("a", "2026-01-01T00:00:02.5")]
     )
     snapshot_file.update(DATABASE, [MAIN])
@@ -371,9 +370,9 @@ def test_what_was_begun_stays_where_it_became_a_row(snapshot_file: SnapshotFile)
     assert snapshot_file.read_all()[1][DATABASE] == [failed, ended]
     snapshot_file.update(DATABASE, rows=row)
     assert snapshot_file.read_all()[1][DATABASE] == [
-        replace(failed, applied={KEY: failed.applied[KEY]})
+        failed._replace(applied={KEY: failed.applied[KEY]})
     ]
-    said = replace(MAIN, applied={KEY: Record(BLOB, row[KEY])})
+    said = MAIN._replace(applied={KEY: Record(BLOB, row[KEY])})
     snapshot_file.update(DATABASE, [said], rows=row)
     assert snapshot_file.read_all()[1] == {"sqlite:other": [failed]}
     snapshot_file.update("sqlite:other", rows={})
