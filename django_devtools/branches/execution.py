@@ -118,7 +118,8 @@ class Execution:
             self.transfer.applied.remove(key)
         for key in plan.last_rows.record:
             self.transfer.applied.add(key, self.outlook.put_together(key))
-        executor.check_replacements()
+        if plan.wanted.replacements:  # Without squashes, Django would read all rows for nothing.
+            executor.check_replacements()
         return state
 
     def _run_pass(self, executor: Executor, ahead: Ahead, backwards: bool) -> ProjectState:
@@ -164,7 +165,8 @@ class Execution:
             self.progress.line(f"  Forgetting {key[0]}.{key[1]}...")
         for key in record:
             self.progress.line(f"  Recording {key[0]}.{key[1]}...")
-        executor.rewrite_rows(forget, record)
+        if forget or record:
+            executor.rewrite_rows(forget, record)
 
     def _send_pre_migrate(self, steps: signals.Steps, state: ProjectState) -> None:
         connection = self.decision.connection
