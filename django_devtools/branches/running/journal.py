@@ -13,6 +13,7 @@ What a kill leaves at any other point, the saved data included, is listed at the
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from django.apps.registry import Apps
@@ -47,7 +48,11 @@ class Journal:
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.connection = connection
-        self._model = _model()
+
+    @cached_property
+    def _model(self) -> Any:
+        # Most switches only ask whether the table exists.
+        return _model()
 
     def entry(self) -> JournalEntry | None:
         """The migration that was interrupted; None if all are finished."""
