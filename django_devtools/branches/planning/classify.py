@@ -67,7 +67,7 @@ class State(StrEnum):
     OBSOLETE = "obsolete"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Facts:
     """All that the rules need to know. Graphs and models are computed once."""
 

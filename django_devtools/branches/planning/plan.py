@@ -29,7 +29,7 @@ class Rows(NamedTuple):
 NO_ROWS = Rows()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
     """The way from what a database holds to what it should hold: two passes and some rows."""
 

@@ -26,7 +26,7 @@ from .entries import Entry
 from .returns import Applied, Detour
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Way:
     """The migrations of a detour, in the graph of all that is applied on it."""
 
