@@ -812,3 +812,9 @@ def start(project: Project, command: list[str]) -> AbstractContextManager["subpr
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
+
+
+def test_what_is_no_commit_is_not_given_to_git(shop: Project) -> None:
+    (shop.path / ".git/django-devtools/in-step").write_text("--output=harm\n")
+    assert said(git(shop, "checkout", "feature")) == [APPLIED]
+    assert not (shop.path / "harm").exists()

@@ -2,6 +2,7 @@
 
 import random
 import sys
+from contextlib import suppress
 from types import ModuleType
 
 import pytest
@@ -14,6 +15,7 @@ from django_devtools.branches.sources.loader import (
     Graph,
     Source,
     UnusableSource,
+    listed_operations,
     load,
     outline,
     variant,
@@ -187,3 +189,20 @@ def test_code_whose_file_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, module.__name__, module)
     code = Code({KEY: migration("0001_initial")}, {"shop": "gone.migrations"})
     assert code.source(KEY) is None
+
+
+# Texts that a fetch may bring
+
+DEEP = ["not " * 100_000 + "1", "1" + " + 1" * 100_000, "not " * 900 + "1", "a" + "()" * 100_000]
+
+
+@pytest.mark.parametrize("value", DEEP, ids=["not", "plus", "little", "calls"])
+def test_a_text_that_is_nested_too_deeply(value: str) -> None:
+    source = Source("shop.migrations.0001_initial", f"operations = [{value}]\n".encode(), "file")
+    other = Source(source.module, source.content + b"# And more\n", "file")
+    assert all(operation.startswith(value[:3]) for operation in listed_operations(source.content))
+    assert outline(KEY, source).operations == []
+    with suppress(UnusableSource):
+        assert source.reads_like(other)
+    with pytest.raises(UnusableSource):
+        load(KEY, source)

@@ -28,7 +28,9 @@ from tests.project import Project
         (b"class C(AppConfig):\n    label = 'opinions'\n", "opinions"),
         (b"class C(AppConfig):\n    name = 'reviews'\n", None),
         (b"<<<<<<< HEAD", None),
+        (b"x = " + b"not " * 100_000 + b"1", None),
     ],
+    ids=["label", "name", "conflict", "deep"],
 )
 def test_labels(text: bytes, label: str | None) -> None:
     assert label_in(text) == label
@@ -49,20 +51,20 @@ def test_without_git_files_are_all_there_is(make_project: Callable[..., Project]
     text = text.replace("0002_longer_name", "0001_initial")
     (project.path / "shop/migrations/0003_colour.py").write_text(text)
     project.manage("migrate")
-    project.manage("migrations_snapshot", "after")
+    project.manage("migrations_snapshot", "after;x")
 
     project.switch("before")
     assert columns(project) == {"id", "name"}
-    project.switch("after")
+    project.switch("after;x")
     assert columns(project) == {"id", "name", "colour"}
     project.remove("shop/migrations/0003_colour.py")
     result = project.manage("migrations_switch", status=1)
     assert "The source of shop.0003_colour was not found" in result.stderr
     project.manage("migrate", "--prune", "shop")
-    result = project.manage("migrations_switch", "after", status=1)
+    result = project.manage("migrations_switch", "after;x", status=1)
     assert result.stderr.strip() == (
-        "CommandError: The source of shop.0003_colour, which the snapshot of 'after' names, was "
-        "not found. Run `git checkout after` and then `manage.py migrations_switch`."
+        "CommandError: The source of shop.0003_colour, which the snapshot of 'after;x' names, was "
+        "not found. Run `git checkout 'after;x'` and then `manage.py migrations_switch`."
     )
 
 

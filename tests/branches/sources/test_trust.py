@@ -93,6 +93,28 @@ def test_a_ref_that_a_person_trusts(shop: Project, ref: str, short: str) -> None
     shop.assert_in_step()
 
 
+def test_what_only_a_submodule_has_is_neither_found_nor_run(shop: Project) -> None:
+    fetch(shop, REF)
+    shop.git("update-ref", "-d", REF)
+    theirs = str(shop.path.parent / "theirs")
+    allow = ("-c", "protocol.file.allow=always")
+    shop.git(*allow, "submodule", "--quiet", "add", theirs, "theirs")
+    shop.commit()
+    refused = shop.manage("migrations_switch", status=1).stderr
+    assert "The source of shop.0003_theirs was not found" in refused
+    assert not was_run(shop)
+
+
+@pytest.mark.parametrize("name", ["HEAD", "refs/heads/main", "refs/stash", "main-worktree/HEAD"])
+def test_a_tag_is_not_trusted_whatever_its_name(shop: Project, name: str) -> None:
+    """Tags come with every fetch of what they are on."""
+    commit = fetch(shop, f"refs/tags/{name}")
+    shop.git("symbolic-ref", "HEAD", "refs/heads/unborn")
+    repository = Repository.find(shop.path)
+    assert repository
+    assert commit not in Trust(repository).commits
+
+
 def test_trust_is_for_one_ref(shop: Project) -> None:
     fetch(shop, REF)
     shop.git("update-ref", "refs/remotes/theirs/other", "main")
