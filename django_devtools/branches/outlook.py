@@ -140,11 +140,6 @@ class Outlook:
             final.move(key, arrives)
         return Returns(self.stash.entries(), applied, final)
 
-    def finish_stash(self) -> None:
-        """End what an earlier run has left in the stash, where nothing else is left to do."""
-        self.stash.dropped(self.returns().dropped_now())
-        self.stash.finish()
-
     def overdue(self) -> list[Entry]:
         """The entries that wait although what dropped them is undone, and their place there."""
         applied, stash = self.applied(), self.stash

@@ -179,15 +179,17 @@ class Stash:
         End a switch: nothing is dropped or restored any more.
 
         ``interrupted`` is a migration without a transaction that has failed on the way. What it
-        has left in a column that it narrows is not known.
+        has left of what it drops or narrows is not known.
         """
         if not self.exists():
             return
         self.tables = Tables(self.connection)
-        for entry in self.entries():
-            is_open = entry.is_narrowed and entry.status is Status.OPEN
-            if is_open and interrupted not in entry.dropped_by:
+        opened = [entry for entry in self.entries() if entry.status is Status.OPEN]
+        known = [entry for entry in opened if interrupted not in entry.dropped_by]
+        for entry in known:
+            if entry.is_narrowed:
                 save_residue(self.tables, entry)
+            if entry.is_narrowed or not self._is_in_place(entry):
                 self._update(entry, status=Status.KEPT)
         self.clean()
 

@@ -194,7 +194,7 @@ class Command(BranchesCommand):
             where = f"{_database(switch)} is left as it is."
         self._write(f"Nothing to do: {where}")
         if decision.has_stash:
-            decision.outlook.finish_stash()
+            decision.outlook.stash.finish()
         if takes_snapshots():
             switch.settle()
         for entry in decision.outlook.overdue() if decision.has_stash else ():

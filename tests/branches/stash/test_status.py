@@ -73,3 +73,12 @@ def test_what_is_left_in_a_narrowed_column_is_not_known_midway(stash: Stash) -> 
     assert status(stash)["name"] is Status.OPEN
     stash.finish()
     assert status(stash)["name"] is Status.KEPT
+
+
+def test_what_is_gone_was_dropped_whoever_did_it(stash: Stash) -> None:
+    """A pass in another process, or a ``migrate`` that could not save all and went on."""
+    stash.finish()
+    assert status(stash)["size"] is Status.OPEN
+    dialect_of(stash.connection).execute("ALTER TABLE item DROP COLUMN size")
+    stash.finish()
+    assert status(stash)["size"] is Status.KEPT
