@@ -15,8 +15,8 @@ any other from there, to whatever target:
 - The **status of an entry** says whether its data is still where it was copied from. Until a pass
   begins, it is ``copying`` or ``copied``, and ``Stash.prepare`` discards it. Then it is ``open``,
   and ``Stash.prepare`` brings it up to date, until the transaction of the step that drops it makes
-  it ``kept``. What a switch leaves in a narrowed column is only known at its end, so until then
-  it is ``open``, too.
+  it ``kept``; or until it is found to be gone, after a kill in a work tree. What is left in
+  a narrowed column is only known at the end of a switch, so until then it is ``open``, too.
 - The **file of snapshots** says from which texts, and of which branch, migrations were about to be
   applied (``running/begun.py``). So what was applied last has a source, and the steps of a detour
   (``detours.py``) are phantoms, or pending, when one is killed on it.
