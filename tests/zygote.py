@@ -112,6 +112,8 @@ def main(measure: bool) -> None:
     measurement = Measurement() if measure else None
     for name in (*WARM, *ours("django_devtools")):
         import_module(name)
+    # SQLite's introspection reads SQL with 60 regular expressions, which each fork would compile.
+    import_module("sqlparse.lexer").Lexer.get_default_instance()
     # From here on, files change faster than the time stamps that byte code is checked by.
     sys.dont_write_bytecode = True
     if measurement:
