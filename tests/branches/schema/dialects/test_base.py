@@ -175,6 +175,29 @@ def test_an_error_says_whether_the_work_was_done(
     assert not dialect.error_is_transient(caught.value)
 
 
+def test_what_another_connection_writes_is_noticed(connection: BaseDatabaseWrapper) -> None:
+    """Also if the table has as many rows as before."""
+    statements = ("CREATE TABLE t (a integer)", "INSERT INTO t VALUES (1), (2)")
+    dialect = dialect_with(connection, *statements)
+    other = connection.copy()
+
+    def is_noticed(statement: str) -> bool:
+        mark = dialect.write_mark("t")
+        dialect_of(other).execute(statement)
+        with transaction.atomic(connection.alias):
+            dialect.lock(["t"])
+            return dialect.was_written("t", mark, "1 = 1", 2)
+
+    try:
+        # A server may say so in any case: one knows whole seconds only, the other transactions
+        # that overlap.
+        assert connection.vendor != "sqlite" or not is_noticed("SELECT 1")
+        assert is_noticed("UPDATE t SET a = 3")
+        assert is_noticed("DELETE FROM t WHERE a = 3")
+    finally:
+        other.close()
+
+
 def test_what_one_database_needs_costs_the_others_nothing(connection: BaseDatabaseWrapper) -> None:
     """Each of these can be called on any database."""
     dialect = dialect_with(connection, "CREATE TABLE t (a integer NOT NULL PRIMARY KEY)")
@@ -183,6 +206,9 @@ def test_what_one_database_needs_costs_the_others_nothing(connection: BaseDataba
         dialect.check_foreign_keys_now()
         dialect.set_sequences("t")
         dialect.execute("INSERT INTO t VALUES (0)")
+        with dialect.without_triggers(["t"]) as firing:
+            assert firing == []
+    assert dialect.materialized_views(["t"]) == []
     assert dialect.custom_types("t") == {}
     assert dialect.foreign_keys_to_drop("t") == []
     cast = dialect.cast(dialect.with_type("a", "integer"), "integer")
