@@ -31,7 +31,7 @@ from django_devtools.branches.sources.snapshots import SnapshotFile
 from django_devtools.branches.stash.transfer import Report
 from django_devtools.branches.switch import Switch
 from tests.branches.stash.test_walks import empty
-from tests.branches.stash.worlds import schema
+from tests.branches.stash.worlds import Schema, schema
 
 APP = "shop"
 PACKAGE = f"{APP}.migrations"
@@ -151,6 +151,13 @@ class Line:
             migration.mutate_state(state, preserve=False)
         return state
 
+    def migrate(self, connection: BaseDatabaseWrapper) -> None:
+        """Apply its migrations to an empty database as Django does, without us."""
+        state = ProjectState()
+        for migration in self.code.migrations.values():
+            with connection.schema_editor(atomic=migration.atomic) as editor:
+                state = migration.apply(state, editor)
+
     def __str__(self) -> str:
         texts = [f"    {text.name}: {', '.join(text.operations)}" for text in self.texts]
         return "\n".join([f"{self.branch}:", *texts])
@@ -158,6 +165,9 @@ class Line:
 
 Rows = dict[str, str]
 """The rows of each table: "1 a; 2 b"."""
+
+_schemas: dict[tuple[str, tuple[Text, ...]], Schema] = {}
+"""What migrations make of an empty database of a vendor: many tests ask for the same ones."""
 
 
 @dataclass
@@ -170,7 +180,7 @@ class World:
     notes: list[str] = field(init=False, default_factory=list)
     """The last switch's notes about what it did not restore."""
     events: list[str] = field(init=False, default_factory=list)
-    schemas: dict[Line, Any] = field(init=False, default_factory=dict)
+    schemas: dict[Line, Schema] = field(init=False, default_factory=dict)
     commits: dict[tuple[Text, ...], str] = field(init=False, default_factory=dict)
     expected: Expected = field(init=False)
     """What the plan of the last switch said of the stash."""
@@ -185,10 +195,12 @@ class World:
     def learn(self, lines: Iterable[Line]) -> None:
         """Find out what the migrations of each line make of an empty database; end with one."""
         for line in lines:
-            self.clear()
-            self.go(line)
-            self.schemas[line] = schema(self.connection)
-        self.clear()
+            key = (self.connection.vendor, line.texts)
+            if key not in _schemas:
+                line.migrate(self.connection)
+                _schemas[key] = schema(self.connection)
+                empty(self.connection)
+            self.schemas[line] = _schemas[key]
 
     def clear(self) -> None:
         """Begin anew, with an empty database that nothing is known of."""
@@ -222,20 +234,24 @@ class World:
         return report
 
     def _check_out(self, line: Line) -> None:
-        """Commit a line on top of the commit that has the most of it, if one has any."""
+        """Check out the commit of a line; one is made on top of that which has the most of it."""
         git, branch = self.repository.git, f"refs/heads/{line.branch}"
+        self._write_files(line)
+        git("add", "--all")
+        if line.texts not in self.commits:
+            self.commits[line.texts] = self._commit(line, branch)
+        git("update-ref", branch, self.commits[line.texts])
+        (self.repository.private_dir() / "HEAD").write_text(f"ref: {branch}\n")
+
+    def _commit(self, line: Line, branch: str) -> str:
+        git = self.repository.git
         bases = [texts for texts in self.commits if line.texts[: len(texts)] == texts]
         base = max(bases, key=len, default=None)
         parent = self.commits[base] if base else self.repository.commit(branch)
-        self._write_files(line)
-        git("add", "--all")
         tree = git("write-tree").decode().strip()
         identity = ("-c", "user.name=Test", "-c", "user.email=test@example.org")
         parents = ["-p", parent] if parent else []
-        commit = git(*identity, "commit-tree", tree, *parents, "-m", "Work").decode().strip()
-        git("update-ref", branch, commit)
-        (self.repository.private_dir() / "HEAD").write_text(f"ref: {branch}\n")
-        self.commits.setdefault(line.texts, commit)
+        return git(*identity, "commit-tree", tree, *parents, "-m", "Work").decode().strip()
 
     def _write_files(self, line: Line) -> None:
         migrations = self._migrations
