@@ -511,6 +511,23 @@ class Repository(NamedTuple):
         stdin = "".join(f"{commit}\n" for commit in commits)
         return bool(stdin and self.git("log", *arguments, *revisions, stdin=stdin.encode()))
 
+    def has(self, pattern: str, path: str, tree: str) -> bool:
+        """Whether a file under ``path`` in ``tree`` has a ``pattern``."""
+        try:
+            self.git(
+                "grep",
+                "--quiet",
+                "--extended-regexp",
+                "-e",
+                pattern,
+                tree,
+                "--",
+                f":(top,literal){path}",
+            )
+        except GitError:  # also if it is missing
+            return False
+        return True
+
 
 def _is_text(name: str) -> bool:
     """Whether git can be given a name. Lone surrogates stand for bytes that are not UTF-8."""

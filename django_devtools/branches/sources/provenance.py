@@ -410,38 +410,55 @@ class Provenance:
         """
         The packages of ``sources`` that are not installed any more and belong to no other branch.
 
-        A package belongs to another branch only if the settings of one name it.
+        A package belongs to another branch only if the settings of one name it, or if the project
+        that was recorded with it has it. The branch need not have committed anything of that.
         """
-        gone = self._gone_packages(sources)
         return {
             package
-            for package in gone
+            for package, source in self._gone_packages(sources).items()
             if self._was_installed(package, [commit])
-            or not self._was_installed(package, self._trusted())
+            or not (self._was_recorded(source) or self._was_installed(package, self._trusted()))
         }
 
-    def _gone_packages(self, sources: Mapping[Key, Source]) -> set[str]:
-        """Those whose app is not installed, and that the repository never had a migration of."""
+    def _gone_packages(self, sources: Mapping[Key, Source]) -> dict[str, Source]:
+        """
+        Those whose app is not installed, and that the repository never had a migration of.
+
+        Each with the source of a migration that it has.
+        """
         gone = {
-            key: source.package
+            key: source
             for key, source in sources.items()
             if key[0] not in self.disk.packages and source.origin == "snapshot"
         }
         if not gone:  # Git is not asked what may be run: mostly, all packages are there.
             return set()
         had = self._versions(gone.keys(), self._trusted())
-        return {package for key, package in gone.items() if key not in had}
+        return {source.package: source for key, source in gone.items() if key not in had}
+
+    def _was_recorded(self, source: Source) -> bool:
+        """Whether the project recorded with ``source`` has its file, or installs its package."""
+        if not source.project or self.repository is None:
+            return False
+        file = f"{source.project}:{self._file(source)}"
+        if self._git.contents([file]):
+            return True
+        settings = self._settings()
+        return bool(settings) and self._git.has(_quoted(source.package), settings, source.project)
 
     def _was_installed(self, package: str, commits: Iterable[str]) -> bool:
         """Whether the settings ever named ``package`` in the history of ``commits``."""
+        settings = self._settings()
+        return bool(settings) and self._git.mentions(_quoted(package), settings, commits)
+
+    def _settings(self) -> str:
+        """The directory of the settings in the repository; empty if it is elsewhere."""
         settings = settings_file()
         if self.repository is None or settings is None:
-            return False
+            return ""
         if not settings.parent.is_relative_to(self.repository.top):
-            return False
-        path = settings.parent.relative_to(self.repository.top).as_posix()
-        app = re.escape(package.removesuffix(".migrations"))
-        return self.repository.mentions(f"['\"]{app}['\".]", path, commits)
+            return ""
+        return settings.parent.relative_to(self.repository.top).as_posix()
 
     def _versions(self, keys: Collection[Key], commits: Iterable[str]) -> dict[Key, list[Version]]:
         """The versions of each of ``keys`` in the history of ``commits``, newest first."""
@@ -497,13 +514,20 @@ class Provenance:
 
     def module(self, path: PurePosixPath) -> str:
         """The dotted name under which a file of the repository is imported."""
-        root = project_root()
         parts = path.with_suffix("").parts
-        if root.is_relative_to(self._git.top):
-            prefix = root.relative_to(self._git.top).parts
-            if parts[: len(prefix)] == prefix:
-                parts = parts[len(prefix) :]
+        prefix = self._prefix()
+        if parts[: len(prefix)] == prefix:
+            parts = parts[len(prefix) :]
         return ".".join(parts)
+
+    def _file(self, source: Source) -> PurePosixPath:
+        """The path of ``source`` in the repository, if it is imported from there."""
+        return PurePosixPath(*self._prefix(), *source.module.split(".")).with_suffix(".py")
+
+    def _prefix(self) -> tuple[str, ...]:
+        """The directories between the top of the repository and the project."""
+        root = project_root()
+        return root.relative_to(self._git.top).parts if root.is_relative_to(self._git.top) else ()
 
 
 def recorded_source(snapshot: Snapshot, key: Key, content: bytes) -> Source:
@@ -554,6 +578,12 @@ def label_in(apps_py: bytes) -> str | None:
         ):
             return str(node.value.value)
     return None
+
+
+def _quoted(package: str) -> str:
+    """A pattern for the app of a migrations package, as settings name it."""
+    app = re.escape(package.removesuffix(".migrations"))
+    return f"['\"]{app}['\".]"
 
 
 def _escape(name: str) -> str:

@@ -1,9 +1,11 @@
 """Rows that look like phantoms and are not, and the opposite."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.branches.shop import ID, PRODUCT, add_colour, columns, make_shop, tables
-from tests.branches.test_switch import install_package
+from tests.branches.test_switch import add_reviews, install_package
 from tests.project import Project
 
 pytestmark = pytest.mark.once
@@ -351,3 +353,37 @@ def test_a_verdict_is_remembered_with_the_branch(project: Project) -> None:
 
     assert project.states() == expected
     assert "Nothing to do" in project.switch()
+
+
+def test_an_app_of_a_branch_that_was_never_committed_is_not_a_removed_package(
+    project: Project,
+) -> None:
+    project.settings("DJANGO_DEVTOOLS = {}")
+    make_shop(project)
+    project.checkout("-b", "feature")
+    add_reviews(project)
+    project.manage("migrate")
+    project.git("checkout", "--quiet", "--force", "main")
+    project.remove("reviews")
+
+    project.switch()
+
+    assert not {"reviews_review", "reviews_review_tags"} & tables(project)
+    project.assert_in_step()
+
+
+def test_a_package_that_uncommitted_settings_install_belongs_to_its_branch(
+    project: Project, tmp_path: Path
+) -> None:
+    project.settings("DJANGO_DEVTOOLS = {}")
+    make_shop(project)
+    install_package(project, tmp_path / "site-packages", "0001_initial")
+    project.checkout("-b", "feature")
+    project.settings('INSTALLED_APPS += ["package"]')
+    project.manage("migrate")
+    project.git("checkout", "--quiet", "--force", "main")
+
+    project.switch()
+
+    assert "package_thing" not in tables(project)
+    project.assert_in_step()
