@@ -8,6 +8,7 @@ import pytest
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from tests.databases import MAKERS, VENDORS, Configuration, connected, drop_all
+from tests.orders import LEFT_OUT, ORDER, PROJECTS
 from tests.project import Project, Zygote
 
 pytest_plugins = ["pytester"]
@@ -21,6 +22,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _needs_services(item):
             item.add_marker("services")
+        if mark := next((name for name in LEFT_OUT[ORDER] if item.get_closest_marker(name)), None):
+            item.add_marker(pytest.mark.skip(f"{mark}: not with DEVTOOLS_TEST_ORDER={ORDER}"))
 
 
 def _needs_services(item: pytest.Item) -> bool:
@@ -98,7 +101,7 @@ def make_project(tmp_path: Path, zygote: Zygote) -> Callable[..., Project]:
 
     def make(name: str = "project", git: bool = True, **databases: Configuration) -> Project:
         databases = databases or {"default": MAKERS["sqlite"](tmp_path)[0]}
-        return Project.make(tmp_path / name, databases, zygote, git)
+        return PROJECTS[ORDER].make(tmp_path / name, databases, zygote, git)
 
     return make
 

@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.processes import TIMEOUT
 
@@ -134,7 +134,7 @@ class Project:
     @classmethod
     def make(
         cls, path: Path, databases: Mapping[str, Any], zygote: Zygote, git: bool = True
-    ) -> "Project":
+    ) -> Self:
         path.mkdir(parents=True)
         project = cls(path, databases, zygote)
         project.write("manage.py", MANAGE)

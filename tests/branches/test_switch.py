@@ -3,6 +3,8 @@
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
+
 from tests.branches.shop import (
     COLOUR,
     ID,
@@ -52,6 +54,7 @@ def test_after_checkout_of_a_branch_that_was_deleted(project: Project) -> None:
     project.assert_in_step()
 
 
+@pytest.mark.committed
 def test_before_checkout_to_refs_and_back(vendor_project: Project) -> None:
     make_shop_with_feature(vendor_project)
 
@@ -83,6 +86,7 @@ def test_before_checkout_to_snapshots_and_back(project: Project) -> None:
     project.assert_in_step()
 
 
+@pytest.mark.committed
 def test_to_a_tag_and_to_a_commit_without_a_name(project: Project) -> None:
     make_shop(project)
     project.git("tag", "v1")
@@ -114,6 +118,7 @@ def test_a_snapshot_that_its_branch_has_outgrown_rolls_nothing_of_it_back(
     assert "Nothing to do" in project.switch("main")
 
 
+@pytest.mark.own_order
 def test_no_such_target(project: Project) -> None:
     make_shop_with_feature(project)
     result = project.manage("migrations_switch", "nowhere", status=1)
@@ -124,6 +129,7 @@ def test_no_such_target(project: Project) -> None:
     )
 
 
+@pytest.mark.own_order
 def test_an_untracked_migration_is_part_of_the_checkout(project: Project) -> None:
     make_shop(project)
     add_colour(project)
@@ -135,6 +141,7 @@ def test_an_untracked_migration_is_part_of_the_checkout(project: Project) -> Non
     assert columns(project) == {"id", "name"}
 
 
+@pytest.mark.own_order
 def test_the_file_was_edited_after_it_was_applied(project: Project) -> None:
     make_shop(project)
     add_colour(project)
@@ -148,6 +155,7 @@ def test_the_file_was_edited_after_it_was_applied(project: Project) -> None:
     assert columns(project) == {"id", "name"}
 
 
+@pytest.mark.own_order
 def test_a_source_that_is_nowhere(project: Project) -> None:
     make_shop(project)
     add_colour(project)
@@ -275,6 +283,7 @@ def test_the_row_of_an_app_whose_package_left_no_trace_is_left_alone(
     assert "Nothing to do" in project.switch()
 
 
+@pytest.mark.committed
 def test_a_virtual_environment_inside_the_repository_is_no_part_of_it(
     project: Project,
 ) -> None:
@@ -348,6 +357,7 @@ def test_a_package_that_one_branch_upgrades(vendor_project: Project, tmp_path: P
     vendor_project.assert_in_step()
 
 
+@pytest.mark.committed
 def test_two_heads_and_their_merge(vendor_project: Project) -> None:
     make_shop(vendor_project)
     vendor_project.checkout("-b", "merge")
@@ -379,6 +389,7 @@ def test_two_heads_and_their_merge(vendor_project: Project) -> None:
     vendor_project.assert_in_step()
 
 
+@pytest.mark.own_order
 def test_below_the_top_of_the_repository_and_with_spaces(make_project) -> None:  # type: ignore[no-untyped-def]
     project = make_project("a repository/the back end", git=False)
     top = Project(project.path.parent, project.databases, project.zygote)
@@ -432,6 +443,7 @@ def test_a_snapshot_whose_commit_was_collected_as_garbage(project: Project) -> N
     project.assert_in_step()
 
 
+@pytest.mark.own_order
 def test_a_source_that_is_no_python(project: Project) -> None:
     make_shop_with_feature(project)
     file = project.path / "shop/migrations/0003_colour.py"
@@ -444,6 +456,7 @@ def test_a_source_that_is_no_python(project: Project) -> None:
     assert "shop.migrations.0003_colour is not valid Python" in result.stderr
 
 
+@pytest.mark.committed
 def test_settings_that_are_a_link_to_elsewhere(project: Project) -> None:
     make_shop_with_feature(project)
     settings = project.path / "config/settings.py"
@@ -456,6 +469,7 @@ def test_settings_that_are_a_link_to_elsewhere(project: Project) -> None:
     assert columns(project) == {"id", "name"}
 
 
+@pytest.mark.committed
 def test_head_is_what_git_calls_so(project: Project) -> None:
     """And not what was switched to last without a branch."""
     make_shop(project)

@@ -12,6 +12,7 @@ from hypothesis.configuration import set_hypothesis_home_dir
 
 from tests.branches.histories import Branch, Step, Walk, can_migrate, from_nothing, observe, walks
 from tests.databases import MAKERS, Configuration
+from tests.orders import ORDER, PROJECTS
 from tests.project import Project, Zygote
 
 pytestmark = pytest.mark.long
@@ -91,7 +92,7 @@ def temporary_databases(vendor: str) -> Iterator[tuple[Path, Callable[[], Config
 def make_project(
     directory: Path, branches: tuple[Branch, ...], database: Configuration, zygote: Zygote
 ) -> Project:
-    project = Project.make(directory / "project", {"default": database}, zygote)
+    project = PROJECTS[ORDER].make(directory / "project", {"default": database}, zygote)
     project.settings("from config.apps import APPS\nINSTALLED_APPS += APPS")
     for branch in branches:
         branch.write(project)
