@@ -432,7 +432,7 @@ class Provenance:
             if key[0] not in self.disk.packages and source.origin == "snapshot"
         }
         if not gone:  # Git is not asked what may be run: mostly, all packages are there.
-            return set()
+            return {}
         had = self._versions(gone.keys(), self._trusted())
         return {source.package: source for key, source in gone.items() if key not in had}
 
