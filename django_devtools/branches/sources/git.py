@@ -93,7 +93,7 @@ class Repository(NamedTuple):
         Raises GitError if git finds one and refuses to work in it ("dubious ownership").
         """
         try:
-            output = _run(
+            output, _ = _run(
                 directory,
                 ["rev-parse", "--show-toplevel", "--git-common-dir", "--show-object-format"],
             )
@@ -110,6 +110,12 @@ class Repository(NamedTuple):
         self, *arguments: str, stdin: bytes = b"", environment: Mapping[str, str] | None = None
     ) -> bytes:
         """The output of ``git ARGUMENTS``. Raises GitError if it fails."""
+        return self.run(*arguments, stdin=stdin, environment=environment)[0]
+
+    def run(
+        self, *arguments: str, stdin: bytes = b"", environment: Mapping[str, str] | None = None
+    ) -> tuple[bytes, bytes]:
+        """The same, with what git complains of although it does not fail."""
         return _run(self.top, arguments, stdin, environment)
 
     def branch(self) -> str | None:
@@ -539,7 +545,7 @@ def _run(
     arguments: Sequence[str],
     stdin: bytes = b"",
     more: Mapping[str, str] | None = None,
-) -> bytes:
+) -> tuple[bytes, bytes]:
     environment = {k: v for k, v in os.environ.items() if k not in _LOCAL_VARIABLES}
     environment |= _OUR_VARIABLES
     environment |= more or {}
@@ -555,4 +561,4 @@ def _run(
         raise GitError(f"git can't be run: {error.strerror}") from error
     if process.returncode:
         raise GitError(process.stderr.decode(errors="replace").strip())
-    return process.stdout
+    return process.stdout, process.stderr

@@ -41,7 +41,11 @@ class PlainGit:
 
     def git(self, *arguments: str, stdin: bytes = b"") -> bytes:
         """The output of ``git ARGUMENTS``. Raises GitError if it fails."""
-        return self.repository.git(*arguments, stdin=stdin, environment=self.environment)
+        return self.run(*arguments, stdin=stdin)[0]
+
+    def run(self, *arguments: str, stdin: bytes = b"") -> tuple[bytes, bytes]:
+        """The same, with what git complains of although it does not fail."""
+        return self.repository.run(*arguments, stdin=stdin, environment=self.environment)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from .git import GitError, Repository
@@ -80,6 +80,8 @@ class _Listed(NamedTuple):
     sparse: set[str]
     """Those that need not be there, because git was told to leave them out."""
     submodules: list[str]
+    closed: list[str]
+    """The directories that can't be listed or entered."""
 
 
 class _File(NamedTuple):
@@ -102,6 +104,7 @@ def write_tree(
         listed = _list(git)
         left_out = dict.fromkeys(listed.submodules, SUBMODULE)
         commands = [*_staged(git, commit), *_changes(listed, look, left_out)]
+        left_out = _with_closed(left_out, listed.closed)
         if left_out:
             commands.append(_list_of(left_out))
         tree = _made_of(git, commit, commands)
@@ -182,21 +185,24 @@ def _list(git: PlainGit) -> _Listed:
     """What differs from the index. Git is asked both questions at once, on two processors."""
     with ThreadPoolExecutor(1) as pool:
         differing = pool.submit(_differing, git)
-        listed = _untracked_and_special(git)
-        listed.changed.extend(differing.result())
+        listed, complaints = _untracked_and_special(git)
+        changed, more_complaints = differing.result()
+    listed.changed.extend(changed)
+    if complaints or more_complaints:
+        listed.closed.extend(_closed(git))
     return listed
 
 
-def _differing(git: PlainGit) -> list[str]:
-    """The files that differ from the index, are unmerged or gone."""
-    output = git.git("diff", "--raw", "-z", "--no-renames", "--ignore-submodules=all")
-    return [os.fsdecode(path) for path in output.split(b"\0")[1::2]]
+def _differing(git: PlainGit) -> tuple[list[str], bytes]:
+    """The files that differ from the index, are unmerged or gone, and what git complains of."""
+    output, complaints = git.run("diff", "--raw", "-z", "--no-renames", "--ignore-submodules=all")
+    return [os.fsdecode(path) for path in output.split(b"\0")[1::2]], complaints
 
 
-def _untracked_and_special(git: PlainGit) -> _Listed:
+def _untracked_and_special(git: PlainGit) -> tuple[_Listed, bytes]:
     kinds = ("--cached", "--others", "--exclude-standard")
-    output = git.git("ls-files", "-z", "-v", "--stage", *kinds)
-    listed = _Listed([], set(), [])
+    output, complaints = git.run("ls-files", "-z", "-v", "--stage", *kinds)
+    listed = _Listed([], set(), [], [])
     for entry in output.split(b"\0"):
         # Most files are neither, so these are skipped first.
         if not entry or entry.startswith(_ORDINARY):
@@ -210,7 +216,51 @@ def _untracked_and_special(git: PlainGit) -> _Listed:
             listed.changed.append(path)
         if tag in _SPARSE:
             listed.sparse.add(path)
-    return listed
+    return listed, complaints
+
+
+def _closed(git: PlainGit) -> Iterator[str]:
+    """
+    The directories that can't be listed or entered, where git would look into them.
+
+    Git takes their files for unchanged, and lists none that are new.
+    """
+    kinds = ("--others", "--ignored", "--exclude-standard", "--directory")
+    output = os.fsdecode(git.git("ls-files", "-z", *kinds))
+    ignored = {name.rstrip("/") for name in output.split("\0")}
+    top = git.repository.top
+    for directory, names, _ in os.walk(top):
+        paths = {name: Path(directory, name).relative_to(top).as_posix() for name in names}
+        open_names = []
+        for name, path in paths.items():
+            is_repository = os.path.lexists(top / path / ".git")
+            if name == ".git" or path in ignored or is_repository:
+                continue
+            if _is_open(top / path):
+                open_names.append(name)
+            else:
+                yield path
+        names[:] = open_names
+
+
+def _with_closed(left_out: dict[str, str], closed: Collection[str]) -> dict[str, str]:
+    """What is left out, with directories in place of the files below them."""
+    others = {
+        path: reason
+        for path, reason in left_out.items()
+        if not any(str(parent) in closed for parent in PurePosixPath(path).parents)
+    }
+    return others | dict.fromkeys(closed, UNREADABLE)
+
+
+def _is_open(directory: Path) -> bool:
+    """Whether a directory can be listed and entered."""
+    try:
+        os.scandir(directory).close()
+        (directory / "..").stat()
+    except OSError:
+        return False
+    return True
 
 
 def _staged(git: PlainGit, commit: str | None) -> Iterator[bytes]:
@@ -229,19 +279,19 @@ def _staged(git: PlainGit, commit: str | None) -> Iterator[bytes]:
 
 def _changes(listed: _Listed, look: "_Look", left_out: dict[str, str]) -> Iterator[bytes]:
     """Commands that turn the files of the index into those of the work tree."""
-    there, gone = [], []
+    additions = []
     for path in dict.fromkeys(listed.changed):  # Unmerged files are listed several times.
-        if look.is_there(path):
-            there.append(path)
-        elif path not in listed.sparse:
-            gone.append(path)
-    # First, because a file may be now where a directory was, or the other way round.
-    yield from map(_removal, gone)
-    for path in there:
         try:
-            yield _addition(path, look.file(path))
+            file = look.file(path)
         except _LeftOut as reason:
             left_out[path.rstrip("/")] = str(reason)
+            continue
+        if file:
+            additions.append(_addition(path, file))
+        elif path not in listed.sparse:
+            # First, because a file may be now where a directory was, or the other way round.
+            yield _removal(path)
+    yield from additions
 
 
 class _LeftOut(Exception):
@@ -260,35 +310,31 @@ class _Look:
         }
         self._is_inside = cache(self._is_no_link)
 
-    def is_there(self, path: str) -> bool:
-        """Whether the work tree has a file, and not by way of a symbolic link to a directory."""
-        file = self._top / path
-        if not self._is_inside(file.parent):
-            return False
-        try:
-            is_directory = stat.S_ISDIR(file.lstat().st_mode)
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        except OSError:  # Something is there, and can't be looked at.
-            return True
-        # Git lists the files in a directory by themselves, unless it is a repository.
-        return not is_directory or path.endswith("/")
-
-    def file(self, path: str) -> _File:
-        """A file as it is. Raises _LeftOut."""
+    def file(self, path: str) -> _File | None:
+        """A file as it is; None if it is not there. Raises _LeftOut."""
         if path.endswith("/"):
             raise _LeftOut(OTHER_REPOSITORY)
         file = self._top / path
+        if not self._is_inside(file.parent):
+            return None
         try:
-            status = file.lstat()
-            if stat.S_ISLNK(status.st_mode):
-                return _File(_LINK, os.fsencode(file.readlink()))
-            if reason := self._reason(file, status):
-                raise _LeftOut(reason)
-            mode = _EXECUTABLE if status.st_mode & stat.S_IXUSR else _FILE
-            return _File(mode, file.read_bytes())
+            return self._read(file)
+        except (FileNotFoundError, NotADirectoryError):  # It may go at any time.
+            return None
         except OSError as error:
             raise _LeftOut(UNREADABLE) from error
+
+    def _read(self, file: Path) -> _File | None:
+        status = file.lstat()
+        # Git lists the files in a directory by themselves.
+        if stat.S_ISDIR(status.st_mode):
+            return None
+        if stat.S_ISLNK(status.st_mode):
+            return _File(_LINK, os.fsencode(file.readlink()))
+        if reason := self._reason(file, status):
+            raise _LeftOut(reason)
+        mode = _EXECUTABLE if status.st_mode & stat.S_IXUSR else _FILE
+        return _File(mode, file.read_bytes())
 
     def _reason(self, file: Path, status: os.stat_result) -> str | None:
         """Why a file is left out, if that can be told without reading it."""

@@ -378,6 +378,64 @@ def test_files_that_can_not_be_read(top: Path) -> None:
     assert "secret.py" not in found
 
 
+@pytest.mark.parametrize("mode", [0, 0o300, 0o600], ids=["closed", "not-listed", "not-entered"])
+def test_directories_that_can_not_be_read(top: Path, mode: int) -> None:
+    """Git takes the files in them for unchanged, or leaves the new ones out, without a word."""
+    write(top, ".gitignore", "/ignored/\n")
+    write(top, "deep/er/c.py")
+    commit(top)
+    for name in ("pkg/b.py", "deep/er/c.py"):
+        write(top, name, "changed\n")
+    for name in ("pkg/new.py", "new/er/new.py", "ignored/x.py", "other.py"):
+        write(top, name)
+    closed = ("pkg", "deep/er", "new/er", "ignored")
+    with as_owner(top) as there:
+        for name in closed:
+            (there / name).chmod(mode)
+        tree = written(there)
+        found = files(there, tree.id)
+        for name in closed:
+            (there / name).chmod(0o700)
+
+    assert set(tree.left_out) - {"pkg/b.py"} == {"pkg", "deep/er", "new/er"}
+    assert set(tree.left_out.values()) == {"can't be read"}
+    assert json.loads(found[LEFT_OUT].partition(" ")[2]) == tree.left_out
+    assert "other.py" in found
+
+
+def test_a_file_that_goes_while_it_is_recorded(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As editors save files: the old one goes, and the new one comes."""
+    write(top, "a.py", "changed\n")
+    write(top, "new.py")
+    write(top, "other.py")
+    read = Path.read_bytes
+
+    def read_bytes(self: Path) -> bytes:
+        if self.name in ("a.py", "new.py"):
+            self.unlink()
+        return read(self)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    tree = written(top)
+
+    assert tree.left_out == {}
+    assert set(files(top, tree.id)) == {"other.py", "pkg/b.py"}
+
+
+def test_links_in_a_circle(top: Path) -> None:
+    """Where files were, too."""
+    shutil.rmtree(top / "pkg")
+    (top / "pkg").symlink_to("pkg")
+    (top / "one").symlink_to("two")
+    (top / "two").symlink_to("one")
+    assert recorded(top) == {
+        "a.py": "100644 a.py\n",
+        "one": "120000 two",
+        "pkg": "120000 pkg",
+        "two": "120000 one",
+    }
+
+
 def test_what_is_no_file(top: Path) -> None:
     (top / "a.py").unlink()
     os.mkfifo(top / "a.py")
