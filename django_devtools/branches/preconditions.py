@@ -64,21 +64,20 @@ def nothing_is_recreated(decision: Decision, plan: Plan) -> str | None:
     )
 
 
-def _way_round(decision: Decision, recreated: Iterable[Key]) -> str:
+def _way_round(decision: Decision, recreated: Collection[Key]) -> str:
     """The commit that had the migrations of both sides, where one replaced the other's."""
     comparison = decision.comparison
+    found = [comparison.replacing[key] for key in recreated if key in comparison.replacing]
     past = comparison.target.past.commit
-    for key in recreated:
-        commit = comparison.replacing.get(key)
-        if commit is None and past:
-            commit = comparison.provenance.before_deletion(key, past)
-        if commit:
-            return (
-                " If migrations were squashed, keep the rows by way of the last commit that had "
-                f"the old ones: `manage.py migrations_switch {commit}`, then `manage.py "
-                "migrations_switch`."
-            )
-    return ""
+    if past and not found:
+        found = list(comparison.provenance.before_deletions(recreated, past).values())
+    if not found:
+        return ""
+    return (
+        " If migrations were squashed, keep the rows by way of the last commit that had "
+        f"the old ones: `manage.py migrations_switch {found[0]}`, then `manage.py "
+        "migrations_switch`."
+    )
 
 
 def sources_are_found(decision: Decision, plan: Plan) -> str | None:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from itertools import chain
 from typing import NamedTuple
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -383,13 +384,20 @@ def _replacing(
 ) -> dict[Key, str]:
     """The rows of other branches that create what something pending creates that they deleted."""
     pending = {key: one for key, one in target.code.migrations.items() if key not in rows}
-    found = {}
+    replaced: dict[str, dict[Key, list[Key]]] = {}
     for key, migration in foreign.items():
         source = traces[key].source
         if traces[key].origin is Origin.OTHER and source and source.commit:
-            for other in _creating_the_same(key[0], migration, pending):
-                if commit := provenance.before_deletion(other, source.commit):
-                    found[key] = commit
+            same = _creating_the_same(key[0], migration, pending)
+            replaced.setdefault(source.commit, {})[key] = same
+    found: dict[Key, str] = {}
+    # Most of them are of one commit, and git is asked once for each commit.
+    for commit, by_key in replaced.items():
+        before = provenance.before_deletions(chain(*by_key.values()), commit)
+        for key, others in by_key.items():
+            commits = [before[other] for other in others if other in before]
+            if commits:
+                found[key] = commits[-1]
     return found
 
 

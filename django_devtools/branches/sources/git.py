@@ -492,12 +492,25 @@ class Repository(NamedTuple):
             missing = [commit for commit in missing if commit not in found]
         return found
 
-    def before_deletion(self, path: str, ref: str) -> str | None:
-        """The last commit in the history of ``ref`` that had a file it has no more."""
-        arguments = ("-1", "--no-renames", "--no-show-signature", "--diff-filter=D")
-        pathspec = f":(top,literal){path}"
-        parents = self.git("log", *arguments, "--format=%p", ref, "--", pathspec).decode().split()
-        return parents[0] if parents else None
+    def before_deletions(self, paths: Iterable[str], ref: str) -> dict[str, str]:
+        """By path: the last commit in the history of ``ref`` that had a file it has no more."""
+        pathspecs = [f":(top,literal){path}" for path in paths]
+        if not pathspecs:
+            return {}
+        order = ("--date-order", "--full-history")
+        arguments = ("--no-renames", "--no-show-signature", "--diff-filter=D", "--name-only")
+        output = self.git(
+            "log", "-z", *order, *arguments, "--format=%x01%p", ref, "--", *pathspecs
+        )
+        found: dict[str, str] = {}
+        parents: list[str] = []
+        for token in output.decode(errors="surrogateescape").split("\0"):
+            if token.startswith("\x01"):
+                parents = token[1:].split()
+            elif token and parents:
+                # A line break ends the format.
+                found.setdefault(token.removeprefix("\n"), parents[0])
+        return found
 
     def before_changes(self, paths: Sequence[str], ref: str) -> list[str]:
         """The commits before those of ``ref`` that added or changed ``paths``, newest first."""

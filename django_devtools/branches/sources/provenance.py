@@ -189,12 +189,16 @@ class Provenance:
             if version.blob in contents
         }
 
-    def before_deletion(self, key: Key, ref: str) -> str | None:
-        """The last commit of ``ref`` with the file of a migration that was deleted there since."""
-        if self.repository is None or key[0] not in self.own_apps:
-            return None
-        directory = self._directories()[key[0]]
-        return self.repository.before_deletion(f"{directory}/{key[1]}.py", ref)
+    def before_deletions(self, keys: Iterable[Key], ref: str) -> dict[Key, str]:
+        """The last commits of ``ref`` with the files of migrations that were deleted there."""
+        if self.repository is None:
+            return {}
+        directories = self._directories()
+        paths = {
+            f"{directories[key[0]]}/{key[1]}.py": key for key in keys if key[0] in self.own_apps
+        }
+        found = self.repository.before_deletions(paths, ref)
+        return {paths[path]: commit for path, commit in found.items()}
 
     def earlier(self, keys: Collection[Key], ref: str) -> Iterator[dict[Key, Source]]:
         """

@@ -939,3 +939,26 @@ def test_the_commits_before_changes_of_files(tmp_path: Path) -> None:
     assert repository.before_changes(["b"], second) == [first]
     # Nothing was there before the first commit, and deletions are no changes.
     assert repository.before_changes(["a", "none"], "HEAD") == []
+
+
+def test_the_commits_before_deletions_of_files(repository: Repository) -> None:
+    """Git is asked once for all of them."""
+    top = repository.top
+    names = ["a.py", "with\nbreak.py", "[b].py", "still.py", "umläut.py"]
+    first = commit(top, *names, "b.py")
+    (top / "a.py").unlink()
+    second = commit(top)
+    for name in ("with\nbreak.py", "[b].py", "umläut.py"):
+        (top / name).unlink()
+    third = commit(top, "a.py")
+    (top / "a.py").unlink()
+    last = commit(top)
+    found = repository.before_deletions([*names, "never.py"], last)
+    assert {path: repository.commit(before) for path, before in found.items()} == {
+        "a.py": third,
+        "with\nbreak.py": second,
+        "[b].py": second,
+        "umläut.py": second,
+    }
+    assert {*repository.before_deletions(["a.py"], second).values()} == {first[:7]}
+    assert repository.before_deletions([], last) == {}
