@@ -17,12 +17,12 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations import Migration, operations
 from django.db.migrations.operations.models import IndexOperation
 
-from django_devtools.branches.hooks.state import HookState
+from django_devtools.branches.hooks.state import UNTOLD, HookState
 from django_devtools.branches.planning.comparison import compare
 from django_devtools.branches.planning.recording import snapshot_of
 from django_devtools.branches.running.begun import write_down
 from django_devtools.branches.schema.dialects import database_id
-from django_devtools.branches.sources.git import GitError, Repository
+from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.loader import code_on_disk
 from django_devtools.branches.sources.rows import read_rows
 from django_devtools.branches.sources.snapshots import (
@@ -80,9 +80,8 @@ def before_migrate(
         if takes_snapshots():
             with _warning(f"What is dropped from database '{using}' was not saved", verbosity):
                 save(Stash(connections[using]), plan, verbosity)
-    # Where git refuses, or its directory can't be written, the hooks know nothing.
-    with suppress(GitError, OSError):
-        if repository := Repository.find(project_root()):
+    if repository := Repository.usable(project_root()):
+        with _warning("The git hooks were not told", verbosity, f" {UNTOLD}"):
             HookState(repository).changed()
 
 
@@ -173,7 +172,7 @@ def _write_down(connection: BaseDatabaseWrapper, plan: Steps) -> list[str]:
 
 def _held_branch(connection: BaseDatabaseWrapper, rows: Mapping[Key, str]) -> str | None:
     """The branch that the database is on, as far as snapshots tell."""
-    repository = Repository.find(project_root())
+    repository = Repository.usable(project_root())
     if repository is None:
         return None
     here, snapshots = repository.branch(), dict[str, Snapshot]()

@@ -55,7 +55,7 @@ class Session:
         self.run: set[Key] = set()
         """The migrations that were really run; a faked one does not reach its operations."""
         self._code = code_on_disk()
-        self._repository = Repository.find(project_root())
+        self._repository = Repository.usable(project_root())
         self._texts = Texts(self._repository, self._code)
         self._steps: list[Step] = []
         self._branch: str | None = None

@@ -6,7 +6,7 @@ from functools import partial
 from django.db.migrations.state import ProjectState
 
 from django_devtools.branches.planning.policy import Irreversible
-from django_devtools.branches.running.begun import write_down
+from django_devtools.branches.running.begun import not_recorded, write_down
 from django_devtools.branches.running.executor import (
     Ahead,
     Edges,
@@ -16,9 +16,10 @@ from django_devtools.branches.running.executor import (
 from django_devtools.branches.running.journal import JournalEntry
 from django_devtools.branches.schema.changes import SchemaChanges
 from django_devtools.branches.schema.renames import Renames, renames_backwards, renames_forwards
+from django_devtools.branches.sources.git import GitError
 from django_devtools.branches.sources.loader import Graph, Source
 from django_devtools.branches.sources.provenance import Past
-from django_devtools.branches.sources.snapshots import Key
+from django_devtools.branches.sources.snapshots import Key, NotWritten
 from django_devtools.branches.stash.entries import Step
 from django_devtools.branches.stash.returns import AppliedMigration
 from django_devtools.branches.stash.transfer import Report, Transfer
@@ -95,9 +96,11 @@ class Steps:
         decision, workspace = self.decision, self.decision.workspace
         if workspace.repository and decision.comparison.target.listed_apps is None:
             repository, snapshot_file = workspace.repository, workspace.snapshot_file
-            self.transfer.report.notes += write_down(
-                decision.connection, repository, snapshot_file, past, sources
-            )
+            try:
+                notes = write_down(decision.connection, repository, snapshot_file, past, sources)
+            except (GitError, NotWritten) as error:
+                notes = [not_recorded(error)]
+            self.transfer.report.notes += notes
 
     def _edges(self, renames: Renames) -> Edges:
         return Edges(self.transfer.begin, partial(self._done, renames))

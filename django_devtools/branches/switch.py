@@ -34,13 +34,14 @@ from typing import TYPE_CHECKING
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_devtools.branches.errors import SwitchError, UnfitRows
-from django_devtools.branches.hooks.state import HookState
+from django_devtools.branches.hooks.state import UNTOLD, HookState, StateError
 from django_devtools.branches.planning.classify import states_after_switch
 from django_devtools.branches.planning.comparison import Comparison
 from django_devtools.branches.planning.policy import Options
 from django_devtools.branches.schema.dialects import database_id
+from django_devtools.branches.sources.git import GitError
 from django_devtools.branches.sources.rows import read_rows
-from django_devtools.branches.sources.snapshots import DETACHED
+from django_devtools.branches.sources.snapshots import DETACHED, NotWritten
 
 from .decision import Decision, Workspace, compare_with_target, decide
 from .progress import Progress
@@ -90,26 +91,31 @@ class Switch:
         What was done until then is recorded; running again goes on from there.
         """
         from django_devtools.branches.running.begun import strike_out
+        from django_devtools.branches.stash.transfer import Report
 
-        if self.workspace.repository:
-            HookState(self.workspace.repository).changed()
+        report = Report(notes=self._tell_hooks())
         try:
-            return self._run(progress, interactive)
+            return self._run(report, progress, interactive)
         except BaseException:  # Ctrl-C, too
             # It may be the connection that was lost.
             with suppress(Exception):
                 strike_out(self.connection, self.workspace.snapshot_file)
             raise
 
-    def settle(self) -> None:
-        """Where there was nothing to do, see to it that the snapshot of this branch says so."""
+    def settle(self) -> list[str]:
+        """
+        Where there was nothing to do, see to it that the snapshot of this branch says so.
+
+        Returns what users should know about it.
+        """
         comparison = self.decision.comparison
         snapshot = comparison.provenance.snapshots.get(comparison.target.past.branch or DETACHED)
         is_recorded = (
             snapshot and snapshot.says(comparison.rows) and not comparison.provenance.begun
         )
         if self.options.target is None and not is_recorded:
-            self._record()
+            return self._record()
+        return []
 
     def _compare(self) -> Comparison:
         return compare_with_target(self.connection, self.workspace, self.options)
@@ -122,37 +128,51 @@ class Switch:
         self.decision = self._look()
         self.check()
 
-    def _run(self, progress: Progress, interactive: bool) -> "Report":
-        from django_devtools.branches.stash.transfer import Report
+    def _tell_hooks(self) -> list[str]:
+        """Have the hooks look at the databases again. What users should know about it."""
+        if self.workspace.repository is None:
+            return []
+        try:
+            HookState(self.workspace.repository).changed()
+        except StateError as error:
+            return [f"{error} {UNTOLD}"]
+        return []
 
+    def _run(self, report: "Report", progress: Progress, interactive: bool) -> "Report":
         from .execution import Execution
 
-        report = Report()
         if self.decision.interrupted:
             with _naming_interrupted(self.decision.interrupted):
                 Execution(self.decision, report, progress, interactive).run()
             self._look_again()
         # With nothing to do, too: receivers of post_migrate wait for what was interrupted.
         Execution(self.decision, report, progress, interactive).run()
-        self._record()
+        # The same may have been in the way before.
+        report.notes += [note for note in self._record() if note not in report.notes]
         return report
 
-    def _record(self) -> None:
-        """Write the snapshot of what the database now holds."""
+    def _record(self) -> list[str]:
+        """Write the snapshot of what the database now holds. What users should know about it."""
         from django_devtools.branches.planning.recording import snapshot_of
+        from django_devtools.branches.running.begun import not_recorded
 
         comparison, plan = self.decision.comparison.whole, self.decision.plan
         target, repository = comparison.target, self.workspace.repository
         if target.listed_apps is not None:
-            return
+            return []
         rows = read_rows(self.connection)
         left = plan.left_as_is if plan is not None else set()
         states = states_after_switch(rows, target.code.migrations, left)
         branch = target.past.branch or DETACHED
         snapshot, texts = snapshot_of(comparison, branch, rows, states)
-        if repository:
-            repository.store(texts)
-        self.workspace.snapshot_file.update(database_id(self.connection), [snapshot], rows=rows)
+        database, snapshot_file = database_id(self.connection), self.workspace.snapshot_file
+        try:
+            if repository:
+                repository.store(texts)
+            snapshot_file.update(database, [snapshot], rows=rows)
+        except (GitError, NotWritten) as error:
+            return [not_recorded(error)]
+        return []
 
 
 @contextmanager

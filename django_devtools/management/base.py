@@ -30,7 +30,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from django_devtools.branches.decision import Workspace
 from django_devtools.branches.errors import DevtoolsError
 from django_devtools.branches.schema.dialects import database_id
-from django_devtools.branches.sources.git import Repository
+from django_devtools.branches.sources.git import NoGit, Repository
 from django_devtools.branches.sources.loader import code_on_disk
 from django_devtools.branches.sources.snapshots import SnapshotFile
 from django_devtools.conf import project_root
@@ -49,6 +49,8 @@ class BranchesCommand(BaseCommand):
     """Base class of the commands that compare migrations and databases."""
 
     requires_system_checks = ()
+    lacks_git = False
+    """Whether the project is in a repository, and there is no git that can be run."""
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -89,8 +91,22 @@ class BranchesCommand(BaseCommand):
 
     @cached_property
     def repository(self) -> Repository | None:
-        """The repository of the project, if it is in one. Raises GitError."""
-        return Repository.find(project_root())
+        """
+        The repository of the project, if it is in one and git can be run.
+
+        Raises GitError if git refuses to work in it.
+        """
+        try:
+            return Repository.find(project_root())
+        except NoGit as error:
+            self.lacks_git = True
+            self.stderr.write(
+                self.style.NOTICE(
+                    f"{error} Until then, nothing is known of other branches, and the sources of "
+                    "migrations are not recorded."
+                )
+            )
+            return None
 
     def workspace(self, options: dict[str, Any]) -> Workspace:
         """Repository, snapshots and code. Raises GitError, and what broken migrations raise."""

@@ -1,7 +1,9 @@
 """What ``manage.py check`` and ``runserver`` say of the databases and the hooks."""
 
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -152,6 +154,21 @@ def test_a_python_that_is_gone(hooked: Project) -> None:
     ) in check(hooked)
     hooked.git("config", "django-devtools.manage", "docker compose exec web python manage.py")
     assert check(hooked) == WELL
+
+
+def test_git_that_is_old(hooked: Project, tmp_path: Path) -> None:
+    git = shutil.which("git")
+    script = tmp_path / "bin/git"
+    script.parent.mkdir()
+    script.write_text(
+        f'#!/bin/sh\ncase "$*" in *version) echo git version 2.30.2;; *) exec {git} "$@";; esac\n'
+    )
+    script.chmod(0o755)
+    hooked.environment["PATH"] = str(script.parent)
+    assert (
+        "?: (django_devtools.W006) git 2.30.2 is older than 2.39, the oldest that this package is "
+        "tested with.\n\tHINT: Install a newer one, and put its directory first in PATH.\n"
+    ) in check(hooked)
 
 
 def test_a_failure(hooked: Project) -> None:

@@ -47,11 +47,11 @@ def write_down(
     known = {key: source for key, source in sources.items() if source}
     if not known:
         return []
+    texts = {repository.blob_id(source.content): source.content for source in known.values()}
+    repository.store(texts)
     project, notices = None, list[str]()
     if any(source.origin == "file" for source in known.values()):
         project, notices = _record_project(connection, repository, snapshot_file, past)
-    texts = {repository.blob_id(source.content): source.content for source in known.values()}
-    repository.store(texts)
     begun = _begun(repository, past, known, project)
     snapshot_file.write_down(database_id(connection), begun)
     return notices
@@ -68,6 +68,14 @@ def _begun(
         applied[key] = Record(repository.blob_id(source.content), at, tree)
     packages = {key[0]: source.package for key, source in sources.items()}
     return Snapshot(past.branch or DETACHED, past.commit, now(), packages, applied)
+
+
+def not_recorded(error: Exception) -> str:
+    """What to say where a switch goes on although git or the snapshot file can't be written."""
+    return (
+        f"Nothing was recorded: {str(error).rstrip('.')}. Once that is fixed, run "
+        "`manage.py migrations_snapshot`."
+    )
 
 
 def strike_out(connection: BaseDatabaseWrapper, snapshot_file: SnapshotFile) -> None:
@@ -105,12 +113,14 @@ def _record_project(
 def _left_out(left_out: Mapping[str, str], directory: Path) -> list[str]:
     """Say what is not recorded with the project, each thing once."""
     file = directory / TOLD
-    told = set(read_text(file).splitlines())
+    told = set[str]()
+    with suppress(OSError):  # Then it is said again.
+        told = set(read_text(file).splitlines())
     new = {json.dumps(path): reason for path, reason in left_out.items()}
     new = {path: reason for path, reason in new.items() if path not in told}
     if not new:
         return []
-    with suppress(OSError):  # Then it is said again.
+    with suppress(OSError):
         write_aside(file, "".join(f"{path}\n" for path in sorted(told | new.keys())))
     names = [f"{path} ({reason})" for path, reason in new.items()]
     more = f", and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""

@@ -10,7 +10,8 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -20,6 +21,8 @@ from django_devtools.branches.errors import DevtoolsError
 # commit, so that `git log --all` does not show it. Only `git push --mirror` pushes it.
 SOURCES_REF = "refs/django-devtools/sources"
 STASH = "refs/stash"
+# The oldest git that the tests are run with.
+OLDEST = (2, 39)
 # How often to try again if another process has moved our ref at the same time.
 ATTEMPTS = 10
 
@@ -68,6 +71,10 @@ class GitError(DevtoolsError):
     """A git command failed. The text is git's own."""
 
 
+class NoGit(GitError):
+    """There is no git that can be run."""
+
+
 class Version(NamedTuple):
     """A file as a commit left it."""
 
@@ -88,15 +95,20 @@ class Repository(NamedTuple):
     @classmethod
     def find(cls, directory: Path) -> "Repository | None":
         """
-        The repository that contains ``directory``; None if there is none, or no git.
+        The repository that contains ``directory``; None if there is none.
 
-        Raises GitError if git finds one and refuses to work in it ("dubious ownership").
+        Raises GitError if there is one and git can't be run, is too old, or refuses to work in it
+        ("dubious ownership").
         """
         try:
             output, _ = _run(
                 directory,
                 ["rev-parse", "--show-toplevel", "--git-common-dir", "--show-object-format"],
             )
+        except NoGit as error:
+            if not _has_git_directory(directory):
+                return None
+            raise NoGit(f"{directory} is in a git repository, and {error}") from error
         except GitError as error:
             if "dubious ownership" in str(error):
                 raise
@@ -104,7 +116,17 @@ class Repository(NamedTuple):
         lines = output.decode(errors="surrogateescape").removesuffix("\n")
         # From the right: a path may contain line breaks, too.
         top, common_dir, object_format = lines.rsplit("\n", 2)
+        if object_format.startswith("--"):  # Git repeats options that it does not know.
+            raise GitError(too_old() or f"git does not know {object_format}.")
         return cls(Path(top), (directory / common_dir).resolve(), object_format)
+
+    @classmethod
+    def usable(cls, directory: Path) -> "Repository | None":
+        """The same, and None where git can't work: for what has to be done all the same."""
+        try:
+            return cls.find(directory)
+        except GitError:
+            return None
 
     def git(
         self, *arguments: str, stdin: bytes = b"", environment: Mapping[str, str] | None = None
@@ -253,6 +275,20 @@ class Repository(NamedTuple):
 
         Raises GitError if git can't write.
         """
+        with self.writing():
+            self._store(contents)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Name the git directory if git can't write."""
+        try:
+            yield
+        except GitError as error:
+            # Git says in the first line what failed, and then what it can't do without.
+            why = str(error).partition("\n")[0].removeprefix("error: ").removeprefix("fatal: ")
+            raise GitError(f"{self.common_dir} can't be written: {why}") from error
+
+    def _store(self, contents: dict[str, bytes]) -> None:
         tree, stored = self._stored()
         new = {blob: content for blob, content in contents.items() if blob not in stored}
         if not new:
@@ -292,10 +328,10 @@ class Repository(NamedTuple):
         self.git("-c", f"core.hooksPath={os.devnull}", "update-ref", *arguments)
 
     def _write(self, contents: dict[str, bytes]) -> None:
-        with tempfile.TemporaryDirectory(prefix="django-devtools-") as directory:
+        with temporary_directory("django-devtools-") as directory:
             paths = []
             for blob, content in contents.items():
-                path = Path(directory, blob)
+                path = directory / blob
                 path.write_bytes(content)
                 paths.append(str(path))
             self.git(
@@ -553,6 +589,40 @@ def _is_text(name: str) -> bool:
     return not any(c == "\0" or "\ud800" <= c <= "\udfff" for c in name)
 
 
+@contextmanager
+def temporary_directory(prefix: str) -> Iterator[Path]:
+    """A temporary directory. Raises GitError if it can't be made, or what is written to it."""
+    try:
+        with tempfile.TemporaryDirectory(prefix=prefix) as name:
+            yield Path(name)
+    except OSError as error:
+        raise not_writable(error) from error
+
+
+def not_writable(error: OSError) -> GitError:
+    """An error that names what can't be written."""
+    place = error.filename or "the directory for temporary files"
+    return GitError(f"{place} can't be written: {error.strerror}")
+
+
+def too_old() -> str | None:
+    """What to say if git is older than what is tested; None if it is not. Raises GitError."""
+    words = _run(Path.cwd(), ["version"])[0].decode(errors="replace").split()
+    version = words[2] if len(words) > 2 else ""
+    numbers = re.match(r"(\d+)\.(\d+)", version)
+    if numbers is None or (int(numbers[1]), int(numbers[2])) >= OLDEST:
+        return None
+    return (
+        f"git {version} is older than {OLDEST[0]}.{OLDEST[1]}, the oldest that this package is "
+        "tested with. Install a newer one, and put its directory first in PATH."
+    )
+
+
+def _has_git_directory(directory: Path) -> bool:
+    """Whether git would find a repository, if it could be run."""
+    return any(os.path.lexists(path / ".git") for path in (directory, *directory.parents))
+
+
 def _run(
     directory: Path,
     arguments: Sequence[str],
@@ -570,8 +640,12 @@ def _run(
             env=environment,
             check=False,
         )
+    except FileNotFoundError as error:
+        raise NoGit(
+            "git was not found in PATH. Install it, or add its directory to PATH."
+        ) from error
     except OSError as error:
-        raise GitError(f"git can't be run: {error.strerror}") from error
+        raise NoGit(f"git can't be run: {error.strerror}.") from error
     if process.returncode:
         raise GitError(process.stderr.decode(errors="replace").strip())
     return process.stdout, process.stderr

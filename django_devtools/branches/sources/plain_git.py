@@ -7,13 +7,12 @@ directory of its own, which has neither hooks nor filters, and shares only the o
 """
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from .git import GitError, Repository
+from .git import GitError, Repository, temporary_directory
 
 PREFIX = "django-devtools-git-"
 
@@ -52,12 +51,7 @@ class PlainGit:
 def plain_git(repository: Repository, work_tree: Path) -> Iterator[PlainGit]:
     """Git on the files below ``work_tree`` and the objects of ``repository``. Raises GitError."""
     settings = _settings(repository)
-    try:
-        temporary = tempfile.TemporaryDirectory(prefix=PREFIX)
-    except OSError as error:
-        raise GitError(f"no temporary directory can be made: {error.strerror}") from error
-    with temporary as name:
-        directory = Path(name)
+    with temporary_directory(PREFIX) as directory:
         _make(directory, repository)
         environment = {
             "GIT_ATTR_NOSYSTEM": "1",
@@ -93,6 +87,13 @@ def _make(directory: Path, repository: Repository) -> None:
         f"[extensions]\n\tobjectFormat = {repository.object_format}\n"
     )
     (directory / "info/attributes").write_text(_ATTRIBUTES)
-    exclude = repository.common_dir / "info/exclude"
-    if exclude.is_file():
-        (directory / "info/exclude").write_bytes(exclude.read_bytes())
+    (directory / "info/exclude").write_bytes(_excluded(repository.common_dir / "info/exclude"))
+
+
+def _excluded(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        return b""
+    except OSError as error:  # Secrets may be ignored by it.
+        raise GitError(f"{file} can't be read: {error.strerror}") from error

@@ -9,14 +9,17 @@ its text and the time of its row, and under ``projects`` the tree of the project
         "projects": {"a61f02c…": {"shop": ["0001_initial"]}}}}}}
 """
 
+import hashlib
 import json
 import os
 import re
+import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from django.core.files import locks
 
@@ -40,6 +43,10 @@ Key = tuple[str, str]
 
 class SnapshotError(DevtoolsError):
     """A snapshot file can't be read or written. The text names it and says what to do."""
+
+
+class NotWritten(SnapshotError):
+    """The file can't be written."""
 
 
 class NotOurs(SnapshotError):
@@ -218,33 +225,37 @@ class SnapshotFile(NamedTuple):
             keep(self.repository, name, trees)
 
     @contextmanager
-    def lock(self, name: str, waiting: Any = None) -> Iterator[None]:
+    def lock(self, name: str, waiting: Any = None, or_elsewhere: bool = False) -> Iterator[None]:
         """
         Hold the lock ``name`` against other processes. The system releases it if ours dies.
 
         If another process holds it, calls ``waiting`` with the text that the other has written
-        to the lock file, and waits.
+        to the lock file, and waits. ``or_elsewhere``: if its directory can't be written, against
+        processes of the same user. Raises NotWritten.
         """
-        path = self.lock_directory / f"{name}.lock"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            file = path.open("a+", encoding="utf-8", errors="replace")
-        except OSError as error:
-            raise SnapshotError(f"{path} can't be written: {error.strerror}.") from None
-        with file:
+        with self._lock_file(name, or_elsewhere) as file:
             if not locks.lock(file, locks.LOCK_EX | locks.LOCK_NB):
                 if waiting:
                     file.seek(0)
                     waiting(file.read().strip())
                 locks.lock(file, locks.LOCK_EX)
             try:
-                file.truncate(0)
-                file.write(f"process {os.getpid()}, since {now()}")
-                file.flush()
+                _write_over(file, f"process {os.getpid()}, since {now()}")
                 yield
             finally:
-                file.truncate(0)
+                _write_over(file, "")
                 locks.unlock(file)
+
+    def _lock_file(self, name: str, or_elsewhere: bool) -> IO[str]:
+        path = self.lock_directory / f"{name}.lock"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return _opened(path)
+        except OSError as error:
+            if or_elsewhere:
+                with suppress(OSError):
+                    return _opened(_elsewhere(path))
+            raise NotWritten(f"{path} can't be written: {error.strerror}.") from None
 
     def _read_json(self) -> Any:
         try:
@@ -262,12 +273,32 @@ class SnapshotFile(NamedTuple):
         try:
             write_aside(self.path, text + "\n")
         except OSError as error:
-            raise SnapshotError(f"{self.path} can't be written: {error.strerror}.") from None
+            raise NotWritten(f"{self.path} can't be written: {error.strerror}.") from None
 
     def _error(
         self, what: str, advice: str = "Move it away, or name another file with --file"
     ) -> Any:
         return SnapshotError(f"{self.path} {what}. It was not changed. {advice}.")
+
+
+def _elsewhere(path: Path) -> Path:
+    """The place of a lock file in the user's part of the directory for temporary files."""
+    user = os.getuid() if hasattr(os, "getuid") else ""
+    digest = hashlib.sha256(os.fsencode(path), usedforsecurity=False).hexdigest()[:12]
+    return Path(tempfile.gettempdir(), f"django-devtools-{user}-{digest}.lock")
+
+
+def _opened(path: Path) -> IO[str]:
+    # Others may write to the directory for temporary files, and leave a link there.
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+    return os.fdopen(os.open(path, flags, 0o666), "a+", encoding="utf-8", errors="replace")
+
+
+def _write_over(file: IO[str], text: str) -> None:
+    """Replace the text of a lock file. Where the disk is full, it stays empty."""
+    with suppress(OSError):
+        os.ftruncate(file.fileno(), 0)
+        os.write(file.fileno(), text.encode())
 
 
 def _is_managestate(data: Any) -> bool:

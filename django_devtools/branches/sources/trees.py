@@ -127,9 +127,13 @@ def same_directories(repository: Repository, trees: Iterable[str]) -> set[str]:
     """
     The directories that the work tree has as all ``trees`` have them.
 
-    None of them in a sparse checkout, where they may lack files. Raises GitError.
+    None of them in a sparse checkout, where they may lack files, and none if git can't write.
+    Raises GitError.
     """
-    here = write_tree(repository, repository.commit())
+    try:
+        here = write_tree(repository, repository.commit())
+    except GitError:  # It can't be written. Then all files of the others are.
+        return set()
     if here.is_sparse:
         return set()
     found = _names(repository, "ls-tree", "-r", "-d", "--full-tree", here.id)
@@ -150,6 +154,11 @@ def keep(repository: Repository, name: str, trees: Collection[str]) -> None:
     It points at a tree of them. Trees that are not there are left out: git would refuse to work
     with a reference to them. Raises GitError if git can't write.
     """
+    with repository.writing():
+        _keep(repository, name, trees)
+
+
+def _keep(repository: Repository, name: str, trees: Collection[str]) -> None:
     ref = f"{PROJECTS_REF}/{name}"
     if trees:
         repository.update_ref(ref, _tree_of(repository, trees))
@@ -394,9 +403,10 @@ def _import(git: PlainGit, commands: bytes) -> str:
     stdin = begin + commands + b'\nls :1 ""\n'
     # One pack is quicker than many loose objects, and sooner collected: `git gc --auto`, which git
     # itself calls, allows 50 packs and 6,700 loose objects.
-    output = git.git(
-        "-c", "fastimport.unpackLimit=0", "fast-import", "--quiet", "--force", stdin=stdin
-    )
+    with git.repository.writing():
+        output = git.git(
+            "-c", "fastimport.unpackLimit=0", "fast-import", "--quiet", "--force", stdin=stdin
+        )
     return output.split()[2].decode()
 
 

@@ -21,7 +21,7 @@ from django.apps import apps
 
 from django_devtools.conf import settings_file
 
-from .git import GitError, Repository
+from .git import Repository, not_writable
 from .trees import LEFT_OUT, check_out, same_directories
 
 PREFIX = "django-devtools-project-"
@@ -44,7 +44,7 @@ def work_tree(
     try:
         directory = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-")).resolve()
     except OSError as error:
-        raise GitError(f"no temporary directory can be made: {error.strerror}") from error
+        raise not_writable(error) from error
     try:
         path = directory / NAME
         _make(repository, trees, path, commit)
@@ -61,7 +61,7 @@ def _make(repository: Repository, trees: Sequence[str], path: Path, commit: str 
         _link(repository.top, path, [*_ignored(repository), *_left_out(path)])
         _make_git_directory(repository, path, commit)
     except OSError as error:  # The disk is full, or a directory can't be read.
-        raise GitError(f"{error.filename}: {error.strerror}") from error
+        raise not_writable(error) from error
 
 
 def _fill(repository: Repository, trees: Sequence[str], path: Path) -> None:
@@ -135,9 +135,16 @@ def _link_one(top: Path, path: Path, parts: tuple[str, ...]) -> None:
     if not os.path.lexists(target):
         target.symlink_to(source)
     elif source.is_dir() and _is_directory(path, parts):
-        for child in source.iterdir():
-            if child.name not in _NOT_LINKED:
-                _link_one(top, path, (*parts, child.name))
+        for name in _names_in(source):
+            if name not in _NOT_LINKED:
+                _link_one(top, path, (*parts, name))
+
+
+def _names_in(directory: Path) -> list[str]:
+    try:
+        return [child.name for child in directory.iterdir()]
+    except PermissionError:  # Code can't read it either.
+        return []
 
 
 def _is_directory(path: Path, parts: tuple[str, ...]) -> bool:

@@ -2,6 +2,7 @@ import shutil
 import sys
 import time
 from argparse import ArgumentParser
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from django.core.management.base import CommandError
 from django_devtools.branches.decision import Workspace
 from django_devtools.branches.errors import SwitchError
 from django_devtools.branches.hooks.hook import Caller, Condition, Hooks, pathspecs
-from django_devtools.branches.hooks.state import HookState
+from django_devtools.branches.hooks.state import HookState, StateError
 from django_devtools.branches.planning.policy import Options
 from django_devtools.branches.progress import Progress
 from django_devtools.branches.sources.git import GitError, Repository
@@ -39,7 +40,7 @@ class Command(BranchesCommand):
         )
 
     def work(self, options: dict[str, Any]) -> None:
-        repository = self.repository
+        repository = Repository.find(project_root())
         if repository is None and shutil.which("git") is None:
             raise CommandError("git was not found in PATH.")
         if repository is None:
@@ -79,13 +80,14 @@ class Command(BranchesCommand):
         headline = "The databases were left alone."
         try:
             require_debug("DEBUG is off, so the hooks change no database.")
-            with SnapshotFile.find(repository).lock("switch", self._say_who_works):
+            lock = SnapshotFile.find(repository).lock
+            with lock("switch", self._say_who_works, or_elsewhere=True):
                 # Only now: while another switch was working, there may have been a checkout.
                 workspace = self.workspace(options)
                 switches = self._checked(workspace, options)
                 headline = "The databases are not in step."
                 self._bring_in_step(switches, progress)
-                state.in_step(_target(switches), pathspecs(repository, workspace.disk))
+                self._remember(state, _target(switches), pathspecs(repository, workspace.disk))
         except Exception as error:  # noqa: BLE001
             # The checkout is done in any case, and the next one is a new chance.
             why = str(error)
@@ -93,10 +95,21 @@ class Command(BranchesCommand):
                 step = f"{progress.current}: " if progress.current else ""
                 why = f"{step}{type(error).__name__}: {error}"
             why = f"{headline} {why}\nTo continue, run `manage.py migrations_switch`"
-            with suppress(GitError, OSError):
+            with suppress(GitError, StateError):
                 state.failed(why)
             self.stderr.write(self.style.NOTICE(why))
             sys.exit(1)
+
+    def _remember(self, state: HookState, commit: str | None, specs: Sequence[str]) -> None:
+        try:
+            state.in_step(commit, specs)
+        except StateError as error:
+            self.stderr.write(
+                self.style.NOTICE(
+                    f"The databases are in step, and that can't be recorded: {error} Until that "
+                    "is fixed, each checkout looks at them again."
+                )
+            )
 
     def _checked(self, workspace: Workspace, options: dict[str, Any]) -> list[Switch]:
         switches = [Switch(c, workspace, Options()) for c in self.connections(options)]

@@ -53,7 +53,7 @@ class Command(BranchesCommand):
     ) -> Snapshot:
         repository = workspace.repository
         current = repository.branch() if repository else None
-        branch = check_name(options["branch"] or current or _no_name(workspace))
+        branch = check_name(options["branch"] or current or self._no_name(workspace))
         found = compare(connection, repository, workspace.snapshot_file, workspace.disk)
         states = found.states()
         left_out = [key for key, state in states.items() if state is State.PHANTOM]
@@ -74,10 +74,12 @@ class Command(BranchesCommand):
     def _notice_gaps(self, workspace: Workspace, branch: str, left_out: list[Key]) -> None:
         """Say what the snapshot does not have."""
         if workspace.repository is None:
+            why = "Git can't be run" if self.lacks_git else "There is no git repository"
+            fix = "make git available" if self.lacks_git else "run `git init`"
             self._notice(
-                "There is no git repository, so the snapshot has the names of the migrations but "
+                f"{why}, so the snapshot has the names of the migrations but "
                 "not their sources: they can only be unapplied as long as their files exist. To "
-                "record sources, run `git init` and take the snapshot again."
+                f"record sources, {fix} and take the snapshot again."
             )
         if left_out:
             names = ", ".join(f"{app}.{name}" for app, name in left_out)
@@ -85,6 +87,18 @@ class Command(BranchesCommand):
                 f"Left out, because they are not part of {branch}: {names}. "
                 "`manage.py migrations_switch` unapplies them."
             )
+
+    def _no_name(self, workspace: Workspace) -> str:
+        if workspace.repository:
+            raise CommandError(
+                "HEAD is detached, so the snapshot needs a name: "
+                "`manage.py migrations_snapshot NAME`."
+            )
+        why = "Git can't be run" if self.lacks_git else "There is no git repository"
+        raise CommandError(
+            f"{why} to take the name of the branch from. Give the snapshot a "
+            "name: `manage.py migrations_snapshot NAME`."
+        )
 
     def _notice(self, text: str) -> None:
         self.stderr.write(self.style.NOTICE(text))
@@ -144,14 +158,3 @@ class Command(BranchesCommand):
             for connection, snapshot in found
         ]
         self.stdout.write(json.dumps(rows, indent=2))
-
-
-def _no_name(workspace: Workspace) -> str:
-    if workspace.repository:
-        raise CommandError(
-            "HEAD is detached, so the snapshot needs a name: `manage.py migrations_snapshot NAME`."
-        )
-    raise CommandError(
-        "There is no git repository to take the name of the branch from. Give the snapshot a "
-        "name: `manage.py migrations_snapshot NAME`."
-    )

@@ -7,7 +7,7 @@ from django.core.management.base import CommandError
 
 from django_devtools.branches.decision import Decision, Workspace
 from django_devtools.branches.errors import SwitchError, UnfitRows
-from django_devtools.branches.hooks.state import HookState
+from django_devtools.branches.hooks.state import HookState, StateError
 from django_devtools.branches.planning.policy import Irreversible, Options
 from django_devtools.branches.progress import Progress, database_option
 from django_devtools.branches.sources.loader import listed_operations
@@ -113,7 +113,7 @@ class Command(BranchesCommand):
         if looks_only:
             self._look(self._switches(workspace, options), options)
         else:
-            with workspace.snapshot_file.lock("switch", self._say_who_works):
+            with workspace.snapshot_file.lock("switch", self._say_who_works, or_elsewhere=True):
                 self._switch_or_say_how_to_go_on(workspace, options)
 
     def _switches(self, workspace: Workspace, options: dict[str, Any]) -> list[Switch]:
@@ -165,7 +165,10 @@ class Command(BranchesCommand):
         """Forget why a hook failed, where all databases were brought into step since."""
         is_whole = not (options["target"] or options["databases"])
         if workspace.repository and is_whole:
-            HookState(workspace.repository).settled()
+            try:
+                HookState(workspace.repository).settled()
+            except StateError as error:
+                self._notice(str(error))
 
     def _run(self, switch: Switch) -> None:
         if switch:
@@ -196,7 +199,8 @@ class Command(BranchesCommand):
         if decision.has_stash:
             decision.outlook.stash.finish()
         if takes_snapshots():
-            switch.settle()
+            for note in switch.settle():
+                self._notice(note)
         for entry in decision.outlook.overdue() if decision.has_stash else ():
             branch = f" (from {entry.branch})" if entry.branch else ""
             self._notice(

@@ -646,7 +646,10 @@ def test_without_git(make_project: Callable[..., Project]) -> None:
 def test_no_git_in_path(project: Project) -> None:
     project.environment["PATH"] = "/nonexistent"
     result = project.manage("migrations_hook", "install", status=1)
-    assert result.stderr == "CommandError: git was not found in PATH.\n"
+    assert result.stderr == (
+        f"CommandError: {project.path} is in a git repository, and git was not found in PATH. "
+        "Install it, or add its directory to PATH.\n"
+    )
 
 
 def test_a_directory_that_cannot_be_written(shop: Project) -> None:

@@ -6,7 +6,15 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from django_devtools.branches.sources.git import SOURCES_REF, STASH, GitError, Repository, Version
+from django_devtools.branches.sources.git import (
+    SOURCES_REF,
+    STASH,
+    GitError,
+    NoGit,
+    Repository,
+    Version,
+    too_old,
+)
 from tests.processes import TIMEOUT
 from tests.project import ENVIRONMENT
 
@@ -96,13 +104,23 @@ def test_bare_repository(tmp_path: Path) -> None:
 
 def test_why_git_can_not_be_run(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(GitError, match=r"^git can't be run: No such file or directory$"):
+    with pytest.raises(GitError, match=r"^git was not found in PATH\. "):
         repository.git("status")
 
 
 def test_no_git(repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
-    assert Repository.find(repository.top) is None
+    top = repository.top
+    (top / "inner").mkdir()
+    for directory in (top, top / "inner"):
+        with pytest.raises(NoGit) as caught:
+            Repository.find(directory)
+        assert str(caught.value) == (
+            f"{directory} is in a git repository, and git was not found in PATH. Install it, or "
+            "add its directory to PATH."
+        )
+    assert Repository.usable(top) is None
+    assert Repository.find(tmp_path) is None
 
 
 def test_git_that_may_not_be_run(
@@ -110,7 +128,30 @@ def test_git_that_may_not_be_run(
 ) -> None:
     write(tmp_path, "bin/git")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    assert Repository.find(repository.top) is None
+    with pytest.raises(NoGit, match=r"is in a git repository, and git can't be run: Permission"):
+        Repository.find(repository.top)
+
+
+def test_git_that_is_older_than_all_that_is_tested(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It repeats options that it does not know."""
+    assert too_old() is None
+    script = tmp_path / "bin/git"
+    write(tmp_path, "bin/git", "#!/bin/sh\necho git version 2.20.1\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    assert too_old() == (
+        "git 2.20.1 is older than 2.39, the oldest that this package is tested with. Install a "
+        "newer one, and put its directory first in PATH."
+    )
+    script.write_text(
+        "#!/bin/sh\n"
+        'case "$*" in *rev-parse*) printf "%s\\n" /top .git --show-object-format;;'
+        " *) echo git version 2.20.1;; esac\n"
+    )
+    with pytest.raises(GitError, match=r"^git 2\.20\.1 is older than 2\.39, "):
+        Repository.find(repository.top)
 
 
 def test_dubious_ownership(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
