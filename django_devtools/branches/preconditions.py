@@ -96,8 +96,8 @@ def sources_are_found(decision: Decision, plan: Plan) -> str | None:
     if fetched := decision.fetched:
         return "\n".join(_not_run(decision, key, one) for key, one in fetched.items())
     repository = decision.workspace.repository
-    is_cut = repository is not None and repository.is_shallow()
-    fetch = " (`git fetch --unshallow` brings the history that this clone lacks)" if is_cut else ""
+    command = repository.completion() if repository else None
+    fetch = f" (`{command}` brings the history that this clone lacks)" if command else ""
     return (
         f"The source of {_names(plan.missing_sources)} was not found: not on disk, not in a "
         f"snapshot, not in the git history of any ref{fetch}. Put the file back, fetch the branch "

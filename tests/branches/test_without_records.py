@@ -243,3 +243,21 @@ def test_a_git_directory_that_may_only_be_read(shop: Project) -> None:
     assert "No snapshot was taken" in migrate.stderr
     assert hook.stderr.startswith("CommandError: ")
     assert "can't be written: Permission denied" in hook.stderr
+
+
+# A clone that lacks texts
+
+
+def test_a_target_whose_texts_a_partial_clone_lacks(shop: Project, tmp_path: Path) -> None:
+    commit = shop.git("rev-parse", "HEAD")[:10]
+    shop.git("config", "uploadpack.allowFilter", "true")
+    shop.checkout("main")
+    clone = Project(tmp_path / "clone", shop.databases, shop.zygote)
+    shop.git("clone", "--quiet", "--filter=blob:none", f"file://{shop.path}", str(clone.path))
+    shop.path.rename(tmp_path / "away")
+    clone.manage("migrations_status")
+    result = clone.manage("migrations_switch", "--plan", "origin/feature", status=1)
+    assert result.stderr == (
+        f"CommandError: Git lacks the text of shop.0003_colour at {commit}. Run `git fetch "
+        "--refetch --no-filter`, and then `manage.py migrations_switch` again.\n"
+    )

@@ -240,14 +240,6 @@ def test_without_a_repository(make_project: Callable[..., Project]) -> None:
     assert listed.startswith("  mine: 2 migrations in database 'default', 20")
 
 
-def test_without_the_git_program(project: Project) -> None:
-    project.manage("migrate")
-    project.environment["PATH"] = ""
-    result = project.manage("migrations_snapshot", "mine")
-    assert result.stderr == NO_SOURCES
-    assert project.status() == []
-
-
 def test_dubious_ownership(project: Project) -> None:
     project.manage("migrate")
     project.environment["GIT_TEST_ASSUME_DIFFERENT_OWNER"] = "1"

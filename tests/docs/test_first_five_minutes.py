@@ -30,6 +30,7 @@ ENVIRONMENT = {
 VARIABLE = {
     r"in \d+\.\d s\b": "in 0.0 s",
     r"snapshot, [0-9a-f]{10}": "snapshot, 0123456789",
+    r"snapshot of [\d-]+ [\d:]+, [0-9a-f]{10}": "snapshot of 2026-01-01 00:00, 0123456789",
 }
 
 

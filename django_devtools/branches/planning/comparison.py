@@ -1,8 +1,9 @@
 """Compares what a database holds with what its target has. Decides nothing."""
 
 import logging
-from collections.abc import Collection, Mapping
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import chain
 from typing import NamedTuple
 
@@ -384,21 +385,24 @@ def _replacing(
 ) -> dict[Key, str]:
     """The rows of other branches that create what something pending creates that they deleted."""
     pending = {key: one for key, one in target.code.migrations.items() if key not in rows}
-    replaced: dict[str, dict[Key, list[Key]]] = {}
+    by_commit: dict[str, dict[Key, list[Key]]] = {}
     for key, migration in foreign.items():
         source = traces[key].source
         if traces[key].origin is Origin.OTHER and source and source.commit:
             same = _creating_the_same(key[0], migration, pending)
-            replaced.setdefault(source.commit, {})[key] = same
+            by_commit.setdefault(source.commit, {})[key] = same
     found: dict[Key, str] = {}
     # Most of them are of one commit, and git is asked once for each commit.
-    for commit, by_key in replaced.items():
-        before = provenance.before_deletions(chain(*by_key.values()), commit)
-        for key, others in by_key.items():
-            commits = [before[other] for other in others if other in before]
-            if commits:
-                found[key] = commits[-1]
+    for commit, same_ones in by_commit.items():
+        before = provenance.before_deletions(chain(*same_ones.values()), commit)
+        found |= _first_of(before, same_ones)
     return found
+
+
+def _first_of(commits: Mapping[Key, str], wanted: Mapping[Key, Sequence[Key]]) -> dict[Key, str]:
+    """For each key of ``wanted``, the commit of the first of its keys that has one."""
+    having = {key: [commits[other] for other in wanted[key] if other in commits] for key in wanted}
+    return {key: found[0] for key, found in having.items() if found}
 
 
 def _creating_the_same(

@@ -11,7 +11,7 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -56,7 +56,14 @@ _OUR_VARIABLES = {
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_TERMINAL_PROMPT": "0",
     "LC_ALL": "C",
+    # A partial clone would fetch what it lacks, one object after the other. The first is of git
+    # 2.45, the second keeps older ones from it.
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_ALLOW_PROTOCOL": "none",
 }
+
+# Brings what a partial clone lacks.
+COMPLETE = "git fetch --refetch --no-filter"
 
 # A monitor of the file system is a program of the user's, or one that goes on after us.
 _OUR_SETTINGS = ("-c", "core.fsmonitor=false")
@@ -69,6 +76,10 @@ _ABBREVIATION = re.compile("[0-9a-f]{7,}")
 
 class GitError(DevtoolsError):
     """A git command failed. The text is git's own."""
+
+
+class Incomplete(GitError):
+    """A partial clone lacks what git would have to fetch."""
 
 
 class NoGit(GitError):
@@ -258,9 +269,20 @@ class Repository(NamedTuple):
             return False
         return True
 
-    def is_shallow(self) -> bool:
-        """Whether ``git clone --depth`` has cut off the history."""
-        return (self.common_dir / "shallow").exists()
+    def completion(self) -> str | None:
+        """The command that brings what this clone lacks; None if it lacks nothing by design."""
+        if self.config_matches(r"^remote\..*\.promisor$"):
+            return COMPLETE
+        if (self.common_dir / "shallow").exists():
+            return "git fetch --unshallow"
+        return None
+
+    def config_matches(self, pattern: str) -> bool:
+        """Whether git has a setting whose name matches."""
+        try:
+            return bool(self.git("config", "--get-regexp", pattern))
+        except GitError:
+            return False
 
     def blob_id(self, content: bytes) -> str:
         """The id that git gives to ``content`` (gitformat: "blob SIZE\\0CONTENT")."""
@@ -367,7 +389,13 @@ class Repository(NamedTuple):
         if not names:
             return {}
         stdin = "".join(f"{name}\n" for name in names).encode(errors="surrogateescape")
-        output = self.git("cat-file", "--batch", stdin=stdin)
+        try:
+            output = self.git("cat-file", "--batch", stdin=stdin)
+        except Incomplete:  # Before 2.45, git fails at the first that is missing.
+            from .plain_git import plain_git
+
+            with plain_git(self, self.top) as git:
+                output = git.git("cat-file", "--batch", stdin=stdin)
         found, position = {}, 0
         for name in names:
             end = output.index(b"\n", position)
@@ -558,13 +586,19 @@ class Repository(NamedTuple):
         return list(dict.fromkeys(line.split()[0] for line in lines if line))
 
     def mentions(self, pattern: str, path: str, commits: Iterable[str]) -> bool:
-        """Whether the history of ``commits`` added or removed a ``pattern`` under ``path``."""
+        """
+        Whether the history of ``commits`` added or removed a ``pattern`` under ``path``.
+
+        False in a partial clone that lacks some of it.
+        """
         # Otherwise git runs what the attributes of a file name, to turn it into text.
         how = ("--no-follow", "--no-textconv", "--pickaxe-regex")
         arguments = ("-1", "--format=%H", *how, f"-S{pattern}")
         revisions = ("--ignore-missing", "--stdin", "--", f":(top,literal){path}")
         stdin = "".join(f"{commit}\n" for commit in commits)
-        return bool(stdin and self.git("log", *arguments, *revisions, stdin=stdin.encode()))
+        with suppress(Incomplete):
+            return bool(stdin and self.git("log", *arguments, *revisions, stdin=stdin.encode()))
+        return False
 
     def has(self, pattern: str, path: str, tree: str) -> bool:
         """Whether a file under ``path`` in ``tree`` has a ``pattern``."""
@@ -646,6 +680,10 @@ def _run(
         ) from error
     except OSError as error:
         raise NoGit(f"git can't be run: {error.strerror}.") from error
+    if process.returncode and b"promisor remote" in process.stderr:
+        raise Incomplete(
+            f"This partial clone lacks what is needed here. Run `{COMPLETE}`, which brings it."
+        )
     if process.returncode:
         raise GitError(process.stderr.decode(errors="replace").strip())
     return process.stdout, process.stderr

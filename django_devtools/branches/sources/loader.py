@@ -19,6 +19,7 @@ from django.db.migrations.state import ProjectState
 from django_devtools.branches.errors import DevtoolsError
 
 from .git import Repository
+from .rows import local
 from .snapshots import Key
 
 # Names by which a migration reads files of its project, or runs a command that does.
@@ -55,10 +56,22 @@ class Source:
     commit: str | None = None
     project: str | None = None
     """The tree of the project when it was applied, if that was recorded."""
+    at: str | None = None
+    """When it was applied (ISO 8601), if that was recorded."""
+    in_reflog: bool = False
+    """Whether it was found by a reflog, because no branch has it any more."""
 
     def __str__(self) -> str:
         where = {"file": "file", "snapshot": "snapshot", "history": "git history"}[self.origin]
         return f"{where}, {self.commit[:10]}" if self.commit else where
+
+    @property
+    def place(self) -> str:
+        """Where it was found, at more length: with the time of the record, or the reflog."""
+        where = str(self)
+        if self.at:
+            return where.replace("snapshot", f"snapshot of {local(self.at)}", 1)
+        return where.replace("git history", "git reflog", 1) if self.in_reflog else where
 
     @property
     def package(self) -> str:

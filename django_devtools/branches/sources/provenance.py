@@ -263,6 +263,9 @@ class Provenance:
         chosen = self._chosen(rows, self._versions(keys, self._trusted(past)))
         contents = self.repository.contents(version.blob for version in chosen.values())
         branches = self.repository.nearest_branches(one.commit for one in chosen.values())
+        in_reflog = self._only_in_reflog(
+            {one.commit for one in chosen.values()} - {*branches}, past
+        )
         return {
             key: Source(
                 self.module(version.path),
@@ -270,9 +273,21 @@ class Provenance:
                 "history",
                 branches.get(version.commit),
                 version.commit,
+                in_reflog=version.commit in in_reflog,
             )
             for key, version in chosen.items()
             if version.blob in contents
+        }
+
+    def _only_in_reflog(self, commits: Collection[str], past: Past) -> set[str]:
+        """Those of ``commits``, which no branch has, that nothing else has that may be run."""
+        if not commits:
+            return set()
+        others = [past.commit, self._git.commit(), *self._trust.of_person]
+        return {
+            commit
+            for commit in commits
+            if not any(self._git.is_ancestor(commit, other) for other in others if other)
         }
 
     def _chosen(
@@ -546,6 +561,7 @@ def recorded_source(snapshot: Snapshot, key: Key, content: bytes) -> Source:
         snapshot.branch,
         snapshot.commit,
         record.project if record else None,
+        record.at if record else None,
     )
 
 

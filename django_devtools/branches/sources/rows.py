@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from django.conf import settings
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.recorder import MigrationRecorder
+from django.utils import timezone
 
 from .snapshots import Key
 
@@ -34,3 +35,14 @@ def second(at: str) -> int:
     moment = datetime.fromisoformat(at)
     # Without USE_TZ, Django writes the local time.
     return int((moment.replace(tzinfo=UTC) if settings.USE_TZ else moment).timestamp())
+
+
+def local(at: str) -> str:
+    """A moment in the format of ``iso``, to the minute, as the clocks of the project show it."""
+    try:
+        moment = datetime.fromisoformat(at)
+    except ValueError:  # Somebody has edited the snapshot.
+        return at
+    if settings.USE_TZ:
+        moment = timezone.localtime(moment.replace(tzinfo=UTC))
+    return f"{moment:%Y-%m-%d %H:%M}"

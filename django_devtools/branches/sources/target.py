@@ -236,6 +236,12 @@ def _read(
             changed[key] = file
     contents = repository.contents(file.blob for file in changed.values())
     for key, file in changed.items():
+        if file.blob not in contents:
+            command = repository.completion() or "git fsck"
+            raise TargetError(
+                f"Git lacks the text of {key[0]}.{key[1]} at {commit[:10]}. Run `{command}`, and "
+                "then `manage.py migrations_switch` again."
+            )
         module = provenance.module(file.path)
         found[key] = Source(module, contents[file.blob], "history", None, commit)
     return found

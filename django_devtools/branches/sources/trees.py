@@ -120,7 +120,12 @@ def check_out(
         output = git.git("ls-files", "-z")
         names = [name for name in output.split(b"\0") if name and is_wanted(os.fsdecode(name))]
         stdin = b"".join(name + b"\0" for name in names)
-        git.git("checkout-index", "--quiet", "-z", "--stdin", stdin=stdin)
+        try:
+            git.git("checkout-index", "--quiet", "-z", "--stdin", stdin=stdin)
+        except GitError as error:
+            command = repository.completion()
+            fix = f". `{command}` brings what this clone lacks" if command else ""
+            raise GitError(f"{error}{fix}") from error
 
 
 def same_directories(repository: Repository, trees: Iterable[str]) -> set[str]:

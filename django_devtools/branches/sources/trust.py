@@ -26,7 +26,8 @@ class Trust:
     def __init__(self, repository: Repository, refs: Collection[str] = ()) -> None:
         """``refs``: what a person trusts besides. Raises TrustError if one names no commit."""
         self._repository = repository
-        self._of_person = [_commit(repository, ref) for ref in refs]
+        self.of_person = [_commit(repository, ref) for ref in refs]
+        """The commits that a person trusts."""
 
     @cached_property
     def branches(self) -> dict[str, str]:
@@ -40,7 +41,7 @@ class Trust:
         head = repository.commit()
         visited = [commit for visits in self._visits.values() for _, commit in visits]
         stashed = [commit for _, commit in self._logs.get(STASH, [])]
-        found = [head or "", *self.branches.values(), *visited, *stashed, *self._of_person]
+        found = [head or "", *self.branches.values(), *visited, *stashed, *self.of_person]
         return [commit for commit in dict.fromkeys(found) if commit]
 
     def checked_out_at(self, second: int) -> list[str]:

@@ -267,7 +267,8 @@ class Command(BranchesCommand):
         for key in plan.unapply:
             source = decision.comparison.held_source(key)
             branch = f" from {source.branch}" if source and source.branch else ""
-            self._show_heading(f"Unapply {_name(key)}{branch} ({source})")
+            place = source.place if source else None
+            self._show_heading(f"Unapply {_name(key)}{branch} ({place})")
             if decision.outlook.worktree.is_needed([key], backwards=True):
                 self.stdout.write(
                     "    In a work tree of its project, "
@@ -296,7 +297,8 @@ class Command(BranchesCommand):
 
     def _show_applied(self, decision: Decision, plan: "Plan") -> None:
         for key in plan.apply:
-            self._show_heading(f"Apply {_name(key)} ({decision.comparison.wanted_source(key)})")
+            source = decision.comparison.wanted_source(key)
+            self._show_heading(f"Apply {_name(key)} ({source.place if source else None})")
             self._show_operations(plan.wanted.graph.nodes[key], backwards=False)
 
     def _show_operations(self, migration: Any, backwards: bool) -> None:

@@ -7,9 +7,11 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from django_devtools.branches.sources.git import (
+    COMPLETE,
     SOURCES_REF,
     STASH,
     GitError,
+    Incomplete,
     NoGit,
     Repository,
     Version,
@@ -408,8 +410,8 @@ def test_what_a_person_means_by_a_name(repository: Repository) -> None:
 def test_shallow(repository: Repository, tmp_path: Path) -> None:
     commit(repository.top)
     git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{repository.top}", "clone")
-    assert found(tmp_path / "clone").is_shallow()
-    assert not repository.is_shallow()
+    assert found(tmp_path / "clone").completion() == "git fetch --unshallow"
+    assert repository.completion() is None
 
 
 # Keeping sources
@@ -1003,3 +1005,46 @@ def test_the_commits_before_deletions_of_files(repository: Repository) -> None:
     }
     assert {*repository.before_deletions(["a.py"], second).values()} == {first[:7]}
     assert repository.before_deletions([], last) == {}
+
+
+# Partial clones
+
+
+@pytest.fixture
+def partial(repository: Repository, tmp_path: Path) -> Repository:
+    """A clone that has the texts of main alone. The remote is out of reach."""
+    commit(repository.top, "a.py", "settings.py")
+    git(repository.top, "checkout", "--quiet", "-b", "other")
+    commit(repository.top, "b.py")
+    git(repository.top, "checkout", "--quiet", "main")
+    write(repository.top, "settings.py", "changed\n")
+    commit(repository.top)
+    git(repository.top, "config", "uploadpack.allowFilter", "true")
+    url, clone = f"file://{repository.top}", tmp_path / "partial"
+    git(tmp_path, "clone", "--quiet", "--filter=blob:none", url, str(clone))
+    repository.top.rename(tmp_path / "gone")
+    return found(clone)
+
+
+def test_a_partial_clone_reads_what_it_has(partial: Repository) -> None:
+    names = ["HEAD:a.py", "origin/other:b.py", "origin/other:a.py", "0" * 40]
+    names = [git(partial.top, "rev-parse", name) for name in names]
+    assert [*partial.contents(names).values()] == [b"a.py\n"]
+    both = {str(one.path) for one in partial.other_versions([":(glob)**/*.py"], [])}
+    assert both == {"a.py", "b.py", "settings.py"}
+    assert not partial.mentions("settings", "", partial.branch_tips().values())
+
+
+def test_a_partial_clone_says_what_completes_it(partial: Repository, tmp_path: Path) -> None:
+    assert partial.completion() == COMPLETE
+    with pytest.raises(Incomplete) as caught:
+        partial.git("log", "-Stext", "--all")
+    assert str(caught.value) == (
+        "This partial clone lacks what is needed here. Run `git fetch --refetch --no-filter`, "
+        "which brings it."
+    )
+    (tmp_path / "gone").rename(tmp_path / "repository")
+    with pytest.raises(Incomplete):  # Nothing is fetched without being asked for.
+        partial.git("log", "-Stext", "--all")
+    git(partial.top, *COMPLETE.split()[1:])
+    assert partial.git("show", "origin/other:b.py") == b"b.py\n"

@@ -3,12 +3,14 @@
 import random
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from types import ModuleType
 
 import pytest
 from django.db.migrations import Migration
 from django.db.migrations.exceptions import NodeNotFoundError
 from django.db.migrations.executor import MigrationExecutor
+from django.test import override_settings
 
 from django_devtools.branches.sources.loader import (
     Code,
@@ -81,6 +83,18 @@ def test_what_a_source_says_of_itself() -> None:
     assert str(source()) == "git history, aaaaaaaaaa"
     assert str(Source("a.b", b"", "file")) == "file"
     assert source().package == "shop.migrations"
+
+
+@override_settings(USE_TZ=True, TIME_ZONE="Europe/Vienna")
+def test_where_a_plan_says_that_a_source_is() -> None:
+    recorded = Source("a.b", b"", "snapshot", "main", "a" * 40, at="2026-11-21T23:13:02.725398")
+    assert recorded.place == "snapshot of 2026-11-22 00:13, aaaaaaaaaa"
+    with override_settings(USE_TZ=False):  # Then the rows have the local time.
+        assert recorded.place == "snapshot of 2026-11-21 23:13, aaaaaaaaaa"
+    assert replace(recorded, at="yesterday").place == "snapshot of yesterday, aaaaaaaaaa"
+    assert replace(source(), in_reflog=True).place == "git reflog, aaaaaaaaaa"
+    assert source().place == str(source())
+    assert Source("a.b", b"", "file").place == "file"
 
 
 def test_an_outline_has_the_dependencies() -> None:

@@ -542,6 +542,14 @@ def test_a_partial_clone(top: Path, tmp_path: Path) -> None:
     names = git(clone, "ls-tree", "-r", "--name-only", tree.id).split()
     assert names == ["a.py", "new.py", "pkg/b.py"]
 
+    directory = tmp_path / "there"
+    directory.mkdir()
+    with pytest.raises(GitError) as caught:
+        check_out(found(clone), tree.id, directory, lambda name: True)
+    assert str(caught.value).endswith(
+        ". `git fetch --refetch --no-filter` brings what this clone lacks"
+    )
+
 
 def test_while_git_holds_the_index(top: Path) -> None:
     write(top, ".git/index.lock")
