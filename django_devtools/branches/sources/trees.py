@@ -130,7 +130,7 @@ def check_out(
 
 def same_directories(repository: Repository, trees: Iterable[str]) -> set[str]:
     """
-    The directories that the work tree has as all ``trees`` have them.
+    The directories that can be read and that the work tree has as all ``trees`` have them.
 
     None of them in a sparse checkout, where they may lack files, and none if git can't write.
     Raises GitError.
@@ -144,7 +144,15 @@ def same_directories(repository: Repository, trees: Iterable[str]) -> set[str]:
     found = _names(repository, "ls-tree", "-r", "-d", "--full-tree", here.id)
     for tree in trees:
         found -= _names(repository, "diff-tree", "-r", "-t", here.id, tree)
-    return found
+    unreadable = {path for path, reason in here.left_out.items() if reason == UNREADABLE}
+    return {path for path in found if not _overlaps(path, unreadable)}
+
+
+def _overlaps(directory: str, paths: Collection[str]) -> bool:
+    """Whether a directory has one of ``paths``, or is one of them, or is in one."""
+    return any(
+        f"{one}/".startswith(f"{directory}/") or directory.startswith(f"{one}/") for one in paths
+    )
 
 
 def _names(repository: Repository, *command: str) -> set[str]:
@@ -408,10 +416,11 @@ def _import(git: PlainGit, commands: bytes) -> str:
     stdin = begin + commands + b'\nls :1 ""\n'
     # One pack is quicker than many loose objects, and sooner collected: `git gc --auto`, which git
     # itself calls, allows 50 packs and 6,700 loose objects.
+    settings = ["-c", "fastimport.unpackLimit=0"]
+    # With it, changes of one of two directories that differ in their case go to the other.
+    settings += ["-c", "core.ignoreCase=false"]
     with git.repository.writing():
-        output = git.git(
-            "-c", "fastimport.unpackLimit=0", "fast-import", "--quiet", "--force", stdin=stdin
-        )
+        output = git.git(*settings, "fast-import", "--quiet", "--force", stdin=stdin)
     return output.split()[2].decode()
 
 

@@ -26,6 +26,7 @@ from .trees import LEFT_OUT, check_out, same_directories
 
 PREFIX = "django-devtools-project-"
 NAME = "worktree"
+UNBORN = "ref: refs/heads/unborn"
 # Byte code is made for other sources.
 _NOT_LINKED = ("__pycache__", ".git")
 
@@ -163,7 +164,23 @@ def _make_git_directory(repository: Repository, path: Path, commit: str | None) 
     directory = path / ".git"
     directory.mkdir()
     (directory / "commondir").write_bytes(os.fsencode(repository.common_dir) + b"\n")
-    (directory / "HEAD").write_text(f"{commit or 'ref: refs/heads/unborn'}\n")
+    if (repository.common_dir / "reftable").is_dir():
+        _write_head_table(repository, path, commit)
+    else:
+        (directory / "HEAD").write_text(f"{commit or UNBORN}\n")
+
+
+def _write_head_table(repository: Repository, path: Path, commit: str | None) -> None:
+    """Write HEAD where git keeps refs in tables (since 2.45)."""
+    directory = path / ".git"
+    # As `git worktree add` leaves it.
+    (directory / "HEAD").write_text("ref: refs/heads/.invalid\n")
+    (directory / "reftable").mkdir()
+    (directory / "reftable/tables.list").touch()
+    command = ["update-ref", "--no-deref", "HEAD", commit] if commit else None
+    command = command or ["symbolic-ref", "HEAD", UNBORN.removeprefix("ref: ")]
+    environment = {"GIT_DIR": str(directory), "GIT_WORK_TREE": str(path)}
+    repository.git("-c", f"core.hooksPath={os.devnull}", *command, environment=environment)
 
 
 def _remove_left_behind() -> None:

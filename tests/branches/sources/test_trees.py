@@ -311,6 +311,49 @@ def test_unchanged_files_stay_as_git_has_stored_them(top: Path) -> None:
     assert (top / "x.bin").read_text() == "big\n"
 
 
+def test_line_ends_that_git_converts(top: Path) -> None:
+    """Those of unchanged files are as git has them, those of others as they are on the disk."""
+    git(top, "config", "core.autocrlf", "true")
+    for name in ("same.txt", "changed.txt"):
+        (top / name).write_bytes(b"line\r\n")
+        os.utime(top / name, (0, 0))  # Files as new as the index are looked into.
+    git(top, "add", "--all")
+    git(top, "commit", "--quiet", "--message=Windows")
+    (top / "changed.txt").write_bytes(b"another\r\n")
+    (top / "new.txt").write_bytes(b"new\r\n")
+    found = recorded(top)
+    assert found["same.txt"] == "100644 line\n"
+    assert found["changed.txt"] == "100644 another\r\n"
+    assert found["new.txt"] == "100644 new\r\n"
+
+
+def test_a_changed_file_of_lfs_is_recorded_whole(top: Path) -> None:
+    git(top, "config", "filter.lfs.clean", "echo pointer")
+    write(top, ".gitattributes", "*.bin filter=lfs\n")
+    commit(top, "x.bin")
+    write(top, "x.bin", "edited\n")
+    tree = written(top)
+    assert files(top, tree.id)["x.bin"] == "100644 edited\n"
+    assert tree.left_out == {}
+
+
+@pytest.mark.parametrize("value", ["true", "false"])
+def test_names_that_differ_in_their_case_only(top: Path, value: str) -> None:
+    commit(top, "one/x.py", "One/y.py")
+    git(top, "config", "core.ignoreCase", value)
+    write(top, "one/x.py", "lower\n")
+    write(top, "One/y.py", "upper\n")
+    found = recorded(top)
+    assert found["one/x.py"] == "100644 lower\n"
+    assert found["One/y.py"] == "100644 upper\n"
+
+
+def test_a_file_that_is_to_be_added_later(top: Path) -> None:
+    write(top, "new.py")
+    git(top, "add", "--intent-to-add", "new.py")
+    assert recorded(top)["new.py"] == "100644 text\n"
+
+
 # What can't be recorded
 
 
@@ -489,7 +532,43 @@ def test_submodules_and_nested_repositories(top: Path, make_top: Callable[..., P
     assert "new.py" in found
 
 
+def test_submodules_that_are_not_there(top: Path, make_top: Callable[..., Path]) -> None:
+    library = make_top("library")
+    commit(library, "code.py")
+    allow = ("-c", "protocol.file.allow=always")
+    for name in ("deinitialised", "gone"):
+        git(top, *allow, "submodule", "--quiet", "add", str(library), name)
+    git(top, "commit", "--quiet", "--message=Submodules")
+    git(top, "submodule", "--quiet", "deinit", "deinitialised")
+    shutil.rmtree(top / "gone")
+    tree = written(top)
+    assert tree.left_out == dict.fromkeys(("deinitialised", "gone"), "a submodule")
+
+
+def test_a_work_tree_inside_of_another(top: Path) -> None:
+    git(top, "worktree", "add", "--quiet", "--detach", "inner")
+    write(top, "inner/new.py")
+    tree = written(top)
+    assert tree.left_out == {"inner": "a repository of its own"}
+
+
 # Work trees of all sorts
+
+
+def test_a_git_directory_elsewhere(make_top: Callable[..., Path], tmp_path: Path) -> None:
+    top = make_top("repository", f"--separate-git-dir={tmp_path / 'elsewhere'}")
+    commit(top, "a.py")
+    write(top, "new.py")
+    assert set(recorded(top)) == {"a.py", "new.py"}
+
+
+def test_a_sparse_checkout_by_patterns(top: Path) -> None:
+    commit(top, "other/c.py", "other/d.sql")
+    git(top, "sparse-checkout", "set", "--no-cone", "/*", "!*.sql")
+    (top / "other/c.py").unlink()
+    found = recorded(top)
+    assert "other/c.py" not in found
+    assert found["other/d.sql"] == "100644 other/d.sql\n"
 
 
 def test_a_linked_work_tree(top: Path, tmp_path: Path) -> None:

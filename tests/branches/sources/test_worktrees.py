@@ -13,7 +13,7 @@ import pytest
 from django.test import override_settings
 
 from django_devtools.branches.sources.git import GitError
-from django_devtools.branches.sources.trees import LEFT_OUT, write_tree
+from django_devtools.branches.sources.trees import LEFT_OUT, keep, write_tree
 from django_devtools.branches.sources.worktrees import work_tree
 from tests.project import ENVIRONMENT
 
@@ -107,6 +107,33 @@ def test_no_place_for_it(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(top / "nowhere"))
     with pytest.raises(GitError, match=r"nowhere.* can't be written: No such file"), opened(top):
         pass
+
+
+def test_directories_that_can_not_be_read(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are in the record as git has them, and the checkout has nothing to add."""
+    monkeypatch.setattr(tempfile, "tempdir", None)  # Where other users may write, too.
+    with as_owner(top) as there:
+        (there / "pkg").chmod(0)
+        with opened(there) as path:
+            assert (path / "pkg/b.py").read_text() == "pkg/b.py\n"
+        (there / "pkg").chmod(0o700)
+
+
+def test_refs_in_tables(tmp_path: Path) -> None:
+    """The format of refs that newer versions of git have."""
+    top = tmp_path / "tables"
+    try:
+        git(tmp_path, "init", "--quiet", "--ref-format=reftable", str(top))
+    except subprocess.CalledProcessError:
+        pytest.skip("this git has no reftable")
+    head = commit(top, "a.py")
+    write(top, "new.py")
+    with opened(top) as path:
+        assert names(path) == {".git", "a.py", "new.py"}
+        assert git(path, "rev-parse", "HEAD") == head
+        assert git(path, "rev-parse", "--show-toplevel") == str(path)
+    keep(found(top), "file", {write_tree(found(top), head).id})
+    assert [*found(top).reflogs()] == ["main-worktree/HEAD"]
 
 
 def test_settings_may_ask_git_there(top: Path) -> None:
