@@ -11,7 +11,7 @@ from django_devtools.branches.hooks.hook import Condition, Hooks
 from django_devtools.branches.hooks.state import HookState
 from django_devtools.branches.planning.classify import State
 from django_devtools.branches.planning.comparison import Comparison, compare
-from django_devtools.branches.sources.git import GitError, Repository, too_old
+from django_devtools.branches.sources.git import INSTALL_NEWER, GitError, Repository, too_old
 from django_devtools.branches.sources.loader import code_on_disk
 from django_devtools.branches.sources.snapshots import SnapshotFile
 from django_devtools.conf import project_root
@@ -58,8 +58,7 @@ def about_hooks() -> Iterator[checks.CheckMessage]:
 
 def _about_git() -> Iterator[checks.CheckMessage]:
     if words := too_old():
-        what, _, hint = words.partition(" with. ")
-        yield checks.Warning(f"{what} with.", hint=hint, id="django_devtools.W006")
+        yield checks.Warning(words, hint=INSTALL_NEWER, id="django_devtools.W006")
 
 
 def _about_hooks_of(repository: Repository) -> Iterator[checks.CheckMessage]:

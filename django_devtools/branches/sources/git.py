@@ -23,6 +23,7 @@ SOURCES_REF = "refs/django-devtools/sources"
 STASH = "refs/stash"
 # The oldest git that the tests are run with.
 OLDEST = (2, 39)
+INSTALL_NEWER = "Install a newer one, and put its directory first in PATH."
 # How often to try again if another process has moved our ref at the same time.
 ATTEMPTS = 10
 
@@ -128,7 +129,7 @@ class Repository(NamedTuple):
         # From the right: a path may contain line breaks, too.
         top, common_dir, object_format = lines.rsplit("\n", 2)
         if object_format.startswith("--"):  # Git repeats options that it does not know.
-            raise GitError(too_old() or f"git does not know {object_format}.")
+            raise GitError(f"{too_old() or object_format} {INSTALL_NEWER}")
         return cls(Path(top), (directory / common_dir).resolve(), object_format)
 
     @classmethod
@@ -646,10 +647,8 @@ def too_old() -> str | None:
     numbers = re.match(r"(\d+)\.(\d+)", version)
     if numbers is None or (int(numbers[1]), int(numbers[2])) >= OLDEST:
         return None
-    return (
-        f"git {version} is older than {OLDEST[0]}.{OLDEST[1]}, the oldest that this package is "
-        "tested with. Install a newer one, and put its directory first in PATH."
-    )
+    oldest = ".".join(map(str, OLDEST))
+    return f"git {version} is older than {oldest}, the oldest that this package is tested with."
 
 
 def _has_git_directory(directory: Path) -> bool:

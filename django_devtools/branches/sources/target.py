@@ -239,7 +239,7 @@ def _read(
         if file.blob not in contents:
             command = repository.completion() or "git fsck"
             raise TargetError(
-                f"Git lacks the text of {key[0]}.{key[1]} at {commit[:10]}. Run `{command}`, and "
+                f"Git lacks the text of {'.'.join(key)} at {commit[:10]}. Run `{command}`, and "
                 "then `manage.py migrations_switch` again."
             )
         module = provenance.module(file.path)
