@@ -152,6 +152,31 @@ class Repository(NamedTuple):
         """The same, with what git complains of although it does not fail."""
         return _run(self.top, arguments, stdin, environment)
 
+    @contextmanager
+    def objects_only(self) -> Iterator[tuple[Path, dict[str, str]]]:
+        """
+        A temporary git directory that shares nothing but the objects, and what leads git there.
+
+        It has no configuration, so there is no remote to fetch from either. Raises GitError.
+        """
+        with temporary_directory("django-devtools-git-") as directory:
+            for name in ("info", "refs"):
+                (directory / name).mkdir()
+            (directory / "HEAD").write_text("ref: refs/heads/none\n")
+            (directory / "config").write_text(
+                "[core]\n\trepositoryformatversion = 1\n\tbare = false\n"
+                f"[extensions]\n\tobjectFormat = {self.object_format}\n"
+            )
+            yield (
+                directory,
+                {
+                    "GIT_CONFIG_GLOBAL": os.devnull,
+                    "GIT_CONFIG_NOSYSTEM": "1",
+                    "GIT_DIR": str(directory),
+                    "GIT_OBJECT_DIRECTORY": str(self.common_dir / "objects"),
+                },
+            )
+
     def branch(self) -> str | None:
         """The name of the branch that is checked out; None if HEAD is detached."""
         try:
@@ -393,10 +418,8 @@ class Repository(NamedTuple):
         try:
             output = self.git("cat-file", "--batch", stdin=stdin)
         except Incomplete:  # Before 2.45, git fails at the first that is missing.
-            from .plain_git import plain_git
-
-            with plain_git(self, self.top) as git:
-                output = git.git("cat-file", "--batch", stdin=stdin)
+            with self.objects_only() as (_, environment):
+                output = self.git("cat-file", "--batch", stdin=stdin, environment=environment)
         found, position = {}, 0
         for name in names:
             end = output.index(b"\n", position)

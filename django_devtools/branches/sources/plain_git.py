@@ -12,9 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from .git import GitError, Repository, temporary_directory
-
-PREFIX = "django-devtools-git-"
+from .git import GitError, Repository
 
 # All files are bytes: nothing is filtered, and no line end or encoding is changed. This file wins
 # over every .gitattributes.
@@ -51,16 +49,14 @@ class PlainGit:
 def plain_git(repository: Repository, work_tree: Path) -> Iterator[PlainGit]:
     """Git on the files below ``work_tree`` and the objects of ``repository``. Raises GitError."""
     settings = _settings(repository)
-    with temporary_directory(PREFIX) as directory:
-        _make(directory, repository)
-        environment = {
+    with repository.objects_only() as (directory, environment):
+        (directory / "info/attributes").write_text(_ATTRIBUTES)
+        exclude = _excluded(repository.common_dir / "info/exclude")
+        (directory / "info/exclude").write_bytes(exclude)
+        environment |= {
             "GIT_ATTR_NOSYSTEM": "1",
             "GIT_CONFIG_COUNT": str(len(settings)),
-            "GIT_CONFIG_GLOBAL": os.devnull,
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_DIR": str(directory),
             "GIT_INDEX_FILE": str(directory / "index"),
-            "GIT_OBJECT_DIRECTORY": str(repository.common_dir / "objects"),
             "GIT_WORK_TREE": str(work_tree),
         }
         for number, (key, value) in enumerate(settings.items()):
@@ -76,18 +72,6 @@ def _settings(repository: Repository) -> dict[str, str]:
     # The last value counts. A name without a value means that it is on.
     entries = [entry.partition("\n") for entry in os.fsdecode(output).split("\0") if entry]
     return {key: value if mark else "true" for key, mark, value in entries}
-
-
-def _make(directory: Path, repository: Repository) -> None:
-    for name in ("info", "refs"):
-        (directory / name).mkdir()
-    (directory / "HEAD").write_text("ref: refs/heads/none\n")
-    (directory / "config").write_text(
-        "[core]\n\trepositoryformatversion = 1\n\tbare = false\n"
-        f"[extensions]\n\tobjectFormat = {repository.object_format}\n"
-    )
-    (directory / "info/attributes").write_text(_ATTRIBUTES)
-    (directory / "info/exclude").write_bytes(_excluded(repository.common_dir / "info/exclude"))
 
 
 def _excluded(file: Path) -> bytes:

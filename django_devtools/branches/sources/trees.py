@@ -337,10 +337,8 @@ class _Look:
         if path.endswith("/"):
             raise _LeftOut(OTHER_REPOSITORY)
         file = self._top / path
-        if not self._is_inside(file.parent):
-            return None
         try:
-            return self._read(file)
+            return self._read(file) if self._is_inside(file.parent) else None
         except (FileNotFoundError, NotADirectoryError):  # It may go at any time.
             return None
         except OSError as error:

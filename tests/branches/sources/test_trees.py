@@ -426,7 +426,8 @@ def test_directories_that_can_not_be_read(top: Path, mode: int) -> None:
     """Git takes the files in them for unchanged, or leaves the new ones out, without a word."""
     write(top, ".gitignore", "/ignored/\n")
     write(top, "deep/er/c.py")
-    commit(top)
+    commit(top, "pkg/overlooked/d.py")
+    git(top, "update-index", "--skip-worktree", "pkg/overlooked/d.py")
     for name in ("pkg/b.py", "deep/er/c.py"):
         write(top, name, "changed\n")
     for name in ("pkg/new.py", "new/er/new.py", "ignored/x.py", "other.py"):
