@@ -93,7 +93,8 @@ class Switch:
         from django_devtools.branches.running.begun import strike_out
         from django_devtools.branches.stash.transfer import Report
 
-        report = Report(notes=self._tell_hooks())
+        report = Report()
+        report.notes += self._tell_hooks()
         try:
             return self._run(report, progress, interactive)
         except BaseException:  # Ctrl-C, too
