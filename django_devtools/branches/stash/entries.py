@@ -77,6 +77,8 @@ class StashedColumn(NamedTuple):
     """Whether unapplying a migration dropped it, and not applying one."""
     field_type: str = ""
     """The type of a narrowed column's field, as `type_of` says it; empty if that is not known."""
+    stand_in: Item | None = None
+    """The column that was made in its place, and is there while it waits."""
 
     @property
     def step(self) -> Step:
@@ -130,8 +132,8 @@ class Entry:
 
     @property
     def residue(self) -> str:
-        """The table with what was left in a narrowed column, to find later edits."""
-        return f"{self.copy}_narrowed"
+        """The table with what was left in a narrowed column, or made in its place: no edits."""
+        return f"{self.copy}_narrowed" if self.is_narrowed else f"{self.copy}_made"
 
     @property
     def infos(self) -> dict[str, ColumnInfo]:
@@ -145,8 +147,14 @@ class Entry:
 
     @property
     def gives_way(self) -> bool:
-        """Whether it is restored only where there is nothing."""
-        return all(column.returns is Return.MISSING for column in self.columns.values())
+        """Whether what is in its place counts: all of it, or what was edited there."""
+        is_missing = all(column.returns is Return.MISSING for column in self.columns.values())
+        return is_missing or self.has_stand_in
+
+    @property
+    def has_stand_in(self) -> bool:
+        """Whether its place was made before it could come back. Edits of that count."""
+        return any(column.stand_in for column in self.columns.values())
 
     @property
     def narrowed(self) -> tuple[str, str]:
@@ -178,6 +186,7 @@ def to_json(columns: Mapping[str, StashedColumn]) -> str:
                 column.returns,
                 column.dropped_backwards,
                 column.field_type,
+                column.stand_in,
             ]
             for name, column in columns.items()
         }
@@ -237,17 +246,24 @@ def entries_model() -> Any:
 
 def _column_from(values: Any) -> StashedColumn:
     """A column from the list that `to_json` has written."""
-    # Earlier versions did not record the type of the field.
     kind, is_required, migration, becomes, newest, returns, dropped_backwards, *more = values
+    # Earlier versions did not record these.
+    field_type, stand_in = (*more, "", None)[:2] if len(more) < 2 else more
     return StashedColumn(
         ColumnInfo(kind, is_required),
         migration,
-        (becomes[0], becomes[1]) if becomes else None,
+        _item_from(becomes),
         newest,
         Return(returns or Return.REPLACE),
         dropped_backwards,
-        *more,
+        field_type,
+        _item_from(stand_in),
     )
+
+
+def _item_from(values: Any) -> Item | None:
+    """A table or column from what JSON has made of it."""
+    return (values[0], values[1]) if values else None
 
 
 def _steps_from(text: str | None, columns: Mapping[str, StashedColumn]) -> tuple[Step, ...]:

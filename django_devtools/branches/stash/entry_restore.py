@@ -148,11 +148,14 @@ class EntryRestore:
         """Delete what was restored from the copy. How many rows are left."""
         if not self.entry.key or UNTOLD in self.refused:
             return self.entry.rows
-        columns = () if self.overrides and not self.refused else self.columns
-        there = self.entry.table
-        if self.entry.is_narrowed and not columns and self._knows_narrowed():
-            # Its rows may have been deleted; those that are missing here lost their key.
-            there = self.entry.residue
+        is_told = self.overrides and not self.refused
+        columns, there = self.columns, self.entry.table
+        if is_told and self._knows_edits():
+            if not self.entry.is_table:
+                # Its rows may have been deleted; those that are missing here lost their key.
+                columns, there = [], self.entry.residue
+        elif is_told:
+            columns = []
         left = f"NOT {self.tables.exists_sql(there, self.entry.copy, self.entry.key, columns)}"
         with self.connection.cursor() as cursor:
             cursor.execute(f"SELECT COUNT(*) FROM {self.copy} WHERE {left}", [])
@@ -160,6 +163,11 @@ class EntryRestore:
         if count:
             self.tables.execute(f"DELETE FROM {self.copy} WHERE NOT {left}")
         return count
+
+    def has_left(self, there: bool) -> bool:
+        """Whether the copy has rows that are, or are not, in the table, too."""
+        is_there = self.tables.exists_sql(self.entry.table, self.entry.copy, self.entry.key)
+        return self.tables.has_rows(self.entry.copy, is_there if there else f"NOT {is_there}")
 
     def move_newcomers(self, children: list[tuple[str, str, str]]) -> None:
         """Give new keys to rows that belong to newer parents, if the stash has their keys."""
@@ -179,18 +187,20 @@ class EntryRestore:
         known = self._is_saved()
         self.tables.execute(
             f"UPDATE {self.table} SET {key} = {key} + {int(highest)} WHERE {known} "
-            f"AND ({newcomers}) AND NOT {self._referred(children)}"
+            f"AND ({newcomers}) AND {self._is_unedited()} AND NOT {self._referred(children)}"
         )
 
     def delete_known(self) -> None:
         """Delete the rows that are in the stash."""
-        self.tables.execute(f"DELETE FROM {self.table} WHERE {self._is_saved()}")
+        known = f"{self._is_saved()} AND {self._is_unedited()}"
+        self.tables.execute(f"DELETE FROM {self.table} WHERE {known}")
 
     def delete_unknown(self, children: list[tuple[str, str, str]]) -> int:
         """Delete the rows that are not in the stash, unless they are needed. How many."""
         newcomers = self._newcomers() or "1 = 0"
         return self.tables.execute(
-            f"DELETE FROM {self.table} WHERE NOT ({newcomers}) AND NOT {self._referred(children)}"
+            f"DELETE FROM {self.table} WHERE NOT ({newcomers}) "
+            f"AND {self._is_unedited()} AND NOT {self._referred(children)}"
         )
 
     def delete_orphans(self) -> int:
@@ -272,7 +282,8 @@ class EntryRestore:
         if not cleared:
             return None
         pairs = ", ".join(f"{column} = {value}" for column, value in cleared.items())
-        return f"UPDATE {self.table} SET {pairs} WHERE {self._is_saved()}"
+        cleared_rows = f"{self._is_saved()} AND {self._is_unedited()}"
+        return f"UPDATE {self.table} SET {pairs} WHERE {cleared_rows}"
 
     def _is_number(self, column: str) -> bool:
         """Whether the values of a column are integers, and no keys of other rows."""
@@ -325,10 +336,10 @@ class EntryRestore:
 
     def _set(self, columns: list[str], condition: str, others: "Sequence[EntryRestore]") -> str:
         q = self.tables.quote
-        if self._knows_narrowed():
-            narrowed = q(self.entry.residue)
-            same = " AND ".join(f"{narrowed}.{q(k)} = {self.copy}.{q(k)}" for k in self.entry.key)
-            condition += f" AND EXISTS (SELECT 1 FROM {narrowed} WHERE {same})"
+        if self._knows_edits():
+            residue = q(self.entry.residue)
+            same = " AND ".join(f"{residue}.{q(k)} = {self.copy}.{q(k)}" for k in self.entry.key)
+            condition += f" AND EXISTS (SELECT 1 FROM {residue} WHERE {same})"
         if not self._overrides(columns[0]):
             condition += "".join(f" AND {self.table}.{q(c)} IS NULL" for c in columns)
         elif self.tables.dialect.rewrites_unchanged_rows:
@@ -379,8 +390,9 @@ class EntryRestore:
     def _overrides(self, column: str) -> bool:
         return self.entry.columns[column].returns is Return.REPLACE
 
-    def _knows_narrowed(self) -> bool:
-        return self.entry.residue in self.tables.names
+    def _knows_edits(self) -> bool:
+        has_residue = self.entry.is_narrowed or self.entry.has_stand_in
+        return has_residue and self.entry.residue in self.tables.names
 
     def _is_same(self, column: str) -> bool:
         return self.there[column].type == self.entry.columns[column].info.type
@@ -388,6 +400,12 @@ class EntryRestore:
     def _is_saved(self) -> str:
         """SQL for the rows of the table that are in the stash, too."""
         return self.tables.exists_sql(self.entry.copy, self.entry.table, self.entry.key)
+
+    def _is_unedited(self) -> str:
+        """SQL for the rows of the table that nobody has edited since they stand in for others."""
+        if not self._knows_edits():
+            return "1 = 1"
+        return self.tables.exists_sql(self.entry.residue, self.entry.table, self.entry.key)
 
     def _equal(self, column: str) -> str:
         name = self.tables.quote(column)

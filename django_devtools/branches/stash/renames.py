@@ -31,6 +31,23 @@ class Names(NamedTuple):
         }
         return Names(name, columns)
 
+    def before(self, history: SchemaHistory) -> "Names | None":
+        """
+        The names before the migrations of ``history``; these are the names after.
+
+        Without columns that they made. None if they made the table.
+        """
+        table = history.tables.get(self.table)
+        if table is None:
+            return self
+        if table.original is None:
+            return None
+        columns = {
+            saved: table.columns[now].original if now in table.columns else now
+            for saved, now in self.columns.items()
+        }
+        return Names(table.original, {saved: old for saved, old in columns.items() if old})
+
     def changed(self) -> dict[str, str]:
         """The new names of the columns that have other ones in the stash."""
         return {saved: now for saved, now in self.columns.items() if saved != now}
@@ -41,6 +58,11 @@ class Names(NamedTuple):
         return {saved for saved, now in self.columns.items() if now not in there}
 
 
+def names_in_stash(entry: Entry) -> Names:
+    """The names that the table and the columns of ``entry`` have in the stash."""
+    return Names(entry.table, {name: name for name in [*entry.key, *entry.columns]})
+
+
 def present_names(connection: BaseDatabaseWrapper, entry: Entry) -> Names | None:
     """
     The names that the table and the columns of ``entry`` have by now.
@@ -49,7 +71,7 @@ def present_names(connection: BaseDatabaseWrapper, entry: Entry) -> Names | None
     not lead to anything that exists.
     """
     tables = Tables(connection)
-    saved = Names(entry.table, {name: name for name in [*entry.key, *entry.columns]})
+    saved = names_in_stash(entry)
     missing = saved.missing(tables)
     if not missing or entry.is_narrowed:
         return None

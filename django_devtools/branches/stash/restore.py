@@ -117,13 +117,14 @@ class Restore:
         keys = self._drop_foreign_keys(jobs)
         for table in {job.entry.table for job in jobs}:
             self._dialect.check_unique_now(table)
-        self._make_room([job for job in tables if job.overrides])
-        for job in tables:
-            more = others[job.entry.id]
-            job.insert(self._defaults(job, more), more)
+        for group in _plain_first(tables):
+            self._make_room([job for job in group if job.overrides])
+            for job in group:
+                more = others[job.entry.id]
+                job.insert(self._defaults(job, more), more)
         _prune(tables)
-        for job in jobs:
-            if not job.entry.is_table:
+        for group in _plain_first([job for job in jobs if not job.entry.is_table]):
+            for job in group:
                 job.update(self.made, others[job.entry.id])
         for job in tables:
             self._dialect.set_sequences(job.entry.table)
@@ -182,8 +183,7 @@ class Restore:
         if not left:
             self.stash.done(entry)
             return entry.rows
-        usual = THERE if entry.is_table else GONE if job.overrides else OTHERS
-        reason = "; ".join(job.refused) or usual
+        reason = "; ".join(job.refused or _usual_reasons(job))
         self.stash.left(entry, left, reason)
         self.notes.append(
             f"{left} of {entry.rows} row{'s' * (entry.rows != 1)} of {entry} "
@@ -218,7 +218,7 @@ class Restore:
 
     def _jobs(self, entries: list[Entry]) -> list[EntryRestore]:
         """Of several entries for one thing, the newest is restored."""
-        winners: dict[tuple[str, bool, str], Entry] = {}
+        winners: dict[tuple[str, bool, bool, str], Entry] = {}
         for entry in sorted(entries, key=lambda entry: entry.id):
             winners |= {_thing(entry, name): entry for name in self._columns(entry)}
         jobs = []
@@ -317,9 +317,31 @@ def _prune(jobs: list[EntryRestore]) -> None:
 
 
 def _returning(entry: Entry, how: Return) -> dict[str, StashedColumn]:
-    return {name: column._replace(returns=how) for name, column in entry.columns.items()}
+    return {
+        name: column._replace(returns=how, stand_in=None) for name, column in entry.columns.items()
+    }
 
 
-def _thing(entry: Entry, column: str) -> tuple[str, bool, str]:
+def _usual_reasons(job: EntryRestore) -> list[str]:
+    """Why rows of an entry stay that the database has not refused."""
+    if job.entry.is_table:
+        return [THERE]
+    if not job.overrides:
+        return [OTHERS]
+    if not job.entry.has_stand_in:
+        return [GONE]
+    return [OTHERS] * job.has_left(there=True) + [GONE] * job.has_left(there=False)
+
+
+def _plain_first(jobs: list[EntryRestore]) -> tuple[list[EntryRestore], list[EntryRestore]]:
+    """The jobs without a stand-in, and those with: what is newer may be a stand-in's."""
+    found: tuple[list[EntryRestore], list[EntryRestore]] = [], []
+    for job in jobs:
+        found[job.entry.has_stand_in].append(job)
+    return found
+
+
+def _thing(entry: Entry, column: str) -> tuple[str, bool, bool, str]:
     """What only one entry can restore: a table, or a column that was dropped or narrowed."""
-    return entry.table, entry.is_narrowed, "" if entry.is_table else column
+    what = "" if entry.is_table else column
+    return entry.table, entry.is_narrowed, entry.has_stand_in, what

@@ -341,9 +341,10 @@ class Arrivals:
         """
         Whether something newer than an entry is in its place.
 
-        A column that was narrowed twice is widened twice, each time with more of its values.
+        A column that was narrowed twice is widened twice, each time with more of its values. And
+        what is newer than an entry with a stand-in is this, whose edits the entry leaves alone.
         """
-        return not entry.is_narrowed and any(
+        return not (entry.is_narrowed or entry.has_stand_in) and any(
             other.id > entry.id and _is_in_place_of(other, entry) for other in self.entries
         )
 

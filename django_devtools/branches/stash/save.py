@@ -83,7 +83,7 @@ def save_residue(tables: Tables, entry: Entry) -> None:
     A value that differs from it later was edited meanwhile. Rows that an earlier residue does not
     have were edited before.
     """
-    q, (table, column) = tables.quote, entry.narrowed
+    table, column = entry.narrowed
     if not entry.key or table not in tables.names:
         return
     key, live_key = key_of(tables, entry), tables.key(table)
@@ -91,16 +91,27 @@ def save_residue(tables: Tables, entry: Entry) -> None:
         return
     if live_key != entry.key and column in {*live_key, *entry.key}:
         return
-    former = f"{entry.residue}_former"
-    known = entry.copy
+    names = list(dict.fromkeys([*live_key, column]))
+    copy = Copy(table, False, {}, entry.key, names, renamed=key)
+    write_residue(tables, entry, copy, entry.copy)
+
+
+def write_residue(tables: Tables, entry: Entry, copy: Copy, known: str) -> None:
+    """
+    Make ``copy`` the entry's residue, with those rows only that the earlier residue has.
+
+    Without an earlier one, with those that the table ``known`` has; with all if that is empty.
+    """
+    q, former = tables.quote, f"{entry.residue}_former"
     if entry.residue in tables.names:
         known = former
         tables.execute(f"DROP TABLE IF EXISTS {q(former)}")
-        tables.execute(f"CREATE TABLE {q(former)} AS SELECT * FROM {q(entry.residue)}")
+        tables.dialect.create_copy(former, f"SELECT * FROM {q(entry.residue)}", entry.key)
         tables.execute(f"DROP TABLE {q(entry.residue)}")
-    is_known = tables.exists_sql(known, table, {saved: live for live, saved in key.items()})
-    names = list(dict.fromkeys([*live_key, column]))
-    copy = Copy(table, False, {}, entry.key, names, is_known, renamed=key)
+    if known:
+        live = {saved: name for name, saved in copy.renamed.items()}
+        key = {name: live.get(name, name) for name in entry.key}
+        copy = copy._replace(condition=tables.exists_sql(known, copy.table, key))
     copy.into(tables, entry.residue)
     tables.execute(f"DROP TABLE IF EXISTS {q(former)}")
 

@@ -28,6 +28,7 @@ from .entries import (
     ENTRIES_TABLE,
     Entry,
     Return,
+    StashedColumn,
     Status,
     Step,
     entries_model,
@@ -39,6 +40,7 @@ from .late_writes import LateWrites, Watched, watch
 from .renames import Names
 from .returns import Applied, Stage
 from .save import key_of, renewed, save_residue, with_present_facts
+from .stand_ins import forget_edited, remember
 
 logger = logging.getLogger("django_devtools.branches")
 
@@ -138,6 +140,10 @@ class Stash:
                     self.forget_edited(entry)
             elif entry.status is Status.OPEN:
                 self._prepare_open(entry, applied)
+            elif entry.has_stand_in and entry.residue in self.tables.names:
+                forget_edited(self.tables, entry)
+            elif entry.has_stand_in:  # Killed while it was written anew.
+                self._rewrite(_giving_way(entry))
 
     def _prepare_open(self, entry: Entry, applied: Applied) -> None:
         """An earlier run was interrupted before it said that it dropped what is in an entry."""
@@ -272,18 +278,23 @@ class Stash:
             "because other rows have its effect already."
         )
 
-    def stays(self, entry: Entry, applied: Applied) -> str:
+    def stand_in(self, entry: Entry, names: Names | None) -> None:
         """
-        Let an entry stay whose place was made again: rows that come there from now on are newer.
+        Record that the place of an entry was made again: what is edited there from now on counts.
 
-        The words that say why it stays.
+        ``names`` are the present ones, if there is such a place.
         """
-        if applied.stage(entry) is not Stage.DROPPED:
-            columns = {
-                name: column._replace(returns=Return.MISSING)
-                for name, column in entry.columns.items()
-            }
-            self._rewrite(replace(entry, columns=columns))
+        self.tables = Tables(self.connection)
+        found = entry
+        with transaction.atomic(self.connection.alias):
+            if entry.is_narrowed:
+                found = replace(entry, columns=_standing_in(entry))
+            elif names:
+                found = remember(self.tables, entry, names)
+            self._rewrite(found if found.has_stand_in else _giving_way(found))
+
+    def stays(self, entry: Entry, applied: Applied) -> str:
+        """The words that say why an entry stays whose place was made again."""
         return (
             f"{entry}: still in the stash, because {applied.hindrance(entry)}. "
             f"To restore it: manage.py migrations_stash restore {entry.id}"
@@ -350,8 +361,13 @@ class Stash:
     def rename(self, entry: Entry, names: Names) -> Entry:
         """Record an entry under the names that its table and its columns have by now."""
         q = self.tables.quote
-        for old, new in names.changed().items():
-            self.tables.execute(f"ALTER TABLE {q(entry.copy)} RENAME COLUMN {q(old)} TO {q(new)}")
+        for copy in {entry.copy, entry.residue} & self.tables.names:
+            there = self.tables.columns(copy)
+            for old, new in names.changed().items():
+                if old in there:
+                    self.tables.execute(
+                        f"ALTER TABLE {q(copy)} RENAME COLUMN {q(old)} TO {q(new)}"
+                    )
         columns = {names.columns[name]: column for name, column in entry.columns.items()}
         key = [names.columns[name] for name in entry.key]
         renamed = replace(entry, table=names.table, columns=columns, key=key)
@@ -451,6 +467,20 @@ def _unsure(changes: SchemaChanges) -> set[Item]:
     """What only SQL might have dropped, and nothing has made again for sure."""
     lost = [loss.item for loss in changes.lost if not loss.is_certain]
     return {item for item in lost if not changes.made.get(item)}
+
+
+def _standing_in(entry: Entry) -> dict[str, StashedColumn]:
+    """The narrowed column of an entry, for which the wider one stands in."""
+    return {name: one._replace(stand_in=one.becomes) for name, one in entry.columns.items()}
+
+
+def _giving_way(entry: Entry) -> Entry:
+    """An entry whose place can't be told from edits, so that all of it counts."""
+    columns = {
+        name: column._replace(returns=Return.MISSING, stand_in=None)
+        for name, column in entry.columns.items()
+    }
+    return replace(entry, columns=columns)
 
 
 def _holds(entries: Iterable[Entry], loss: DataLoss) -> bool:

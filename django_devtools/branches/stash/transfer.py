@@ -17,6 +17,7 @@ from django_devtools.branches.sources.snapshots import Key
 from .detours import Way
 from .entries import Entry, Step
 from .places import Places
+from .renames import Names, names_in_stash
 from .returns import Applied, AppliedMigration, Arrivals, Detour, Returns, Stage, outranked
 from .save import is_routed_here
 from .stash import Stash
@@ -253,8 +254,9 @@ class Transfer:
         self.returns.remove(own)
         self._restore(own, models)
         made = [entry for entry in self._made_again() if entry.id not in self._made_with]
-        for entry in {entry.id: entry for entry in [*made, *self.returns.made_again()]}.values():
-            self.report.notes.append(self.stash.stays(entry, self.applied))
+        made += [entry for entry in self.returns.made_again() if entry not in made]
+        self.report.notes += [self.stash.stays(entry, self.applied) for entry in made]
+        self._let_stand_in(made)
 
     def finish(self) -> None:
         """All is done."""
@@ -264,6 +266,7 @@ class Transfer:
         """The next step has failed, if there is one; ``interrupted`` if it was left half-way."""
         if self._next:
             self.stash.finish(interrupted)
+        self._let_stand_in(self.returns.made_again())
 
     def _save(
         self,
@@ -348,6 +351,24 @@ class Transfer:
             logger.debug("%s: nothing but NULL, where an older one has values", entry)
             self.stash.done(entry)
         return [entry for entry in found if entry not in empty]
+
+    def _let_stand_in(self, made: Collection[Entry]) -> None:
+        """From now on, what is edited where ``made`` entries wait counts more than these."""
+        for entry in self.returns.waiting:
+            is_made = entry in made or entry.has_stand_in
+            if is_made and self.applied.stage(entry) is not Stage.DROPPED:
+                self.stash.stand_in(entry, self._present_names(entry))
+
+    def _present_names(self, entry: Entry) -> Names | None:
+        """The names that an entry's place has now; None if it is not there."""
+        names = names_in_stash(entry)
+        missing = self.applied.in_effect(entry)
+        way = self.find_way(Detour([entry], missing), self.applied)
+        if way is None:
+            return names
+        if way.begins_backwards:
+            return names.after(way.history)
+        return names.before(way.history)
 
     def _made_again(self) -> list[Entry]:
         """The entries whose place was made by now, after it was dropped if it was."""

@@ -63,7 +63,8 @@ def kept(project: Project) -> set[str]:
     names = {one["copy"] for one in found}
     ours = {name for name in tables(project) if name.startswith("django_devtools")}
     registry = {"django_devtools_stash"} if found else set()
-    assert ours - {f"{name}_narrowed" for name in names} == names | registry
+    beside = {f"{name}_{what}" for name in names for what in ("narrowed", "made")}
+    assert ours - beside == names | registry
     return {f"{one['table']}.{','.join(one['columns'] or '*')} {one['rows']}" for one in found}
 
 

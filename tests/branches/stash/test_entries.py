@@ -88,7 +88,7 @@ def test_steps_are_recorded_with_their_texts() -> None:
 def test_columns_are_recorded_with_the_step_that_dropped_them() -> None:
     column = StashedColumn(ColumnInfo("integer", True), "shop.0002", dropped_backwards=True)
     assert to_json({"size": column}) == (
-        '{"size": ["integer", true, "shop.0002", null, null, "replace", true, ""]}'
+        '{"size": ["integer", true, "shop.0002", null, null, "replace", true, "", null]}'
     )
     assert column.step == Step(("shop", "0002"), True)
 
@@ -102,6 +102,6 @@ def test_an_entry_says_what_is_in_it() -> None:
     assert entry.summary == "columns shop_product.a, shop_product.b (1 row)"
     assert (entry.copy, entry.residue) == (
         "django_devtools_stash_7",
-        "django_devtools_stash_7_narrowed",
+        "django_devtools_stash_7_made",
     )
     assert entry.migrations == ["shop.0002"]

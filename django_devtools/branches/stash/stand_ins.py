@@ -1,0 +1,66 @@
+"""
+What is in the place of an entry that waits, and which of it nobody has edited.
+
+If only some of the steps that dropped something are undone, its table or column is there again,
+with what migrations have put into it: its stand-in. A copy of that, the residue, tells it from
+edits. When the entry comes back, it replaces what is in the residue, and edits stay.
+"""
+
+from dataclasses import replace
+
+from django_devtools.branches.schema.introspection import Tables
+
+from .entries import Entry
+from .renames import Names
+from .save import Copy, write_residue
+
+
+def remember(tables: Tables, entry: Entry, names: Names) -> Entry:
+    """
+    Write down what stands in for ``entry``, under its present ``names``. The entry with that.
+
+    Rows that an earlier residue does not have were edited before, or are new.
+    """
+    live = _live_names(tables, entry, names)
+    if not live:
+        return entry
+    renamed = {name: saved for saved, name in live.items()}
+    copy = Copy(names.table, entry.is_table, {}, entry.key, list(renamed), renamed=renamed)
+    # A row that only the table has is no edit if a migration has inserted it.
+    write_residue(tables, entry, copy, "" if entry.is_table else entry.copy)
+    columns = {
+        saved: column._replace(stand_in=(names.table, live[saved]) if saved in live else None)
+        for saved, column in entry.columns.items()
+    }
+    return replace(entry, columns=columns)
+
+
+def forget_edited(tables: Tables, entry: Entry) -> None:
+    """Take out of the residue what was edited or deleted since, if its place is still there."""
+    stand_ins = {saved: column.stand_in for saved, column in entry.columns.items()}
+    items = {saved: item for saved, item in stand_ins.items() if item}
+    ((table, _), *_) = items.values()
+    live_key = tables.key(table) if table in tables.names else []
+    if len(live_key) != len(entry.key) or entry.residue not in tables.names:
+        return
+    if not all(tables.has_item(*item) for item in items.values()):
+        return
+    key = dict(zip(live_key, entry.key, strict=True))
+    is_there = tables.same_rows_sql(table, entry.residue, key)
+    q, same = tables.quote, tables.dialect.same_values
+    is_same = [
+        same(f"{q(table)}.{q(str(column))}", f"{q(entry.residue)}.{q(saved)}")
+        for saved, (_, column) in items.items()
+    ]
+    unedited = f"SELECT 1 FROM {q(table)} WHERE {' AND '.join([is_there, *is_same])}"
+    tables.execute(f"DELETE FROM {q(entry.residue)} WHERE NOT EXISTS ({unedited})")
+
+
+def _live_names(tables: Tables, entry: Entry, names: Names) -> dict[str, str]:
+    """The columns that are there, by their names in the stash; none if no key tells rows apart."""
+    if not entry.key or names.table not in tables.names:
+        return {}
+    there = tables.columns(names.table)
+    live = {saved: name for saved, name in names.columns.items() if name in there}
+    has_key = tables.key(names.table) == [live.get(saved) for saved in entry.key]
+    return live if has_key and not live.keys().isdisjoint(entry.columns) else {}
