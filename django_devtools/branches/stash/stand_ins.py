@@ -28,6 +28,8 @@ def remember(tables: Tables, entry: Entry, names: Names) -> Entry:
     copy = Copy(names.table, entry.is_table, {}, entry.key, list(renamed), renamed=renamed)
     # A row that only the table has is no edit if a migration has inserted it.
     write_residue(tables, entry, copy, "" if entry.is_table else entry.copy)
+    if entry.is_table:
+        _skip_keys(tables, entry, names.table)
     columns = {
         saved: column._replace(stand_in=(names.table, live[saved]) if saved in live else None)
         for saved, column in entry.columns.items()
@@ -54,6 +56,17 @@ def forget_edited(tables: Tables, entry: Entry) -> None:
     ]
     unedited = f"SELECT 1 FROM {q(table)} WHERE {' AND '.join([is_there, *is_same])}"
     tables.execute(f"DELETE FROM {q(entry.residue)} WHERE NOT EXISTS ({unedited})")
+
+
+def _skip_keys(tables: Tables, entry: Entry, table: str) -> None:
+    """Keep the keys of rows that wait from being given to new ones."""
+    saved, name = entry.key[0], tables.key(table)[0]
+    if len(entry.key) > 1 or not tables.columns(table)[name].is_integer:
+        return
+    key, copy = tables.quote(saved), tables.quote(entry.copy)
+    ((highest,),) = tables.dialect.fetch(f"SELECT MAX({key}) FROM {copy}")
+    if highest is not None and name not in tables.parents(table):
+        tables.dialect.skip_keys(table, highest)
 
 
 def _live_names(tables: Tables, entry: Entry, names: Names) -> dict[str, str]:

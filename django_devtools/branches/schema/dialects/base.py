@@ -236,6 +236,9 @@ class Dialect:
     def set_sequences(self, table: str) -> None:
         """Let the keys of new rows continue after the highest one, unless they do anyway."""
 
+    def skip_keys(self, table: str, highest: int) -> None:
+        """Let the keys of new rows continue after ``highest``, if the database gives them."""
+
     def check_unique_now(self, table: str) -> None:
         """
         Let each statement of this transaction check the table's unique constraints.

@@ -165,6 +165,10 @@ class MySQLDialect(Dialect):
         firing = [name for table, name in self.fetch(_TRIGGERS) if table in tables]
         return nullcontext(firing)
 
+    def skip_keys(self, table: str, highest: int) -> None:
+        # InnoDB never goes below the highest key that is there.
+        self.execute(f"ALTER TABLE {self.quote(table)} AUTO_INCREMENT = {int(highest) + 1}")
+
     def lenient_mode(self) -> AbstractContextManager[None]:
         """A context without strict mode: values that don't fit are cut or become a limit or 0."""
         return self._sql_mode(lambda mode: "")

@@ -191,6 +191,16 @@ class PostgreSQLDialect(Dialect):
                 [self._regclass(sequence["name"])],
             )
 
+    def skip_keys(self, table: str, highest: int) -> None:
+        with self.connection.cursor() as cursor:
+            sequences = self.connection.introspection.get_sequences(cursor, table)
+        for sequence in sequences:
+            self.fetch(
+                "SELECT setval(%s::regclass, GREATEST(last_value, %s)) "
+                f"FROM {self.quote(sequence['name'])}",
+                [self._regclass(sequence["name"]), highest],
+            )
+
     def check_unique_now(self, table: str) -> None:
         for (name,) in self.fetch(_DEFERRABLE, [self._regclass(table)]):
             self.execute(f"SET CONSTRAINTS {name.replace('%', '%%')} IMMEDIATE")

@@ -99,6 +99,15 @@ class SQLiteDialect(Dialect):
         index = self.quote(f"{name}_number")
         self.execute(f"CREATE INDEX temp.{index} ON {self.quote(name)} (number_)")
 
+    def skip_keys(self, table: str, highest: int) -> None:
+        # https://www.sqlite.org/autoinc.html: it has the row once the table has had rows.
+        self.execute("DELETE FROM sqlite_sequence WHERE name = %s AND seq < %s", [table, highest])
+        self.execute(
+            "INSERT INTO sqlite_sequence (name, seq) SELECT %s, %s "
+            "WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = %s)",
+            [table, highest, table],
+        )
+
     def lock(self, tables: Sequence[str]) -> None:
         # The first statement that may write gives the transaction the lock of the whole file.
         for table in tables[:1]:
