@@ -13,7 +13,8 @@ verdicts so far and returns the verdicts after it.
 4. ``target_has_its_models``: a row of the target's past is obsolete if the target's applied
    migrations lead to the models of the database without it. Nothing in that app is changed then.
 5. ``left_behind_by_squash``: rows of the target's past are obsolete if the models of the database
-   are the same without them.
+   are the same without them. Neither these two rules nor models say anything of code that is
+   pending under another name: it would run twice.
 6. ``adopted``: rows of the target's past and phantoms are forgotten, and pending migrations
    recorded, as far as they do the same: under other names, as a squash, or in another place.
 7. ``models_unknown``: a row of the target's past is obsolete if the models of the database can't
@@ -44,8 +45,10 @@ from django.db.migrations.state import ProjectState
 
 from django_devtools.branches.schema.operations import (
     created_models,
+    hidden_operations,
     is_seen_by_state,
     same_models,
+    same_operations,
 )
 from django_devtools.branches.sources.loader import Graph, variant
 from django_devtools.branches.sources.provenance import Origin
@@ -151,6 +154,15 @@ class Facts:
     @cached_property
     def _held_models(self) -> dict[frozenset[Key], ProjectState | None]:
         return {}
+
+    def runs_again(self, key: Key) -> bool:
+        """Whether a pending migration of another name runs the same code as an applied one."""
+        held = self.held.get(key)
+        if held is None or not hidden_operations([held]):
+            return False
+        nodes = self.wanted_graph.graph.nodes
+        others = [nodes[other].operations for other in self.pending if other[0] == key[0]]
+        return any(same_operations(held.operations, other) for other in others)
 
     @cached_property
     def shared_models(self) -> ProjectState | None:
@@ -333,7 +345,7 @@ def target_has_its_models(facts: Facts, verdicts: Verdicts) -> Verdicts:
     now = _models_without_phantoms(facts, verdicts)
     for app in apps:
         if _same_models(now, facts.shared_models, app):
-            keys = past.get(app, [])
+            keys = [key for key in past.get(app, []) if not facts.runs_again(key)]
             verdicts = verdicts._replace(
                 obsolete=verdicts.obsolete.union(keys),
                 superseded=verdicts.superseded.union(keys),
@@ -530,6 +542,7 @@ def _to_unapply(facts: Facts, verdicts: Verdicts, held: Graph) -> set[Key]:
 def _left_behind(facts: Facts, verdicts: Verdicts, app: str, keys: list[Key]) -> list[Key]:
     """The longest beginning of ``keys`` without which the models of ``app`` are the same."""
     nodes = _without_phantoms(facts, verdicts)
+    keys = [key for key in keys if not facts.runs_again(key)]
     now = facts.held_models(nodes)
     for count in range(len(keys), 0, -1):
         without = facts.held_models(nodes.difference(keys[:count]))

@@ -312,6 +312,26 @@ def test_a_renamed_file_may_run_code_that_has_run_already() -> None:
     assert names(found.record) == ["m3"]
 
 
+def test_code_is_not_run_twice_because_its_file_was_renamed() -> None:
+    """Without it, the models are the same."""
+    for held, wanted in (
+        (line(m1=create(), m2=run()), line(m1=create(), m3=run())),
+        (line(m1=create(), m2=run(), m3=add("a")), line(m1=create(), m4=run(), m5=add("a"))),
+    ):
+        found = classify(facts(held, wanted, OWN))
+        assert found.forget == held.keys() - BASE.keys()
+        assert found.record == wanted.keys() - BASE.keys()
+        assert not found.obsolete
+
+
+def test_code_that_was_rebased_onto_other_code_is_undone_first() -> None:
+    held = line(m1=create(), m2=run(), m3=add("a"))
+    wanted = line(m1=create(), m2_main=[add("x"), run()], m3_code=run(), m4=add("a"))
+    found = classify(facts(held, wanted, OWN))
+    assert not found.obsolete
+    assert names(found.remade) == ["m2"]
+
+
 def test_what_was_renamed_does_not_count_as_changed() -> None:
     held = line(m1=create("Product", "a"), m2=add("b"))
     wanted = line(m1=create("Product", "b"), m3=add("a"))

@@ -61,6 +61,10 @@ def add(model: str, field: str) -> str:
     return f"migrations.AddField('{model}', *{field})"
 
 
+def sql(forwards: str, backwards: str) -> str:
+    return f"migrations.RunSQL({forwards!r}, {backwards!r})"
+
+
 RENAME = "migrations.RenameField('item', 'qty', 'amount')"
 TO_TEXT = "migrations.AlterField('item', 'amount', models.CharField(max_length=20, default=''))"
 SOLD = "('sold', models.IntegerField(default=1))"
@@ -231,9 +235,18 @@ SIBLINGS = {
 
 # Commits that arrive while another branch is checked out.
 feature = main.fork("feature").add("item", create("item", QTY))
-main_2 = main.add("price", add("product", "('price', models.IntegerField(default=7))"))
+price = add("product", "('price', models.IntegerField(default=7))")
+main_2 = main.add("price", price)
 add_colour = add("product", "('colour', models.IntegerField(null=True))")
 colour = main.fork("feature").add("colour", add_colour)
+main_colour = main.add("colour", add_colour)
+set_colour = "UPDATE shop_product SET colour ="
+count = sql(f"{set_colour} colour + 1", f"{set_colour} colour - 1")
+code, only_code = colour.add("count", count), main_colour.fork("feature").add("count", count)
+main_code = main.add("price", price, sql("UPDATE shop_product SET price = 7 + id", "SELECT 1"))
+main_code_2 = main_colour.add(
+    "price", price, sql("UPDATE shop_product SET price = colour + 6", "SELECT 1")
+)
 pulled = feature.add("rename", RENAME)
 pulled_twice = pulled.add("text", TO_TEXT)
 times = feature.add("times", "migrations.RunPython(times(10), times(0.1))", functions=TIMES)
@@ -283,6 +296,22 @@ PULLED = {
         stop(colour.onto(main_2), product="1 8 -; 2 7 5", is_all=True),
         stop(main_2, product="1 8; 2 7"),
         stop(colour.onto(main_2), product="1 8 -; 2 7 5", is_all=True),
+    ],
+    "with code, rebased onto a main with code": [
+        begin,
+        stop(colour, "UPDATE shop_product SET colour = 5 * id", product="1 -; 2 -"),
+        stop(code, "UPDATE shop_product SET colour = 9 WHERE id = 2", product="1 6; 2 11"),
+        stop(code.onto(main_code, 2), product="1 8 6; 2 9 9", is_all=True),
+        stop(main_code, product="1 8; 2 9"),
+        stop(code.onto(main_code, 2), product="1 8 6; 2 9 9", is_all=True),
+    ],
+    "with nothing but code, rebased onto a main with code": [
+        begin,
+        stop(main_colour, "UPDATE shop_product SET colour = 5 * id", product="1 -; 2 -"),
+        stop(only_code, product="1 6; 2 11"),
+        stop(only_code.onto(main_code_2), product="1 6 11; 2 11 16", is_all=True),
+        stop(main_code_2, product="1 5 11; 2 10 16"),
+        stop(only_code.onto(main_code_2), product="1 6 11; 2 11 16", is_all=True),
     ],
     "a stack rebased onto a longer main": [
         begin,
