@@ -14,6 +14,7 @@ from django_devtools.branches.schema.changes import DataLoss, SchemaChanges
 from django_devtools.branches.schema.structure import Item
 from django_devtools.branches.sources.snapshots import Key
 
+from .cuts import cut_values
 from .detours import Way
 from .entries import Entry, Step
 from .places import Places
@@ -39,6 +40,8 @@ class Report:
         self.restored: list[Entry] = []
         self.notes: list[str] = []
         """What could not be restored or recorded, and why."""
+        self.cut: list[str] = []
+        """Which values don't fit where the switch has led."""
 
 
 class Transfer:
@@ -261,6 +264,11 @@ class Transfer:
     def finish(self) -> None:
         """All is done."""
         self.stash.finish()
+        narrowed = {entry.id for entry in self.report.saved if entry.is_narrowed}
+        if narrowed:
+            found = [entry for entry in self.stash.entries() if entry.id in narrowed]
+            words = [cut_values(self.stash.tables, entry) for entry in found]
+            self.report.cut += filter(None, words)
 
     def halt(self, interrupted: Key | None) -> None:
         """The next step has failed, if there is one; ``interrupted`` if it was left half-way."""

@@ -132,6 +132,8 @@ class Command(BranchesCommand):
             ):
                 if entries:
                     self._write(f"{words}: {', '.join(entry.summary for entry in entries)}")
+            for line in report.cut:
+                self._write(line)
             for note in report.notes:
                 self.stderr.write(self.style.NOTICE(note))
         _refuse_changed(switches)

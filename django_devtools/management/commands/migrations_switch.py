@@ -184,7 +184,10 @@ class Command(BranchesCommand):
         self._write(self.style.MIGRATE_LABEL(label) + what)
         self._write(self.style.MIGRATE_HEADING("Running migrations:"))
         progress = Progress(self.stdout, self.style, self.verbosity)
-        for note in switch.run(progress, self.interactive).notes:
+        report = switch.run(progress, self.interactive)
+        for line in report.cut:
+            self._write(line)
+        for note in report.notes:
             self._notice(note)
         self._notice_left_alone(switch.decision, decision.plan)
 

@@ -187,3 +187,32 @@ def test_plain_migrate_restores_it_too(project: Project) -> None:
     project.checkout("feature")
     project.manage("migrate")
     assert values(project, "f0", model="Thing") == "one; 20"
+
+
+def test_values_that_do_not_fit_are_counted(vendor_project: Project) -> None:
+    """Where the branch only makes columns wider, so that main has no values of its own."""
+    project = vendor_project
+    main = ["CharField(max_length=5)", "SmallIntegerField()", "IntegerField()", "DecimalField({})"]
+    branch = ["TextField()", "IntegerField()", "IntegerField(null=True)", "DecimalField({})"]
+    row = "Thing.objects.create(f0='abc', f1=1, f2=2, f3='1.5')"
+    sizes = ("max_digits=5, decimal_places=1", "max_digits=9, decimal_places=3")
+    make_things(
+        project,
+        [field.format(sizes[0]) for field in main],
+        [field.format(sizes[1]) for field in branch],
+        f"[{row} for _ in range(3)]",
+    )
+    fill(
+        project, "Thing.objects.filter(pk=2).update(f0='abcdefg', f1=100000, f2=None, f3='1.234')"
+    )
+    before = dump(project)
+
+    said = go(project, "main").stdout
+
+    # SQLite holds anything but NULL.
+    cut = ["f2"] if vendor(project) == "sqlite" else ["f0", "f1", "f2", "f3"]
+    found = [line.split()[3] for line in said.splitlines() if "can't be held here" in line]
+    assert found == [f"shop_thing.{name}" for name in cut]
+    assert said.count("1 value of shop_thing.") == len(cut)
+    assert go(project, "feature").stderr == ""
+    assert dump(project) == before

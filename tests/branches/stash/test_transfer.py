@@ -76,7 +76,7 @@ class Walker:
                 if steps:
                     self._pass(transfer, steps, backwards)
         except DatabaseError:
-            transfer.halt()
+            transfer.halt(None)
             raise
         transfer.settle(lambda: self._state().apps)
         transfer.finish()
