@@ -396,7 +396,7 @@ def test_rows_that_came_while_older_ones_wait(project: Project) -> None:
     assert [(one["table"], one["rows"]) for one in found] == [("shop_part", 1)] * 2
 
     said = project.manage("migrate").stderr
-    assert "table shop_part: still in the stash, because newer rows were restored" in said
+    assert "1 of 1 row of table shop_part stays in the stash: other rows are there with" in said
     assert values(project, "title", model="Part") == "new"
 
 
