@@ -124,7 +124,7 @@ def main(measure: bool) -> None:
         handover = Path(request["stdout"] + ".coverage")
         pid = os.fork()
         if pid == 0:
-            if measurement and is_ours(request["commands"]):
+            if measurement and request["measured"] and is_ours(request["commands"]):
                 measurement.save_at_exit(handover)
             elif measurement:
                 measurement.stop()

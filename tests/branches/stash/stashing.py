@@ -59,7 +59,7 @@ def values(project: Project, *fields: str, model: str = "Product") -> str:
 
 def kept(project: Project) -> set[str]:
     """What the stash has, and how many rows of it."""
-    found = json.loads(project.manage("migrations_stash", "list", "--json").stdout)
+    found = json.loads(project.look("migrations_stash", "list", "--json"))
     names = {one["copy"] for one in found}
     ours = {name for name in tables(project) if name.startswith("django_devtools")}
     registry = {"django_devtools_stash"} if found else set()
