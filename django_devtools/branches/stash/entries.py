@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -87,8 +86,7 @@ class StashedColumn(NamedTuple):
         return Step((app, name), self.dropped_backwards)
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """A table, or columns of a table, in the stash."""
 
     id: int

@@ -7,7 +7,7 @@ transaction: it ends with all constraints satisfied, or nothing has been changed
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.apps.registry import Apps
@@ -95,9 +95,9 @@ class Restore:
         """
         self.stash.tables = Tables(self._connection)
         self.restore(
-            replace(entry, columns=_returning(entry, Return.MISSING))
+            entry._replace(columns=_returning(entry, Return.MISSING))
             if entry.is_table
-            else replace(entry, columns=_returning(entry, Return.REPLACE))
+            else entry._replace(columns=_returning(entry, Return.REPLACE))
             for entry in map(self._under_present_names, entries)
         )
 
@@ -138,7 +138,7 @@ class Restore:
             if rows := self._settle(job):
                 what = job.entry.columns if job.entry.is_table else job.columns
                 columns = {name: job.entry.columns[name] for name in what}
-                self.restored.append(replace(job.entry, columns=columns, rows=rows))
+                self.restored.append(job.entry._replace(columns=columns, rows=rows))
 
     def _drop_foreign_keys(self, jobs: list[EntryRestore]) -> list[ForeignKey]:
         """Drop the foreign keys that are better checked when all rows are there. Those dropped."""

@@ -7,7 +7,6 @@ migrations of one name.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from enum import Enum, auto
 from typing import Any, NamedTuple
 
@@ -279,7 +278,7 @@ class Returns:
             for entry in opened
             if not entry.is_narrowed and self.applied.stage(entry) is Stage.DROPPED
         ]
-        self.rename([replace(entry, status=Status.KEPT) for entry in found])
+        self.rename([entry._replace(status=Status.KEPT) for entry in found])
         return found
 
     def refresh(self, entries: Iterable[Entry]) -> None:
@@ -334,7 +333,7 @@ class Arrivals:
     def follow(self, changes: SchemaChanges) -> None:
         """Tables have got other names."""
         self.entries = [
-            replace(entry, table=changes.name_of((entry.table, None))[0]) for entry in self.entries
+            entry._replace(table=changes.name_of((entry.table, None))[0]) for entry in self.entries
         ]
 
     def outdo(self, entry: Entry) -> bool:

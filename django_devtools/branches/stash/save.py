@@ -1,7 +1,6 @@
 """Which data of a table is saved in the stash, and the SQL that copies it."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from itertools import groupby
 from typing import NamedTuple
 
@@ -161,7 +160,7 @@ def with_present_facts(tables: Tables, entry: Entry, rows: int) -> Entry:
     columns = {
         name: column._replace(newest=newest.get(name)) for name, column in entry.columns.items()
     }
-    return replace(entry, columns=columns, rows=rows)
+    return entry._replace(columns=columns, rows=rows)
 
 
 def _grouped(losses: Iterable[DataLoss]) -> list[list[DataLoss]]:

@@ -6,8 +6,6 @@ with what migrations have put into it: its stand-in. A copy of that, the residue
 edits. When the entry comes back, it replaces what is in the residue, and edits stay.
 """
 
-from dataclasses import replace
-
 from django_devtools.branches.schema.introspection import Tables
 
 from .entries import Entry
@@ -34,7 +32,7 @@ def remember(tables: Tables, entry: Entry, names: Names) -> Entry:
         saved: column._replace(stand_in=(names.table, live[saved]) if saved in live else None)
         for saved, column in entry.columns.items()
     }
-    return replace(entry, columns=columns)
+    return entry._replace(columns=columns)
 
 
 def forget_edited(tables: Tables, entry: Entry) -> None:

@@ -11,7 +11,6 @@ import json
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 from django.db import models, transaction
@@ -288,7 +287,7 @@ class Stash:
         found = entry
         with transaction.atomic(self.connection.alias):
             if entry.is_narrowed:
-                found = replace(entry, columns=_standing_in(entry))
+                found = entry._replace(columns=_standing_in(entry))
             elif names:
                 found = remember(self.tables, entry, names)
             self._rewrite(found if found.has_stand_in else _giving_way(found))
@@ -356,7 +355,7 @@ class Stash:
     def reduce_to(self, entry: Entry, columns: Collection[str]) -> None:
         """Record that only ``columns`` are left, for a later step or switch to restore."""
         left = {name: column for name, column in entry.columns.items() if name in columns}
-        self._rewrite(replace(entry, columns=left), is_table=False)
+        self._rewrite(entry._replace(columns=left), is_table=False)
 
     def rename(self, entry: Entry, names: Names) -> Entry:
         """Record an entry under the names that its table and its columns have by now."""
@@ -370,7 +369,7 @@ class Stash:
                     )
         columns = {names.columns[name]: column for name, column in entry.columns.items()}
         key = [names.columns[name] for name in entry.key]
-        renamed = replace(entry, table=names.table, columns=columns, key=key)
+        renamed = entry._replace(table=names.table, columns=columns, key=key)
         self._rewrite(renamed, key=json.dumps(key))
         return renamed
 
@@ -434,7 +433,7 @@ class Stash:
             entry = self._follow_narrowed(entry, changes)
         table, _ = changes.name_of((entry.table, None))
         if table != entry.table:
-            entry = replace(entry, table=table)
+            entry = entry._replace(table=table)
             self._rewrite(entry)
         return entry
 
@@ -449,7 +448,7 @@ class Stash:
         columns = {
             name: column._replace(becomes=becomes) for name, column in entry.columns.items()
         }
-        entry = replace(entry, columns=columns)
+        entry = entry._replace(columns=columns)
         self._rewrite(entry)
         return entry
 
@@ -480,7 +479,7 @@ def _giving_way(entry: Entry) -> Entry:
         name: column._replace(returns=Return.MISSING, stand_in=None)
         for name, column in entry.columns.items()
     }
-    return replace(entry, columns=columns)
+    return entry._replace(columns=columns)
 
 
 def _holds(entries: Iterable[Entry], loss: DataLoss) -> bool:

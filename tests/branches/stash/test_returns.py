@@ -1,7 +1,6 @@
 """What comes back after which step, decided on values."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -165,7 +164,7 @@ def test_what_was_undone_in_this_switch_and_waits_is_made_again() -> None:
 
 def test_what_has_no_values_gives_way_to_something_older() -> None:
     older, newer = entry(back("a"), number=1), entry(back("b"), number=2)
-    both, elsewhere = [newer, older], replace(newer, table="other")
+    both, elsewhere = [newer, older], newer._replace(table="other")
     assert outranked(both, both, lambda entry: False) == [newer]
     assert outranked(both, both, lambda entry: True) == []
     assert outranked([elsewhere], [older], lambda entry: False) == []
@@ -175,7 +174,7 @@ def test_it_says_what_hinders() -> None:
     below = entry(back("b"), back("a"))
     assert applied(A).hindrance(below) == "it was dropped together with shop.b"
     assert applied().hindrance(below) == "it belongs to shop.a of feature"
-    assert applied().hindrance(replace(below, branch=None)) == "it belongs to shop.a"
+    assert applied().hindrance(below._replace(branch=None)) == "it belongs to shop.a"
 
 
 def test_what_is_undone_comes_back_once() -> None:
@@ -200,7 +199,7 @@ def test_what_is_in_the_place_of_an_interrupted_pass_is_not_newer() -> None:
 
 
 def test_rows_that_were_refused_are_not_tried_again() -> None:
-    left = replace(entry(back("a")), status=Status.LEFT)
+    left = entry(back("a"))._replace(status=Status.LEFT)
     assert Returns([left], applied(), applied(A)).waiting == []
 
 
@@ -219,7 +218,7 @@ def test_what_waits_takes_new_names_and_goes_with_its_entry() -> None:
     one, two = entry(back("a"), number=1), entry(back("b"), number=2)
     returns = Returns([one], applied(), applied())
     returns.add([two])
-    renamed = replace(one, table="shop_item")
+    renamed = one._replace(table="shop_item")
     returns.rename([renamed])
     assert returns.waiting == [renamed, two]
     returns.refresh([two])
