@@ -21,8 +21,8 @@ from django_devtools.branches.planning.comparison import (
 )
 from django_devtools.branches.planning.policy import Options
 from django_devtools.branches.sources.git import Repository
+from django_devtools.branches.sources.history import Fetched
 from django_devtools.branches.sources.loader import Code
-from django_devtools.branches.sources.provenance import Fetched
 from django_devtools.branches.sources.snapshots import Key, NotOurs, SnapshotFile
 from django_devtools.conf import TABLE_PREFIX
 
@@ -82,7 +82,7 @@ class Decision:
     def fetched(self) -> dict[Key, Fetched]:
         """What the plan lacks, and only commits have that were fetched and not checked out."""
         missing = self.plan.missing_sources if self.plan is not None else ()
-        return self.comparison.provenance.fetched(missing)
+        return self.comparison.provenance.history.fetched(missing)
 
     @property
     def plan(self) -> Plan | None:

@@ -24,7 +24,7 @@ from django_devtools.branches.running.narrowing import is_lossless
 from django_devtools.branches.schema.changes import DataLoss
 from django_devtools.branches.schema.operations import hidden_operations, raw_operations
 from django_devtools.branches.schema.structure import field_of
-from django_devtools.branches.sources.provenance import Fetched
+from django_devtools.branches.sources.history import Fetched
 from django_devtools.branches.sources.snapshots import Key
 
 from .decision import Decision
@@ -70,7 +70,7 @@ def _way_round(decision: Decision, recreated: Collection[Key]) -> str:
     found = [comparison.replacing[key] for key in recreated if key in comparison.replacing]
     past = comparison.target.past.commit
     if past and not found:
-        found = list(comparison.provenance.before_deletions(recreated, past).values())
+        found = list(comparison.provenance.history.before_deletions(recreated, past).values())
     if not found:
         return ""
     return (
@@ -84,7 +84,7 @@ def sources_are_found(decision: Decision, plan: Plan) -> str | None:
     """The text of each migration that is to be unapplied is known, and no other one it may be."""
     if not plan.missing_sources:
         return None
-    ambiguous = decision.comparison.provenance.ambiguous
+    ambiguous = decision.comparison.provenance.history.ambiguous
     several = [key for key in plan.missing_sources if key in ambiguous]
     if several:
         return "\n".join(

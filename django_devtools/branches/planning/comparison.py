@@ -335,7 +335,7 @@ def _difference(
         return _Difference(old, after, error)
     schema = not same_schema(before, after)
     # Those of a package differ with its version. That is no edit.
-    is_own = key[0] in provenance.own_apps
+    is_own = key[0] in provenance.history.own_apps
     raw = is_own and (
         not same_raw_operations(before, after)
         or (bool(raw_operations(after)) and not new.functions_read_like(old))
@@ -393,7 +393,7 @@ def _replacing(
     found: dict[Key, str] = {}
     # Most of them are of one commit, and git is asked once for each commit.
     for commit, same_ones in by_commit.items():
-        before = provenance.before_deletions(chain(*same_ones.values()), commit)
+        before = provenance.history.before_deletions(chain(*same_ones.values()), commit)
         found |= _first_of(before, same_ones)
     return found
 

@@ -161,7 +161,7 @@ class _Texts:
 
         def earlier(keys: Collection[Key]) -> Iterator[History]:
             for commit in commits:
-                for sources in self._provenance.earlier(keys, commit):
+                for sources in self._provenance.history.earlier(keys, commit):
                     migrations, errors = load_all(sources)
                     self.sources = {**sources, **self.sources}
                     yield {key: one for key, one in migrations.items() if key not in errors}

@@ -92,7 +92,7 @@ class WorkTree:
         sources = {
             key: source
             for key in graph.disk_migrations
-            if key[0] in provenance.own_apps or key not in provenance.disk.migrations
+            if key[0] in provenance.history.own_apps or key not in provenance.disk.migrations
             if (source := find(key))
         }
         return Pass.of(

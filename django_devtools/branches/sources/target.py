@@ -11,8 +11,9 @@ from django_devtools.branches.errors import DevtoolsError
 from django_devtools.conf import settings_file
 
 from .git import Repository
+from .history import label_in
 from .loader import Code, Graph, Source, UnusableSource, load_all, parse
-from .provenance import Past, Provenance, label_in, recorded_source
+from .provenance import Past, Provenance, recorded_source
 from .snapshots import DETACHED, Key, Snapshot
 
 
@@ -72,7 +73,7 @@ def managestate(
         )
     past = _past_of_state(name, provenance.repository)
     # Apps that the state does not list may be there all the same, unless another branch has them.
-    silent_on = (provenance.own_apps if past.branch else set()) | last.keys()
+    silent_on = (provenance.history.own_apps if past.branch else set()) | last.keys()
     wanted = _up_to(last, ends, known)
     wanted |= {key for key in rows if key[0] not in silent_on}
     code = replace(
@@ -214,7 +215,9 @@ def _tree_sources(
     only: Collection[Key] | None = None,
 ) -> dict[Key, Source | None]:
     """The migrations of ``commit``; None for those of installed packages, which are on disk."""
-    installed = [key for key in provenance.disk.migrations if key[0] not in provenance.own_apps]
+    installed = [
+        key for key in provenance.disk.migrations if key[0] not in provenance.history.own_apps
+    ]
     files = _tree_files(repository, commit, provenance)
     if only is not None:
         installed = [key for key in installed if key in only]
@@ -242,7 +245,7 @@ def _read(
                 f"Git lacks the text of {'.'.join(key)} at {commit[:10]}. Run `{command}`, and "
                 "then `manage.py migrations_switch` again."
             )
-        module = provenance.module(file.path)
+        module = provenance.history.module(file.path)
         found[key] = Source(module, contents[file.blob], "history", None, commit)
     return found
 
@@ -257,7 +260,7 @@ def _tree_files(repository: Repository, commit: str, provenance: Provenance) -> 
     labels = {
         PurePosixPath(directory.relative_to(repository.top).as_posix()): app
         for app, directory in provenance.disk.directories().items()
-        if app in provenance.own_apps
+        if app in provenance.history.own_apps
     }
     files = repository.files(commit)
     labels |= _foreign_apps(repository, commit, files, labels)

@@ -115,7 +115,7 @@ def _rows(found: Comparison) -> list[Row]:
     states = sorted(found.states().items())
     rows = {key: _row(found, key, state) for key, state in states}
     missing = [key for key, state in states if state is State.PHANTOM and not rows[key]["source"]]
-    for key, fetched in found.provenance.fetched(missing).items():
+    for key, fetched in found.provenance.history.fetched(missing).items():
         rows[key]["source"] = f"not checked out here: {fetched}"
     return list(rows.values())
 

@@ -284,7 +284,7 @@ class Command(BranchesCommand):
         traces = decision.comparison.traces
         unknown = [key for key, trace in traces.items() if trace.source is None]
         missing = decision.plan.missing_sources if decision.plan is not None else ()
-        for key, fetched in decision.comparison.provenance.fetched(unknown).items():
+        for key, fetched in decision.comparison.provenance.history.fetched(unknown).items():
             what = "Unapply" if key in missing else "Leave"
             self._show_heading(
                 f"{what} {_name(key)} (only {fetched} has it, never checked out here and not run)"

@@ -1,13 +1,9 @@
 """Where things come from, and what is said when they come from nowhere."""
 
 from collections.abc import Callable
-from pathlib import PurePosixPath
 
 import pytest
 
-from django_devtools.branches.sources.git import GitError, Version
-from django_devtools.branches.sources.loader import Code, Source
-from django_devtools.branches.sources.provenance import Provenance, _alike, label_in
 from tests.branches.shop import (
     ID,
     PRODUCT,
@@ -20,20 +16,6 @@ from tests.branches.shop import (
 from tests.branches.test_switch import add_reviews
 from tests.databases import Configuration
 from tests.project import Project
-
-
-@pytest.mark.parametrize(
-    ("text", "label"),
-    [
-        (b"class C(AppConfig):\n    label = 'opinions'\n", "opinions"),
-        (b"class C(AppConfig):\n    name = 'reviews'\n", None),
-        (b"<<<<<<< HEAD", None),
-        (b"x = " + b"not " * 100_000 + b"1", None),
-    ],
-    ids=["label", "name", "conflict", "deep"],
-)
-def test_labels(text: bytes, label: str | None) -> None:
-    assert label_in(text) == label
 
 
 def test_without_git_files_are_all_there_is(make_project: Callable[..., Project]) -> None:
@@ -184,29 +166,6 @@ def test_without_git_no_app_is_known_as_ones_own(make_project: Callable[..., Pro
         """
     )
     assert project.states() == {"comments.0001_initial": "obsolete"}
-
-
-def test_asking_for_git_where_there_is_none() -> None:
-    history = Provenance(None, {}, "sqlite:x", Code({}, {}), {})
-    with pytest.raises(GitError, match="There is no git repository"):
-        history.module(PurePosixPath("shop/migrations/0001_initial.py"))
-
-
-def test_no_settings_named_a_package_where_there_is_no_repository() -> None:
-    provenance = Provenance(None, {}, "sqlite:x", Code({}, {}), {})
-    assert not provenance._was_installed("shop.migrations", ["a" * 40])
-
-
-def test_a_file_outside_a_migrations_directory_is_no_migration() -> None:
-    version = Version("a" * 40, PurePosixPath("shop/sql/0001_initial.py"), "b" * 40)
-    provenance = Provenance(None, {}, "sqlite:x", Code({}, {}), {})
-    assert list(provenance._labelled_elsewhere([version], [("shop", "0001_initial")])) == []
-
-
-def test_a_text_that_is_no_python_is_like_no_other() -> None:
-    good, broken = (Source("shop.migrations.m", text, "file") for text in (b"a = 1", b"a ="))
-    assert _alike(good, Source("shop.migrations.m", b"a =  1", "file"))
-    assert not _alike(good, broken)
 
 
 def test_settings_of_a_ref_that_are_no_python(project: Project) -> None:
