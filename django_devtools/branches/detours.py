@@ -8,6 +8,7 @@ from django.db.migrations.state import ProjectState
 
 from django_devtools.branches.running.executor import Executor
 from django_devtools.branches.schema.changes import schema_changes
+from django_devtools.branches.schema.operations import writes_rows
 from django_devtools.branches.schema.tracker import SchemaHistory
 from django_devtools.branches.sources.loader import Source
 from django_devtools.branches.sources.provenance import Past
@@ -55,7 +56,8 @@ def _run_way(steps: Steps, executor: Executor, detour: Detour, way: Way, backwar
     keys = way.keys[::-1] if backwards else way.keys
     taken = [Step(key, backwards, texts[key]) for key in keys]
     passes = (way.history, SchemaHistory()) if backwards else (SchemaHistory(), way.history)
-    steps.save(schema_changes(*passes), taken, detour.entries[0].branch)
+    fills = any(writes_rows(way.graph.graph.nodes[key], backwards) for key in keys)
+    steps.save(schema_changes(*passes), taken, detour.entries[0].branch, fills)
     ahead = executor.ahead(way.rest, way.keys if backwards else [])
     steps.take(executor, ahead, taken, partial(_arrives, way, texts))
     steps.transfer.end_pass()

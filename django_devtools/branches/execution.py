@@ -72,7 +72,7 @@ class Execution:
         self._send_pre_migrate(steps, ahead.state)
         text = self.comparison.texts.id(source)
         step = Step(entry.key, entry.backwards, text)
-        self.transfer.prepare(fills=False, begun=step)
+        self.transfer.prepare(begun=step)
         if not entry.backwards:
             self.steps.write_down(past, {entry.key: source})
         arrives = AppliedMigration(migration, lambda: text)
@@ -87,7 +87,7 @@ class Execution:
         away = outlook.worktree.is_needed(plan.unapply, backwards=True)
         ahead = executor.ahead(plan.remaining, [] if away else plan.unapply[::-1])
         self._send_pre_migrate(steps, ahead.state)
-        self.transfer.prepare(fills=any(writes_rows(*step) for step in steps))
+        self.transfer.prepare()
         keys = [*plan.apply, *plan.record]
         sources = {key: self.comparison.wanted_source(key) for key in keys}
         self.steps.write_down(self.comparison.target.past, sources)
@@ -128,7 +128,9 @@ class Execution:
         if not steps:
             return state
         changes = self.outlook.pass_changes(backwards)
-        self.steps.save(changes, steps, self.outlook.held_branch())
+        nodes = executor.graph.graph.nodes
+        fills = any(writes_rows(nodes[step.key], backwards) for step in steps)
+        self.steps.save(changes, steps, self.outlook.held_branch(), fills)
         if self.outlook.worktree.is_needed([step.key for step in steps], backwards):
             self._run_in_worktree(steps, changes, state)
         else:

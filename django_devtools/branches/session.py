@@ -78,12 +78,13 @@ class Session:
         Raises DatabaseError where it can't be saved.
         """
         self._branch = branch
-        self._transfer.prepare(fills=any(writes_rows(*one) for one in self.plan))
+        self._transfer.prepare()
+        fills = any(writes_rows(*one) for one in self.plan)
         for position, (migration, backwards) in enumerate(self.plan):
             operations: Any = migration.operations
             operations.insert(len(operations) if backwards else 0, _Mark(self, position))
         self._steps = [self._step(*one) for one in self.plan]
-        self._transfer.save(self.changes, self._steps, branch)
+        self._transfer.save(self.changes, self._steps, branch, fills)
 
     def begin(self, position: int, state: ProjectState) -> None:
         """The migration at ``position`` begins in ``state``, so those before it are done."""

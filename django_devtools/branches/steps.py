@@ -42,11 +42,13 @@ class Steps:
             outlook.stash, outlook.returns(), progress, report, outlook.find_way, branch
         )
 
-    def save(self, changes: SchemaChanges, steps: Sequence[Step], branch: str | None) -> None:
+    def save(
+        self, changes: SchemaChanges, steps: Sequence[Step], branch: str | None, fills: bool
+    ) -> None:
         """Begin a pass: save what it drops, unless the user wants none of it saved."""
         if not self.decision.options.stash:
             changes = changes._replace(lost=[])
-        self.transfer.save(changes, steps, branch)
+        self.transfer.save(changes, steps, branch, fills)
 
     def take(
         self,

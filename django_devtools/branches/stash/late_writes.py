@@ -23,6 +23,10 @@ class Watched:
         """``mark`` is the moment of the copy, as the dialect knows it."""
         self.copy = copy
         self.mark = mark
+        self.has_begun = False
+        """Whether a migration has run since it was copied."""
+        self.fills = False
+        """Whether such migrations may write rows, which are not to be copied."""
         self.rows = 0
         """How many rows were copied."""
         self.entry = 0
@@ -48,22 +52,39 @@ def watch(tables: Tables, losses: Collection[DataLoss]) -> list[Watched]:
 
 
 class LateWrites:
-    """What is watched in one database during a pass."""
+    """What is watched in one database, in a pass and in the detours that it makes."""
 
-    def __init__(self, fills: bool = False, watched: Iterable[Watched] = ()) -> None:
-        """``fills``: migrations may write rows, and what those write is not to be copied."""
-        self.fills = fills
-        self.watched = list(watched)
+    def __init__(self) -> None:
+        self._watched: list[Watched] = []
 
-    def dropped_by(self, step: Step | None) -> list[Watched]:
+    def add(self, watched: Iterable[Watched], fills: bool) -> None:
         """
-        What is to be looked at before ``step``.
+        Watch the copies of a pass, too.
 
-        Without ``step``, no migration of the pass has written anything yet: everything.
+        ``fills``: its migrations may write rows, also into what others have copied.
         """
-        if step is None:
-            return self.watched
-        return [] if self.fills else [one for one in self.watched if one.is_dropped_by(step)]
+        self._watched += watched
+        for one in self._watched:
+            one.fills = one.fills or fills
+
+    def remove(self, entry: int) -> None:
+        """An entry is not complete any more, or is not there."""
+        self._watched = [one for one in self._watched if one.entry != entry]
+
+    def before(self, step: Step | None) -> list[Watched]:
+        """
+        What is to be looked at before ``step``, which begins now: what it drops.
+
+        And what was copied since the last step began: no migration has written to that.
+        """
+        found = [
+            one
+            for one in self._watched
+            if not one.has_begun or (step and not one.fills and one.is_dropped_by(step))
+        ]
+        for one in self._watched:
+            one.has_begun = True
+        return found
 
     def find(self, tables: Tables, watched: Iterable[Watched]) -> Iterator[Watched]:
         """Lock what is watched, and find what was written to since it was copied."""

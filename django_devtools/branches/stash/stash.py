@@ -79,7 +79,6 @@ class Stash:
 
         ``steps`` are all of the pass, and ``fills`` says whether any of them writes rows.
         """
-        self._late = LateWrites()
         lost = [loss for loss in losses if not _holds(held, loss)]
         if not lost:
             return []
@@ -87,7 +86,7 @@ class Stash:
         watched = watch(self.tables, lost)
         if not watched:
             return []
-        self._late = LateWrites(fills, watched)
+        self._late.add(watched, fills)
         # If DDL can't be rolled back, the status tells which entries are complete.
         with self._registry(), transaction.atomic(self.connection.alias):
             for one in watched:
@@ -114,10 +113,10 @@ class Stash:
         """
         Save again what other connections have written to since, before ``step`` drops it.
 
-        To be called in the transaction of ``step``, or without it in that of the first one of a
-        pass, before anything else. The entries that have changed.
+        To be called in the transaction of each step, before anything else. The entries that have
+        changed.
         """
-        watched = self._late.dropped_by(step)
+        watched = self._late.before(step)
         if not watched:
             return []
         self.tables = Tables(self.connection)
@@ -172,9 +171,10 @@ class Stash:
         self.tables = Tables(self.connection)
         return [self._follow(entry, changes) for entry in entries]
 
-    def end_pass(self, changes: SchemaChanges, taken: Iterable[Entry]) -> None:
+    def end_pass(self, changes: SchemaChanges, taken: Collection[Entry]) -> None:
         """Drop those of the ``taken`` entries that only SQL might have dropped, and did not."""
-        self._late = LateWrites()
+        for entry in taken:
+            self._late.remove(entry.id)
         self.tables = Tables(self.connection)
         if unsure := _unsure(changes):
             self.drop(entry for entry in taken if self._is_still_there(entry, unsure))
@@ -327,6 +327,7 @@ class Stash:
             for name in (entry.residue, entry.copy):
                 self.tables.execute(f"DROP TABLE IF EXISTS {self.tables.quote(name)}")
             self._rows.filter(pk=entry.id).delete()
+            self._late.remove(entry.id)
 
     def rows(self, entry: Entry, most: int) -> tuple[list[str], list[tuple[Any, ...]]]:
         """The names of an entry's columns, and at most ``most`` of its rows."""
@@ -350,6 +351,7 @@ class Stash:
         if not left:
             self.drop([entry])
         elif columns:
+            self._late.remove(entry.id)
             self.reduce_to(entry, left)
 
     def reduce_to(self, entry: Entry, columns: Collection[str]) -> None:

@@ -6,6 +6,7 @@ Whoever runs them says which step is next, when it begins, and when it is done.
 
 import logging
 from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple
 
 from django.apps.registry import Apps
 
@@ -44,6 +45,16 @@ class Report:
         """Which values don't fit where the switch has led."""
 
 
+class _Pass(NamedTuple):
+    """A pass under way."""
+
+    changes: SchemaChanges
+    fills: bool
+    """Whether its migrations write rows."""
+    taken: list[Entry]
+    """What was saved for it."""
+
+
 class Transfer:
     """What is in the stash while steps are done, one after the other."""
 
@@ -74,8 +85,8 @@ class Transfer:
         """The columns that got wider or narrower, by their names then."""
         self._made_with: dict[int, set[Item]] = {}
         """What the passes made that dropped the new entries, by the numbers of those."""
-        self._passes: list[tuple[SchemaChanges, list[Entry]]] = []
-        """The passes under way, and what is saved for each: a detour is one within another."""
+        self._passes: list[_Pass] = []
+        """The passes under way: a detour is one within another."""
         self._fresh: set[int] = set()
         """The numbers of the entries that the outermost of them has dropped."""
         self._has_begun = False
@@ -90,7 +101,6 @@ class Transfer:
         """What refers to rows that come back by a detour, and comes after them."""
         self._spared: dict[int, list[Key]] = {}
         """The migrations whose code is not run over an entry, by the entry's number."""
-        self._fills = False
         self._next: tuple[Step, AppliedMigration | None] | None = None
 
     @property
@@ -98,14 +108,12 @@ class Transfer:
         """The migrations that are applied by now."""
         return self.returns.applied
 
-    def prepare(self, fills: bool, begun: Step | None = None) -> None:
+    def prepare(self, begun: Step | None = None) -> None:
         """
         Bring the stash up to date, before anything is saved.
 
-        ``fills`` says whether any migration that is about to run writes rows. ``begun`` is the
-        step that an earlier run began and did not end, if there is one.
+        ``begun`` is the step that an earlier run began and did not end, if there is one.
         """
-        self._fills = fills
         now = self.applied
         if begun:  # What it was to drop may be gone.
             arrives = AppliedMigration(None, lambda: begun.text)
@@ -114,14 +122,19 @@ class Transfer:
         self.stash.prepare(now)
         self._refresh()
 
-    def save(self, changes: SchemaChanges, steps: Sequence[Step], branch: str | None) -> None:
-        """Save what a pass by ``steps`` drops, which begins now. ``branch`` has the data."""
+    def save(
+        self, changes: SchemaChanges, steps: Sequence[Step], branch: str | None, fills: bool
+    ) -> None:
+        """
+        Save what a pass by ``steps`` drops, which begins now. ``branch`` has the data.
+
+        ``fills`` says whether any of these migrations writes rows.
+        """
         self._made |= changes.made.keys()
         self._altered |= changes.altered
-        taken: list[Entry] = []
         # Where saving fails, a `migrate` goes on, and ends this pass.
-        self._passes.append((changes, taken))
-        taken += self._save(self._lost(changes), changes, steps, branch, self.returns.held())
+        self._passes.append(_Pass(changes, fills, []))
+        taken = self._save(self._lost(changes), changes, steps, branch, self.returns.held())
         self.report.saved += taken
 
     def save_again(self, rest: SchemaChanges, steps: Sequence[Step], branch: str | None) -> None:
@@ -243,7 +256,8 @@ class Transfer:
 
     def end_pass(self) -> None:
         """All steps of a pass are done."""
-        self.stash.end_pass(*self._passes.pop())
+        ended = self._passes.pop()
+        self.stash.end_pass(ended.changes, ended.taken)
         self._refresh()
         if not self._passes:
             self._fresh, self.came_back = set(), []
@@ -284,7 +298,8 @@ class Transfer:
         branch: str | None,
         held: Collection[Entry] = (),
     ) -> list[Entry]:
-        taken = self.stash.save(lost, branch, steps, self.progress, self._fills, held)
+        taken = self.stash.save(lost, branch, steps, self.progress, self._passes[-1].fills, held)
+        self._passes[-1].taken.extend(taken)
         logger.debug("Saved in the stash, for %s: %s", branch, _summaries(taken))
         self.returns.add(taken)
         changed = changes.made.keys() | changes.altered
@@ -302,7 +317,7 @@ class Transfer:
 
     def _catch_up(self) -> bool:
         """Save again what was written to since. Whether anything was."""
-        step = self._next[0] if self._next and self._has_begun else None
+        step = self._next[0] if self._next else None
         changed = {entry.id: entry for entry in self.stash.catch_up(step)}
         self.report.saved = [changed.get(one.id, one) for one in self.report.saved]
         return bool(changed)

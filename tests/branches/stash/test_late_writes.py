@@ -121,6 +121,37 @@ def test_what_was_written_before_another_step(
     assert saved(stash)["part"] == [(1, "a"), (2, "b"), (3, "c")]
 
 
+def save_too(stash: Stash, fills: bool = False) -> None:
+    """Save another table, for a detour."""
+    execute(stash.connection, "CREATE TABLE more (id integer NOT NULL PRIMARY KEY)")
+    more = DataLoss(LAST.key, ("shop", "more"), "more", dropped_backwards=True)
+    progress = Progress(OutputWrapper(StringIO()), no_style(), verbosity=0)
+    stash.save([more], "feature", [LAST], progress, fills)
+
+
+def test_what_was_written_before_another_step_after_a_detour(
+    other: BaseDatabaseWrapper, connection: BaseDatabaseWrapper
+) -> None:
+    stash = save(connection)
+    begin(stash)
+    save_too(stash)
+    begin(stash, LAST)
+    stash.end_pass(SchemaChanges([], {}, set(), {}), [])
+    execute(other, "INSERT INTO part VALUES (3, 'c')")
+    assert 3 in [entry.rows for entry in begin(stash, DROP)]
+
+
+def test_what_a_detour_writes_is_not_saved(
+    other: BaseDatabaseWrapper, connection: BaseDatabaseWrapper
+) -> None:
+    stash = save(connection)
+    begin(stash)
+    save_too(stash, fills=True)
+    execute(connection, "UPDATE part SET name = 'filled'")
+    assert "part" not in [entry.table for entry in begin(stash, DROP)]
+    assert saved(stash)["part"] == [(1, "a"), (2, "b")]
+
+
 def test_what_migrations_write_is_not_saved(
     other: BaseDatabaseWrapper, connection: BaseDatabaseWrapper
 ) -> None:
@@ -158,7 +189,7 @@ def test_after_a_pass_nothing_is_looked_at(
 ) -> None:
     stash = save(connection)
     begin(stash)
-    stash.end_pass(SchemaChanges([], {}, set(), {}), [])
+    stash.end_pass(SchemaChanges([], {}, set(), {}), stash.entries())
     execute(other, "INSERT INTO part VALUES (3, 'c')")
     assert begin(stash, DROP) == []
     assert begin(stash) == []

@@ -49,12 +49,12 @@ def transfer(stash: Stash, *steps: Step) -> Transfer:
 
 
 def test_what_no_step_has_dropped_is_discarded(stash: Stash) -> None:
-    transfer(stash, FIRST, SECOND).prepare(fills=False)
+    transfer(stash, FIRST, SECOND).prepare()
     assert "size" not in status(stash)
 
 
 def test_what_an_interrupted_step_may_have_dropped_is_not(stash: Stash) -> None:
-    transfer(stash, FIRST, SECOND).prepare(fills=False, begun=FIRST)
+    transfer(stash, FIRST, SECOND).prepare(begun=FIRST)
     assert status(stash)["size"] is Status.OPEN
 
 

@@ -70,7 +70,7 @@ class Walker:
             find_way, is_stuck=lambda one: False, unmigrated_apps=(), max_name_length=None
         )
         transfer = Transfer(self.stash, returns, PROGRESS, report, find, branch)
-        transfer.prepare(fills=any(map(writes_rows, [*back, *forth])))
+        transfer.prepare()
         try:
             for steps, backwards in ((back, True), (forth, False)):
                 if steps:
@@ -88,7 +88,8 @@ class Walker:
         history = track(self._state(rest), list(reversed(steps)) if backwards else steps, longest)
         passes = (history, SchemaHistory()) if backwards else (SchemaHistory(), history)
         named = [self._step(one, backwards) for one in steps]
-        transfer.save(schema_changes(*passes), named, "feature")
+        fills = any(writes_rows(one, backwards) for one in steps)
+        transfer.save(schema_changes(*passes), named, "feature", fills)
         for one, step in zip(steps, named, strict=True):
             transfer.expect(step, None if backwards else self._arrives(one))
             transfer.begin()
