@@ -67,7 +67,7 @@ class Execution:
         before = graph.ordered(graph.applied_nodes() - graph.descendants([entry.key]), rows)
         executor = self.steps.executor(graph, lambda key: source, entry)
         ahead = executor.ahead(before, [entry.key] if entry.backwards else [])
-        # As then: receivers may put operations of their own into the migration.
+        # As in the first run: receivers insert operations, and the journal counts positions.
         steps = [(graph.graph.nodes[entry.key], entry.backwards)]
         self._send_pre_migrate(steps, ahead.state)
         text = self.comparison.texts.id(source)
@@ -148,7 +148,7 @@ class Execution:
     def _run_in_worktree(
         self, steps: Sequence[Step], changes: SchemaChanges, state: ProjectState
     ) -> None:
-        """Run a pass in another process, which shares no transaction with what stands around."""
+        """Run a pass in another process, so nothing here shares a transaction with it."""
         backwards = steps[0].backwards
         self.transfer.begin()
         self.outlook.worktree.run(self.outlook.plan, self.progress, backwards)
@@ -175,7 +175,7 @@ class Execution:
         signals.send_pre_migrate(connection, steps, state, self.progress, self.interactive)
 
     def _text_of(self, entry: JournalEntry) -> tuple[Migration, Source, Past]:
-        """What an interrupted migration is finished from, and whose migration it is."""
+        """The text to finish an interrupted migration with, and the branch it belongs to."""
         past = self.comparison.target.past
         wanted = self.comparison.target.code.migrations
         begun = self.comparison.provenance.begun_last(entry.key)
@@ -183,7 +183,7 @@ class Execution:
         source = Source(entry.module, entry.source.encode(), "snapshot", project=project)
         if entry.backwards or entry.key not in wanted or self._is_of_another(begun):
             return load(entry.key, source), source, _past_of(begun) or past
-        # It may have failed for something that its file has right by now.
+        # The file may have been fixed since the run failed.
         return wanted[entry.key], self.comparison.wanted_source(entry.key) or source, past
 
     def _is_of_another(self, begun: Snapshot | None) -> bool:

@@ -209,7 +209,3 @@ def _last_sender() -> AppConfig | None:
     """The app that ``post_migrate`` is sent for last: Django sends it for each with models."""
     senders = [config for config in apps.get_app_configs() if config.models_module]
     return senders[-1] if senders else None
-
-
-def _name(key: Key) -> str:
-    return ".".join(key)

@@ -32,7 +32,7 @@ Between = Callable[[ProjectState, Sequence[Step]], None]
 
 
 class Steps:
-    """Runs steps as a decision wants it, in whatever pass they are."""
+    """Runs the steps of any pass the way a decision says."""
 
     def __init__(self, decision: Decision, report: Report, progress: Progress) -> None:
         self.decision = decision

@@ -1,4 +1,4 @@
-"""Records what is about to be applied before the first step, which may be the last one."""
+"""Records what is about to be applied before the first step: the run may not survive it."""
 
 import json
 from collections.abc import Mapping

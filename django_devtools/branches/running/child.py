@@ -155,12 +155,13 @@ def main(answer: str, action: str, verbosity: str = "0", color: str = "") -> Non
     settings.DATABASES = task.databases
     django.setup()
     graph = _graph(task)
+    findings = None
     if action == "inspect":
-        result: Any = _inspect(task, graph)
+        findings = _inspect(task, graph)
     else:
         style = color_style(force_color=True) if color == "color" else no_style()
-        result = _run(task, graph, Progress(OutputWrapper(sys.stdout), style, int(verbosity)))
-    Path(answer).write_bytes(pickle.dumps(result))
+        _run(task, graph, Progress(OutputWrapper(sys.stdout), style, int(verbosity)))
+    Path(answer).write_bytes(pickle.dumps(findings))
 
 
 def _graph(task: Pass) -> Graph:
@@ -194,7 +195,7 @@ def _inspect(task: Pass, graph: Graph) -> Findings:
     return Findings(stuck, plan.backwards, plan.forwards)
 
 
-def _run(task: Pass, graph: Graph, progress: Progress) -> bool:
+def _run(task: Pass, graph: Graph, progress: Progress) -> None:
     connection = connections[task.alias]
     executor = Executor(connection, graph, task.sources.get, progress, task.coerce_values)
     if task.noop:
@@ -209,7 +210,6 @@ def _run(task: Pass, graph: Graph, progress: Progress) -> bool:
         state = graph.state(remaining)
         for key in task.keys:
             state = executor.apply(state, key)
-    return True
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """
-How far a migration got, if no transaction can tell.
+Records how far a migration got when it has no transaction.
 
 MySQL and MariaDB commit each DDL statement, and a migration with ``atomic = False`` does so on any
 database. If it is killed halfway, such a migration is neither applied nor unapplied. The journal
-is a table that is created when such a migration begins, and dropped as soon as none is open. The
+is a table that is created when such a migration begins, and dropped at the end of the run. The
 next run reads it and finishes what was begun, operation by operation.
 
 What a kill leaves at any other point, the saved data included, is listed at the top of
@@ -37,7 +37,7 @@ class JournalEntry(NamedTuple):
     key: Key
     backwards: bool
     position: int | None
-    """How many operations are done, in the order they run; None if it has only just begun."""
+    """How many operations are done, in the order they run; None if this very run has begun it."""
     module: str
     source: str
     """The text of its file, which may be gone from the disk by the time it is resumed."""
@@ -56,7 +56,7 @@ class Journal:
 
     def entry(self) -> JournalEntry | None:
         """The migration that was interrupted; None if all are finished."""
-        # An earlier one was settled by hand.
+        # If an older row is there, too, somebody has settled that migration by hand.
         row = self._rows.last() if self.exists() else None
         if row is None:
             return None

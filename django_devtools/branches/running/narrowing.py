@@ -4,7 +4,8 @@ Coerces values when a column gets narrower on the way backwards.
 A switch saves what the column holds in the stash first. So if the database would reject the change
 because of some values, those are cut, or replaced by the default of the narrower column.
 
-Forwards nothing is coerced: if rows don't fit a migration, ``executor.py`` raises UnfitRows.
+Forwards nothing is coerced: if rows don't fit a migration without code, ``executor.py`` raises
+UnfitRows.
 """
 
 import copy
@@ -94,7 +95,7 @@ def _too_wide(tables: Tables, column: str, old: "Field[Any, Any]", new: "Field[A
 
 def coercing(operation: Operation, restore: RestoreColumn | None = None) -> Operation:
     """
-    ``operation`` so that it coerces values when it is undone, also if it is nested in another.
+    Wrap ``operation``, and those nested in it, to coerce values when it is undone.
 
     ``restore`` is called where only the values of the stash will do.
     """
@@ -249,7 +250,7 @@ class _NarrowedColumn(NamedTuple):
 
 
 class _Constraining(_Wrapped):
-    """An operation that adds a constraint, in either direction: to restored values, if need be."""
+    """An operation that adds a constraint; restores the values first where it fails without."""
 
     def __init__(self, operation: Any, restore: RestoreColumn) -> None:
         super().__init__(operation)

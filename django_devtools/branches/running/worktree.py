@@ -26,7 +26,7 @@ logger = logging.getLogger("django_devtools.branches")
 
 
 class WorkTree:
-    """Looks into passes, and runs them, whose migrations need what this checkout may lack."""
+    """Inspects and runs passes whose migrations need code that this checkout may lack."""
 
     def __init__(self, found: Comparison, irreversible: Irreversible, coerce_values: bool) -> None:
         """``coerce_values``: values that a narrowed column would reject are made to fit."""

@@ -80,7 +80,7 @@ def find_way(
     max_name_length: int | None,
 ) -> Way | None:
     """
-    The way of a detour; None if it can't be gone.
+    The way of a detour; None if it can't be taken.
 
     ``is_stuck`` says whether a migration can't be unapplied.
     """

@@ -1,5 +1,7 @@
 """
-Decides what comes back from the stash, and when. Pure: no database, no git.
+Decides what comes back from the stash, and when.
+
+It asks neither the database nor git, but for texts and values, by functions that it is given.
 
 What one pass of a switch dropped comes back when all steps of that pass are undone, before any
 other step. A step is a text and a direction, not a name: two branches may have different
@@ -26,7 +28,7 @@ from django_devtools.branches.sources.snapshots import Key
 from .entries import Entry, Status, Step
 
 MOST_COMBINED = 12
-"""As many steps may have been made one since: each combination of them is compared."""
+"""The longest run of steps that is compared with a single newer migration."""
 
 
 class AppliedMigration(NamedTuple):
@@ -259,7 +261,8 @@ class Returns:
         """
         The entries whose pass was interrupted, so that what is in their place is not newer.
 
-        Or whose way back was. What came in the place of one that gives way has to be saved.
+        Also those whose restoring was interrupted, but for those that give way: what is in their
+        place has to be saved.
         """
         midway = self._at(Stage.MIDWAY)
         return [one for one in midway if one.status is Status.OPEN or not one.gives_way]
@@ -287,7 +290,7 @@ class Returns:
         self.waiting = [now[entry.id] for entry in self.waiting if entry.id in now]
 
     def rename(self, entries: Iterable[Entry]) -> None:
-        """``entries`` are some of those that wait, under the names that they have now."""
+        """``entries`` are some of those that wait, as they are recorded now."""
         now = {entry.id: entry for entry in entries}
         self.waiting = [now.get(entry.id, entry) for entry in self.waiting]
 

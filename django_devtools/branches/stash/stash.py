@@ -1,10 +1,11 @@
 """
 The stash: what a switch drops, saved in the same database until it can be restored.
 
-Each dropped table becomes one entry, and so do the dropped columns of each table that stays. An
-entry is a table of its own, copied by the server, and a row in the registry that describes it. It
-is complete before anything is dropped, and only what has been restored is taken out of it. It
-records all steps of the pass that dropped it; ``returns.py`` tells from these when it comes back.
+Each dropped table becomes one entry, and so do the dropped columns of each table that stays, and
+each narrowed column. An entry is a table of its own, copied by the server, and a row in the
+registry that describes it. It is complete before anything is dropped, and keeps what it has until
+that is restored, or until newer values make it useless. It records all steps of the pass that
+dropped it; ``returns.py`` tells from these when it comes back.
 """
 
 import json
@@ -58,7 +59,7 @@ class Stash:
         return ENTRIES_TABLE in self.tables.names
 
     def entries(self) -> list[Entry]:
-        """All complete entries, oldest first."""
+        """The entries whose data may have been dropped, oldest first."""
         if not self.exists():
             return []
         self._alter_registry()

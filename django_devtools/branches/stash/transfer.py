@@ -30,7 +30,7 @@ Models = Callable[[], Apps]
 """Gives the models of what the database holds, which may have to be rendered for that."""
 
 FindWay = Callable[[Detour, Applied], Way | None]
-"""Gives the way of a detour; None if it can't be gone."""
+"""Gives the way of a detour; None if it can't be taken."""
 
 
 class Report:
@@ -193,8 +193,8 @@ class Transfer:
         """
         Restore what comes back after all that is done by now.
 
-        And what only a detour would bring, if that would leave it as it is. The rest of that is
-        for `detours`, and what refers to it waits until `restore_late`.
+        Also what only a detour would bring, where that detour would not change it. The rest is for
+        `detours`, and what refers to that waits until `restore_late`.
         """
         self.stash.dropped(self.returns.dropped_now())
         due = [one for one in self.returns.after_step() if not one.dropped_by <= self.faked]

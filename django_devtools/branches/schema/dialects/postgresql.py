@@ -286,16 +286,21 @@ class PostgreSQLDialect(Dialect):
         return types[column].replace("%", "%%")
 
     def error_is_done(self, error: DatabaseError) -> bool:
-        return getattr(error.__cause__, "sqlstate", None) in _DONE
+        return _code_of(error) in _DONE
 
     def error_is_transient(self, error: DatabaseError) -> bool:
-        cause = error.__cause__
-        # psycopg says sqlstate, psycopg2 pgcode.
-        code = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+        code = _code_of(error)
         if code is None:  # as where the connection is lost
             return isinstance(error, OperationalError)
-        return str(code).startswith(_TRANSIENT)
+        return code.startswith(_TRANSIENT)
 
     def _regclass(self, name: str) -> str:
         """The text that a cast to regclass takes for a name: in quotes, and no ``%`` doubled."""
         return str(self.connection.ops.quote_name(name))
+
+
+def _code_of(error: DatabaseError) -> str | None:
+    """The SQLSTATE of an error; None if the server has not answered."""
+    cause = error.__cause__
+    # psycopg says sqlstate, psycopg2 pgcode.
+    return getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
