@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 from typing import NamedTuple
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -384,16 +383,19 @@ def _replacing(
 ) -> dict[Key, str]:
     """The rows of other branches that create what something pending creates that they deleted."""
     pending = {key: one for key, one in target.code.migrations.items() if key not in rows}
-    by_commit: dict[str, dict[Key, list[Key]]] = {}
+    by_moment: dict[tuple[str, str | None], dict[Key, list[Key]]] = {}
     for key, migration in foreign.items():
         source = traces[key].source
         if traces[key].origin is Origin.OTHER and source and source.commit:
             same = _creating_the_same(key[0], migration, pending)
-            by_commit.setdefault(source.commit, {})[key] = same
+            by_moment.setdefault((source.commit, source.project), {})[key] = same
     found: dict[Key, str] = {}
     # Most of them are of one commit, and git is asked once for each commit.
-    for commit, same_ones in by_commit.items():
-        before = provenance.history.before_deletions(chain(*same_ones.values()), commit)
+    history = provenance.history
+    for (commit, project), same_ones in by_moment.items():
+        others = [other for same in same_ones.values() for other in same]
+        before = history.before_deletions(others, commit)
+        before |= history.before_uncommitted_deletions(others, commit, project)
         found |= _first_of(before, same_ones)
     return found
 

@@ -627,16 +627,8 @@ class Repository(NamedTuple):
     def has(self, pattern: str, path: str, tree: str) -> bool:
         """Whether a file under ``path`` in ``tree`` has a ``pattern``."""
         try:
-            self.git(
-                "grep",
-                "--quiet",
-                "--extended-regexp",
-                "-e",
-                pattern,
-                tree,
-                "--",
-                f":(top,literal){path}",
-            )
+            options = ("--quiet", "--no-textconv", "--extended-regexp", "-e", pattern)
+            self.git("grep", *options, tree, "--", f":(top,literal){path}")
         except GitError:  # also if it is missing
             return False
         return True

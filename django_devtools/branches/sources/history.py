@@ -84,12 +84,32 @@ class History:
         """The last commits of ``ref`` with the files of migrations that were deleted there."""
         if self.repository is None:
             return {}
-        directories = self._directories()
-        paths = {
-            f"{directories[key[0]]}/{key[1]}.py": key for key in keys if key[0] in self.own_apps
-        }
+        paths = self._own_files(keys)
         found = self.repository.before_deletions(paths, ref)
         return {paths[path]: commit for path, commit in found.items()}
+
+    def before_uncommitted_deletions(
+        self, keys: Iterable[Key], commit: str, project: str | None
+    ) -> dict[Key, str]:
+        """``commit`` for the migrations that it has, and the project recorded on it lacks."""
+        if self.repository is None or project is None:
+            return {}
+        paths = self._own_files(keys)
+        there = self.repository.contents(
+            f"{tree}:{path}" for tree in (commit, project) for path in paths
+        )
+        return {
+            key: commit[:10]
+            for path, key in paths.items()
+            if f"{commit}:{path}" in there and f"{project}:{path}" not in there
+        }
+
+    def _own_files(self, keys: Iterable[Key]) -> dict[str, Key]:
+        """The paths in the repository of the migrations of its own apps."""
+        directories = self._directories()
+        return {
+            f"{directories[key[0]]}/{key[1]}.py": key for key in keys if key[0] in self.own_apps
+        }
 
     def earlier(self, keys: Collection[Key], ref: str) -> Iterator[dict[Key, Source]]:
         """

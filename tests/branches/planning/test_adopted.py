@@ -301,6 +301,7 @@ def test_every_branch_has_the_schema_that_it_has_from_nothing(
     project.assert_in_step()
 
 
+@pytest.mark.committed
 def test_half_of_a_squash_is_refused_if_the_rest_is_found_nowhere(
     vendor_project: Project,
 ) -> None:
@@ -453,3 +454,24 @@ def test_no_view_is_dropped_along_with_a_column(
     assert command
     project.python(sql.format(command[1]))
     assert "Unapplying shop.0009_mine" in project.switch()
+
+
+def test_a_squash_that_was_applied_before_its_commit_is_refused_as_well(
+    project: Project,
+) -> None:
+    project.settings("DJANGO_DEVTOOLS = {}")
+    half(project)
+    project.git("reset", "-q", "--soft", "HEAD~")
+    forget(project, "0001_a", "0002_f1", "0003_f2")
+    create(project, "0001_one", "f1", "f2")
+    orders(project, "0001_one")
+    project.switch()
+    project.commit("Squash what was never committed")
+    before = project.python(COUNT)
+    project.checkout("old")
+
+    refused = project.manage("migrations_switch", status=1).stderr
+
+    assert "and unapplying it would empty tables that the target has as well" in refused
+    project.checkout("main")
+    assert project.python(COUNT) == before

@@ -334,6 +334,7 @@ def test_what_was_obsolete_on_another_branch_does_not_come_from_there(
     assert "Nothing to do" in project.switch()
 
 
+@pytest.mark.own_order
 def test_a_verdict_is_remembered_with_the_branch(project: Project) -> None:
     make_shop(project)
     project.manage("migrate")
