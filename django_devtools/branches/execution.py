@@ -12,7 +12,8 @@ from django_devtools.branches.running.executor import Ahead, Executor, with_empt
 from django_devtools.branches.running.journal import Journal, JournalEntry
 from django_devtools.branches.schema.changes import SchemaChanges
 from django_devtools.branches.schema.operations import writes_rows
-from django_devtools.branches.sources.loader import Graph, Source, load
+from django_devtools.branches.sources.graph import Graph
+from django_devtools.branches.sources.loader import Source, load
 from django_devtools.branches.sources.provenance import Past
 from django_devtools.branches.sources.snapshots import DETACHED, Key, Snapshot
 from django_devtools.branches.stash.entries import Step

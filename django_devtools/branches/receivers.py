@@ -136,7 +136,7 @@ def save(stash: Stash, plan: Steps, verbosity: int) -> None:
     if not (_may_restore(stash) or (rows and _may_drop(plan))):
         logger.debug("%s: nothing is dropped, and nothing is restored", connection.alias)
         return
-    from .session import Session
+    from .plain_migrate import Session
 
     session = Session(stash, plan, rows, _progress(verbosity))
     session.save(_held_branch(connection, rows))
@@ -144,7 +144,7 @@ def save(stash: Stash, plan: Steps, verbosity: int) -> None:
 
 def restore(plan: Steps, models: Apps) -> None:
     """End what ``save`` began: restore what ``migrate`` has made, unless all of it was faked."""
-    from .session import session_of
+    from .plain_migrate import session_of
 
     if session := session_of(plan):
         session.end(models)

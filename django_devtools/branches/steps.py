@@ -17,7 +17,8 @@ from django_devtools.branches.running.journal import JournalEntry
 from django_devtools.branches.schema.changes import SchemaChanges
 from django_devtools.branches.schema.renames import Renames, renames_backwards, renames_forwards
 from django_devtools.branches.sources.git import GitError
-from django_devtools.branches.sources.loader import Graph, Source
+from django_devtools.branches.sources.graph import Graph
+from django_devtools.branches.sources.loader import Source
 from django_devtools.branches.sources.provenance import Past
 from django_devtools.branches.sources.snapshots import Key, NotWritten
 from django_devtools.branches.stash.entries import Step

@@ -50,7 +50,8 @@ from django_devtools.branches.schema.operations import (
     same_models,
     same_operations,
 )
-from django_devtools.branches.sources.loader import Graph, variant
+from django_devtools.branches.sources.graph import Graph
+from django_devtools.branches.sources.loader import variant
 from django_devtools.branches.sources.provenance import Origin
 from django_devtools.branches.sources.snapshots import Key
 

@@ -25,7 +25,7 @@ from django_devtools.branches.schema.operations import (
     same_operations,
 )
 from django_devtools.branches.schema.tracker import names_after
-from django_devtools.branches.sources.loader import Graph
+from django_devtools.branches.sources.graph import Graph
 from django_devtools.branches.sources.snapshots import Key
 
 logger = logging.getLogger("django_devtools.branches")

@@ -21,7 +21,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from django.db.migrations.state import ProjectState
 
 from django_devtools.branches.schema.operations import is_seen_by_state, only_adds, same_models
-from django_devtools.branches.sources.loader import Graph
+from django_devtools.branches.sources.graph import Graph
 from django_devtools.branches.sources.snapshots import Key
 
 

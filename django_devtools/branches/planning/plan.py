@@ -11,7 +11,7 @@ from django_devtools.branches.schema.changes import DataLoss, SchemaChanges, los
 from django_devtools.branches.schema.operations import irreversible_operations, raw_operations
 from django_devtools.branches.schema.structure import structure, tables
 from django_devtools.branches.schema.tracker import SchemaHistory, track
-from django_devtools.branches.sources.loader import Graph
+from django_devtools.branches.sources.graph import Graph
 from django_devtools.branches.sources.snapshots import Key
 
 from .classify import Facts, State, Verdicts, classify, graph_by, states_by

@@ -19,7 +19,8 @@ from typing import NamedTuple
 from django.db.migrations import Migration
 from django.db.migrations.exceptions import CircularDependencyError
 
-from django_devtools.branches.sources.loader import Graph, Source, load_all, variant
+from django_devtools.branches.sources.graph import Graph
+from django_devtools.branches.sources.loader import Source, load_all, variant
 from django_devtools.branches.sources.provenance import Origin, Trace
 from django_devtools.branches.sources.snapshots import Key
 

@@ -28,9 +28,9 @@ from django_devtools.branches.planning.plan import Plan, is_stuck
 from django_devtools.branches.planning.policy import Irreversible
 from django_devtools.branches.progress import Progress
 from django_devtools.branches.schema.tracker import SchemaHistory
+from django_devtools.branches.sources.graph import Graph
 from django_devtools.branches.sources.loader import (
     Code,
-    Graph,
     Source,
     UnusableSource,
     code_on_disk,

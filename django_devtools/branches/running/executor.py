@@ -18,7 +18,8 @@ from django.db.migrations.state import ProjectState
 from django_devtools.branches.errors import UnfitRows
 from django_devtools.branches.schema.operations import raw_operations
 from django_devtools.branches.schema.transactions import one_transaction
-from django_devtools.branches.sources.loader import Graph, Source, variant
+from django_devtools.branches.sources.graph import Graph
+from django_devtools.branches.sources.loader import Source, variant
 from django_devtools.branches.sources.snapshots import Key
 
 from .foreign_keys import restore_foreign_keys

@@ -18,7 +18,7 @@ from django_devtools.conf import project_root
 
 if TYPE_CHECKING:
     from django_devtools.branches.planning.plan import Plan
-    from django_devtools.branches.sources.loader import Graph
+    from django_devtools.branches.sources.graph import Graph
 
     from .child import Findings, Pass
 

@@ -11,8 +11,9 @@ from django_devtools.branches.errors import DevtoolsError
 from django_devtools.conf import settings_file
 
 from .git import Repository
+from .graph import Graph
 from .history import label_in
-from .loader import Code, Graph, Source, UnusableSource, load_all, parse
+from .loader import Code, Source, UnusableSource, load_all, parse
 from .provenance import Past, Provenance, recorded_source
 from .snapshots import DETACHED, Key, Snapshot
 

@@ -19,7 +19,7 @@ from django_devtools.branches.schema.operations import (
     writes_rows,
 )
 from django_devtools.branches.schema.tracker import SchemaHistory, track
-from django_devtools.branches.sources.loader import Graph
+from django_devtools.branches.sources.graph import Graph
 from django_devtools.branches.sources.snapshots import Key
 
 from .entries import Entry

@@ -26,7 +26,8 @@ from django_devtools.branches.planning.policy import Options
 from django_devtools.branches.progress import Progress
 from django_devtools.branches.schema.dialects import database_id
 from django_devtools.branches.schema.introspection import Tables
-from django_devtools.branches.sources.loader import Code, Graph, Source
+from django_devtools.branches.sources.graph import Graph
+from django_devtools.branches.sources.loader import Code, Source
 from django_devtools.branches.sources.provenance import Origin, Past, Provenance, Trace
 from django_devtools.branches.sources.rows import read_rows
 from django_devtools.branches.sources.snapshots import SnapshotFile

@@ -1,0 +1,90 @@
+"""The graph of given migrations."""
+
+import random
+
+import pytest
+from django.db.migrations import Migration
+from django.db.migrations.exceptions import NodeNotFoundError
+from django.db.migrations.executor import MigrationExecutor
+
+from django_devtools.branches.sources.graph import Graph
+from django_devtools.branches.sources.loader import variant
+from django_devtools.branches.sources.snapshots import Key
+
+
+def migration(name: str, *dependencies: tuple[str, str], app: str = "shop") -> Migration:
+    return variant(Migration(name, app), dependencies=list(dependencies))
+
+
+def test_dependencies_on_what_is_not_there() -> None:
+    broken = {("shop", "b"): migration("b", ("shop", "a"), ("other", "__first__"))}
+    assert Graph(broken, ()).ordered([("shop", "b")]) == [("shop", "b")]
+    with pytest.raises(NodeNotFoundError, match="Dependency on unknown app: other, of shop"):
+        Graph(broken, (), complete=True)
+    broken = {("shop", "b"): migration("b", ("shop", "a"))}
+    with pytest.raises(NodeNotFoundError, match="nonexistent parent node"):
+        Graph(broken, (), complete=True)
+
+
+def django_plan(graph: Graph, clean_start: bool = False) -> list[Key]:
+    """What ``migrate`` would apply, where the database has applied what the graph says."""
+    executor = MigrationExecutor.__new__(MigrationExecutor)
+    executor.loader = graph
+    plan = executor.migration_plan(graph.graph.leaf_nodes(), clean_start)
+    return [(migration.app_label, migration.name) for migration, _ in plan]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_without_rows_the_order_is_the_one_of_migrate(seed: int) -> None:
+    chance = random.Random(seed)
+    keys: list[Key] = []
+    migrations = {}
+    for number in chance.sample(range(100), 20):
+        key = (chance.choice("abc"), f"{number:02}")
+        parents = chance.sample(keys, min(len(keys), chance.randrange(4)))
+        migrations[key] = migration(key[1], *parents, app=key[0])
+        keys.append(key)
+    squash = migration("squash", *migrations[keys[0]].dependencies, app=keys[0][0])
+    squashed = {**migrations, (keys[0][0], "squash"): variant(squash, replaces=keys[:1])}
+    for applied in ([], keys[:1], keys[:7], keys):
+        graph = Graph(squashed, applied)
+        assert graph.ordered(graph.graph.nodes) == django_plan(graph, clean_start=True)
+        pending = set(graph.graph.nodes) - graph.applied_nodes()
+        assert graph.ordered(pending) == graph.ordered(pending, applied) == django_plan(graph)
+
+
+def test_the_order_of_rows_wins_over_the_one_of_migrate() -> None:
+    keys = [("shop", name) for name in "abcd"]
+    graph = Graph({key: migration(key[1]) for key in keys}, keys)
+    assert graph.ordered(keys, reversed(keys)) == keys[::-1]
+    assert graph.ordered(keys, keys[2:]) == [*keys[2:], *keys[:2]]
+    assert graph.ordered(keys) == keys
+
+
+def test_a_row_that_was_written_late_comes_before_what_depends_on_it() -> None:
+    a, b, c, d = keys = [("shop", name) for name in "abcd"]
+    chain = {key: migration(key[1]) for key in keys} | {c: migration("c", d)}
+    assert Graph(chain, keys).ordered(keys, [a, b, c, d]) == [a, b, d, c]
+
+
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_a_squash_takes_the_place_of_the_last_that_it_replaces(is_listed: bool) -> None:
+    a, b, c, d = ("shop", "a"), ("shop", "b"), ("other", "c"), ("other", "d")
+    squash = ("shop", "squash")
+    nodes = {squash: variant(migration("squash"), replaces=[a, b])}
+    nodes |= {key: migration(key[1], app="other") for key in (c, d)}
+    # Django writes its row at the end of the run that finds all of them applied.
+    rows = [c, a, b, d, *([squash] if is_listed else [])]
+    graph = Graph(nodes, rows)
+    assert graph.ordered(graph.applied_nodes(), rows) == [c, squash, d]
+
+
+def test_descendants_and_ancestors() -> None:
+    chain = {
+        ("shop", "a"): migration("a"),
+        ("shop", "b"): migration("b", ("shop", "a")),
+        ("shop", "c"): migration("c", ("shop", "b")),
+    }
+    graph = Graph(chain, ())
+    assert graph.descendants([("shop", "b"), ("no", "such")]) == {("shop", "b"), ("shop", "c")}
+    assert graph.ancestors([("shop", "b")]) == {("shop", "a"), ("shop", "b")}
