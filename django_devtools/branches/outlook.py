@@ -154,7 +154,8 @@ class Outlook:
         empty = outranked(found, [*found, *returns.waiting], self.stash.has_values)
         found = [entry for entry in found if entry not in empty]
         again = {entry.id for entry in returns.made_again()}
-        for entry in [e for e in returns.waiting if e.id in again or self._is_made(e)]:
+        waiting = [entry for entry in returns.waiting if not returns.is_dropped_anew(entry)]
+        for entry in [e for e in waiting if e.id in again or self._is_made(e)]:
             if branch is not None and entry.branch == branch:
                 found.append(entry)
             else:

@@ -252,6 +252,7 @@ class Returns:
         ]
         """The entries whose pass is not undone, oldest first."""
         self._dropped = {entry.id for entry in self._at(Stage.DROPPED)}
+        self._midway = {entry.id for entry in self._at(Stage.MIDWAY)}
 
     def add(self, entries: Iterable[Entry]) -> None:
         """``entries`` are dropped by what follows."""
@@ -298,6 +299,10 @@ class Returns:
         """``entries`` don't wait any more."""
         numbers = {entry.id for entry in entries}
         self.waiting = [entry for entry in self.waiting if entry.id not in numbers]
+
+    def is_dropped_anew(self, entry: Entry) -> bool:
+        """Whether an entry whose drop was undone waits again, as this switch redid that drop."""
+        return entry.id in self._midway and self.applied.stage(entry) is Stage.DROPPED
 
     def made_again(self) -> list[Entry]:
         """The entries that wait although what dropped them was undone in this switch."""

@@ -395,7 +395,8 @@ class Transfer:
 
     def _made_again(self) -> list[Entry]:
         """The entries whose place was made by now, after it was dropped if it was."""
-        return [entry for entry in self.returns.waiting if self._is_made(entry)]
+        waiting = [one for one in self.returns.waiting if not self.returns.is_dropped_anew(one)]
+        return [entry for entry in waiting if self._is_made(entry)]
 
     def _is_made(self, entry: Entry) -> bool:
         changed = self._altered if entry.is_narrowed else self._made

@@ -214,6 +214,16 @@ def test_a_detour_leads_over_the_steps_that_the_target_lacks() -> None:
     assert Returns([found], applied(), applied()).detours() == []
 
 
+def test_what_is_dropped_anew_by_its_own_step_was_made_by_nobody() -> None:
+    one = entry(forth("a"), forth("b"), dropped_by=forth("b"))
+    returns = Returns([one], applied(A), applied(A, B))
+    assert not returns.is_dropped_anew(one)
+    returns.applied.add(("shop", "b"), AppliedMigration(B, lambda: "b"))
+    assert returns.is_dropped_anew(one)
+    # It was dropped before this switch: what is in its place now is another thing.
+    assert not Returns([one], applied(A, B), applied(A, B)).is_dropped_anew(one)
+
+
 def test_what_waits_takes_new_names_and_goes_with_its_entry() -> None:
     one, two = entry(back("a"), number=1), entry(back("b"), number=2)
     returns = Returns([one], applied(), applied())
