@@ -143,8 +143,11 @@ class Applied:
             others = ", ".join(".".join(step.key) for step in self.in_effect(entry))
             they = "they were" if len(entry.columns) > 1 and not entry.is_table else "it was"
             return f"{they} dropped together with {others}"
+        migrations = ", ".join(entry.migrations)
+        if not any(column.dropped_backwards for column in entry.columns.values()):
+            return f"{entry.branch or 'another branch'} had it before {migrations}"
         origin = f" of {entry.branch}" if entry.branch else ""
-        return f"it belongs to {', '.join(entry.migrations)}{origin}"
+        return f"it belongs to {migrations}{origin}"
 
     def _has(self, step: Step) -> bool:
         """Whether a step's migration is applied: its text, or another of the same effect."""

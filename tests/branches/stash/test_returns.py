@@ -175,6 +175,11 @@ def test_it_says_what_hinders() -> None:
     assert applied(A).hindrance(below) == "it was dropped together with shop.b"
     assert applied().hindrance(below) == "it belongs to shop.a of feature"
     assert applied().hindrance(below._replace(branch=None)) == "it belongs to shop.a"
+    above = entry(forth("a"))
+    assert applied(A).hindrance(above) == "feature had it before shop.a"
+    assert (
+        applied(A).hindrance(above._replace(branch=None)) == "another branch had it before shop.a"
+    )
 
 
 def test_what_is_undone_comes_back_once() -> None:
