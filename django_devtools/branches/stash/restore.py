@@ -69,11 +69,13 @@ class Restore:
             if entry not in fitting and entry.id not in self.early
         ]
         jobs = self._jobs(fitting)
+        restored = {job.entry.id for job in jobs}
+        self.notes += [self.stash.is_outdone(one) for one in fitting if one.id not in restored]
         if not jobs:
             return
         try:
-            restored = {job.entry.table for job in jobs}
-            with self._transaction(), undisturbed(self._dialect, restored, self.notes):
+            tables = {job.entry.table for job in jobs}
+            with self._transaction(), undisturbed(self._dialect, tables, self.notes):
                 self._restore(jobs)
         except DatabaseError as error:
             if self._dialect.error_is_transient(error):

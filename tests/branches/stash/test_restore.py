@@ -1,7 +1,19 @@
 """How data comes back: fast, and without a trace."""
 
 from collections.abc import Callable
+from io import StringIO
 
+from django.core.management.base import OutputWrapper
+from django.core.management.color import no_style
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations.state import ProjectState
+
+from django_devtools.branches.progress import Progress
+from django_devtools.branches.schema.changes import DataLoss
+from django_devtools.branches.schema.dialects import dialect_of
+from django_devtools.branches.stash.entries import Step
+from django_devtools.branches.stash.restore import Restore
+from django_devtools.branches.stash.stash import Stash
 from tests.branches.shop import PRODUCT, make_shop
 from tests.branches.stash.stashing import go, make_branch
 from tests.databases import Configuration
@@ -163,3 +175,24 @@ def test_restore_where_there_is_no_place(project: Project) -> None:
     project.checkout("feature")
     project.switch()
     assert project.manage("migrations_stash", "list").stdout == "The stash is empty.\n"
+
+
+def test_the_older_of_two_entries_for_one_column_is_named(
+    connection: BaseDatabaseWrapper,
+) -> None:
+    key, progress = ("shop", "0002_size"), Progress(OutputWrapper(StringIO()), no_style(), 0)
+    size = DataLoss(key, ("shop", "item"), "item", "size", dropped_backwards=True)
+    dialect_of(connection).execute(
+        "CREATE TABLE item (id integer NOT NULL PRIMARY KEY, size integer)"
+    )
+    stash = Stash(connection)
+    for value in (1, 2):
+        dialect_of(connection).execute(f"DELETE FROM item WHERE id = {value}")
+        dialect_of(connection).execute(f"INSERT INTO item VALUES ({value}, {value})")
+        stash.save([size], "feature", [Step(key, True)], progress)
+        stash.begin()
+    restore = Restore(stash, ProjectState().apps, progress)
+    restore.restore(stash.entries())
+    assert [entry.id for entry in restore.restored] == [2]
+    (note,) = restore.notes
+    assert "column item.size: still in the stash, because newer rows were restored" in note
