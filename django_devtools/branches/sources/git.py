@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -472,31 +472,30 @@ class Repository(NamedTuple):
         }
         return {directory for directory, path in inside.items() if path in parents}
 
-    def versions(self, pathspecs: Sequence[str], commits: Iterable[str]) -> list[Version]:
-        """Each change of a file that matches, in the history of ``commits``, newest first."""
+    def versions(self, names: Collection[str], commits: Iterable[str]) -> list[Version]:
+        """Each change of a file of these ``names`` in the history of ``commits``, newest first."""
         stdin = "".join(f"{commit}\n" for commit in commits)
-        if not pathspecs or not stdin:
+        if not names or not stdin:
             return []
-        return self._changes(pathspecs, ["--format=%x01%H", "--stdin"], stdin)
+        return self._changes(names, ["--format=%x01%H", "--stdin"], stdin)
 
-    def other_versions(self, pathspecs: Sequence[str], commits: Iterable[str]) -> list[Version]:
+    def other_versions(self, names: Collection[str], commits: Iterable[str]) -> list[Version]:
         """The same in all that git has but the history of ``commits``, with the ref of each."""
-        if not pathspecs:
+        if not names:
             return []
         stdin = "".join(f"^{commit}\n" for commit in commits)
         arguments = ["--format=%x01%H %S", "--all", "--reflog", "--stdin"]
-        return self._changes(pathspecs, arguments, stdin)
+        return self._changes(names, arguments, stdin)
 
     def _changes(
-        self, pathspecs: Sequence[str], arguments: Sequence[str], stdin: str
+        self, names: Collection[str], arguments: Sequence[str], stdin: str
     ) -> list[Version]:
+        # Pathspecs for names in any directory take git many times as long as listing all changes.
         output = self.git(
             "log",
             "-z",
             # Dates alone don't order the commits that a rebase makes within a second.
             "--date-order",
-            # Without it, a merge hides what only one side had, and a stash its untracked files.
-            "--full-history",
             "--no-follow",
             "--no-renames",
             "--no-show-signature",
@@ -507,7 +506,6 @@ class Repository(NamedTuple):
             "--ignore-missing",
             *arguments,
             "--",
-            *pathspecs,
             stdin=stdin.encode(),
         )
         found, commit, ref, meta = [], "", "", ""
@@ -515,7 +513,7 @@ class Repository(NamedTuple):
             if meta:  # Then this is a path, whatever it looks like.
                 # ":OLD_MODE MODE OLD_BLOB BLOB STATUS"; neither a symlink nor a submodule
                 _, mode, _, blob, _ = meta.split()
-                if mode.startswith("100"):
+                if mode.startswith("100") and token.rpartition("/")[2] in names:
                     found.append(Version(commit, PurePosixPath(token), blob, ref))
                 meta = ""
             elif (line := token.lstrip("\n")).startswith("\x01"):

@@ -70,7 +70,7 @@ class History:
         if self.repository is None or not keys:
             return {}
         versions = self._by_key(
-            self.repository.other_versions(self._pathspecs(keys), self.trusted()), keys
+            self.repository.other_versions(self._names(keys), self.trusted()), keys
         )
         newest = {key: found[0] for key, found in versions.items()}
         contents = self.repository.contents(version.blob for version in newest.values())
@@ -274,7 +274,7 @@ class History:
 
     def versions(self, keys: Collection[Key], commits: Iterable[str]) -> dict[Key, list[Version]]:
         """The versions of each of ``keys`` in the history of ``commits``, newest first."""
-        return self._by_key(self._git.versions(self._pathspecs(keys), commits), keys)
+        return self._by_key(self._git.versions(self._names(keys), commits), keys)
 
     def _by_key(
         self, versions: Iterable[Version], keys: Collection[Key]
@@ -293,12 +293,11 @@ class History:
             elsewhere.setdefault((label, version.path.stem), []).append(version)
         return {key: found for key, found in (elsewhere | here).items() if key in keys}
 
-    def _pathspecs(self, keys: Iterable[Key]) -> list[str]:
-        """Pathspecs for the files of ``keys`` in any directory."""
+    def _names(self, keys: Iterable[Key]) -> set[str]:
+        """The names of the files of ``keys``."""
         # A package in a virtual environment below the top has no history in the repository.
         others = self._directories().keys() - self.own_apps
-        names = sorted({name for app, name in keys if app not in others})
-        return [f":(top,glob)**/{_escape(name)}.py" for name in names]
+        return {f"{name}.py" for app, name in keys if app not in others}
 
     def _directories(self) -> dict[str, str]:
         """The directories of migrations below the top of the repository, by app."""
@@ -377,10 +376,6 @@ def _quoted(package: str) -> str:
     """A pattern for the app of a migrations package, as settings name it."""
     app = re.escape(package.removesuffix(".migrations"))
     return f"['\"]{app}['\".]"
-
-
-def _escape(name: str) -> str:
-    return "".join(f"\\{c}" if c in "*?[]\\" else c for c in name)
 
 
 def _short(ref: str) -> str:
