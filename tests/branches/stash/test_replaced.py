@@ -100,6 +100,7 @@ def test_each_branch_has_its_own_of_that_name(vendor_project: Project) -> None:
     assert dump(vendor_project) == before
 
 
+@pytest.mark.own_order
 def test_nothing_is_kept_of_the_other(vendor_project: Project) -> None:
     """Applied by migrate, so that going back is up to the migration, too."""
     make_other_price(vendor_project)
@@ -357,6 +358,7 @@ def test_renumbered_since(project: Project) -> None:
     assert dump(project) == before
 
 
+@pytest.mark.own_order
 def test_what_was_replaced_does_not_come_back_forth(project: Project) -> None:
     make_other_price(project)
     project.switch()
