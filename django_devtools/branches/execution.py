@@ -151,12 +151,14 @@ class Execution:
     ) -> None:
         """Run a pass in another process, so nothing here shares a transaction with it."""
         backwards = steps[0].backwards
+        moves = [
+            (step.key, None if backwards else self.outlook.arrives(step.key)) for step in steps
+        ]
         self.transfer.begin()
-        self.outlook.worktree.run(self.outlook.plan, self.progress, backwards)
-        for step in steps:
-            self.transfer.applied.move(
-                step.key, None if backwards else self.outlook.arrives(step.key)
-            )
+        there = self.transfer.there_after(moves)
+        self.outlook.worktree.run(self.outlook.plan, self.progress, backwards, there)
+        for move in moves:
+            self.transfer.applied.move(*move)
         self.transfer.follow(changes)
         self.transfer.restore_due(lambda: state.apps)
         self.transfer.restore_late(lambda: state.apps)

@@ -10,10 +10,11 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import django
 from django.conf import settings
@@ -37,6 +38,9 @@ from django_devtools.branches.sources.loader import (
     load,
 )
 from django_devtools.branches.sources.snapshots import Key
+from django_devtools.branches.stash.entries import Entry
+from django_devtools.branches.stash.entry_restore import restore_columns
+from django_devtools.branches.stash.stash import Stash
 from django_devtools.conf import project_root
 
 from .executor import Executor, with_empty_reverses
@@ -46,8 +50,7 @@ class ChildError(DevtoolsError):
     """The process in the work tree failed. The text is the first line of its error."""
 
 
-@dataclass(frozen=True)
-class Pass:
+class Pass(NamedTuple):
     """Everything that a child needs to run one pass."""
 
     settings_module: str
@@ -65,6 +68,8 @@ class Pass:
     """Whether a RunPython or RunSQL without a reverse counts as one with an empty reverse."""
     coerce_values: bool
     """Whether values are made fit for columns that get narrower."""
+    entries: Sequence[Entry] = ()
+    """What the stash has of columns that the pass makes again, if it can't do without values."""
 
     @classmethod
     def of(cls, connection: BaseDatabaseWrapper, **facts: Any) -> "Pass":
@@ -197,7 +202,8 @@ def _inspect(task: Pass, graph: Graph) -> Findings:
 
 def _run(task: Pass, graph: Graph, progress: Progress) -> None:
     connection = connections[task.alias]
-    executor = Executor(connection, graph, task.sources.get, progress, task.coerce_values)
+    restore = partial(restore_columns, Stash(connection), task.entries)
+    executor = Executor(connection, graph, task.sources.get, progress, task.coerce_values, restore)
     if task.noop:
         for key in task.keys:
             graph.graph.nodes[key] = with_empty_reverses(graph.graph.nodes[key])

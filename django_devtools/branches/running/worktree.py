@@ -19,6 +19,7 @@ from django_devtools.conf import project_root
 if TYPE_CHECKING:
     from django_devtools.branches.planning.plan import Plan
     from django_devtools.branches.sources.graph import Graph
+    from django_devtools.branches.stash.entries import Entry
 
     from .child import Findings, Pass
 
@@ -59,12 +60,18 @@ class WorkTree:
                 self._findings[seen] = child.inspect(path, top, task)
         return self._findings[seen]
 
-    def run(self, plan: "Plan", progress: Progress, backwards: bool) -> None:
-        """Run the pass. Raises SwitchError where that fails."""
+    def run(
+        self, plan: "Plan", progress: Progress, backwards: bool, entries: "Sequence[Entry]"
+    ) -> None:
+        """
+        Run the pass. Raises SwitchError where that fails.
+
+        ``entries`` of the stash are those whose place is there again then.
+        """
         from . import child
 
         keys, graph = _pass_of(plan, backwards)
-        task = self._task(keys, graph, backwards)
+        task = self._task(keys, graph, backwards)._replace(entries=entries)
         connection = self.comparison.connection
         connection.close()
         progress.stdout.flush()

@@ -1,7 +1,8 @@
 """Restores one entry of the stash."""
 
+import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from itertools import product
 from typing import Any
@@ -14,6 +15,8 @@ from django_devtools.conf import TABLE_PREFIX
 
 from .entries import Entry, Return
 from .stash import Stash
+
+logger = logging.getLogger("django_devtools.branches")
 
 # More of them would say nothing new.
 MOST_REFUSED = 200
@@ -452,6 +455,32 @@ class EntryRestore:
             rows = f"{self.tables.dialect.readable_in_delete(table, parent.column)} AS {alias}"
         same = self.tables.same_rows_sql(parent.table, table, {parent.column: column}, alias)
         return f"({q(table)}.{q(column)} IS NULL OR EXISTS (SELECT 1 FROM {rows} WHERE {same}))"
+
+
+def restore_columns(
+    stash: Stash, entries: Iterable[Entry], table: str, column: str | None
+) -> None:
+    """
+    Restore what ``entries`` have of ``table`` in the middle of a step, because it needs values.
+
+    ``column`` is the only column that is wanted, or None for all. The values of the newest entry
+    win.
+    """
+    entries = list(entries)
+    for entry in entries:
+        if entry.is_narrowed and entry.narrowed == (table, column):
+            stash.replace_unfit(entry)
+    dialect = stash.tables.dialect
+    for entry in entries:
+        if entry.table != table or entry.is_table or entry.is_narrowed:
+            continue
+        there = stash.tables.columns(table)
+        columns = [name for name in entry.columns if column in (None, name) and name in there]
+        if columns:
+            logger.debug("Restoring %s of %s before the next operation", columns, table)
+            with dialect.without_triggers([table]):
+                EntryRestore(stash, entry, columns).update(())
+                dialect.check_foreign_keys_now()
 
 
 def text_of(error: Exception) -> str:

@@ -5,7 +5,7 @@ Whoever runs them says which step is next, when it begins, and when it is done.
 """
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from django.apps.registry import Apps
@@ -31,6 +31,10 @@ Models = Callable[[], Apps]
 
 FindWay = Callable[[Detour, Applied], Way | None]
 """Gives the way of a detour; None if it can't be taken."""
+
+
+Move = tuple[Key, AppliedMigration | None]
+"""What is done to a migration: what is applied then, or None if it is unapplied."""
 
 
 class Report:
@@ -238,21 +242,27 @@ class Transfer:
 
         ``column`` is the only one that is wanted, or None for all.
         """
-        from .entry_restore import EntryRestore
+        from .entry_restore import restore_columns
 
         then = self.applied.copy()
         self._move(then)
-        self._replace_unfit(then, table, column)
-        for entry in self.returns.waiting:
-            if entry.table != table or entry.is_table or entry.is_narrowed:
-                continue
-            columns = self._columns_there(entry, column)
-            if columns and (then.stage(entry) is not Stage.DROPPED or self._is_own(entry)):
-                logger.debug("Restoring %s of %s before the next operation", columns, table)
-                dialect = self.stash.tables.dialect
-                with dialect.without_triggers([table]):
-                    EntryRestore(self.stash, entry, columns).update(())
-                    dialect.check_foreign_keys_now()
+        restore_columns(self.stash, self._there(then), table, column)
+
+    def there_after(self, moves: Iterable[Move]) -> list[Entry]:
+        """The entries whose place is there again after ``moves``."""
+        then = self.applied.copy()
+        for key, arrives in moves:
+            then.move(key, arrives)
+        return self._there(then)
+
+    def _there(self, then: Applied) -> list[Entry]:
+        """The entries whose place is there again when ``then`` is applied."""
+        return [
+            entry
+            for entry in self.returns.waiting
+            if then.stage(entry) is not Stage.DROPPED
+            or (self._is_own(entry) and not entry.is_narrowed)
+        ]
 
     def end_pass(self) -> None:
         """All steps of a pass are done."""
@@ -321,13 +331,6 @@ class Transfer:
         changed = {entry.id: entry for entry in self.stash.catch_up(step)}
         self.report.saved = [changed.get(one.id, one) for one in self.report.saved]
         return bool(changed)
-
-    def _replace_unfit(self, then: Applied, table: str, column: str | None) -> None:
-        """Restore what a column could hold before, if ``then`` it gets narrower again."""
-        for entry in self.returns.waiting:
-            is_it = entry.is_narrowed and entry.narrowed == (table, column)
-            if is_it and then.stage(entry) is not Stage.DROPPED:
-                self.stash.replace_unfit(entry)
 
     def _refers_to(self, entry: Entry, others: Collection[Entry]) -> bool:
         """Whether rows of an entry refer to rows of one of ``others``."""
@@ -413,11 +416,6 @@ class Transfer:
         """The columns that wait, but for those of this pass: their names come back with it."""
         waiting = self.returns.waiting
         return [entry for entry in waiting if not entry.is_table and entry.id not in self._fresh]
-
-    def _columns_there(self, entry: Entry, column: str | None) -> list[str]:
-        """The columns of an entry that its table has."""
-        there = self.stash.tables.columns(entry.table)
-        return [name for name in entry.columns if column in (None, name) and name in there]
 
     def _refresh(self) -> None:
         self.returns.refresh(self.stash.entries())

@@ -6,7 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.branches.planning.test_changed import edit
-from tests.branches.shop import add_colour, columns, make_shop
+from tests.branches.shop import ID, PRODUCT, add_colour, columns, make_shop
+from tests.branches.stash.stashing import values
 from tests.databases import Configuration
 from tests.project import Project
 
@@ -413,3 +414,42 @@ def test_what_the_database_refuses_in_the_work_tree(
     result = project.manage("migrations_switch", "--no-input", status=1)
     assert "cannot drop type mood because other objects depend on it. Install" in result.stderr
     assert "CASCADE" not in result.stderr
+
+
+PART = """
+class Part(models.Model):
+    pass
+"""
+LINK = "    part = models.ForeignKey('shop.Part', models.CASCADE)\n"
+
+
+def test_a_required_foreign_key_comes_back_in_a_work_tree(vendor_project: Project) -> None:
+    """It has no default: the database accepts it only with the values of the stash."""
+    project = vendor_project
+    project.settings("DJANGO_DEVTOOLS = {}")
+    make_shop(project)
+    project.models("shop", PRODUCT + LINK + PART)
+    project.migration(
+        "shop",
+        "0003_part",
+        f"""
+        migrations.CreateModel("Part", [{ID}]),
+        migrations.AddField("product", "part", models.ForeignKey("shop.Part", models.CASCADE)),
+        """,
+        [("shop", "0002_longer_name")],
+    )
+    project.commit()
+    project.switch()
+    create = "Product.objects.create(name='Chair', part=Part.objects.create())"
+    project.python(f"from shop.models import *; {create}")
+    project.checkout("-b", "feature")
+    project.models("shop", PRODUCT + PART)
+    project.write("shop/helpers.py", "def nothing(apps, schema_editor): pass\n")
+    remove = 'migrations.RemoveField("product", "part"), migrations.RunPython(nothing, nothing),'
+    imports = "from shop.helpers import nothing"
+    project.migration("shop", "0004_less", remove, [("shop", "0003_part")], imports)
+    project.commit()
+    project.switch()
+    project.checkout("main")
+    project.switch()
+    assert values(project, "name", "part") == "Chair 1"
