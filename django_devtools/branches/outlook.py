@@ -153,14 +153,18 @@ class Outlook:
         found, staying = self._back(returns), []
         empty = outranked(found, [*found, *returns.waiting], self.stash.has_values)
         found = [entry for entry in found if entry not in empty]
-        again = {entry.id for entry in returns.made_again()}
-        waiting = [entry for entry in returns.waiting if not returns.is_dropped_anew(entry)]
-        for entry in [e for e in waiting if e.id in again or self._is_made(e)]:
+        for entry in self._made_and_waiting(returns):
             if branch is not None and entry.branch == branch:
                 found.append(entry)
             else:
                 staying.append((entry, returns.applied.hindrance(entry)))
         return Expected(sorted(found, key=lambda entry: entry.id), staying)
+
+    def _made_and_waiting(self, returns: Returns) -> list[Entry]:
+        """The entries that still wait at the end, in ``returns``, where their place is made."""
+        again = {entry.id for entry in returns.made_again()}
+        waiting = [entry for entry in returns.waiting if not returns.is_dropped_anew(entry)]
+        return [entry for entry in waiting if entry.id in again or self._is_made(entry)]
 
     def find_way(self, detour: Detour, applied: Applied) -> Way | None:
         """The way of a detour; None if it can't be gone here."""

@@ -472,15 +472,20 @@ def restore_columns(
             stash.replace_unfit(entry)
     dialect = stash.tables.dialect
     for entry in entries:
-        if entry.table != table or entry.is_table or entry.is_narrowed:
-            continue
-        there = stash.tables.columns(table)
-        columns = [name for name in entry.columns if column in (None, name) and name in there]
+        columns = _wanted_columns(stash, entry, table, column)
         if columns:
             logger.debug("Restoring %s of %s before the next operation", columns, table)
             with dialect.without_triggers([table]):
                 EntryRestore(stash, entry, columns).update(())
                 dialect.check_foreign_keys_now()
+
+
+def _wanted_columns(stash: Stash, entry: Entry, table: str, column: str | None) -> list[str]:
+    """The dropped columns of an entry that ``table`` has; ``column`` alone if that is given."""
+    if entry.table != table or entry.is_table or entry.is_narrowed:
+        return []
+    there = stash.tables.columns(table)
+    return [name for name in entry.columns if column in (None, name) and name in there]
 
 
 def text_of(error: Exception) -> str:
