@@ -8,7 +8,8 @@ from django_devtools.branches.schema.introspection import ColumnInfo, Tables
 from .entries import Entry
 
 _LENGTH = re.compile(r"\((\d+).*\)")
-_TEXT = re.compile(r"(?i)char|text|clob")
+# No arrays of texts.
+_TEXT = re.compile(r"(?i)(char|text|clob)[^\[]*$")
 _DECIMAL = re.compile(r"(?i)numeric|decimal|num$")
 
 
