@@ -10,6 +10,7 @@ from django.db import (
     IntegrityError,
     NotSupportedError,
     ProgrammingError,
+    models,
     transaction,
 )
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -111,6 +112,20 @@ def test_columns_are_set_from_another_table(connection: BaseDatabaseWrapper) -> 
         (2, "new", 21),
         (3, "old", 3),
     ]
+
+
+def test_new_keys_continue_after_those_that_are_skipped(connection: BaseDatabaseWrapper) -> None:
+    key = models.AutoField(primary_key=True)
+    kind, suffix = key.db_type(connection), key.db_type_suffix(connection) or ""
+    dialect = dialect_with(
+        connection,
+        f"CREATE TABLE t (id {kind} NOT NULL PRIMARY KEY {suffix}, name varchar(9))",
+        "INSERT INTO t (name) VALUES ('a')",
+    )
+    for highest in (5, 3):  # It never goes back.
+        dialect.skip_keys("t", highest)
+        dialect.execute("INSERT INTO t (name) VALUES ('b')")
+    assert dialect.fetch("SELECT id FROM t ORDER BY id") == [(1,), (6,), (7,)]
 
 
 def test_rows_are_numbered_by_their_keys_inside_a_transaction(
