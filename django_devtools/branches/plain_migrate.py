@@ -13,7 +13,7 @@ from django.db.migrations.state import ProjectState
 
 from django_devtools.branches.planning.comparison import compare
 from django_devtools.branches.schema.changes import SchemaChanges, schema_changes
-from django_devtools.branches.schema.operations import writes_rows
+from django_devtools.branches.schema.operations import may_rename, writes_rows
 from django_devtools.branches.schema.renames import renames_backwards, renames_forwards
 from django_devtools.branches.schema.tracker import track
 from django_devtools.branches.sources.git import Repository
@@ -88,7 +88,7 @@ class Session:
 
     def begin(self, position: int, state: ProjectState) -> None:
         """The migration at ``position`` begins in ``state``, so those before it are done."""
-        self._run_up_to(position, lambda: state.apps, lambda: self._renamed(position - 1, state))
+        self._run_up_to(position, lambda: state.apps, lambda: self._renamed(state))
         self._before = state
         if self._transfer.came_back:
             rest = [(_without_mark(one), backwards) for one, backwards in self.plan[position:]]
@@ -101,9 +101,8 @@ class Session:
     def end(self, models: Apps) -> None:
         """All migrations are done: restore what comes back then, and say what doesn't."""
         if self.run:
-            self._run_up_to(len(self.plan), lambda: models)
+            self._run_up_to(len(self.plan), lambda: models, self._renamed_at_last)
             self._transfer.restore_late(lambda: models)
-        self._transfer.follow(self.changes)
         self._transfer.end_pass()
         if self.run:
             self._transfer.settle(lambda: models)
@@ -114,30 +113,39 @@ class Session:
         self,
         position: int,
         models: Models,
-        renamed: Callable[[], SchemaChanges | None] = lambda: None,
+        renamed: Callable[[], SchemaChanges | None],
     ) -> None:
         """
         The first ``position`` migrations are done: restore what comes back then.
 
-        ``renamed`` tells what the last one of them has renamed.
+        ``renamed`` tells what the one that began last has renamed; those behind it were faked.
         """
-        for one in range(self._done, position):
+        first = self._done
+        for one in range(first, position):
             key = self._steps[one].key
             if key not in self.run:
                 self._transfer.faked.update([key, *self.plan[one][0].replaces])
             self._expect(one)
-            self._transfer.done(models, renamed if one == position - 1 else lambda: None)
+            self._transfer.done(models, renamed if one == first else lambda: None)
         self._done = position
         self._say()
 
-    def _renamed(self, position: int, after: ProjectState) -> SchemaChanges | None:
-        """What the migration at ``position`` has renamed; ``after`` is the state after it."""
-        migration, backwards = self.plan[position]
-        if self._before is None or self._steps[position].key not in self.run:
+    def _renamed(self, after: ProjectState) -> SchemaChanges | None:
+        """What the migration that began last has renamed; ``after`` is the state after it."""
+        if self._before is None:
             return None
-        plain = _without_mark(migration)
+        plain, backwards = self._last_begun()
         renames = renames_backwards(plain) if backwards else renames_forwards(plain, self._before)
         return renames(after)
+
+    def _renamed_at_last(self) -> SchemaChanges | None:
+        """The same when all are done: Django tells the models then, and no state."""
+        plain, backwards = self._last_begun()
+        return _changes(self.stash, [(plain, backwards)]) if may_rename(plain) else None
+
+    def _last_begun(self) -> tuple[Migration, bool]:
+        migration, backwards = self.plan[self._done]
+        return _without_mark(migration), backwards
 
     def _find_way(self, detour: Detour, applied: Applied) -> Way | None:
         is_undone_now = any(step.key in self.run for step in detour.entries[0].steps)

@@ -15,7 +15,6 @@ from django_devtools.branches.schema.changes import DataLoss, SchemaChanges
 from django_devtools.branches.schema.structure import Item
 from django_devtools.branches.sources.snapshots import Key
 
-from .cuts import cut_values
 from .detours import Way
 from .entries import Entry, Step
 from .places import Places
@@ -291,6 +290,8 @@ class Transfer:
         narrowed = {entry.id for entry in self.report.saved if entry.is_narrowed}
         if narrowed:
             found = [entry for entry in self.stash.entries() if entry.id in narrowed]
+            from .cuts import cut_values
+
             words = [cut_values(self.stash.tables, entry) for entry in found]
             self.report.cut += filter(None, words)
 

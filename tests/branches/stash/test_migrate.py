@@ -419,3 +419,23 @@ def test_to_zero_and_all_again(project: Project) -> None:
     assert values(project, "note") == "n; n; n"
     assert values(project, "name") == "edited; edited; edited"
     assert not kept(project)
+
+
+def test_what_waits_follows_two_renames_of_one_migrate(project: Project) -> None:
+    """The second table takes the name that the first one had."""
+    project.settings("DJANGO_DEVTOOLS = {}")
+    make_products(project, PRODUCT + NOTE + PART)
+    project.python("from shop.models import *; Product.objects.update(note='n')")
+    *_, last = sorted(path.stem for path in (project.path / "shop/migrations").glob("0*.py"))
+    add_migration(project, "0009_less", 'migrations.RemoveField("product", "note"),', last)
+    project.manage("migrate")
+    other = 'migrations.RenameModel("Part", "Other"),'
+    add_migration(project, "0010_other", other, "0009_less")
+    add_migration(project, "0011_part", 'migrations.RenameModel("Product", "Part"),', "0010_other")
+    options = 'migrations.AlterModelOptions("other", {"ordering": ["pk"]}),'
+    add_migration(project, "0012_options", options, "0011_part")
+    project.manage("migrate")
+    assert kept(project) == {"shop_part.note 3"}
+    project.manage("migrate", "shop", last)
+    assert values(project, "note") == "n; n; n"
+    assert not kept(project)
