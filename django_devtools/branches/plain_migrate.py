@@ -12,9 +12,13 @@ from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
 from django_devtools.branches.planning.comparison import compare
-from django_devtools.branches.schema.changes import SchemaChanges, schema_changes
+from django_devtools.branches.schema.changes import (
+    SchemaChanges,
+    renames_backwards,
+    renames_forwards,
+    schema_changes,
+)
 from django_devtools.branches.schema.operations import may_rename, writes_rows
-from django_devtools.branches.schema.renames import renames_backwards, renames_forwards
 from django_devtools.branches.schema.tracker import track
 from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.loader import code_on_disk, variant

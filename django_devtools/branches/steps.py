@@ -14,8 +14,12 @@ from django_devtools.branches.running.executor import (
     with_empty_reverses,
 )
 from django_devtools.branches.running.journal import JournalEntry
-from django_devtools.branches.schema.changes import SchemaChanges
-from django_devtools.branches.schema.renames import Renames, renames_backwards, renames_forwards
+from django_devtools.branches.schema.changes import (
+    Renames,
+    SchemaChanges,
+    renames_backwards,
+    renames_forwards,
+)
 from django_devtools.branches.sources.git import GitError
 from django_devtools.branches.sources.graph import Graph
 from django_devtools.branches.sources.loader import Source

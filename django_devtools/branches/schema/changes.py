@@ -9,16 +9,23 @@ histories start from, gives each table and column one identity: its name there, 
 - Made: what unapplied migrations had dropped, and what applied ones make.
 - Renamed: what exists before and after the switch, under two names.
 - Altered: a column whose values got more or less room on the way.
+
+What a single step renames is told in the same way, while a switch or ``migrate`` is under way.
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Generic, NamedTuple, TypeVar
+
+from django.db.migrations import Migration
+from django.db.migrations.state import ProjectState
 
 from django_devtools.branches.sources.snapshots import Key
 
+from .operations import may_rename
 from .structure import Item
-from .tracker import Column, SchemaHistory, Table
+from .tracker import Column, SchemaHistory, Table, track
 
 logger = logging.getLogger("django_devtools.branches")
 
@@ -263,3 +270,34 @@ def _model(table: _Thing[Table]) -> Key:
 def _described(item: Item) -> str:
     table, column = item
     return f"table {table}" if column is None else f"column {table}.{column}"
+
+
+Renames = Callable[[ProjectState], SchemaChanges | None]
+"""What a step renames, by the state after it; None if it renames nothing."""
+
+
+def renames_backwards(migration: Migration) -> Renames:
+    """What unapplying a migration renames, if anything."""
+    return partial(_undone, migration) if may_rename(migration) else _nothing
+
+
+def renames_forwards(migration: Migration, before: ProjectState) -> Renames:
+    """What applying a migration renames, if anything. ``before`` is the state before that."""
+    if not may_rename(migration):
+        return _nothing
+    models = _models_only(before)
+    return lambda after: schema_changes(SchemaHistory(), track(models, [migration]))
+
+
+def _undone(migration: Migration, after: ProjectState) -> SchemaChanges:
+    return schema_changes(track(_models_only(after), [migration]), SchemaHistory())
+
+
+def _nothing(after: ProjectState) -> None:
+    return None
+
+
+def _models_only(state: ProjectState) -> ProjectState:
+    """A copy of a state that can be changed, and whose models are not rendered."""
+    models = {key: model.clone() for key, model in state.models.items()}
+    return ProjectState(models, state.real_apps)

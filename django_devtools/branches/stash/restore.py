@@ -22,7 +22,7 @@ from django_devtools.branches.schema.transactions import one_transaction
 
 from .entries import Entry, Return, StashedColumn
 from .entry_restore import THERE, EntryRestore, text_of
-from .renames import present_names
+from .present_names import present_names
 from .stash import Stash
 from .undisturbed import undisturbed
 

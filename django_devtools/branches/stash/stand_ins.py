@@ -9,7 +9,7 @@ edits. When the entry comes back, it replaces what is in the residue, and edits 
 from django_devtools.branches.schema.introspection import Tables
 
 from .entries import Entry
-from .renames import Names
+from .present_names import Names
 from .save import Copy, write_residue
 
 

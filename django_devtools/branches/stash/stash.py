@@ -37,7 +37,7 @@ from .entries import (
     to_json,
 )
 from .late_writes import LateWrites, Watched, watch
-from .renames import Names
+from .present_names import Names
 from .returns import Applied, Stage
 from .save import key_of, renewed, save_residue, with_present_facts
 from .stand_ins import forget_edited, remember

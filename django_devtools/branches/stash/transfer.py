@@ -18,7 +18,7 @@ from django_devtools.branches.sources.snapshots import Key
 from .detours import Way
 from .entries import Entry, Step
 from .places import Places
-from .renames import Names, names_in_stash
+from .present_names import Names, names_in_stash
 from .returns import Applied, AppliedMigration, Arrivals, Detour, Returns, Stage, outranked
 from .save import is_routed_here
 from .stash import Stash

@@ -7,7 +7,7 @@ from django.db.migrations import Migration
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
-from django_devtools.branches.schema.renames import renames_backwards, renames_forwards
+from django_devtools.branches.schema.changes import renames_backwards, renames_forwards
 from django_devtools.branches.schema.structure import Item
 from django_devtools.branches.sources.loader import variant
 
