@@ -3,19 +3,15 @@
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 
-from django.db.migrations import Migration
 from django.db.migrations.state import ProjectState
 
 from django_devtools.branches.planning.plan import Plan
 from django_devtools.branches.running import signals
-from django_devtools.branches.running.executor import Ahead, Executor, with_empty_reverses
+from django_devtools.branches.running.executor import Ahead, Executor
 from django_devtools.branches.running.journal import Journal, JournalEntry
 from django_devtools.branches.schema.changes import SchemaChanges
 from django_devtools.branches.schema.operations import writes_rows
-from django_devtools.branches.sources.graph import Graph
-from django_devtools.branches.sources.loader import Source, load
-from django_devtools.branches.sources.provenance import Past
-from django_devtools.branches.sources.snapshots import DETACHED, Key, Snapshot
+from django_devtools.branches.sources.snapshots import Key
 from django_devtools.branches.stash.entries import Step
 from django_devtools.branches.stash.returns import AppliedMigration
 from django_devtools.branches.stash.transfer import Report
@@ -61,11 +57,10 @@ class Execution:
 
     def _resume(self, entry: JournalEntry) -> None:
         """Run a migration that has begun already."""
-        migration, source, past = self._text_of(entry)
-        held = {**self.comparison.held, entry.key: with_empty_reverses(migration)}
-        rows = dict.fromkeys([*self.comparison.rows, entry.key])
-        graph = Graph(held, list(rows), self.decision.workspace.disk.unmigrated_apps)
-        before = graph.ordered(graph.applied_nodes() - graph.descendants([entry.key]), rows)
+        # Few switches have anything to resume.
+        from .resume import unfinished
+
+        migration, source, past, graph, before = unfinished(self.decision, entry)
         executor = self.steps.executor(graph, lambda key: source, entry)
         ahead = executor.ahead(before, [entry.key] if entry.backwards else [])
         # As in the first run: receivers insert operations, and the journal counts positions.
@@ -176,31 +171,6 @@ class Execution:
     def _send_pre_migrate(self, steps: signals.Steps, state: ProjectState) -> None:
         connection = self.decision.connection
         signals.send_pre_migrate(connection, steps, state, self.progress, self.interactive)
-
-    def _text_of(self, entry: JournalEntry) -> tuple[Migration, Source, Past]:
-        """The text to finish an interrupted migration with, and the branch it belongs to."""
-        past = self.comparison.target.past
-        wanted = self.comparison.target.code.migrations
-        begun = self.comparison.provenance.begun_last(entry.key)
-        project = begun.applied[entry.key].project if begun else None
-        source = Source(entry.module, entry.source.encode(), "snapshot", project=project)
-        if entry.backwards or entry.key not in wanted or self._is_of_another(begun):
-            return load(entry.key, source), source, _past_of(begun) or past
-        # The file may have been fixed since the run failed.
-        return wanted[entry.key], self.comparison.wanted_source(entry.key) or source, past
-
-    def _is_of_another(self, begun: Snapshot | None) -> bool:
-        """Whether what was begun is of a branch that the target neither is nor goes on from."""
-        repository, past = self.decision.workspace.repository, self.comparison.target.past
-        if not (begun and repository) or begun.branch == (past.branch or DETACHED):
-            return False
-        if not (begun.commit and past.commit):
-            return True
-        return not repository.is_ancestor(begun.commit, past.commit)
-
-
-def _past_of(begun: Snapshot | None) -> Past | None:
-    return Past(begun.branch, begun.commit) if begun else None
 
 
 def _django_plan(plan: Plan) -> signals.Steps:

@@ -1,39 +1,16 @@
 """
 Takes one database from what it holds to what it should hold.
 
-A switch may be killed at any point. How far it got is not recorded as such: a record of that would
-have to be believed against the rows of django_migrations, which ``migrate`` and users change as
-well. It is read off what is written in the transaction of each step, and the next switch runs as
-any other from there, to whatever target:
-
-- The **rows of django_migrations** say which steps are done: a migration that has a transaction is
-  rolled back with its row. Each entry of the stash has the steps of the pass that drops it, and
-  ``Applied.stage`` (``stash/returns.py``) compares these with the rows. An entry is restored in
-  the transaction of the step that is the last to be undone, whichever switch takes that step.
-- The **journal** (``running/journal.py``) says which operations are done of a migration that has
-  no transaction. ``Execution.run`` takes it up at that operation; then it is decided anew.
-- The **status of an entry** says whether its data is still where it was copied from. Until a pass
-  begins, it is ``copying`` or ``copied``, and ``Stash.prepare`` discards it. Then it is ``open``,
-  and ``Stash.prepare`` brings it up to date, until the transaction of the step that drops it makes
-  it ``kept``; or until it is found to be gone, after a kill in a work tree. What is left in
-  a narrowed column is only known at the end of a switch, so until then it is ``open``, too.
-- The **file of snapshots** says from which texts, and of which branch, migrations were about to be
-  applied (``running/begun.py``). So what was applied last has a source, and the steps of a detour
-  (``detours.py``) are phantoms, or pending, when one is killed on it.
-
-What none of these shows is named: ``Outlook.overdue`` has what should have come back after a pass
-in a work tree, or by a detour after the last step. After that step nothing is left to do, and
-``settle`` writes the snapshot.
+It may be killed at any point: see ``resume.py``.
 """
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from django_devtools.branches.errors import SwitchError, UnfitRows
+from django_devtools.branches.errors import SwitchError
 from django_devtools.branches.hooks.state import UNTOLD, HookState, StateError
 from django_devtools.branches.planning.classify import states_after_switch
 from django_devtools.branches.planning.comparison import Comparison
@@ -47,7 +24,6 @@ from .decision import Decision, Workspace, compare_with_target, decide
 from .progress import Progress
 
 if TYPE_CHECKING:
-    from django_devtools.branches.running.journal import JournalEntry
     from django_devtools.branches.stash.transfer import Report
 
 logger = logging.getLogger("django_devtools.branches")
@@ -143,7 +119,9 @@ class Switch:
         from .execution import Execution
 
         if self.decision.interrupted:
-            with _naming_interrupted(self.decision.interrupted):
+            from .resume import naming_interrupted
+
+            with naming_interrupted(self.decision.interrupted):
                 Execution(self.decision, report, progress, interactive).run()
             self._look_again()
         # With nothing to do, too: receivers of post_migrate wait for what was interrupted.
@@ -174,20 +152,3 @@ class Switch:
         except (GitError, NotWritten) as error:
             return [not_recorded(error)]
         return []
-
-
-@contextmanager
-def _naming_interrupted(interrupted: "JournalEntry") -> Iterator[None]:
-    """Raise SwitchError where what an earlier run began fails again, unless rows don't fit."""
-    name = ".".join(interrupted.key)
-    logger.debug("Finishing %s, which was interrupted", name)
-    try:
-        yield
-    except UnfitRows:
-        raise
-    except Exception as error:
-        raise SwitchError(
-            f"{name} was interrupted, and can't be finished: {type(error).__name__}: {error}. "
-            "Fix what it reports and run this again. Or repair the database by hand and run "
-            "`manage.py migrations_switch --forget-interrupted`."
-        ) from error

@@ -9,7 +9,7 @@ from tests.docs.pages import ROOT, page
 
 PACKAGE = ROOT / "django_devtools"
 TEXT = page("architecture.md")
-NAMED = sorted(set(re.findall(r"`((?:[\w.]+/)*(?:\w+\.(?:py|sh)|\w+/))`", TEXT)))
+NAMED = sorted(set(re.findall(r"`((?:[\w.]+/)*(?:[\w-]+\.(?:py|sh)|\w+/))`", TEXT)))
 CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]
 PLACES = [
     ROOT,
@@ -32,17 +32,25 @@ def test_the_page_names_many_files() -> None:
 
 @pytest.mark.parametrize("half", ["branches", "jobs"])
 def test_each_module_of_a_half_is_on_the_page(half: str) -> None:
-    modules = {path.stem for path in (PACKAGE / half).glob("*") if not path.stem.startswith("_")}
+    folder = PACKAGE / half
+    modules = {
+        str(path.relative_to(folder))
+        for path in [*folder.rglob("*.py"), *folder.rglob("*.sh")]
+        if not path.stem.startswith("_")
+    }
 
-    named = {name.rstrip("/").removesuffix(".py") for name in NAMED}
-
-    assert modules - named == set()
+    assert modules - set(NAMED) == set()
 
 
 def test_the_picture_shows_each_layer_of_the_contracts() -> None:
     for shade in ("light", "dark"):
         picture = (ROOT / "docs" / "pages" / "assets" / f"layers-{shade}.svg").read_text("utf-8")
-        shown = set(re.findall(r"\w+", re.sub(r"<[^>]*>", " ", picture)))
-        for contract in CONTRACTS["contracts"]:
-            for layer in contract.get("layers", ()):
-                assert set(layer.split(" | ")) - shown == set(), f"{shade}: {layer}"
+        described = re.search(r"<desc[^>]*>(.*?)</desc>", picture, re.DOTALL)
+        assert described
+        # Both what is seen and what is read aloud.
+        drawn = picture.replace(described[0], "")
+        for text in (described[1], re.sub(r"<[^>]*>", " ", drawn)):
+            shown = set(re.findall(r"\w+", text))
+            for contract in CONTRACTS["contracts"]:
+                for layer in contract.get("layers", ()):
+                    assert set(layer.split(" | ")) - shown == set(), f"{shade}: {layer}"
