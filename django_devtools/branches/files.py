@@ -9,7 +9,8 @@ def write_aside(path: Path, text: str, mode: int | None = None) -> None:
     """
     Write a file next to its destination, and move it there once all of it is on the disk.
 
-    Follows links. ``mode`` are permissions, as ``chmod`` takes them. Raises OSError.
+    Follows links. ``mode`` are permissions, as ``chmod`` takes them. Raises OSError, which names
+    the destination.
     """
     path = path.resolve()
     # tempfile would keep others out: the users of a container and of its host may share the file.
@@ -23,6 +24,10 @@ def write_aside(path: Path, text: str, mode: int | None = None) -> None:
         if mode is not None:
             aside.chmod(mode)
         aside.replace(path)
+    except OSError as error:
+        # A full disk names no file, and other errors name the one that nobody knows.
+        error.filename = str(path)
+        raise
     finally:
         aside.unlink(missing_ok=True)
 
