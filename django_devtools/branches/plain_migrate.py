@@ -1,6 +1,5 @@
 """One ``migrate`` on one database: saves what it drops, and restores what it makes again."""
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -32,7 +31,7 @@ from django_devtools.branches.stash.transfer import Models, Report, Transfer
 from django_devtools.conf import project_root
 
 from .outlook import applied_by
-from .progress import Progress
+from .progress import Progress, write_notice
 
 Plan = Sequence[tuple[Migration, bool]]
 """Migrations, and whether each is unapplied. All of them go one way."""
@@ -166,7 +165,8 @@ class Session:
 
     def _say(self) -> None:
         notes = self._transfer.report.notes
-        sys.stderr.writelines(f"{note}\n" for note in notes)
+        for note in notes:
+            write_notice(note)
         notes.clear()
 
     def _step(self, migration: Migration, backwards: bool) -> Step:

@@ -1,5 +1,6 @@
 """Reports the progress of a switch in the words of Django's own ``migrate``."""
 
+import sys
 import time
 from typing import Any
 
@@ -42,6 +43,12 @@ class Progress:
         """Report an action that takes no time."""
         if self.verbosity >= 1:
             self.stdout.write(text + self.style.SUCCESS(" OK"))
+
+
+def write_notice(text: str) -> None:
+    """Write a line to stderr, after what stdout holds: both may be one pipe or file."""
+    sys.stdout.flush()
+    sys.stderr.write(f"{text}\n")
 
 
 def database_option(connection: BaseDatabaseWrapper) -> str:

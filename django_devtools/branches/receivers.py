@@ -38,7 +38,7 @@ from django_devtools.branches.stash.entries import Status
 from django_devtools.branches.stash.stash import Stash
 from django_devtools.conf import project_root, takes_snapshots
 
-from .progress import Progress
+from .progress import Progress, write_notice
 
 logger = logging.getLogger("django_devtools.branches")
 
@@ -70,9 +70,8 @@ def before_migrate(
     with suppress(Exception):
         if takes_snapshots():
             notices = _write_down(connections[using], plan)
-            sys.stderr.writelines(
-                f"{color_style().WARNING(one)}\n" for one in notices if verbosity
-            )
+            for notice in notices if verbosity else ():
+                write_notice(color_style().WARNING(notice))
     if not settings.DEBUG:
         return
     # Wrong settings are named by the system checks.
@@ -192,7 +191,7 @@ def _warning(what: str, verbosity: int, hint: str = "") -> Iterator[None]:
         yield
     except Exception as error:  # noqa: BLE001 - see above
         if verbosity:
-            sys.stderr.write(color_style().WARNING(f"{what}: {error}{hint}\n"))
+            write_notice(color_style().WARNING(f"{what}: {error}{hint}"))
 
 
 def _first_drop(migration: Migration, backwards: bool) -> int | None:

@@ -1,8 +1,9 @@
 """What the commands of this package share."""
 
 import gc
+import shutil
 from argparse import ArgumentParser
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -45,6 +46,10 @@ MESSAGES = (
 """Errors whose text says all that a user needs: our own, and those that Django raises."""
 
 
+RECOGNIZABLE, SHORTEST = 20, 5
+"""How many characters of a long name tell it from others, and how many are left at least."""
+
+
 class BranchesCommand(BaseCommand):
     """Base class of the commands that compare migrations and databases."""
 
@@ -84,6 +89,28 @@ class BranchesCommand(BaseCommand):
             self.work(options)
         except MESSAGES as error:
             raise CommandError(str(error)) from error
+        finally:
+            # Django writes the error to stderr, which may be the same pipe.
+            self.stdout.flush()
+
+    def write(self, text: str) -> None:
+        """Write a line, unless the user wants none."""
+        if self.verbosity >= 1:
+            self.stdout.write(text)
+
+    def notice(self, text: str) -> None:
+        """Write a line to stderr, after what stdout holds: both may be one pipe or file."""
+        self.stdout.flush()
+        self.stderr.write(self.style.NOTICE(text))
+
+    def table(self, rows: Sequence[Sequence[str]], spare: Sequence[str] = ()) -> list[str]:
+        """The lines of a table, which fits a terminal if stdout is one."""
+        room = shutil.get_terminal_size().columns if self.stdout.isatty() else None
+        return table(rows, room, spare)
+
+    def say_who_works(self, who: str) -> None:
+        """Say whose switch this command waits for."""
+        self.notice(f"Another switch is working ({who}). Waiting for it…")
 
     def work(self, options: dict[str, Any]) -> None:
         """Do what the command is for. The errors of MESSAGES become CommandErrors."""
@@ -100,11 +127,9 @@ class BranchesCommand(BaseCommand):
             return Repository.find(project_root())
         except NoGit as error:
             self.lacks_git = True
-            self.stderr.write(
-                self.style.NOTICE(
-                    f"{error} Until then, nothing is known of other branches, and the sources of "
-                    "migrations are not recorded."
-                )
+            self.notice(
+                f"{error} Until then, nothing is known of other branches, and the sources of "
+                "migrations are not recorded."
             )
             return None
 
@@ -131,7 +156,7 @@ class BranchesCommand(BaseCommand):
             if named or MigrationRecorder(connection).has_table():
                 found.setdefault(database_id(connection), connection)
             elif self.verbosity >= 2:
-                self.stderr.write(
+                self.notice(
                     f"Database '{alias}' was never migrated, and is left alone. "
                     f"To include it: --database {alias}."
                 )
@@ -168,13 +193,53 @@ def ask(question: str) -> bool:
         return False
 
 
-def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines in which the cells of each column are aligned."""
-    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+def table(
+    rows: Sequence[Sequence[str]], room: int | None = None, spare: Sequence[str] = ()
+) -> list[str]:
+    """
+    Lines in which the cells of each column are aligned. The first row has the titles.
+
+    Where there is less than ``room``, in characters, the columns of ``spare`` are left out as far
+    as needed, and then cells lose their middle.
+    """
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    if room:
+        columns = _fitting(columns, room, spare)
+    widths = [_longest(column) for column in columns]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
+        for row in zip(*columns, strict=True)
     ]
+
+
+def _fitting(columns: list[list[str]], room: int, spare: Sequence[str]) -> list[list[str]]:
+    for title in spare:
+        if _width(min(_longest(column), RECOGNIZABLE) for column in columns) > room:
+            columns = [column for column in columns if column[0] != title]
+    widths = [_longest(column) for column in columns]
+    while _width(widths) > room and max(widths) > SHORTEST:
+        widths[widths.index(max(widths))] -= 1
+    return [
+        [_shortened(cell, width) for cell in column]
+        for column, width in zip(columns, widths, strict=True)
+    ]
+
+
+def _longest(column: Iterable[str]) -> int:
+    return max(map(len, column))
+
+
+def _width(widths: Iterable[int]) -> int:
+    """The width of a line, with two spaces between its columns."""
+    return sum(width + 2 for width in widths) - 2
+
+
+def _shortened(cell: str, width: int) -> str:
+    """A cell without its middle: the ends of names tell more."""
+    if len(cell) <= width:
+        return cell
+    tail = (width - 1) // 2
+    return f"{cell[: width - 1 - tail]}…{cell[len(cell) - tail :]}"
 
 
 def _connect(connection: BaseDatabaseWrapper) -> None:

@@ -130,6 +130,22 @@ def test_no_such_target(project: Project) -> None:
 
 
 @pytest.mark.own_order
+def test_a_branch_of_nearly_this_name(project: Project) -> None:
+    make_shop_with_feature(project)
+    result = project.manage("migrations_switch", "featur", status=1)
+    assert "nor a git ref. Did you mean feature? `git branch" in result.stderr
+
+
+@pytest.mark.own_order
+@pytest.mark.parametrize("name", ["-", "@{-1}"])
+def test_the_branch_that_was_checked_out_before(project: Project, name: str) -> None:
+    make_shop_with_feature(project)
+    project.checkout("main")
+    result = project.manage("migrations_switch", name)
+    assert "is in step with branch feature." in result.stdout
+
+
+@pytest.mark.own_order
 def test_an_untracked_migration_is_part_of_the_checkout(project: Project) -> None:
     make_shop(project)
     add_colour(project)

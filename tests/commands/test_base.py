@@ -1,11 +1,14 @@
 import gc
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management.base import CommandError
 
-from django_devtools.management.base import BranchesCommand
+from django_devtools.branches.errors import DevtoolsError
+from django_devtools.management.base import BranchesCommand, table
 from tests.branches.shop import make_shop
 from tests.processes import run
 from tests.project import Project
@@ -46,6 +49,26 @@ def test_a_command_within_another_process_leaves_its_collector_alone(thawed: Non
     assert command.frozen == 0
 
 
+class Say(BranchesCommand):
+    """Says something on stdout, and then on stderr."""
+
+    def work(self, options: dict[str, Any]) -> None:
+        self.write("first")
+        self.notice("second")
+        self.write("third")
+        raise DevtoolsError("fourth")
+
+
+def test_what_is_said_keeps_its_order_where_both_streams_are_one_file(tmp_path: Path) -> None:
+    file = tmp_path / "output"
+    with file.open("a") as stdout, file.open("a", buffering=1) as stderr:
+        command = Say(stdout=stdout, stderr=stderr, no_color=True)
+        with pytest.raises(CommandError, match="fourth") as raised:
+            command.execute(databases=None, verbosity=1, force_color=False, no_color=True)
+        command.stderr.write(str(raised.value))
+    assert file.read_text().split() == ["first", "second", "third", "fourth"]
+
+
 def test_a_switch_with_nothing_to_do_imports_nothing_that_it_does_not_need(
     project: Project,
 ) -> None:
@@ -66,3 +89,31 @@ def test_a_switch_with_nothing_to_do_imports_nothing_that_it_does_not_need(
             "jobs.redis",
         }
     )
+
+
+ENTRIES = [
+    ["id", "what", "branch", "migration"],
+    ["1", "column shop_product.description", "feature/PROJ-1234-descriptions", "shop.0002_text"],
+]
+
+
+@pytest.mark.parametrize("room", [79, 60, 40, 24])
+def test_a_table_fits_where_there_is_little_room(room: int) -> None:
+    lines = table(ENTRIES, room)
+    assert max(map(len, lines)) <= room
+    assert lines[0].split() == ["id", "what", "branch", "migration"] or room == 24
+
+
+def test_a_table_leaves_out_what_it_can_spare_only_where_names_would_get_too_short() -> None:
+    spare = ["migration"]
+    assert table(ENTRIES, 66, spare)[0].split() == ["id", "what", "branch", "migration"]
+    assert table(ENTRIES, 60, spare)[0].split() == ["id", "what", "branch"]
+    assert table(ENTRIES, 50, spare)[1] == "1   column shop…escription  feature/PRO…scriptions"
+
+
+def test_long_names_keep_both_of_their_ends() -> None:
+    assert table([["name"], ["abcdefghij"]], 7) == ["name", "abc…hij"]
+
+
+def test_a_table_in_a_file_is_whole() -> None:
+    assert table(ENTRIES)[1].endswith("shop.0002_text")

@@ -492,3 +492,15 @@ def test_what_could_come_back_to_several_databases(two_databases: Project) -> No
     for alias in ("default", "other"):
         result = two_databases.manage("migrations_stash", "restore", "1", f"--database={alias}")
         assert result.stdout == "  Restoring table shop_spare... OK\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["show", "1", "--database", "default"],
+        ["show", "--database", "default", "1"],
+        ["--database", "default", "show", "1"],
+    ],
+)
+def test_options_stand_anywhere(stash: Project, words: list[str]) -> None:
+    assert stash.manage("migrations_stash", *words).stdout.startswith("1: ")

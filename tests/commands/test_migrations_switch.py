@@ -258,7 +258,7 @@ def test_two_at_the_same_time(vendor_project: Project) -> None:
     with switch() as first:
         first_said = read_until(first, "Waiting.")
         with switch() as second:
-            told = read_until(second, "Another migrations_switch is working")
+            told = read_until(second, "Another switch is working")
             assert f"(process {first.pid}, since" in told
             first_said += first.communicate("go on\n")[0]
             second_said = second.communicate()[0]

@@ -69,6 +69,9 @@ COMPLETE = "git fetch --refetch --no-filter"
 # A monitor of the file system is a program of the user's, or one that goes on after us.
 _OUR_SETTINGS = ("-c", "core.fsmonitor=false")
 
+# What was checked out before.
+PREVIOUS = "@{-1}"
+
 # What no ref has in its name, and what may follow one: main~1, main@{yesterday}, main:file
 _NOT_OF_REF = re.compile(r"[~^:]|@\{")
 
@@ -198,6 +201,18 @@ class Repository(NamedTuple):
         if ref.startswith("refs/heads/") and ref != "refs/heads/HEAD":
             return ref.removeprefix("refs/heads/"), commit
         return self.branch(), commit if self._has("HEAD") else None
+
+    def previous(self) -> str | None:
+        """
+        What was checked out before: a branch, or else a commit. None if nothing was.
+
+        See ``@{-N}`` in gitrevisions(7); `git switch -` goes there.
+        """
+        try:
+            ref = os.fsdecode(self.git("rev-parse", "--symbolic-full-name", PREVIOUS)).strip()
+        except GitError:
+            return None
+        return ref.removeprefix("refs/heads/") or self.commit(PREVIOUS)
 
     def private_dir(self) -> Path:
         """The directory that git keeps for this work tree alone."""

@@ -2,7 +2,7 @@
 
 import ast
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from typing import NamedTuple
 from django_devtools.branches.errors import DevtoolsError
 from django_devtools.conf import settings_file
 
-from .git import Repository
+from .git import PREVIOUS, Repository
 from .graph import Graph
 from .history import label_in
 from .loader import Code, Source, UnusableSource, load_all, parse
@@ -47,8 +47,12 @@ def named(name: str, provenance: Provenance, rows: Mapping[Key, str]) -> Target:
     """
     The target that ``name`` means: a branch that has a snapshot, or else a git ref.
 
+    "-" is what was checked out before, as git has it.
+
     Raises TargetError if it is neither, and GitError.
     """
+    if name in ("-", PREVIOUS) and provenance.repository:
+        name = provenance.repository.previous() or name
     snapshot = provenance.snapshots.get(name)
     if snapshot and name != DETACHED:
         return _from_snapshot(snapshot, provenance, rows)
@@ -121,15 +125,25 @@ def _from_ref(name: str, provenance: Provenance) -> Target:
     branch = name if repository and repository.is_branch(name) else None
     commit = repository.resolve(name) if repository else None
     if repository is None or commit is None:
-        known = ", ".join(sorted(provenance.snapshots.keys() - {DETACHED})) or "none"
+        recorded = sorted(provenance.snapshots.keys() - {DETACHED})
+        branches = repository.branch_tips() if repository else {}
         raise TargetError(
             f"{name!r} is neither a branch that has a snapshot in this database (these have: "
-            f"{known}) nor a git ref. `git branch --all` lists the branches, and "
-            "`manage.py migrations_snapshot --list` the snapshots."
+            f"{', '.join(recorded) or 'none'}) nor a git ref."
+            f"{_did_you_mean(name, {*recorded, *branches})} `git branch --all` lists the "
+            "branches, and `manage.py migrations_snapshot --list` the snapshots."
         )
     title = f"branch {branch}" if branch else f"{name} ({commit[:10]})"
     sources = _tree_sources(repository, commit, provenance)
     return _target(title, Past(branch, commit), sources, provenance.disk)
+
+
+def _did_you_mean(name: str, names: Iterable[str]) -> str:
+    """In the words of Django and git; empty if nothing is like ``name``."""
+    from difflib import get_close_matches  # only for this error
+
+    similar = get_close_matches(name, sorted(names), n=1)
+    return f" Did you mean {similar[0]}?" if similar else ""
 
 
 def _from_snapshot(snapshot: Snapshot, provenance: Provenance, rows: Mapping[Key, str]) -> Target:

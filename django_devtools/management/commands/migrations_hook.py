@@ -53,15 +53,15 @@ class Command(BranchesCommand):
         hooks = Hooks(repository)
         workspace = self.workspace(options)
         hooks.install(_caller(repository), pathspecs(repository, workspace.disk))
-        self._write(f"Installed in {hooks.path('')}: post-checkout, post-merge, post-rewrite.")
-        self._write("From now on, the databases follow `git checkout`.")
+        self.write(f"Installed in {hooks.path('')}: post-checkout, post-merge, post-rewrite.")
+        self.write("From now on, the databases follow `git checkout`.")
 
     def _uninstall(self, repository: Repository, options: dict[str, Any]) -> None:
         hooks = Hooks(repository)
         if hooks.uninstall():
-            self._write(f"Removed from {hooks.path('')}.")
+            self.write(f"Removed from {hooks.path('')}.")
         else:
-            self._write(f"No django_devtools hooks found in {hooks.path('')}.")
+            self.write(f"No django_devtools hooks found in {hooks.path('')}.")
 
     def _status(self, repository: Repository, options: dict[str, Any]) -> None:
         hooks = Hooks(repository)
@@ -81,7 +81,7 @@ class Command(BranchesCommand):
         try:
             require_debug("DEBUG is off, so the hooks change no database.")
             lock = SnapshotFile.find(repository).lock
-            with lock("switch", self._say_who_works, or_elsewhere=True):
+            with lock("switch", self.say_who_works, or_elsewhere=True):
                 # Only now: while another switch was working, there may have been a checkout.
                 workspace = self.workspace(options)
                 switches = self._checked(workspace, options)
@@ -97,18 +97,16 @@ class Command(BranchesCommand):
             why = f"{headline} {why}\nTo continue, run `manage.py migrations_switch`"
             with suppress(GitError, StateError):
                 state.failed(why)
-            self.stderr.write(self.style.NOTICE(why))
+            self.notice(why)
             sys.exit(1)
 
     def _remember(self, state: HookState, commit: str | None, specs: Sequence[str]) -> None:
         try:
             state.in_step(commit, specs)
         except StateError as error:
-            self.stderr.write(
-                self.style.NOTICE(
-                    f"The databases are in step, and that can't be recorded: {error} Until that "
-                    "is fixed, each checkout looks at them again."
-                )
+            self.notice(
+                f"The databases are in step, and that can't be recorded: {error} Until that is "
+                "fixed, each checkout looks at them again."
             )
 
     def _checked(self, workspace: Workspace, options: dict[str, Any]) -> list[Switch]:
@@ -122,7 +120,7 @@ class Command(BranchesCommand):
         for switch in filter(None, switches):
             summary, target = _summary(switch), switch.decision.comparison.target.title
             report = switch.run(progress, interactive=False)
-            self._write(
+            self.write(
                 f"Database '{switch.connection.alias}' is in step with {target}: {summary}, "
                 f"in {time.monotonic() - began:.1f} s"
             )
@@ -131,19 +129,12 @@ class Command(BranchesCommand):
                 ("Restored from the stash", report.restored),
             ):
                 if entries:
-                    self._write(f"{words}: {', '.join(entry.summary for entry in entries)}")
+                    self.write(f"{words}: {', '.join(entry.summary for entry in entries)}")
             for line in report.cut:
-                self._write(line)
+                self.write(line)
             for note in report.notes:
-                self.stderr.write(self.style.NOTICE(note))
+                self.notice(note)
         _refuse_changed(switches)
-
-    def _say_who_works(self, who: str) -> None:
-        self.stderr.write(f"Another switch is working ({who}). Waiting for it…")
-
-    def _write(self, text: str) -> None:
-        if self.verbosity >= 1:
-            self.stdout.write(text)
 
 
 def _target(switches: list[Switch]) -> str | None:

@@ -76,14 +76,14 @@ class Command(BranchesCommand):
         if workspace.repository is None:
             why = "Git can't be run" if self.lacks_git else "There is no git repository"
             fix = "make git available" if self.lacks_git else "run `git init`"
-            self._notice(
+            self.notice(
                 f"{why}, so the snapshot has the names of the migrations but "
                 "not their sources: they can only be unapplied as long as their files exist. To "
                 f"record sources, {fix} and take the snapshot again."
             )
         if left_out:
             names = ", ".join(f"{app}.{name}" for app, name in left_out)
-            self._notice(
+            self.notice(
                 f"Left out, because they are not part of {branch}: {names}. "
                 "`manage.py migrations_switch` unapplies them."
             )
@@ -99,9 +99,6 @@ class Command(BranchesCommand):
             f"{why} to take the name of the branch from. Give the snapshot a "
             "name: `manage.py migrations_snapshot NAME`."
         )
-
-    def _notice(self, text: str) -> None:
-        self.stderr.write(self.style.NOTICE(text))
 
     def _list(
         self, workspace: Workspace, connections: list[BaseDatabaseWrapper], as_json: bool

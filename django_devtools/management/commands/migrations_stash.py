@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.apps import apps
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, CommandParser
 from django.db import Error
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
@@ -20,7 +20,6 @@ from django_devtools.management.base import (
     ask,
     database_may_fail,
     require_debug,
-    table,
 )
 
 # Enough rows to recognize an entry by, and less than a page.
@@ -43,6 +42,12 @@ class Command(BranchesCommand):
         "Lists, shows, restores or drops the data that migrations_switch has saved for other "
         "branches."
     )
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        # Options may stand before, after and between action and IDs, as in `git stash`.
+        parser.parse_args = parser.parse_intermixed_args  # type: ignore[method-assign]
+        return parser
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
@@ -81,7 +86,7 @@ class Command(BranchesCommand):
         require_debug(
             "DEBUG is off: this may be production, and the stash is for development only."
         )
-        with self.workspace(options).snapshot_file.lock("switch", self._say_who_works):
+        with self.workspace(options).snapshot_file.lock("switch", self.say_who_works):
             getattr(self, f"_{options['action']}")(stashes, options)
 
     def _list(self, stashes: list[Stash], options: dict[str, Any]) -> None:
@@ -97,7 +102,7 @@ class Command(BranchesCommand):
         rows = [TITLES, *(_cells(*one) for one in found)]
         if len({stash.connection.alias for stash, _ in found}) == 1:
             rows = [row[1:] for row in rows]
-        titles, *lines = table(rows)
+        titles, *lines = self.table(rows, spare=["migration", "size"])
         self.stdout.write(self.style.MIGRATE_HEADING(titles))
         for line in lines:
             self.stdout.write(line)
@@ -113,7 +118,7 @@ class Command(BranchesCommand):
             if entry.reason:
                 self.stdout.write(self.style.NOTICE(f"Not restored: {entry.reason}"))
             names, rows = stash.rows(entry, SHOWN_ROWS)
-            for line in table([names, *([_cell(value) for value in row] for row in rows)]):
+            for line in self.table([names, *([_cell(value) for value in row] for row in rows)]):
                 self.stdout.write(line)
             if entry.rows > len(rows):
                 self.stdout.write(f"... and {entry.rows - len(rows)} more")
@@ -129,7 +134,7 @@ class Command(BranchesCommand):
             stash.clean()
             notes += restore.notes
         for note in notes:
-            self.stderr.write(self.style.NOTICE(note))
+            self.notice(note)
 
     def _drop(self, stashes: list[Stash], options: dict[str, Any]) -> None:
         found = self._to_drop(stashes, options)
@@ -138,9 +143,9 @@ class Command(BranchesCommand):
         for stash, entry in found:
             stash.drop([entry])
             stash.clean()
-            self._write(f"Dropped {entry.id}: {entry}.")
+            self.write(f"Dropped {entry.id}: {entry}.")
         if not found:
-            self._write("There is nothing to drop.")
+            self.write("There is nothing to drop.")
 
     def _to_drop(self, stashes: list[Stash], options: dict[str, Any]) -> list[tuple[Stash, Entry]]:
         days = options["older_than"]
@@ -155,10 +160,6 @@ class Command(BranchesCommand):
             self.stdout.write(f"    {entry.id}: {entry.summary}")
         if not ask("Dropped entries can't be restored. Type 'yes' to drop these: "):
             raise CommandError("Nothing was dropped.")
-
-    def _write(self, text: str) -> None:
-        if self.verbosity >= 1:
-            self.stdout.write(text)
 
     def _named(self, stashes: list[Stash], options: dict[str, Any]) -> list[tuple[Stash, Entry]]:
         """The entries whose numbers were given; CommandError where one has none or several."""
@@ -182,9 +183,6 @@ class Command(BranchesCommand):
                     f"--database {aliases[0]}`"
                 )
         return found
-
-    def _say_who_works(self, who: str) -> None:
-        self.stderr.write(f"A switch is working ({who}). Waiting for it…")
 
 
 def _days(text: str) -> int:

@@ -11,7 +11,7 @@ from django_devtools.branches.planning.comparison import Comparison, compare
 from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.snapshots import Key
 from django_devtools.branches.stash.stash import Stash
-from django_devtools.management.base import BranchesCommand, table
+from django_devtools.management.base import BranchesCommand
 
 IN_STEP = (State.APPLIED, State.OBSOLETE)
 
@@ -64,7 +64,9 @@ class Command(BranchesCommand):
         columns = ["app", "name", "state", "branch", "source"]
         if len({row["database"] for row in rows}) > 1:
             columns.insert(0, "database")
-        titles, *lines = _table(shown, columns)
+        cells = [[row[column] or "-" for column in columns] for row in shown]
+        headings = [TITLES.get(column, column) for column in columns]
+        titles, *lines = self.table([headings, *cells], spare=["source"])
         self.stdout.write(self.style.MIGRATE_HEADING(titles))
         for line in lines:
             self.stdout.write(line)
@@ -100,11 +102,6 @@ class Command(BranchesCommand):
                     "To run it again: manage.py migrations_switch --rerun"
                 )
             )
-
-
-def _table(rows: list[Row], columns: list[str]) -> list[str]:
-    titles = [TITLES.get(column, column) for column in columns]
-    return table([titles, *([row[column] or "-" for column in columns] for row in rows)])
 
 
 def _are_in_step(rows: list[Row]) -> bool:

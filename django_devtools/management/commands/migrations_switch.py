@@ -41,7 +41,8 @@ class Command(BranchesCommand):
             "target",
             nargs="?",
             metavar="TARGET",
-            help="A branch that has a snapshot, or any git ref. Defaults to this checkout.",
+            help="A branch that has a snapshot, any git ref, or - for what was checked out "
+            "before. Defaults to this checkout.",
         )
         parser.add_argument(
             "--plan",
@@ -113,7 +114,7 @@ class Command(BranchesCommand):
         if looks_only:
             self._look(self._switches(workspace, options), options)
         else:
-            with workspace.snapshot_file.lock("switch", self._say_who_works, or_elsewhere=True):
+            with workspace.snapshot_file.lock("switch", self.say_who_works, or_elsewhere=True):
                 self._switch_or_say_how_to_go_on(workspace, options)
 
     def _switches(self, workspace: Workspace, options: dict[str, Any]) -> list[Switch]:
@@ -168,7 +169,7 @@ class Command(BranchesCommand):
             try:
                 HookState(workspace.repository).settled()
             except StateError as error:
-                self._notice(str(error))
+                self.notice(str(error))
 
     def _run(self, switch: Switch) -> None:
         if switch:
@@ -180,15 +181,15 @@ class Command(BranchesCommand):
         decision = switch.decision
         what = _summary(decision.plan) if decision.plan else "finish what was interrupted"
         label = f"  Switch {_database(switch)} to {decision.comparison.target.title}: "
-        self._write(self.style.MIGRATE_HEADING("Operations to perform:"))
-        self._write(self.style.MIGRATE_LABEL(label) + what)
-        self._write(self.style.MIGRATE_HEADING("Running migrations:"))
+        self.write(self.style.MIGRATE_HEADING("Operations to perform:"))
+        self.write(self.style.MIGRATE_LABEL(label) + what)
+        self.write(self.style.MIGRATE_HEADING("Running migrations:"))
         progress = Progress(self.stdout, self.style, self.verbosity)
         report = switch.run(progress, self.interactive)
         for line in report.cut:
-            self._write(line)
+            self.write(line)
         for note in report.notes:
-            self._notice(note)
+            self.notice(note)
         self._notice_left_alone(switch.decision, decision.plan)
 
     def _report_nothing_to_do(self, switch: Switch) -> None:
@@ -198,15 +199,15 @@ class Command(BranchesCommand):
             decision.plan.not_rolled_back or decision.plan.left_applied
         ):
             where = f"{_database(switch)} is left as it is."
-        self._write(f"Nothing to do: {where}")
+        self.write(f"Nothing to do: {where}")
         if decision.has_stash:
             decision.outlook.stash.finish()
         if takes_snapshots():
             for note in switch.settle():
-                self._notice(note)
+                self.notice(note)
         for entry in decision.outlook.overdue() if decision.has_stash else ():
             branch = f" (from {entry.branch})" if entry.branch else ""
-            self._notice(
+            self.notice(
                 f"The stash has data that could be restored: {entry}{branch}. "
                 f"To restore it: manage.py migrations_stash restore {entry.id}"
                 + database_option(switch.connection)
@@ -217,16 +218,16 @@ class Command(BranchesCommand):
         """Name what was seen and left alone, with the command that does something about it."""
         if plan is not None:
             for key in plan.left_applied:
-                self._notice(f"{_name(key)} was left applied: it can't be unapplied.")
+                self.notice(f"{_name(key)} was left applied: it can't be unapplied.")
             self._notice_not_rolled_back(decision, plan)
         for key, error in sorted(decision.comparison.incomparable.items()):
-            self._notice(
+            self.notice(
                 f"{_name(key)} differs from the text that was applied, and was left unchanged: "
                 f"{error}. If the database is right as it is: {ACCEPT}."
             )
         if not decision.options.rerun:
             for key in decision.comparison.not_rerun():
-                self._notice(
+                self.notice(
                     f"{_name(key)}: its RunPython or RunSQL reads differently from what was run. "
                     f"To run it again: manage.py migrations_switch --rerun. If not: {ACCEPT}."
                 )
@@ -236,7 +237,7 @@ class Command(BranchesCommand):
             if key in decision.comparison.traces:
                 continue  # It was recreated, not changed: a precondition says what about it.
             what = f"{_names(along)}, which both sides have" if along else SHARED_ROWS
-            self._notice(
+            self.notice(
                 f"{_name(key)} was changed since it was applied, and left as it is: rolling it "
                 f"back would take along {what}. To do so: manage.py migrations_switch "
                 f"--roll-back-shared. If the database is right as it is: {ACCEPT}."
@@ -263,7 +264,7 @@ class Command(BranchesCommand):
         try:
             switch.check()
         except SwitchError as error:
-            self._notice(str(error))
+            self.notice(str(error))
         self._notice_left_alone(decision, decision.plan)
 
     def _show_unapplied(self, decision: Decision, plan: "Plan") -> None:
@@ -374,16 +375,6 @@ class Command(BranchesCommand):
             self.stdout.write(f"    {_loss(loss, rows)}")
         if not ask("Type 'yes' to continue, or 'no' to cancel: "):
             raise CommandError("Switch cancelled. Nothing was changed.")
-
-    def _say_who_works(self, who: str) -> None:
-        self.stderr.write(f"Another migrations_switch is working ({who}). Waiting for it…")
-
-    def _write(self, text: str) -> None:
-        if self.verbosity >= 1:
-            self.stdout.write(text)
-
-    def _notice(self, text: str) -> None:
-        self.stderr.write(self.style.NOTICE(text))
 
 
 def _database(switch: Switch) -> str:

@@ -195,6 +195,19 @@ def test_path_of_any_name(make_repository: Callable[..., Repository], name: str)
     assert repository.own([repository.top / name]) == {repository.top / name}
 
 
+def test_nothing_was_checked_out_before(repository: Repository) -> None:
+    assert repository.previous() is None
+
+
+def test_what_was_checked_out_before(repository: Repository) -> None:
+    commit = repository.commit()
+    git(repository.top, "checkout", "--quiet", "-b", "feature/a")
+    git(repository.top, "checkout", "--quiet", "--detach")
+    assert repository.previous() == "feature/a"
+    git(repository.top, "checkout", "--quiet", "feature/a")
+    assert repository.previous() == commit
+
+
 def test_below_the_top(repository: Repository) -> None:
     below = repository.top / "src" / "shop"
     below.mkdir(parents=True)
