@@ -1,5 +1,6 @@
 """The contents of the system checks: databases that are out of step, hooks that do not work."""
 
+import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
@@ -14,7 +15,7 @@ from django_devtools.branches.planning.comparison import Comparison, compare
 from django_devtools.branches.sources.git import INSTALL_NEWER, GitError, Repository, too_old
 from django_devtools.branches.sources.loader import code_on_disk
 from django_devtools.branches.sources.snapshots import SnapshotFile
-from django_devtools.conf import project_root
+from django_devtools.conf import database_files, project_root
 
 SWITCH = "To bring them into step: manage.py migrations_switch"
 INSTALL = "Run `manage.py migrations_hook install`."
@@ -54,6 +55,18 @@ def about_hooks() -> Iterator[checks.CheckMessage]:
         if repository := Repository.find(project_root()):
             yield from _about_hooks_of(repository)
             yield from _about_git()
+            for words, cure in tracked_databases(repository):
+                yield checks.Warning(words, hint=cure, id="django_devtools.W007")
+
+
+def tracked_databases(repository: Repository) -> Iterator[tuple[str, str]]:
+    """What is wrong with each database file that git tracks, and what to do. Raises GitError."""
+    for name in repository.tracked(database_files()):
+        path = shlex.quote(str(repository.top / name))
+        yield (
+            f"Git tracks the database {name}, so each checkout replaces it.",
+            f"Add it to .gitignore, and run `git rm --cached {path}`.",
+        )
 
 
 def _about_git() -> Iterator[checks.CheckMessage]:

@@ -171,6 +171,20 @@ def test_git_that_is_old(hooked: Project, tmp_path: Path) -> None:
     ) in check(hooked)
 
 
+def test_a_database_that_git_tracks(hooked: Project) -> None:
+    shutil.copy(hooked.databases["default"]["NAME"], hooked.path / "db.sqlite3")
+    hooked.settings('DATABASES["default"]["NAME"] = "db.sqlite3"')
+    hooked.git("add", "--force", "db.sqlite3")
+    cure = f"Add it to .gitignore, and run `git rm --cached {hooked.path / 'db.sqlite3'}`.\n"
+    assert (
+        "?: (django_devtools.W007) Git tracks the database db.sqlite3, so each checkout replaces "
+        f"it.\n\tHINT: {cure}"
+    ) in check(hooked)
+    assert cure in hooked.manage("migrations_hook", "install").stderr
+    hooked.git("rm", "--quiet", "--cached", "db.sqlite3")
+    assert check(hooked) == WELL
+
+
 def test_a_failure(hooked: Project) -> None:
     broken = hooked.path / "shop/migrations/0004_broken.py"
     broken.write_text("nonsense")

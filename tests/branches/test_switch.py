@@ -132,7 +132,7 @@ def test_no_such_target(project: Project) -> None:
 @pytest.mark.own_order
 def test_a_branch_of_nearly_this_name(project: Project) -> None:
     make_shop_with_feature(project)
-    result = project.manage("migrations_switch", "featur", status=1)
+    result = project.manage("migrations_switch", "features", status=1)
     assert "nor a git ref. Did you mean feature? `git branch" in result.stderr
 
 

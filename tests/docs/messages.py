@@ -27,7 +27,7 @@ def templates() -> list[list[str]]:
     texts += [
         re.sub(r"\$\w+", GAP, said.replace("\\`", "`"))
         for file in package.glob("**/*.sh")
-        for said in re.findall('echo "(.*)"', file.read_text("utf-8"))
+        for said in re.findall(r'"((?:[^"\\\n]|\\.)+)"', file.read_text("utf-8"))
     ]
     split = [re.sub(r"\s+", " ", text).split(GAP) for text in texts]
     return [pieces for pieces in split if any(" " in piece.strip() for piece in pieces)]

@@ -63,6 +63,8 @@ class Caller(NamedTuple):
     python: Path
     script: Path
     """The path of manage.py, relative to the top of the work tree."""
+    options: Sequence[str] = ()
+    """What it is called with: ``--settings`` and ``--pythonpath``, if it needs them."""
 
 
 class Hooks:
@@ -172,6 +174,7 @@ def _script(caller: Caller, specs: Sequence[str]) -> str:
         # `cd` looks up a path that begins with a name in CDPATH.
         "script": f"./{caller.script.as_posix()}",
         "pathspecs": shlex.join([*specs, *SETTINGS]),
+        "options": shlex.join(caller.options),
     }
     assignments = [f"{name}={shlex.quote(value)}\n" for name, value in values.items()]
     return "".join([WRITTEN, *assignments, "\n", SCRIPT.read_text("utf-8")])

@@ -1,12 +1,12 @@
 # The body of the git hooks, for POSIX shells. Sourced with the name of the hook and its arguments,
-# after $python, $script and $pathspecs were set. Starts Python unless DJANGO_DEVTOOLS_HOOK is 0, this
+# after $python, $script, $pathspecs and $options were set. Starts Python unless DJANGO_DEVTOOLS_HOOK is 0, this
 # is no git repository, only single files were checked out, a clone or work tree was just made, a
 # rebase or bisect is under way, no migration or setting differs from those that the databases were
 # last in step with, or, without the setting django-devtools.manage, manage.py or $python is gone.
 
 hook=$1
 [ "${DJANGO_DEVTOOLS_HOOK-1}" != 0 ] || exit 0
-git_dir=$(git rev-parse --git-dir) || exit 0
+git_dir=$(git rev-parse --absolute-git-dir) || exit 0
 # Magit sets these variables; with them git reads pathspecs differently.
 unset GIT_LITERAL_PATHSPECS GIT_GLOB_PATHSPECS GIT_NOGLOB_PATHSPECS GIT_ICASE_PATHSPECS
 
@@ -32,15 +32,66 @@ if read -r in_step 2>/dev/null <"$git_dir/django-devtools/in-step"; then
     esac
 fi
 
+# What is said before the command speaks goes to a file: of a traceback, its last line says enough.
+state=$git_dir/django-devtools
+log=$state/hook.log
+
+# Run a command. Its own words come out at once, by descriptor 4.
+start() {
+    mkdir -p "$state" 2>/dev/null
+    (: >"$log") 2>/dev/null || log=/dev/null
+    (DJANGO_DEVTOOLS_LOG=$log && export DJANGO_DEVTOOLS_LOG && "$@" </dev/null 4>&2 2>"$log")
+    status=$?
+}
+
+by_git_setting() {
+    sh -c "$manage migrations_hook run $options"
+}
+
+by_manage_py() {
+    cd "${script%/*}" && eval '"$python" "$@" "${script##*/}" migrations_hook run' "$options"
+}
+
+knows_the_command() {
+    ! grep -qs "Unknown command: 'migrations_hook'" "$log"
+}
+
+# Say why the databases were left alone, now, by the checks, and by `migrations_hook status`.
+leave_alone() {
+    printf '%s\n%s\n' "$1" "$2" >&2
+    rm -f "$state/in-step" 2>/dev/null
+    (printf '%s\n%s' "$1" "$2" >"$state/failed") 2>/dev/null
+}
+
 manage=$(git config django-devtools.manage)
 if [ -n "$manage" ]; then
-    sh -c "$manage migrations_hook run" </dev/null
+    start by_git_setting
 elif [ ! -f "$script" ]; then
-    : # manage.py may exist on other branches only.
+    exit 0 # manage.py may exist on other branches only.
 elif command -v "$python" >/dev/null; then
-    cd "${script%/*}" && "$python" "${script##*/}" migrations_hook run </dev/null
+    start by_manage_py
+    # The first days of a project: most branches don't install the app yet.
+    knows_the_command || start by_manage_py -m django_devtools.branches.hooks.without_app
 else
-    echo "The databases were left alone: $python no longer exists." >&2
-    echo "Run \`manage.py migrations_hook install\` with the Python that replaced it." >&2
+    leave_alone "The databases were left alone: $python no longer exists." \
+        "Run \`manage.py migrations_hook install\` with the Python that replaced it."
+    exit 0
+fi
+
+last_line=$(LC_ALL=C sed -n '/[^[:space:]]/h; ${x; p;}' "$log" 2>/dev/null)
+if [ ! -f "$log" ]; then
+    : # The command has spoken, and taken the file away.
+elif [ "$status" = 0 ] || [ "${last_line#To continue, run}" != "$last_line" ]; then
+    # In a container, the command can't do so.
+    cat "$log" >&2
+    rm -f "$log"
+elif ! knows_the_command; then
+    leave_alone \
+        "The databases were left alone: django_devtools is not in INSTALLED_APPS on this branch." \
+        "On a branch that has it, run \`manage.py migrations_switch\`"
+else
+    leave_alone \
+        "The databases were left alone: django_devtools could not start manage.py. $last_line" \
+        "To see all of it, run \`cat '$log'\`. Once it starts, run \`manage.py migrations_switch\`"
 fi
 exit 0

@@ -448,6 +448,18 @@ class Repository(NamedTuple):
             position += size + 1
         return found
 
+    def tracked(self, paths: Iterable[Path]) -> list[str]:
+        """Those of ``paths`` that are in the index, from the top of the work tree."""
+        inside = [
+            f":(top,literal){path.relative_to(self.top).as_posix()}"
+            for path in map(Path.resolve, paths)
+            if path.is_relative_to(self.top)
+        ]
+        if not inside:
+            return []
+        output = self.git("ls-files", "-z", "--full-name", "--", *inside)
+        return [name for name in os.fsdecode(output).split("\0") if name]
+
     def files(self, commit: str) -> dict[PurePosixPath, str]:
         """Every Python file of ``commit``, with its blob id."""
         output = self.git("ls-tree", "-r", "-z", "--full-tree", commit)

@@ -1,3 +1,6 @@
+import os
+import re
+import shlex
 import shutil
 import sys
 import time
@@ -8,18 +11,25 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError
+from django.db.backends.base.base import BaseDatabaseWrapper
 
+from django_devtools.branches.checks import tracked_databases
 from django_devtools.branches.decision import Workspace
 from django_devtools.branches.errors import SwitchError
+from django_devtools.branches.files import read_text
 from django_devtools.branches.hooks.hook import Caller, Condition, Hooks, pathspecs
 from django_devtools.branches.hooks.state import HookState, StateError
+from django_devtools.branches.hooks.without_app import ADDED
 from django_devtools.branches.planning.policy import Options
-from django_devtools.branches.progress import Progress
+from django_devtools.branches.progress import Progress, database_option
 from django_devtools.branches.sources.git import GitError, Repository
 from django_devtools.branches.sources.snapshots import SnapshotFile
 from django_devtools.branches.switch import Switch
 from django_devtools.conf import project_root
 from django_devtools.management.base import MESSAGES, BranchesCommand, require_debug
+
+HOOKS_STDERR = 4
+"""The descriptor that `hook.sh` gives to the command to speak by."""
 
 # Scripts that stand in for manage.py, and need an environment that hooks don't have.
 DJANGOS_OWN = ("__main__.py", "django-admin", "django-admin.exe")
@@ -50,10 +60,15 @@ class Command(BranchesCommand):
         getattr(self, f"_{options['action']}")(repository, options)
 
     def _install(self, repository: Repository, options: dict[str, Any]) -> None:
+        for words, cure in tracked_databases(repository):
+            self.notice(f"{words} {cure}")
         hooks = Hooks(repository)
         workspace = self.workspace(options)
-        hooks.install(_caller(repository), pathspecs(repository, workspace.disk))
+        caller = _caller(repository, options)
+        hooks.install(caller, pathspecs(repository, workspace.disk))
         self.write(f"Installed in {hooks.path('')}: post-checkout, post-merge, post-rewrite.")
+        if caller.options:
+            self.write(f"They run manage.py with {shlex.join(caller.options)}.")
         self.write("From now on, the databases follow `git checkout`.")
 
     def _uninstall(self, repository: Repository, options: dict[str, Any]) -> None:
@@ -75,6 +90,7 @@ class Command(BranchesCommand):
 
     def _run(self, repository: Repository, options: dict[str, Any]) -> None:
         """Bring the databases into step where nothing is lost. Otherwise say what to type."""
+        _speak()
         state = HookState(repository)
         progress = Progress(self.stdout, self.style, 0)
         headline = "The databases were left alone."
@@ -102,7 +118,11 @@ class Command(BranchesCommand):
 
     def _remember(self, state: HookState, commit: str | None, specs: Sequence[str]) -> None:
         try:
-            state.in_step(commit, specs)
+            if ADDED in os.environ:
+                # A `migrate` on this branch won't tell the hooks to look again.
+                state.changed()
+            else:
+                state.in_step(commit, specs)
         except StateError as error:
             self.notice(
                 f"The databases are in step, and that can't be recorded: {error} Until that is "
@@ -110,7 +130,17 @@ class Command(BranchesCommand):
             )
 
     def _checked(self, workspace: Workspace, options: dict[str, Any]) -> list[Switch]:
-        switches = [Switch(c, workspace, Options()) for c in self.connections(options)]
+        """The switches of the databases that anything was ever applied in."""
+        found = [Switch(c, workspace, Options()) for c in self.connections(options)]
+        switches = [switch for switch in found if switch.decision.comparison.rows]
+        # Settings that fall back to another database without the environment of a terminal would
+        # have it filled from nothing.
+        for switch in found:
+            if switch not in switches:
+                self.notice(
+                    f"{_described(switch.connection)} is empty, and was left alone. To fill it: "
+                    f"manage.py migrate{database_option(switch.connection)}"
+                )
         for switch in switches:
             switch.check()
         return switches
@@ -134,7 +164,17 @@ class Command(BranchesCommand):
                 self.write(line)
             for note in report.notes:
                 self.notice(note)
+        if ADDED in os.environ and any(switches):
+            self.write("This branch does not install django_devtools: the hook did, for this run.")
         _refuse_changed(switches)
+
+
+def _described(connection: BaseDatabaseWrapper) -> str:
+    """A database with its name and host, as the settings have them."""
+    place = str(connection.settings_dict["NAME"])
+    if host := connection.settings_dict["HOST"]:
+        place += f" at {host}"
+    return f"Database '{connection.alias}' ({place})"
 
 
 def _target(switches: list[Switch]) -> str | None:
@@ -173,7 +213,29 @@ def _summary(switch: Switch) -> str:
     return ", ".join(f"{len(keys)} {what}" for keys, what in counted if keys)
 
 
-def _caller(repository: Repository) -> Caller:
+def _speak() -> None:
+    """Speak from now on: until a command of ours runs, the hook holds back what is said."""
+    if log := os.environ.get("DJANGO_DEVTOOLS_LOG"):
+        # In a container, there is neither.
+        with suppress(OSError):
+            os.dup2(HOOKS_STDERR, sys.stderr.fileno())
+            sys.stderr.write(Path(log).read_text(errors="replace"))
+            Path(log).unlink()
+
+
+def _options(options: dict[str, Any], manage_py: str) -> list[str]:
+    """The settings that the command was called with, where manage.py itself names others."""
+    found = []
+    default = re.search(r"""DJANGO_SETTINGS_MODULE['"]\s*,\s*['"]([\w.]+)['"]""", manage_py)
+    settings = os.environ.get("DJANGO_SETTINGS_MODULE")
+    if settings and not (default and default[1] == settings):
+        found.append(f"--settings={settings}")
+    if options["pythonpath"]:
+        found.append(f"--pythonpath={Path(options['pythonpath']).absolute()}")
+    return found
+
+
+def _caller(repository: Repository, options: dict[str, Any]) -> Caller:
     script = Path(sys.argv[0]).resolve()
     if script.name in DJANGOS_OWN or not script.is_relative_to(repository.top):
         script = repository.top / "manage.py"
@@ -182,4 +244,6 @@ def _caller(repository: Repository) -> Caller:
             "The hooks need to know how to call manage.py: run this command with manage.py, or "
             "set it with `git config django-devtools.manage 'COMMAND'`."
         )
-    return Caller(Path(sys.executable), script.relative_to(repository.top))
+    manage_py = read_text(script)
+    script = script.relative_to(repository.top)
+    return Caller(Path(sys.executable), script, _options(options, manage_py))

@@ -385,8 +385,106 @@ def test_broken_project(shop: Project) -> None:
     shop.settings("import nothing_of_that_name")
     shop.commit("Broken")
     git(shop, "checkout", "main")
-    assert "nothing_of_that_name" in git(shop, "checkout", "broken")
+    log = shop.path / ".git/django-devtools/hook.log"
+    why = (
+        "The databases were left alone: django_devtools could not start manage.py. "
+        "ModuleNotFoundError: No module named 'nothing_of_that_name'\n"
+        f"To see all of it, run `cat '{log}'`. Once it starts, run `manage.py migrations_switch`\n"
+    )
+    assert git(shop, "checkout", "broken") == f"Switched to branch 'broken'\n{why}"
+    assert "Traceback" in log.read_text()
+    shop.write("config/settings.py", (shop.path / "config/settings.py").read_text()[:-29])
+    assert why in shop.manage("migrations_hook", "status").stdout
+    assert "W004" in shop.manage("check").stderr
+    shop.git("checkout", "--", "config")
     assert said(git(shop, "checkout", "feature")) == [APPLIED]
+    assert not log.exists()
+    assert "left alone" not in shop.manage("migrations_hook", "status").stdout
+
+
+def test_a_command_that_can_not_speak_at_once(shop: Project) -> None:
+    """As in a container, which has neither the descriptor nor the variable."""
+    git(shop, "checkout", "feature")
+    shop.migration(
+        "shop",
+        "0004_paint",
+        "migrations.RunPython(lambda apps, editor: None),",
+        [("shop", "0003_colour")],
+    )
+    shop.commit("Paint")
+    shop.manage("migrate")
+    command = f"env -u DJANGO_DEVTOOLS_LOG {sys.executable} manage.py"
+    shop.git("config", "django-devtools.manage", command)
+    output = git(shop, "checkout", "main")
+    assert "The databases were left alone. shop.0004_paint can't be unapplied" in output
+    assert output.endswith("To continue, run `manage.py migrations_switch`\n")
+
+
+def test_a_hook_that_fails_looks_again_at_the_next_checkout(shop: Project) -> None:
+    git(shop, "checkout", "-b", "first")
+    in_step = shop.path / ".git/django-devtools/in-step"
+    assert in_step.exists()
+    shop.git("config", "django-devtools.manage", "false")
+    assert "could not start manage.py" in git(shop, "checkout", "feature")
+    assert not in_step.exists()
+
+
+def test_a_branch_without_the_app(shop: Project) -> None:
+    """As all others on the day when one gets it."""
+    shop.checkout("-b", "older")
+    settings = shop.path / "config/settings.py"
+    settings.write_text(settings.read_text().replace(', "django_devtools"]', "]"))
+    add_size(shop)
+    shop.commit("Size")
+    git(shop, "checkout", "feature")
+    assert git(shop, "checkout", "older").splitlines()[-1] == (
+        "This branch does not install django_devtools: the hook did, for this run."
+    )
+    assert columns(shop) == {"id", "name", "size"}
+    # Whatever a plain `migrate` does here is seen afterwards.
+    assert not (shop.path / ".git/django-devtools/in-step").exists()
+    assert said(git(shop, "checkout", "main")) == [
+        "Database 'default' is in step with branch main: 1 unapplied (from older)"
+    ]
+
+
+def test_a_branch_without_the_app_where_others_call_manage_py(shop: Project) -> None:
+    shop.git("config", "django-devtools.manage", f"{sys.executable} manage.py")
+    shop.checkout("-b", "older")
+    settings = shop.path / "config/settings.py"
+    settings.write_text(settings.read_text().replace(', "django_devtools"]', "]"))
+    shop.commit("Older")
+    git(shop, "checkout", "feature")
+    assert git(shop, "checkout", "older").endswith(
+        "The databases were left alone: django_devtools is not in INSTALLED_APPS on this branch.\n"
+        "On a branch that has it, run `manage.py migrations_switch`\n"
+    )
+
+
+def test_the_settings_that_it_was_installed_with(shop: Project) -> None:
+    directory = shop.path / "more"
+    directory.mkdir()
+    (directory / "local.py").write_text(
+        'from config.settings import *\nDATABASES["default"]["NAME"] = "local.sqlite3"\n'
+    )
+    local = ["--settings=local", f"--pythonpath={directory}"]
+    shop.manage("migrate", *local)
+    result = shop.manage("migrations_hook", "install", *local)
+    assert f"They run manage.py with {' '.join(local)}.\n" in result.stdout
+    assert said(git(shop, "checkout", "feature")) == [APPLIED]
+    assert columns(shop) == {"id", "name"}
+    assert "in step" in shop.manage("migrations_status", *local).stdout
+
+
+def test_a_database_that_was_never_migrated_is_left_alone(shop: Project) -> None:
+    shop.settings('DATABASES["default"]["NAME"] = os.environ["OTHER"]')
+    shop.commit("Elsewhere")
+    shop.environment["OTHER"] = str(shop.path / "other.sqlite3")
+    assert git(shop, "checkout", "--detach").splitlines()[-1] == (
+        f"Database 'default' ({shop.path / 'other.sqlite3'}) is empty, and was left alone. "
+        "To fill it: manage.py migrate"
+    )
+    assert (shop.path / "other.sqlite3").stat().st_size == 0
 
 
 def test_a_branch_without_manage_py(shop: Project) -> None:
@@ -404,6 +502,7 @@ def test_python_that_is_gone(shop: Project) -> None:
         "The databases were left alone: /gone/python no longer exists.\n"
         "Run `manage.py migrations_hook install` with the Python that replaced it.\n"
     )
+    assert "/gone/python no longer exists" in shop.manage("migrations_hook", "status").stdout
 
 
 def test_another_way_to_call_manage_py(shop: Project) -> None:

@@ -208,6 +208,15 @@ def test_what_was_checked_out_before(repository: Repository) -> None:
     assert repository.previous() == commit
 
 
+def test_files_that_are_tracked(repository: Repository, tmp_path: Path) -> None:
+    (repository.top / "db.sqlite3").write_text("")
+    (repository.top / "other.sqlite3").write_text("")
+    git(repository.top, "add", "db.sqlite3")
+    names = (repository.top / "db.sqlite3", repository.top / "other.sqlite3", tmp_path / "x")
+    assert repository.tracked(names) == ["db.sqlite3"]
+    assert repository.tracked([tmp_path / "x"]) == []
+
+
 def test_below_the_top(repository: Repository) -> None:
     below = repository.top / "src" / "shop"
     below.mkdir(parents=True)
