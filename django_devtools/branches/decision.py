@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -43,9 +42,8 @@ class Workspace(NamedTuple):
     disk: Code
 
 
-@dataclass(frozen=True, eq=False)
-class Decision:
-    """What was found in one database, and what a switch is to do about it."""
+class _Decision(NamedTuple):
+    """The fields of a decision."""
 
     connection: BaseDatabaseWrapper
     workspace: Workspace
@@ -57,6 +55,10 @@ class Decision:
     """The migration that an earlier run began and did not finish."""
     foreseen: Outlook | None
     """What is to be done; None where database and target are in step."""
+
+
+class Decision(_Decision):
+    """What was found in one database, and what a switch is to do about it."""
 
     @property
     def has_work(self) -> bool:

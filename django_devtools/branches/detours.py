@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from functools import partial
+from typing import TYPE_CHECKING
 
 from django.db.migrations.state import ProjectState
 
@@ -13,11 +14,13 @@ from django_devtools.branches.schema.tracker import SchemaHistory
 from django_devtools.branches.sources.loader import Source
 from django_devtools.branches.sources.provenance import Past
 from django_devtools.branches.sources.snapshots import Key
-from django_devtools.branches.stash.detours import Way
 from django_devtools.branches.stash.entries import Step
 from django_devtools.branches.stash.returns import AppliedMigration, Detour
 
 from .steps import Steps
+
+if TYPE_CHECKING:
+    from django_devtools.branches.stash.detours import Way
 
 logger = logging.getLogger("django_devtools.branches")
 
@@ -34,7 +37,7 @@ def make_detours(steps: Steps, state: ProjectState) -> None:
     steps.transfer.restore_late(lambda: state.apps)
 
 
-def _make_detour(steps: Steps, detour: Detour, way: Way) -> None:
+def _make_detour(steps: Steps, detour: Detour, way: "Way") -> None:
     logger.debug("A detour by %s", ", ".join(map(str, detour.missing)))
     sources = {step.key: _source_of(steps, step) for step in detour.missing}
     steps.write_down(Past(detour.entries[0].branch, None), sources)
@@ -50,7 +53,9 @@ def _source_of(steps: Steps, step: Step) -> Source | None:
     return comparison.held_source(step.key)
 
 
-def _run_way(steps: Steps, executor: Executor, detour: Detour, way: Way, backwards: bool) -> None:
+def _run_way(
+    steps: Steps, executor: Executor, detour: Detour, way: "Way", backwards: bool
+) -> None:
     """Unapply the migrations of a detour, or apply them."""
     texts = {step.key: step.text for step in detour.missing}
     keys = way.keys[::-1] if backwards else way.keys
@@ -63,5 +68,5 @@ def _run_way(steps: Steps, executor: Executor, detour: Detour, way: Way, backwar
     steps.transfer.end_pass()
 
 
-def _arrives(way: Way, texts: Mapping[Key, str], key: Key) -> AppliedMigration:
+def _arrives(way: "Way", texts: Mapping[Key, str], key: Key) -> AppliedMigration:
     return AppliedMigration(way.graph.graph.nodes[key], lambda: texts[key])

@@ -25,7 +25,6 @@ from django_devtools.branches.schema.introspection import Tables
 from django_devtools.branches.schema.structure import Item, structure
 from django_devtools.branches.schema.tracker import SchemaHistory
 from django_devtools.branches.sources.snapshots import Key, branch_of
-from django_devtools.branches.stash.detours import Way, find_way
 from django_devtools.branches.stash.entries import Entry, Step
 from django_devtools.branches.stash.returns import (
     Applied,
@@ -40,6 +39,7 @@ from django_devtools.branches.stash.stash import Stash
 
 if TYPE_CHECKING:
     from django_devtools.branches.running.child import Findings
+    from django_devtools.branches.stash.detours import Way
 
 
 class Expected(NamedTuple):
@@ -166,8 +166,10 @@ class Outlook:
         waiting = [entry for entry in returns.waiting if not returns.is_dropped_anew(entry)]
         return [entry for entry in waiting if entry.id in again or self._is_made(entry)]
 
-    def find_way(self, detour: Detour, applied: Applied) -> Way | None:
+    def find_way(self, detour: Detour, applied: Applied) -> "Way | None":
         """The way of a detour; None if it can't be gone here."""
+        from django_devtools.branches.stash.detours import find_way
+
         return find_way(
             detour,
             applied,

@@ -35,7 +35,6 @@ compares the texts of migrations that both sides have, and tells which of them a
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -71,9 +70,8 @@ class State(StrEnum):
     OBSOLETE = "obsolete"
 
 
-@dataclass(frozen=True, eq=False)
-class Facts:
-    """All that the rules need to know. Graphs and models are computed once."""
+class _Facts(NamedTuple):
+    """The fields of the facts."""
 
     rows: Collection[Key]
     """The applied migrations, in the order of their rows."""
@@ -85,7 +83,7 @@ class Facts:
     """The origin of each row that is not in ``wanted``."""
     changed: Collection[Key] = ()
     """Those in both whose effect on the schema differs."""
-    moved: Mapping[Key, Migration] = field(default_factory=dict)
+    moved: Mapping[Key, Migration] = {}
     """Those of which the dependencies differ and the effect does not, as they were applied."""
     rerun: Collection[Key] = ()
     """Those to unapply and apply anew because the user asked for it."""
@@ -99,6 +97,10 @@ class Facts:
     is_complete: bool = True
     """Whether ``wanted`` is broken if it lacks something that its migrations depend on."""
     max_name_length: int | None = None
+
+
+class Facts(_Facts):
+    """All that the rules need to know. Graphs and models are computed once."""
 
     @cached_property
     def redundant_squashes(self) -> frozenset[Key]:

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -245,10 +244,11 @@ def _with_replaced(
         return target
     sources = provenance.sources(rows, missing, target.past)
     migrations, errors = load_all(sources)
-    code = replace(
-        target.code,
-        migrations={**target.code.migrations, **migrations},
-        sources={**target.code.sources, **sources},
+    code = Code(
+        {**target.code.migrations, **migrations},
+        target.code.packages,
+        target.code.unmigrated_apps,
+        {**target.code.sources, **sources},
     )
     return target._replace(code=code, unusable={**target.unusable, **errors})
 

@@ -12,7 +12,6 @@ with the same operations are matched, too. Whether they may change places is for
 
 import logging
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
@@ -76,13 +75,7 @@ def find_matches(
     order = wanted.ordered(wanted.graph.nodes, rows)
     shared, theirs = split(order, pending)
     _, ours = split(held.ordered(held.applied_nodes(), rows), candidates)
-    walk = _Walk(
-        _Side(held, ours, shared),
-        _Side(wanted, theirs, shared),
-        shared,
-        frozenset(own),
-        frozenset(unknown),
-    )
+    walk = _Walk(_Side(held, ours, shared), _Side(wanted, theirs, shared), shared, own, unknown)
     try:
         walk.run(apps)
     except Exception as error:  # noqa: BLE001 - an operation may raise anything on a foreign state
@@ -159,17 +152,21 @@ class _Side:
             yield comparable_models(state, app, self._fields)
 
 
-@dataclass
 class _Walk:
-    ours: _Side
-    theirs: _Side
-    shared: list[Key]
-    own: frozenset[Key]
-    unknown: frozenset[Key]
-    found: list[Match] = field(default_factory=list)
-    agreed: set[Key] = field(default_factory=set)
-    reached: set[Key] = field(default_factory=set)
-    """The shared ones that both sides have reached."""
+    def __init__(
+        self,
+        ours: _Side,
+        theirs: _Side,
+        shared: list[Key],
+        own: Collection[Key],
+        unknown: Collection[Key],
+    ) -> None:
+        self.ours, self.theirs, self.shared = ours, theirs, shared
+        self.own, self.unknown = frozenset(own), frozenset(unknown)
+        self.found: list[Match] = []
+        self.agreed: set[Key] = set()
+        self.reached: set[Key] = set()
+        """The shared ones that both sides have reached."""
 
     def run(self, apps: Iterable[str]) -> None:
         """Match until there is nothing more to match in any app."""

@@ -1,7 +1,6 @@
 """Decides which migrations to unapply and apply. Pure: no database, no git, no clock."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -29,40 +28,43 @@ class Rows(NamedTuple):
 NO_ROWS = Rows()
 
 
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """The way from what a database holds to what it should hold: two passes and some rows."""
+class _Plan(NamedTuple):
+    """The fields of a plan."""
 
     states: Mapping[Key, State]
     held: Graph
     wanted: Graph
     rows: Collection[Key]
-    unapply: list[Key] = field(default_factory=list)
+    unapply: Sequence[Key] = ()
     """Children first, in the graph ``held``."""
-    apply: list[Key] = field(default_factory=list)
+    apply: Sequence[Key] = ()
     """Parents first, in the graph ``wanted``."""
-    forget: list[Key] = field(default_factory=list)
+    forget: Sequence[Key] = ()
     """Rows to delete: what they did is there under other names."""
-    record: list[Key] = field(default_factory=list)
+    record: Sequence[Key] = ()
     """Rows to write: what they do is there already."""
     first_rows: Rows = NO_ROWS
     """Rows that change before the first step, as those of a squash that is taken apart."""
     last_rows: Rows = NO_ROWS
     """Rows that change after the last step, as those of what is a squash then."""
-    left_applied: list[Key] = field(default_factory=list)
+    left_applied: Sequence[Key] = ()
     """Irreversible ones, and those that they need: left applied."""
-    not_rolled_back: Mapping[Key, list[Key]] = field(default_factory=dict)
+    not_rolled_back: Mapping[Key, list[Key]] = {}
     """
     Changed and remade ones that stay, with what both sides share that would go along.
 
     Nothing goes along if it stays for the sake of the rows in its tables.
     """
-    questionable: list[Key] = field(default_factory=list)
+    questionable: Sequence[Key] = ()
     """Changed and remade ones that are unapplied. They must not empty a table unasked."""
-    irreversible: list[Key] = field(default_factory=list)
-    missing_sources: list[Key] = field(default_factory=list)
+    irreversible: Sequence[Key] = ()
+    missing_sources: Sequence[Key] = ()
     """Phantoms whose source was not found. They can't be unapplied."""
     max_name_length: int | None = None
+
+
+class Plan(_Plan):
+    """The way from what a database holds to what it should hold: two passes and some rows."""
 
     def __bool__(self) -> bool:
         """Whether there is anything to do."""

@@ -13,7 +13,7 @@ the pieces. Migrations that were reset count as a squash, too, also if it has th
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from django.db.migrations import Migration
@@ -78,8 +78,8 @@ def with_row_changes(plan: Plan, found: Comparison) -> Plan:
     held, planned = found.apart.held, found.apart.planned
     fresh = [key for key in found.rows if key not in found.whole.rows or key in held]
     pieces = dict.fromkeys(key for squash in planned.values() for key in squash.replaces)
-    return replace(
-        plan, first_rows=Rows(list(held), fresh), last_rows=Rows(list(pieces), list(planned))
+    return plan._replace(
+        first_rows=Rows(list(held), fresh), last_rows=Rows(list(pieces), list(planned))
     )
 
 
@@ -282,7 +282,7 @@ def _traces(
             traces.pop(key, None)
         for key in match.held:
             if key in sources:
-                source = replace(sources[key], branch=squash.branch if squash else None)
+                source = sources[key]._replace(branch=squash.branch if squash else None)
                 traces.setdefault(key, Trace(Origin.OTHER, source))
     return {key: trace for key, trace in traces.items() if key not in wanted}
 

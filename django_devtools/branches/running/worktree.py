@@ -91,7 +91,7 @@ class WorkTree:
         find = comparison.held_source if backwards else comparison.wanted_source
         return [key for key in keys if key in unusable or _reads_files(find(key))]
 
-    def _task(self, keys: list[Key], graph: "Graph", backwards: bool) -> "Pass":
+    def _task(self, keys: Sequence[Key], graph: "Graph", backwards: bool) -> "Pass":
         from .child import Pass
 
         provenance = self.comparison.provenance
@@ -178,5 +178,5 @@ def _reads_files(source: Source | None) -> bool:
     return source is not None and source.origin != "file" and source.reads_files
 
 
-def _pass_of(plan: "Plan", backwards: bool) -> "tuple[list[Key], Graph]":
+def _pass_of(plan: "Plan", backwards: bool) -> "tuple[Sequence[Key], Graph]":
     return (plan.unapply, plan.held) if backwards else (plan.apply, plan.wanted)

@@ -114,7 +114,7 @@ def schema_changes(unapplied: SchemaHistory, applied: SchemaHistory) -> SchemaCh
     return collector.changes
 
 
-_UNTOUCHED_TABLE = Table(("", ""), "", ("", ""))
+_UNTOUCHED_TABLE = Table(("", ""), "", ("", ""), {}, {})
 _UNTOUCHED = Column("", ("", ""))
 
 

@@ -1,9 +1,8 @@
 """Follows tables and columns through operations: which are created, dropped, renamed, altered."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from django.core.exceptions import FieldDoesNotExist
@@ -80,8 +79,7 @@ class Column(NamedTuple):
         return self._replace(type_before=self.type_before or type_of(old), type_after=type_of(new))
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """A table that some migrations touched. Only the tracker changes its two dictionaries."""
 
     model: Key
@@ -89,14 +87,14 @@ class Table:
     """Its name before the migrations; None if they created it."""
     migration: Key
     """The last one that created or dropped it, or the first that touched it."""
+    columns: dict[str, Column]
+    """The columns that were touched and are still there, by their names afterwards."""
+    dropped: dict[str, Column]
+    """The columns that were dropped, by their names before; with the migration that did it."""
     is_certain: bool = True
     """Whether an operation creates or drops it; False if only SQL beside the state may do so."""
     starts_empty: bool = False
     """Whether it has no rows when it is created, as no migration fills it."""
-    columns: dict[str, Column] = field(default_factory=dict)
-    """The columns that were touched and are still there, by their names afterwards."""
-    dropped: dict[str, Column] = field(default_factory=dict)
-    """The columns that were dropped, by their names before; with the migration that did it."""
 
     def by_original(self) -> dict[str, tuple[str, Column]]:
         """The columns that are older than the migrations, by their names before; with the new."""
@@ -107,19 +105,16 @@ class Table:
         }
 
 
-@dataclass(frozen=True)
-class SchemaHistory:
+class SchemaHistory(NamedTuple):
     """
     What some migrations did to tables and columns. What it does not mention, they did not touch.
-
-    Only the tracker changes its collections.
     """
 
-    tables: dict[str, Table] = field(default_factory=dict)
+    tables: Mapping[str, Table] = {}
     """The tables that were touched and are still there, by their names afterwards."""
-    dropped: dict[str, Table] = field(default_factory=dict)
+    dropped: Mapping[str, Table] = {}
     """The tables that were dropped, by their names before; with the migration that did it."""
-    migrations: list[Key] = field(default_factory=list)
+    migrations: Sequence[Key] = ()
     """In the order of applying them."""
 
     def by_original(self) -> dict[str, tuple[str, Table]]:
@@ -146,8 +141,7 @@ def track(
     for migration in migrations:
         for operation in migration.operations:
             tracker.follow(operation, migration)
-        tracker.history.migrations.append(_key(migration))
-    return tracker.history
+    return SchemaHistory(tracker.tables, tracker.dropped, [*map(_key, migrations)])
 
 
 def names_after(base: ProjectState, migrations: Iterable[Migration]) -> dict[Item, Item | None]:
@@ -200,11 +194,12 @@ class _Cause(NamedTuple):
 
 
 class _SchemaTracker:
-    """Brings ``state`` and ``history`` from before each operation to after it."""
+    """Brings ``state``, ``tables`` and ``dropped`` from before each operation to after it."""
 
     def __init__(self, state: ProjectState, max_name_length: int | None, may_fill: bool) -> None:
         self.state = state
-        self.history = SchemaHistory()
+        self.tables: dict[str, Table] = {}
+        self.dropped: dict[str, Table] = {}
         self._max_name_length = max_name_length
         self._may_fill = may_fill
         """Whether code of a migration may write into what another operation has made."""
@@ -212,7 +207,7 @@ class _SchemaTracker:
     def follow(self, operation: Operation, migration: Migration) -> None:
         """Follow one operation of ``migration``, with those that it contains."""
         renames = self._renames_by_sql(operation)
-        tables = {old: self.history.tables.get(old) for old in renames}
+        tables = {old: self.tables.get(old) for old in renames}
         if isinstance(operation, operations.SeparateDatabaseAndState):
             self._follow_separated(operation, migration)
         elif isinstance(operation, RAW):
@@ -237,14 +232,14 @@ class _SchemaTracker:
 
         ``table`` is what was known of the old one before the operation.
         """
-        created = self.history.tables.get(new)
-        if created is None or created.original is not None or old in self.history.tables:
+        created = self.tables.get(new)
+        if created is None or created.original is not None or old in self.tables:
             return
-        table = table or Table(created.model, old, migration)
+        table = table or Table(created.model, old, migration, {}, {})
         if table.original is not None:
-            self.history.dropped.pop(table.original, None)
-        self.history.tables[new] = replace(
-            table, model=created.model, migration=migration, is_certain=True
+            self.dropped.pop(table.original, None)
+        self.tables[new] = table._replace(
+            model=created.model, migration=migration, is_certain=True
         )
         logger.debug("table %s: renamed to %s by SQL of %s.%s", old, new, *migration)
 
@@ -362,8 +357,8 @@ class _SchemaTracker:
         return table.columns.pop(name, None) or Column(name, cause.migration)
 
     def _create_table(self, name: str, cause: _Cause) -> None:
-        self.history.tables[name] = Table(
-            cause.model, None, cause.migration, cause.is_certain, starts_empty=not self._may_fill
+        self.tables[name] = Table(
+            cause.model, None, cause.migration, {}, {}, cause.is_certain, not self._may_fill
         )
         logger.debug("table %s: created by %s.%s", name, *cause.migration)
 
@@ -371,17 +366,16 @@ class _SchemaTracker:
         """The table under its new name, which may be the old one."""
         table = self._touched(old, cause)
         if new != old:
-            del self.history.tables[old]
-            self.history.tables[new] = table
+            del self.tables[old]
+            self.tables[new] = table
             logger.debug("table %s: renamed to %s by %s.%s", old, new, *cause.migration)
         return table
 
     def _drop_table(self, name: str, cause: _Cause) -> None:
         table = self._touched(name, cause)
-        del self.history.tables[name]
+        del self.tables[name]
         if table.original is not None:
-            self.history.dropped[table.original] = replace(
-                table,
+            self.dropped[table.original] = table._replace(
                 migration=cause.migration,
                 is_certain=cause.is_certain,
                 starts_empty=not self._may_fill,
@@ -390,7 +384,7 @@ class _SchemaTracker:
 
     def _touched(self, name: str, cause: _Cause) -> Table:
         """A table that is there, and is in the history from now on."""
-        return self.history.tables.setdefault(name, Table(cause.model, name, cause.migration))
+        return self.tables.setdefault(name, Table(cause.model, name, cause.migration, {}, {}))
 
 
 def _key(migration: Migration) -> Key:

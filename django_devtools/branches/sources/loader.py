@@ -5,11 +5,11 @@ import copy
 import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
@@ -41,9 +41,8 @@ class UnusableSource(DevtoolsError):
     """The text of a migration can't be executed here, usually because a helper is missing."""
 
 
-@dataclass(frozen=True)
-class Source:
-    """The text that a migration was, or will be, applied from, and where it was found."""
+class _Source(NamedTuple):
+    """The fields of a source."""
 
     module: str
     """The dotted name under which the text is imported."""
@@ -58,6 +57,10 @@ class Source:
     """When it was applied (ISO 8601), if that was recorded."""
     in_reflog: bool = False
     """Whether it was found by a reflog, because no branch has it any more."""
+
+
+class Source(_Source):
+    """The text that a migration was, or will be, applied from, and where it was found."""
 
     def __str__(self) -> str:
         where = {"file": "file", "snapshot": "snapshot", "history": "git history"}[self.origin]
@@ -264,17 +267,23 @@ def _pairs(node: ast.expr) -> list[Key]:
     return found
 
 
-@dataclass(frozen=True)
 class Code:
     """The migrations of one state of the code."""
 
-    migrations: Mapping[Key, Migration]
-    packages: Mapping[str, str]
-    """The migrations package of each app label."""
-    unmigrated_apps: Collection[str] = frozenset()
-    sources: dict[Key, Source] = field(default_factory=dict)
-    """The texts that are known already. ``source`` reads the others from their files."""
-    _own: dict[Repository, set[Path]] = field(default_factory=dict)
+    def __init__(
+        self,
+        migrations: Mapping[Key, Migration],
+        packages: Mapping[str, str],
+        unmigrated_apps: Collection[str] = (),
+        sources: Mapping[Key, Source] | None = None,
+    ) -> None:
+        self.migrations = migrations
+        self.packages = packages
+        """The migrations package of each app label."""
+        self.unmigrated_apps = unmigrated_apps
+        self.sources = dict(sources or {})
+        """The texts that are known already. ``source`` reads the others from their files."""
+        self._own: dict[Repository, set[Path]] = {}
 
     def source(self, key: Key) -> Source | None:
         """The text of a migration; None if there is only byte code."""

@@ -3,7 +3,6 @@
 import ast
 import shlex
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -81,9 +80,8 @@ def managestate(
     silent_on = (provenance.history.own_apps if past.branch else set()) | last.keys()
     wanted = _up_to(last, ends, known)
     wanted |= {key for key in rows if key[0] not in silent_on}
-    code = replace(
-        known, migrations={key: known.migrations[key] for key in wanted & known.migrations.keys()}
-    )
+    migrations = {key: known.migrations[key] for key in wanted & known.migrations.keys()}
+    code = Code(migrations, known.packages, known.unmigrated_apps, known.sources)
     return Target(
         f"{name} of managestate.json", past, code, is_complete=False, listed_apps=set(last)
     )

@@ -6,7 +6,7 @@ Whoever runs them says which step is next, when it begins, and when it is done.
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from django.apps.registry import Apps
 
@@ -15,7 +15,6 @@ from django_devtools.branches.schema.changes import DataLoss, SchemaChanges
 from django_devtools.branches.schema.structure import Item
 from django_devtools.branches.sources.snapshots import Key
 
-from .detours import Way
 from .entries import Entry, Step
 from .places import Places
 from .present_names import Names, names_in_stash
@@ -23,12 +22,15 @@ from .returns import Applied, AppliedMigration, Arrivals, Detour, Returns, Stage
 from .save import is_routed_here
 from .stash import Stash
 
+if TYPE_CHECKING:
+    from .detours import Way
+
 logger = logging.getLogger("django_devtools.branches")
 
 Models = Callable[[], Apps]
 """Gives the models of what the database holds, which may have to be rendered for that."""
 
-FindWay = Callable[[Detour, Applied], Way | None]
+FindWay = Callable[[Detour, Applied], "Way | None"]
 """Gives the way of a detour; None if it can't be taken."""
 
 
@@ -219,13 +221,13 @@ class Transfer:
         self.returns.remove(early)
         return early, by_detour
 
-    def detours(self) -> list[tuple[Detour, Way]]:
+    def detours(self) -> "list[tuple[Detour, Way]]":
         """The detours that can be made now, and their ways."""
         detours = self.returns.detours()
         found = [(detour, self.find_way(detour, self.applied)) for detour in detours]
         return [(detour, way) for detour, way in found if way is not None]
 
-    def spare(self, detour: Detour, way: Way) -> None:
+    def spare(self, detour: Detour, way: "Way") -> None:
         """Note what code will not have run over what comes back."""
         if way.begins_backwards:
             self._spared |= {entry.id: way.spared for entry in detour.entries}

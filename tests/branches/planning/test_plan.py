@@ -1,6 +1,6 @@
 """What is done about what is out of step: both passes, and what stays as it is."""
 
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -31,7 +31,7 @@ FAIL, KEEP, NOOP = Irreversible.FAIL, Irreversible.KEEP, Irreversible.NOOP
 BASE = line(m1=create())
 
 
-def names(found: list[tuple[str, str]]) -> list[str]:
+def names(found: Sequence[tuple[str, str]]) -> list[str]:
     """The names of migrations, in the order of ``found``."""
     return [name for _, name in found]
 
@@ -113,12 +113,11 @@ def test_there_is_something_to_do_if_there_is_one_thing_to_do(what: str) -> None
     plan = make_plan(facts(BASE, BASE))
     assert not plan
     some: dict[str, Any] = {what: keys("m1")}
-    assert replace(plan, **some)
+    assert plan._replace(**some)
 
 
 def test_rows_change_before_between_and_after_the_passes() -> None:
-    plan = replace(
-        make_plan(facts(BASE, BASE)),
+    plan = make_plan(facts(BASE, BASE))._replace(
         first_rows=Rows(keys("one"), keys("m1", "m2")),
         forget=keys("x"),
         record=keys("y"),

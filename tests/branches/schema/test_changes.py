@@ -452,8 +452,14 @@ def column(original: str | None, by: Key, **values: Any) -> Column:
     return Column(original, by, **values)
 
 
-def table(original: str | None, by: Key, columns: Columns | None = None, **values: Any) -> Table:
-    return Table(PRODUCT, original, by, columns=columns or {}, **values)
+def table(
+    original: str | None,
+    by: Key,
+    columns: Columns | None = None,
+    dropped: Columns | None = None,
+    **values: Any,
+) -> Table:
+    return Table(PRODUCT, original, by, columns or {}, dropped or {}, **values)
 
 
 def history(

@@ -58,15 +58,15 @@ def product(
     columns: dict[str, Column] | None = None, dropped: dict[str, Column] | None = None
 ) -> Table:
     """The table of the products, as it was there before."""
-    return Table(PRODUCT, "shop_product", BY, columns=columns or {}, dropped=dropped or {})
+    return Table(PRODUCT, "shop_product", BY, columns or {}, dropped or {})
 
 
 def made(model: tuple[str, str], **values: Any) -> Table:
-    return Table(model, None, BY, starts_empty=True, **values)
+    return Table(model, None, BY, {}, {}, starts_empty=True, **values)
 
 
 def gone(model: tuple[str, str], name: str, **values: Any) -> Table:
-    return Table(model, name, BY, starts_empty=True, **values)
+    return Table(model, name, BY, {}, {}, starts_empty=True, **values)
 
 
 def test_no_operations_do_nothing() -> None:
@@ -153,7 +153,7 @@ def test_fields_and_models_are_renamed() -> None:
     assert found == history(
         {
             "shop_article": product({"title": Column("name", BY)}),
-            "shop_article_labels": Table(("shop", "article"), "shop_product_tags", BY),
+            "shop_article_labels": Table(("shop", "article"), "shop_product_tags", BY, {}, {}),
         }
     )
 
@@ -161,7 +161,9 @@ def test_fields_and_models_are_renamed() -> None:
 def test_a_foreign_key_to_a_renamed_model_of_its_own_is_not_altered() -> None:
     like = models.ForeignKey("shop.Product", models.CASCADE)
     found = followed(migrations.RenameModel("Product", "Article"), base=(*SHOP, add("like", like)))
-    assert found == history({"shop_article": Table(("shop", "article"), "shop_product", BY)})
+    assert found == history(
+        {"shop_article": Table(("shop", "article"), "shop_product", BY, {}, {})}
+    )
 
 
 def test_tables_and_columns_get_names_of_their_own() -> None:
@@ -297,9 +299,9 @@ def test_code_may_fill_what_is_made(code: Operation) -> None:
     assert found == history(
         {
             "shop_product": product({"a": Column(None, BY)}, {"note": Column("note", BY)}),
-            "shop_order": Table(("shop", "order"), None, BY),
+            "shop_order": Table(("shop", "order"), None, BY, {}, {}),
         },
-        {"shop_tag": Table(TAG, "shop_tag", BY)},
+        {"shop_tag": Table(TAG, "shop_tag", BY, {}, {})},
     )
 
 
@@ -310,12 +312,12 @@ def test_a_table_renamed_by_sql_stays_the_same_table() -> None:
         state_operations=[migrations.DeleteModel("Old"), create("New", ("name", CHAR))],
     )
     new = ("shop", "new")
-    assert followed(to_new, base=base) == history({"shop_new": Table(new, "shop_old", BY)})
+    assert followed(to_new, base=base) == history({"shop_new": Table(new, "shop_old", BY, {}, {})})
     column = {"price": Column(None, BY)}
     found = followed(migrations.AddField("old", "price", INT), to_new, base=base)
-    assert found == history({"shop_new": Table(new, "shop_old", BY, columns=column)})
+    assert found == history({"shop_new": Table(new, "shop_old", BY, column, {})})
     assert followed(create("Old", ("name", CHAR)), to_new) == history(
-        {"shop_new": Table(new, None, BY)}
+        {"shop_new": Table(new, None, BY, {}, {})}
     )
 
 
@@ -339,13 +341,13 @@ def test_code_beside_the_state_makes_it_uncertain() -> None:
         assert followed(operation) == history(
             {
                 "shop_product": product({"price": Column(None, BY, is_certain=False)}),
-                "shop_order": Table(("shop", "order"), None, BY, is_certain=False),
+                "shop_order": Table(("shop", "order"), None, BY, {}, {}, is_certain=False),
             }
         )
     dropped = separated([SQL], [drop("name"), migrations.DeleteModel("Tag")])
     assert followed(dropped) == history(
         {"shop_product": product(dropped={"name": Column("name", BY, is_certain=False)})},
-        {"shop_tag": Table(TAG, "shop_tag", BY, is_certain=False)},
+        {"shop_tag": Table(TAG, "shop_tag", BY, {}, {}, is_certain=False)},
     )
 
 
@@ -421,7 +423,7 @@ def test_names_are_as_long_as_the_database_allows() -> None:
 
 def test_what_was_there_before_is_found_by_its_name_before() -> None:
     columns = {"a": Column("b", BY), "c": Column(None, BY)}
-    table = Table(PRODUCT, "old", BY, columns=columns)
+    table = Table(PRODUCT, "old", BY, columns, {})
     assert table.by_original() == {"b": ("a", columns["a"])}
     found = SchemaHistory({"new": table, "made": made(TAG)})
     assert found.by_original() == {"old": ("new", table)}

@@ -2,7 +2,6 @@
 
 import sys
 from contextlib import suppress
-from dataclasses import replace
 from types import ModuleType
 
 import pytest
@@ -85,8 +84,8 @@ def test_where_a_plan_says_that_a_source_is() -> None:
     assert recorded.place == "snapshot of 2026-11-22 00:13, aaaaaaaaaa"
     with override_settings(USE_TZ=False):  # Then the rows have the local time.
         assert recorded.place == "snapshot of 2026-11-21 23:13, aaaaaaaaaa"
-    assert replace(recorded, at="yesterday").place == "snapshot of yesterday, aaaaaaaaaa"
-    assert replace(source(), in_reflog=True).place == "git reflog, aaaaaaaaaa"
+    assert recorded._replace(at="yesterday").place == "snapshot of yesterday, aaaaaaaaaa"
+    assert source()._replace(in_reflog=True).place == "git reflog, aaaaaaaaaa"
     assert source().place == str(source())
     assert Source("a.b", b"", "file").place == "file"
 

@@ -77,11 +77,12 @@ class Text:
         return Source(f"{PACKAGE}.{self.name}", content.encode(), "file")
 
 
-@dataclass(frozen=True)
 class OnDisk(Code):
     """The code of a line, where its files are."""
 
-    directory: Path = Path()
+    def __init__(self, code: Code, directory: Path) -> None:
+        super().__init__(code.migrations, code.packages, sources=code.sources)
+        self.directory = directory
 
     def directories(self) -> dict[str, Path]:
         return {APP: self.directory.resolve()}
@@ -314,13 +315,7 @@ class World:
         self.connection.check_constraints()
 
     def _switch(self) -> Switch:
-        code = self.line.code
-        disk = OnDisk(
-            code.migrations,
-            code.packages,
-            sources=code.sources,
-            directory=self._migrations,
-        )
+        disk = OnDisk(self.line.code, self._migrations)
         workspace = Workspace(self.repository, self._snapshot_file, disk)
         return Switch(self.connection, workspace, Options())
 
