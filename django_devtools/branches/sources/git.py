@@ -338,8 +338,9 @@ class Repository(NamedTuple):
 
         Raises GitError if git can't write.
         """
-        with self.writing():
-            self._store(contents)
+        if contents:
+            with self.writing():
+                self._store(contents)
 
     @contextmanager
     def writing(self) -> Iterator[None]:

@@ -50,7 +50,7 @@ class Command(BranchesCommand):
         )
 
     def work(self, options: dict[str, Any]) -> None:
-        repository = Repository.find(project_root())
+        self.repository = repository = Repository.find(project_root())
         if repository is None and shutil.which("git") is None:
             raise CommandError("git was not found in PATH.")
         if repository is None:
