@@ -106,7 +106,7 @@ class Execution:
         executor = self.steps.executor(plan.wanted, self.comparison.wanted_source)
         applied = plan.wanted.applied_nodes()
         state = base
-        if not _same_operations(plan, applied):
+        if not plan.is_base(applied):
             state = plan.wanted.state(plan.wanted.ordered(applied, plan.rows))
         state = self._run_pass(executor, Ahead(state, []), backwards=False)
         self._rewrite_rows(executor, *plan.last_rows)
@@ -178,11 +178,3 @@ def _django_plan(plan: Plan) -> signals.Steps:
         *((plan.held.graph.nodes[key], True) for key in plan.unapply),
         *((plan.wanted.graph.nodes[key], False) for key in plan.apply),
     ]
-
-
-def _same_operations(plan: Plan, applied: set[Key]) -> bool:
-    """Whether the state that the first pass ends with is the one that the second starts from."""
-    if set(plan.remaining) != applied:
-        return False
-    held, wanted = plan.held.graph.nodes, plan.wanted.graph.nodes
-    return all(held[key].operations is wanted[key].operations for key in applied)

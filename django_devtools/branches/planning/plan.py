@@ -91,6 +91,13 @@ class Plan(_Plan):
         keys = self.held.applied_nodes() - set(self.unapply)
         return self.held.ordered(keys, self.rows)
 
+    def is_base(self, keys: Collection[Key]) -> bool:
+        """Whether the first pass ends with the models that the target has after ``keys``."""
+        if set(self.remaining) != set(keys):
+            return False
+        held, wanted = self.held.graph.nodes, self.wanted.graph.nodes
+        return all(held[key].operations is wanted[key].operations for key in keys)
+
     def broken_by(self, losses: Iterable[DataLoss]) -> list[DataLoss]:
         """The losses that nothing makes anew, because the target counts as having them."""
         return self._in_target(losses, self.wanted.applied_nodes())
@@ -102,7 +109,7 @@ class Plan(_Plan):
 
     def _in_target(self, losses: Iterable[DataLoss], keys: Collection[Key]) -> list[DataLoss]:
         losses = list(losses)
-        if not losses:
+        if not losses or self.is_base(keys):
             return []
         target = self.wanted.state(self.wanted.ordered(keys, self.rows))
         there = set(structure(target, self.max_name_length))
