@@ -11,6 +11,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations import Migration
 from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.operations import CreateModel
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.migrations.state import ProjectState
@@ -22,7 +23,6 @@ from django_devtools.branches.sources.graph import Graph
 from django_devtools.branches.sources.loader import Source, variant
 from django_devtools.branches.sources.snapshots import Key
 
-from .foreign_keys import restore_foreign_keys
 from .journal import Journal, Journaled, JournalEntry, tolerant
 from .narrowing import RestoreColumn, coercing, restoring
 from .rewind import EarlierState
@@ -192,6 +192,9 @@ class Executor(MigrationExecutor):
                     ]
                     state = variant(migration, operations=operations).apply(state, editor)
         if entry.position is not None:
+            # Few migrations are interrupted.
+            from .foreign_keys import restore_foreign_keys
+
             restore_foreign_keys(self.connection, state, migration.app_label)
         with transaction.atomic(self.connection.alias):
             self._record(entry.key, applied=not backwards)
@@ -277,6 +280,9 @@ def _undo(
 ) -> ProjectState:
     """Run an operation backwards, the way ``undone`` does it. The state after that."""
     before = ahead.before(operation, state)
+    # To drop a table, Django looks at no other model.
+    if type(operation) is CreateModel and isinstance(state, EarlierState):
+        state = state.with_model((migration.app_label, operation.name_lower))
     # As Migration.unapply does, but that renders every state a second time.
     atomic = operation.atomic or (migration.atomic and operation.atomic is not False)
     with (

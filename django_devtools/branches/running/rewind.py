@@ -37,6 +37,15 @@ class EarlierState(ProjectState):
         self.is_delayed = rendered.is_delayed
         return rendered.apps
 
+    def with_model(self, key: ModelKey) -> ProjectState:
+        """A state that has a model as this one has it: the later one if its models will do."""
+        later = self._later
+        if later is None or key not in later.models:
+            return self
+        one, other = later.models[key], self.models[key]
+        is_same = _same_options(one, other) and not _changed_fields(one, other)
+        return later if is_same else self
+
     def clear_delayed_apps_cache(self) -> None:
         super().clear_delayed_apps_cache()
         # Whoever calls this is about to need all models with all their relations.

@@ -55,6 +55,26 @@ def test_a_step_that_nobody_asked_for_is_left_out(states: list[ProjectState]) ->
     assert not skipped.is_rendered
 
 
+def test_a_model_is_taken_from_the_later_state_if_it_is_the_same(
+    states: list[ProjectState],
+) -> None:
+    _, _, without_colour, last = states
+    fields(last)
+    state = EarlierState(without_colour, last)
+    assert state.with_model(("shop", "review")) is last
+    assert state.with_model(("shop", "product")) is state
+    assert not state.is_rendered
+    fields(state)
+    assert state.with_model(("shop", "review")) is state
+
+
+def test_a_model_that_is_gone_later_is_taken_from_here(states: list[ProjectState]) -> None:
+    _, products, without_colour, _ = states
+    fields(products)
+    state = EarlierState(without_colour, products)
+    assert state.with_model(("shop", "review")) is state
+
+
 def test_a_clone_goes_its_own_way(states: list[ProjectState]) -> None:
     _, products, _, last = states
     fields(last)
