@@ -88,6 +88,8 @@ class Graph(MigrationLoader):
         some rows, such as that of a renamed file, are written later than their work was done.
         """
         keys = set(keys)
+        if not keys:
+            return []
         targets = [*self._in_order_of_work(rows), *self.graph.leaf_nodes()]
         return [key for key in self._full_plan(targets) if key in keys]
 

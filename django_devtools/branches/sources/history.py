@@ -106,7 +106,7 @@ class History:
 
     def _own_files(self, keys: Iterable[Key]) -> dict[str, Key]:
         """The paths in the repository of the migrations of its own apps."""
-        directories = self._directories()
+        directories = self._directories
         return {
             f"{directories[key[0]]}/{key[1]}.py": key for key in keys if key[0] in self.own_apps
         }
@@ -119,7 +119,7 @@ class History:
         """
         if self.repository is None:
             return
-        directories = self._directories()
+        directories = self._directories
         own = sorted({key for key in keys if key[0] in self.own_apps and key[0] in directories})
         if not own:
             return
@@ -280,7 +280,7 @@ class History:
         self, versions: Iterable[Version], keys: Collection[Key]
     ) -> dict[Key, list[Version]]:
         """``versions`` by migration. A file in the app's present directory wins over namesakes."""
-        labels = {path: app for app, path in self._directories().items() if app in self.own_apps}
+        labels = {path: app for app, path in self._directories.items() if app in self.own_apps}
         here: dict[Key, list[Version]] = {}
         elsewhere: dict[Key, list[Version]] = {}
         others: list[Version] = []
@@ -296,9 +296,10 @@ class History:
     def _names(self, keys: Iterable[Key]) -> set[str]:
         """The names of the files of ``keys``."""
         # A package in a virtual environment below the top has no history in the repository.
-        others = self._directories().keys() - self.own_apps
+        others = self._directories.keys() - self.own_apps
         return {f"{name}.py" for app, name in keys if app not in others}
 
+    @cached_property
     def _directories(self) -> dict[str, str]:
         """The directories of migrations below the top of the repository, by app."""
         top = self._git.top

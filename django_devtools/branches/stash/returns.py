@@ -165,7 +165,8 @@ class Applied:
 
     def _is_replaced(self, step: Step) -> bool:
         """Whether a squash stands for a step's migration, or its parts for a squash."""
-        if any(step.key in _replaced(one.migration) for one in self._migrations.values()):
+        applied = (one.migration for one in self._migrations.values() if one.migration)
+        if step.key in ((app, name) for one in applied for app, name in one.replaces):
             return True
         replaced = _replaced(self.recorded(step)) if step.key not in self._migrations else []
         return bool(replaced) and all(key in self._migrations for key in replaced)
