@@ -24,29 +24,34 @@ print(*(name for name in sys.modules if name.startswith("django_devtools.")))
 
 
 class Count(BranchesCommand):
-    """Counts the objects that the garbage collector leaves out."""
+    """Counts the objects that the garbage collector leaves out, and those that it waits for."""
 
     def work(self, options: dict[str, Any]) -> None:
         self.frozen = gc.get_freeze_count()
+        self.threshold, _, _ = gc.get_threshold()
 
 
 @pytest.fixture
 def thawed() -> Iterator[None]:
+    thresholds = gc.get_threshold()
     gc.unfreeze()
     yield
     gc.unfreeze()
+    gc.set_threshold(*thresholds)
 
 
 def test_what_django_has_loaded_is_not_searched_for_garbage(thawed: None) -> None:
     command = Count()
     command.run_from_argv(["manage.py", "count"])
     assert command.frozen > len(sys.modules)
+    assert command.threshold == 50_000
 
 
 def test_a_command_within_another_process_leaves_its_collector_alone(thawed: None) -> None:
     command = Count()
     command.execute(databases=None, verbosity=1, force_color=False, no_color=False)
     assert command.frozen == 0
+    assert command.threshold == gc.get_threshold()[0] < 50_000
 
 
 class Say(BranchesCommand):
