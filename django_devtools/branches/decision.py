@@ -4,8 +4,6 @@ Looks at one database and decides what a switch is to do. Changes nothing.
 What forbids it: ``preconditions.py``.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Collection
 from functools import cached_property
@@ -51,9 +49,9 @@ class _Decision(NamedTuple):
     comparison: Comparison
     our_tables: Collection[str]
     """The tables of this package that the database has: the stash and the journal."""
-    interrupted: JournalEntry | None
+    interrupted: "JournalEntry | None"
     """The migration that an earlier run began and did not finish."""
-    foreseen: Outlook | None
+    foreseen: "Outlook | None"
     """What is to be done; None where database and target are in step."""
 
 
@@ -87,12 +85,12 @@ class Decision(_Decision):
         return self.comparison.provenance.history.fetched(missing)
 
     @property
-    def plan(self) -> Plan | None:
+    def plan(self) -> "Plan | None":
         """What to do; None where database and target are in step."""
         return self.foreseen.plan if self.foreseen else None
 
     @cached_property
-    def outlook(self) -> Outlook:
+    def outlook(self) -> "Outlook":
         """The same with what it does to data; without steps where they are in step."""
         return self.foreseen or _outlook(self.comparison, self.options, is_interrupted=False)
 
@@ -142,7 +140,7 @@ def _our_tables(connection: BaseDatabaseWrapper) -> set[str]:
 
 def _interrupted(
     connection: BaseDatabaseWrapper, comparison: Comparison, options: Options
-) -> JournalEntry | None:
+) -> "JournalEntry | None":
     """The migration that is to be finished first."""
     from django_devtools.branches.running.journal import Journal
 
@@ -153,13 +151,13 @@ def _interrupted(
     return entry
 
 
-def _is_settled(entry: JournalEntry, comparison: Comparison, options: Options) -> bool:
+def _is_settled(entry: "JournalEntry", comparison: Comparison, options: Options) -> bool:
     """Whether someone has finished by hand what was interrupted, or says so."""
     by_hand = (entry.key in comparison.rows) is not entry.backwards
     return by_hand or options.forget_interrupted
 
 
-def _outlook(comparison: Comparison, options: Options, is_interrupted: bool) -> Outlook:
+def _outlook(comparison: Comparison, options: Options, is_interrupted: bool) -> "Outlook":
     # Imported here, because most databases are in step and have no use for it.
     from .outlook import Outlook, foresee
 

@@ -27,8 +27,8 @@ from django_devtools.conf import TABLE_PREFIX
 
 TABLE = f"{TABLE_PREFIX}journal"
 
-_READ = re.compile(r"\s*(SELECT|SHOW|PRAGMA\s+\w+\()", re.IGNORECASE)
-_CHANGE = re.compile(r"\s*(ALTER|CREATE|DROP|RENAME)\b", re.IGNORECASE)
+_READ = r"(?i)\s*(SELECT|SHOW|PRAGMA\s+\w+\()"
+_CHANGE = r"(?i)\s*(ALTER|CREATE|DROP|RENAME)\b"
 
 
 class JournalEntry(NamedTuple):
@@ -181,7 +181,7 @@ def tolerant(connection: BaseDatabaseWrapper) -> Iterator[None]:
         try:
             return run(sql, params, many, context)
         except DatabaseError as error:
-            if not _CHANGE.match(str(sql)) or not dialect.error_is_done(error):
+            if not re.match(_CHANGE, str(sql)) or not dialect.error_is_done(error):
                 raise
 
     with connection.execute_wrapper(execute):
@@ -189,6 +189,6 @@ def tolerant(connection: BaseDatabaseWrapper) -> Iterator[None]:
 
 
 def _read_only(run: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-    if _READ.match(str(sql)):
+    if re.match(_READ, str(sql)):
         return run(sql, params, many, context)
     return None

@@ -10,9 +10,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from .dialects import dialect_of
 
 # The names that the three databases have for integers; not point, int4range or interval.
-_INTEGER = re.compile(
-    r"(tiny|small|medium|big)?int(eger)?(\(\d+\))?( unsigned)?( zerofill)?", re.IGNORECASE
-)
+_INTEGER = r"(?i)(tiny|small|medium|big)?int(eger)?(\(\d+\))?( unsigned)?( zerofill)?"
 
 
 class ColumnInfo(NamedTuple):
@@ -24,7 +22,7 @@ class ColumnInfo(NamedTuple):
 
     @property
     def is_integer(self) -> bool:
-        return bool(_INTEGER.fullmatch(self.type))
+        return bool(re.fullmatch(_INTEGER, self.type))
 
 
 class Parent(NamedTuple):

@@ -26,9 +26,7 @@ _SEEN_BY_STATE = (ModelOperation, IndexOperation, FieldOperation)
 
 _ALTERS_STATE_ALONE = (operations.AlterModelManagers, operations.AlterModelOptions)
 
-_SQL_RENAME = re.compile(
-    r"""ALTER\s+TABLE\s+["`]?(\w+)["`]?\s+RENAME\s+TO\s+["`]?(\w+)["`]?""", re.IGNORECASE
-)
+_SQL_RENAME = r"""(?i)ALTER\s+TABLE\s+["`]?(\w+)["`]?\s+RENAME\s+TO\s+["`]?(\w+)["`]?"""
 
 
 _KEEPS_NAMES = (
@@ -103,7 +101,7 @@ def sql_renames(operation: Operation) -> list[tuple[str, str]]:
     for inner in _database_operations([operation]):
         if isinstance(inner, operations.RunSQL):
             for statement in _statements(inner):
-                found += _SQL_RENAME.findall(statement)
+                found += re.findall(_SQL_RENAME, statement)
     return found
 
 

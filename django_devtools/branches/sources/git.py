@@ -73,9 +73,9 @@ _OUR_SETTINGS = ("-c", "core.fsmonitor=false")
 PREVIOUS = "@{-1}"
 
 # What no ref has in its name, and what may follow one: main~1, main@{yesterday}, main:file
-_NOT_OF_REF = re.compile(r"[~^:]|@\{")
+_NOT_OF_REF = r"[~^:]|@\{"
 
-_ABBREVIATION = re.compile("[0-9a-f]{7,}")
+_ABBREVIATION = "[0-9a-f]{7,}"
 
 
 class GitError(DevtoolsError):
@@ -268,7 +268,7 @@ class Repository(NamedTuple):
 
         A local branch or else a remote one goes before a tag, which any remote may send.
         """
-        ref = _NOT_OF_REF.split(name)[0]
+        ref = re.split(_NOT_OF_REF, name)[0]
         # Git itself would take a tag called "refs/heads/main" where there is no branch main.
         for place in ("refs/heads/", "refs/remotes/"):
             if self._has(place + ref):
@@ -282,7 +282,7 @@ class Repository(NamedTuple):
 
     def _abbreviated(self, name: str) -> list[str]:
         """The commits whose ids begin with ``name``, which git looks for after all refs."""
-        if not _ABBREVIATION.fullmatch(name):
+        if not re.fullmatch(_ABBREVIATION, name):
             return []
         ids = self.git("rev-parse", f"--disambiguate={name}").decode().split()
         return [one for one in ids if self.commit(one)]

@@ -1,7 +1,6 @@
 """Where to go: the code of this checkout, a snapshot, a git ref, or a managestate.json."""
 
 import ast
-import shlex
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -191,6 +190,8 @@ def _recorded_sources(
         elif key in disk.migrations:
             sources[key] = disk.source(key)
         elif key not in rows:
+            import shlex
+
             raise TargetError(
                 f"The source of {key[0]}.{key[1]}, which the snapshot of {snapshot.branch!r} "
                 f"names, was not found. Run `git checkout {shlex.quote(snapshot.branch)}` and "

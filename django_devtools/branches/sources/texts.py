@@ -9,7 +9,7 @@ from .git import Repository
 from .loader import Code, Source, UnusableSource, load
 from .snapshots import Key
 
-_OBJECT_ID = re.compile("[0-9a-f]{40,64}")
+_OBJECT_ID = "[0-9a-f]{40,64}"
 
 
 class Texts:
@@ -56,7 +56,7 @@ class Texts:
         return Source(f"{package}.{key[1]}", content, "snapshot")
 
     def _from_git(self, text: str) -> bytes | None:
-        if self._repository is None or not _OBJECT_ID.fullmatch(text):
+        if self._repository is None or not re.fullmatch(_OBJECT_ID, text):
             return None
         return self._repository.contents([text]).get(text)
 
