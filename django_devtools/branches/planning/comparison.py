@@ -199,7 +199,7 @@ def _compared(
     edits = _edits(differences)
     as_applied = {key: edit.before for key, edit in edits.items()}
     traces = _traces(rows, provenance, target)
-    foreign, unusable = _load_traced(traces, provenance.disk)
+    foreign, unusable = _load_traced(traces, provenance)
     _log(traces, differences)
     return Comparison(
         connection,
@@ -358,10 +358,11 @@ def _traces(rows: Mapping[Key, str], provenance: Provenance, target: Target) -> 
 
 
 def _load_traced(
-    traces: Mapping[Key, Trace], disk: Code
+    traces: Mapping[Key, Trace], provenance: Provenance
 ) -> tuple[dict[Key, Migration], dict[Key, UnusableSource]]:
     """The migrations of traced sources, and the reason for each that can't be executed here."""
     migrations, errors = {}, {}
+    disk = provenance.disk
     for key, trace in traces.items():
         if trace.source is None:
             continue
@@ -371,6 +372,8 @@ def _load_traced(
         migrations[key], error = load_or_outline(key, trace.source)
         if error:
             errors[key] = error
+        else:
+            provenance.texts.remember(key, trace.source, migrations[key])
     return migrations, errors
 
 

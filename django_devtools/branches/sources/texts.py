@@ -6,7 +6,7 @@ from hashlib import sha1
 from django.db.migrations import Migration
 
 from .git import Repository
-from .loader import Code, Source, UnusableSource, load
+from .loader import Code, Source, UnusableSource, load, variant
 from .snapshots import Key
 
 _OBJECT_ID = "[0-9a-f]{40,64}"
@@ -42,6 +42,12 @@ class Texts:
         if (key, text) not in self._migrations:
             self._migrations[key, text] = self._load(key, text)
         return self._migrations[key, text]
+
+    def remember(self, key: Key, source: Source, migration: Migration) -> None:
+        """``migration`` is what ``source`` defines, so that it is not executed again."""
+        # Receivers of pre_migrate insert operations into those of a plan.
+        operations = list(migration.operations)
+        self._migrations[key, self.id(source)] = variant(migration, operations=operations)
 
     def _id(self, content: bytes) -> str:
         if self._repository is not None:

@@ -4,9 +4,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from django.db.migrations import RunSQL
 
 from django_devtools.branches.sources.git import Repository
-from django_devtools.branches.sources.loader import Code, Source
+from django_devtools.branches.sources.loader import Code, Source, load
 from django_devtools.branches.sources.texts import Texts
 
 KEY = ("shop", "0001_initial")
@@ -35,6 +36,17 @@ def test_what_has_an_id_is_there_although_git_lacks_it(repository: Repository) -
     migration = texts.migration(KEY, text)
     assert migration
     assert (migration.app_label, migration.name) == KEY
+
+
+def test_what_was_executed_once_is_not_executed_again() -> None:
+    texts = Texts(None, Code({}, {}))
+    migration = load(KEY, source(TEXT))
+    texts.remember(KEY, source(TEXT), migration)
+    assert isinstance(migration.operations, list)
+    migration.operations.append(RunSQL("inserted by a receiver of pre_migrate"))
+    found = texts.migration(KEY, texts.id(source(TEXT)))
+    assert type(found) is type(migration)
+    assert found.operations == []
 
 
 def test_what_git_has_is_read_by_its_id(repository: Repository) -> None:
