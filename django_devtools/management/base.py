@@ -3,7 +3,7 @@
 import gc
 import shutil
 from argparse import ArgumentParser
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -33,8 +33,10 @@ from django_devtools.branches.errors import DevtoolsError
 from django_devtools.branches.schema.dialects import database_id
 from django_devtools.branches.sources.git import NoGit, Repository
 from django_devtools.branches.sources.loader import code_on_disk
-from django_devtools.branches.sources.snapshots import SnapshotFile
+from django_devtools.branches.sources.snapshots import Key, SnapshotFile
 from django_devtools.conf import project_root
+
+from .tables import table
 
 MESSAGES = (
     DevtoolsError,
@@ -45,9 +47,10 @@ MESSAGES = (
 )
 """Errors whose text says all that a user needs: our own, and those that Django raises."""
 
+ACCEPT = "manage.py migrations_snapshot --accept"
 
-RECOGNIZABLE, SHORTEST = 20, 5
-"""How many characters of a long name tell it from others, and how many are left at least."""
+# How many migrations a notice names, unless one more would be all.
+LISTED = 3
 
 
 class BranchesCommand(BaseCommand):
@@ -195,53 +198,20 @@ def ask(question: str) -> bool:
         return False
 
 
-def table(
-    rows: Sequence[Sequence[str]], room: int | None = None, spare: Sequence[str] = ()
-) -> list[str]:
-    """
-    Lines in which the cells of each column are aligned. The first row has the titles.
-
-    Where there is less than ``room``, in characters, the columns of ``spare`` are left out as far
-    as needed, and then cells lose their middle.
-    """
-    columns = [list(column) for column in zip(*rows, strict=True)]
-    if room:
-        columns = _fitting(columns, room, spare)
-    widths = [_longest(column) for column in columns]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in zip(*columns, strict=True)
-    ]
+def listed(keys: Sequence[Key], verbosity: int) -> str:
+    """The names of migrations: all of them at verbosity 2, otherwise a few."""
+    names = [f"{app}.{name}" for app, name in keys]
+    if verbosity >= 2 or len(names) <= LISTED + 1:
+        return ", ".join(names)
+    return f"{', '.join(names[:LISTED])} and {len(names) - LISTED} others (-v 2 names them)"
 
 
-def _fitting(columns: list[list[str]], room: int, spare: Sequence[str]) -> list[list[str]]:
-    for title in spare:
-        if _width(min(_longest(column), RECOGNIZABLE) for column in columns) > room:
-            columns = [column for column in columns if column[0] != title]
-    widths = [_longest(column) for column in columns]
-    while _width(widths) > room and max(widths) > SHORTEST:
-        widths[widths.index(max(widths))] -= 1
-    return [
-        [_shortened(cell, width) for cell in column]
-        for column, width in zip(columns, widths, strict=True)
-    ]
-
-
-def _longest(column: Iterable[str]) -> int:
-    return max(map(len, column))
-
-
-def _width(widths: Iterable[int]) -> int:
-    """The width of a line, with two spaces between its columns."""
-    return sum(width + 2 for width in widths) - 2
-
-
-def _shortened(cell: str, width: int) -> str:
-    """A cell without its middle: the ends of names tell more."""
-    if len(cell) <= width:
-        return cell
-    tail = (width - 1) // 2
-    return f"{cell[: width - 1 - tail]}…{cell[len(cell) - tail :]}"
+def notice_of_edited_code(keys: Sequence[Key], verbosity: int) -> str:
+    """What to do about migrations whose RunPython or RunSQL was edited after it was run."""
+    return (
+        f"{listed(keys, verbosity)}: RunPython or RunSQL reads differently from what was run. "
+        f"To run it again: manage.py migrations_switch --rerun. If not: {ACCEPT}."
+    )
 
 
 def _connect(connection: BaseDatabaseWrapper) -> None:

@@ -11,7 +11,7 @@ from django_devtools.branches.planning.comparison import Comparison, compare
 from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.snapshots import Key
 from django_devtools.branches.stash.stash import Stash
-from django_devtools.management.base import BranchesCommand
+from django_devtools.management.base import BranchesCommand, notice_of_edited_code
 
 IN_STEP = (State.APPLIED, State.OBSOLETE)
 
@@ -95,13 +95,8 @@ class Command(BranchesCommand):
             )
 
     def _show_notes(self, found: Comparison) -> None:
-        for app, name in found.not_rerun():
-            self.stdout.write(
-                self.style.NOTICE(
-                    f"{app}.{name}: its RunPython or RunSQL reads differently from what was run. "
-                    "To run it again: manage.py migrations_switch --rerun"
-                )
-            )
+        if edited := found.not_rerun():
+            self.stdout.write(self.style.NOTICE(notice_of_edited_code(edited, self.verbosity)))
 
 
 def _are_in_step(rows: list[Row]) -> bool:

@@ -15,9 +15,11 @@ from django_devtools.branches.sources.snapshots import Key
 from django_devtools.branches.switch import Switch
 from django_devtools.conf import takes_snapshots
 from django_devtools.management.base import (
+    ACCEPT,
     BranchesCommand,
     ask,
     database_may_fail,
+    notice_of_edited_code,
     require_debug,
 )
 
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from django_devtools.branches.schema.changes import DataLoss
 
 SHARED_ROWS = "rows of tables that both sides have"
-ACCEPT = "manage.py migrations_snapshot --accept"
 
 
 class Command(BranchesCommand):
@@ -225,12 +226,9 @@ class Command(BranchesCommand):
                 f"{_name(key)} differs from the text that was applied, and was left unchanged: "
                 f"{error}. If the database is right as it is: {ACCEPT}."
             )
-        if not decision.options.rerun:
-            for key in decision.comparison.not_rerun():
-                self.notice(
-                    f"{_name(key)}: its RunPython or RunSQL reads differently from what was run. "
-                    f"To run it again: manage.py migrations_switch --rerun. If not: {ACCEPT}."
-                )
+        edited = [] if decision.options.rerun else decision.comparison.not_rerun()
+        if edited:
+            self.notice(notice_of_edited_code(edited, self.verbosity))
 
     def _notice_not_rolled_back(self, decision: Decision, plan: "Plan") -> None:
         for key, along in plan.not_rolled_back.items():

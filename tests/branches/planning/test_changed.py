@@ -1,5 +1,7 @@
 """Migrations of the same name that read differently."""
 
+from itertools import pairwise
+
 import pytest
 
 from tests.branches.shop import COLOUR, ID, PRODUCT, add_colour, columns, make_shop, tables
@@ -171,13 +173,44 @@ def test_run_python_that_reads_differently_is_only_run_again_on_request(
 
     result = vendor_project.manage("migrations_switch", "--no-input")
     assert "Nothing to do" in result.stdout
-    assert "shop.0003_data: its RunPython or RunSQL reads differently" in result.stderr
+    assert "shop.0003_data: RunPython or RunSQL reads differently" in result.stderr
     assert "reads differently" in vendor_project.manage("migrations_status").stdout
     assert names(vendor_project) == "old"
 
     assert vendor_project.manage("migrations_switch", "--rerun").stderr == ""
     assert names(vendor_project) == "new"
     assert vendor_project.manage("migrations_switch").stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("edited", "said"),
+    [
+        pytest.param(4, "shop.0003_d, shop.0004_d, shop.0005_d, shop.0006_d: Run", id="four"),
+        pytest.param(
+            5,
+            "shop.0003_d, shop.0004_d, shop.0005_d and 2 others (-v 2 names them): Run",
+            id="five",
+        ),
+    ],
+)
+def test_many_that_read_differently_are_named_in_one_line(
+    project: Project, edited: int, said: str
+) -> None:
+    make_shop(project)
+    order = ["0002_longer_name", *(f"000{number}_d" for number in range(3, 3 + edited))]
+    code = "migrations.RunSQL('SELECT 1', 'SELECT 2'),"
+    for before, name in pairwise(order):
+        project.migration("shop", name, code, [("shop", before)])
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+    for name in order[1:]:
+        edit(project, name, "SELECT 1", "SELECT 3")
+
+    switch = project.manage("migrations_switch")
+    assert switch.stderr.count("reads differently") == 1
+    assert said in switch.stderr
+    assert said in project.manage("migrations_status").stdout
+    assert f"shop.000{edited + 2}_d: Run" in project.manage("migrations_status", "-v", "2").stdout
 
 
 @pytest.mark.parametrize(
