@@ -1,6 +1,7 @@
 """Runs migrations that need more than their text in a work tree of their project."""
 
 import logging
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,8 +82,7 @@ class WorkTree:
         if any((key in rows) is backwards for key in keys):
             raise SwitchError(
                 "The process in the work tree worked on another database. Check out the "
-                "branch that the migrations came from, and run `manage.py migrations_switch "
-                "TARGET` there."
+                f"branch that the migrations came from, and run `{self._command()}` there."
             )
 
     def _foreign(self, keys: Iterable[Key], backwards: bool) -> list[Key]:
@@ -146,8 +146,12 @@ class WorkTree:
         return (
             f"{reasons}. It can't be run in a work tree of its project either: {why}. "
             "Install what it imports, or check out the branch it came from "
-            "and run `manage.py migrations_switch TARGET` there."
+            f"and run `{self._command()}` there."
         )
+
+    def _command(self) -> str:
+        """What goes to the target from any other checkout."""
+        return f"manage.py migrations_switch {shlex.quote(self.comparison.target.name)}"
 
 
 def _projects_of(repository: Repository, sources: Sequence[Source]) -> list[str]:

@@ -33,6 +33,11 @@ class Target(NamedTuple):
     listed_apps: Collection[str] | None = None
     """The apps that a managestate.json lists; None for other targets."""
 
+    @property
+    def name(self) -> str:
+        """What names its code in any checkout."""
+        return str(self.past.branch or self.past.commit)
+
 
 def checkout(repository: Repository | None, disk: Code) -> Target:
     """The code of this checkout."""

@@ -169,8 +169,23 @@ def test_helpers_that_are_recorded_nowhere(project: Project) -> None:
     result = project.manage("migrations_switch", status=1)
 
     assert "No module named 'shop.helpers'" in result.stderr
-    assert "check out the branch it came from" in result.stderr
+    assert (
+        "check out the branch it came from and run `manage.py migrations_switch main` there."
+        in result.stderr
+    )
     assert "colour" in columns(project)
+
+
+def test_from_no_branch_the_command_names_the_commit(project: Project) -> None:
+    make_feature(project)
+    forget_projects(project)
+    forget_the_commits_of_feature(project)
+    project.checkout("--detach")
+
+    result = project.manage("migrations_switch", status=1)
+
+    head = project.git("rev-parse", "HEAD").strip()
+    assert f"run `manage.py migrations_switch {head}` there." in result.stderr
 
 
 def forget_projects(project: Project) -> None:
