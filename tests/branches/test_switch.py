@@ -513,3 +513,37 @@ def test_what_two_branches_have_came_from_the_smaller_one(project: Project) -> N
     plan = project.switch("v1", "--plan")
     assert "Unapply shop.0003_colour from main" in plan
     assert "Unapply shop.0004_empty from another" in plan
+
+
+AUDIT = """
+class Audit(models.Model):
+    pass
+
+
+@receiver([signals.pre_delete, signals.post_delete])
+def look(**signal):
+    Audit.objects.exists()
+"""
+
+
+def test_receivers_for_all_models_dont_look_at_a_table_that_was_just_dropped(
+    vendor_project: Project,
+) -> None:
+    make_shop(vendor_project)
+    vendor_project.checkout("-b", "feature")
+    imports = "from django.db.models import signals\nfrom django.dispatch import receiver\n"
+    vendor_project.models("shop", imports + PRODUCT + AUDIT)
+    vendor_project.migration(
+        "shop",
+        "0003_audit",
+        f'migrations.CreateModel("Audit", [{ID}]),',
+        [("shop", "0002_longer_name")],
+    )
+    vendor_project.commit()
+    vendor_project.manage("migrate")
+
+    vendor_project.switch("main")
+
+    assert tables(vendor_project) & {"shop_product", "shop_audit"} == {"shop_product"}
+    vendor_project.switch()
+    vendor_project.assert_in_step()

@@ -146,7 +146,7 @@ class Executor(MigrationExecutor):
         """Delete and write rows without running anything."""
         with transaction.atomic(self.connection.alias):
             for key in forget:
-                self.recorder.record_unapplied(*key)
+                self._delete_row(key)
             for key in record:
                 self.recorder.record_applied(*key)
 
@@ -214,8 +214,16 @@ class Executor(MigrationExecutor):
         migration = self.graph.disk_migrations.get(key)
         for replaced in migration.replaces if migration else ():
             self._record((replaced[0], replaced[1]), applied)
-        record = self.recorder.record_applied if applied else self.recorder.record_unapplied
-        record(*key)
+        if applied:
+            self.recorder.record_applied(*key)
+        else:
+            self._delete_row(key)
+
+    def _delete_row(self, key: Key) -> None:
+        rows = self.recorder.migration_qs.filter(app=key[0], name=key[1])
+        # Sends no signals, unlike the recorder: some projects have receivers for all models, and
+        # these may query a table that this migration has just dropped.
+        rows._raw_delete(rows.db)
 
     def _progress(self, action: str, migration: Migration) -> None:
         if self.progress_callback:
