@@ -195,6 +195,7 @@ class World:
 
     def learn(self, lines: Iterable[Line]) -> None:
         """Find out what the migrations of each line make of an empty database; end with one."""
+        self.clear()
         for line in lines:
             key = (self.connection.vendor, line.texts)
             if key not in _schemas:
