@@ -67,7 +67,15 @@ class Decision(_Decision):
             # What was interrupted may have been finished by hand since.
             if TABLE in self.our_tables:
                 return True
-        return self.plan is not None and bool(self.plan or self.plan.missing_sources)
+        if self.plan is not None and bool(self.plan or self.plan.missing_sources):
+            return True
+        return self.is_detour_due
+
+    @property
+    def is_detour_due(self) -> bool:
+        """Whether a run took its last step, and was killed before the detour after that."""
+        has_begun = bool(self.comparison.provenance.begun)
+        return has_begun and self.has_stash and self.outlook.has_detours
 
     @property
     def has_stash(self) -> bool:

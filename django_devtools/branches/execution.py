@@ -95,6 +95,8 @@ class Execution:
             self.transfer.applied.add(key, outlook.arrives(key))
         self._rewrite_rows(executor, plan.forget, plan.record)
         after = self._apply(base)
+        if not plan:
+            make_detours(self.steps, after)
         self.transfer.settle(lambda: after.apps)
         executor.journal.drop()
         connection = self.decision.connection

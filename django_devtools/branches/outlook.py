@@ -140,6 +140,12 @@ class Outlook:
             final.move(key, arrives)
         return Returns(self.stash.entries(), applied, final)
 
+    @cached_property
+    def has_detours(self) -> bool:
+        """Whether something comes back by a detour from what is applied now, without a step."""
+        returns = self.returns()
+        return any(self.find_way(detour, returns.applied) for detour in returns.detours())
+
     def overdue(self) -> list[Entry]:
         """The entries that wait although what dropped them is undone, and their place there."""
         applied, stash = self.applied(), self.stash
@@ -208,8 +214,9 @@ class Outlook:
 
     def _back(self, returns: Returns) -> list[Entry]:
         """What comes back after each of the steps. ``returns`` is as after all of them then."""
-        found: list[Entry] = []
-        for key, arrives, is_step in self._moves():
+        moves = [*self._moves()]
+        found = [] if moves else self._back_now(returns)
+        for key, arrives, is_step in moves:
             returns.applied.move(key, arrives)
             if is_step:
                 found += self._back_now(returns)

@@ -19,11 +19,11 @@ any other from there, to whatever target:
   a narrowed column is only known at the end of a switch, so until then it is ``open``, too.
 - The **file of snapshots** says from which texts, and of which branch, migrations were about to be
   applied (``running/begun.py``). So what was applied last has a source, and the steps of a detour
-  (``detours.py``) are phantoms, or pending, when one is killed on it.
+  (``detours.py``) are phantoms, or pending, when one is killed on it. If it was killed between the
+  last step and a detour, this record is what is left of it: ``Decision.is_detour_due``.
 
 What none of these shows is named: ``Outlook.overdue`` has what should have come back after a pass
-in a work tree, or by a detour after the last step. After that step nothing is left to do, and
-``settle`` writes the snapshot.
+in a work tree. After that nothing is left to do, and ``settle`` writes the snapshot.
 """
 
 import logging

@@ -258,6 +258,7 @@ class Command(BranchesCommand):
             self._show_applied(decision, decision.plan)
             self._show_rows(*decision.plan.last_rows)
             self._show_losses(decision)
+        if decision.plan is not None or switch:
             self._show_returns(decision)
         try:
             switch.check()

@@ -11,9 +11,13 @@ from pathlib import Path
 
 import pytest
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations.state import ProjectState
 
+from django_devtools.branches import execution
 from django_devtools.branches.stash.stash import Stash
+from django_devtools.branches.steps import Steps
 from tests.branches.stash.stacks import Line, Rows, World
+from tests.branches.stash.trips import Killed
 
 pytestmark = pytest.mark.once
 
@@ -597,3 +601,35 @@ def test_the_plan_foretells_it(
         said = [note.partition(", because")[0] for note in world.notes]
         assert set(staying) <= set(said), one.line.branch
         world.write(*one.writes)
+
+
+def test_killed_before_the_detour(
+    connection: BaseDatabaseWrapper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the last step of the plan: the next run makes the detour, and `--plan` says so."""
+    main = Line("main").add("initial", create("item"))
+    feature = main.fork("feature").add("thing", create("thing", COLOUR))
+    top = feature.fork("top").add("hue", "migrations.RenameField('thing', 'colour', 'hue')")
+    world = World(connection, tmp_path / "repository")
+    world.learn([feature])
+    world.go(top)
+    world.write("INSERT INTO shop_thing (id, hue) VALUES (1, 5), (2, NULL)")
+    world.go(main)
+    with monkeypatch.context() as patch:
+        patch.setattr(execution, "make_detours", killed)
+        with pytest.raises(Killed):
+            world.go(feature)
+    world.reconnect()
+    with pytest.raises(AssertionError, match="out of step"):
+        world.assert_in_step()
+
+    report = world.go(feature)
+
+    assert [str(entry) for entry in report.restored] == ["table shop_thing"]
+    assert [str(entry) for entry in world.expected.restored] == ["table shop_thing"]
+    assert world.rows()["shop_thing"] == "1 5; 2 -"
+    world.assert_in_step()
+
+
+def killed(steps: Steps, state: ProjectState) -> None:
+    raise Killed
