@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-from django.db.migrations.state import ProjectState
-
 from django_devtools.branches.running.executor import Executor
 from django_devtools.branches.schema.changes import schema_changes
 from django_devtools.branches.schema.operations import writes_rows
@@ -16,6 +14,7 @@ from django_devtools.branches.sources.provenance import Past
 from django_devtools.branches.sources.snapshots import Key
 from django_devtools.branches.stash.entries import Step
 from django_devtools.branches.stash.returns import AppliedMigration, Detour
+from django_devtools.branches.stash.transfer import Models
 
 from .steps import Steps
 
@@ -25,16 +24,16 @@ if TYPE_CHECKING:
 logger = logging.getLogger("django_devtools.branches")
 
 
-def make_detours(steps: Steps, state: ProjectState) -> None:
+def make_detours(steps: Steps, models: Models) -> None:
     """
     Restore what comes back only by steps that are not of the plan.
 
-    ``steps`` runs them, and ``state`` is that of the database.
+    ``steps`` runs them, and ``models`` are those of what the database holds.
     """
     for detour, way in steps.transfer.detours():
         steps.transfer.spare(detour, way)
         _make_detour(steps, detour, way)
-    steps.transfer.restore_late(lambda: state.apps)
+    steps.transfer.restore_late(models)
 
 
 def _make_detour(steps: Steps, detour: Detour, way: "Way") -> None:

@@ -88,6 +88,8 @@ class Execution:
         sources = {key: self.comparison.wanted_source(key) for key in keys}
         self.steps.write_down(self.comparison.target.past, sources)
         self._rewrite_rows(executor, *plan.first_rows)
+        # Those that an earlier run did not come to: what the next steps apply may bar the way.
+        make_detours(self.steps, lambda: _state_before(plan).apps)
         base = self._run_pass(executor, ahead, backwards=True)
         for key in plan.forget:
             self.transfer.applied.remove(key)
@@ -95,8 +97,6 @@ class Execution:
             self.transfer.applied.add(key, outlook.arrives(key))
         self._rewrite_rows(executor, plan.forget, plan.record)
         after = self._apply(base)
-        if not plan:
-            make_detours(self.steps, after)
         self.transfer.settle(lambda: after.apps)
         executor.journal.drop()
         connection = self.decision.connection
@@ -138,7 +138,7 @@ class Execution:
         return state
 
     def _between(self, state: ProjectState, rest: Sequence[Step]) -> None:
-        make_detours(self.steps, state)
+        make_detours(self.steps, lambda: state.apps)
         if self.transfer.came_back and rest:
             changes = self.outlook.rest_changes(rest)
             self.transfer.save_again(changes, rest, self.outlook.held_branch())
@@ -173,6 +173,11 @@ class Execution:
     def _send_pre_migrate(self, steps: signals.Steps, state: ProjectState) -> None:
         connection = self.decision.connection
         signals.send_pre_migrate(connection, steps, state, self.progress, self.interactive)
+
+
+def _state_before(plan: Plan) -> ProjectState:
+    """The models of what the database holds now."""
+    return plan.held.state(plan.held.ordered(plan.held.applied_nodes(), plan.rows))
 
 
 def _django_plan(plan: Plan) -> signals.Steps:

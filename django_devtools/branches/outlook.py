@@ -213,10 +213,9 @@ class Outlook:
         yield from ((key, self.arrives(key), True) for key in plan.apply)
 
     def _back(self, returns: Returns) -> list[Entry]:
-        """What comes back after each of the steps. ``returns`` is as after all of them then."""
-        moves = [*self._moves()]
-        found = [] if moves else self._back_now(returns)
-        for key, arrives, is_step in moves:
+        """What comes back before and after each step. ``returns`` is as after all of them then."""
+        found = self._back_now(returns)
+        for key, arrives, is_step in self._moves():
             returns.applied.move(key, arrives)
             if is_step:
                 found += self._back_now(returns)

@@ -5,7 +5,7 @@ Each history is a walk. At each stop the rows have to be those that the branch w
 what the direct way from the branch that shares them makes of them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +13,9 @@ import pytest
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.state import ProjectState
 
-from django_devtools.branches import execution
+from django_devtools.branches.execution import Execution
+from django_devtools.branches.stash.entries import Step
 from django_devtools.branches.stash.stash import Stash
-from django_devtools.branches.steps import Steps
 from tests.branches.stash.stacks import Line, Rows, World
 from tests.branches.stash.trips import Killed
 
@@ -603,6 +603,11 @@ def test_the_plan_foretells_it(
         world.write(*one.writes)
 
 
+def killed_at_the_end(execution: Execution, state: ProjectState, rest: Sequence[Step]) -> None:
+    if not rest:
+        raise Killed
+
+
 def test_killed_before_the_detour(
     connection: BaseDatabaseWrapper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -616,7 +621,7 @@ def test_killed_before_the_detour(
     world.write("INSERT INTO shop_thing (id, hue) VALUES (1, 5), (2, NULL)")
     world.go(main)
     with monkeypatch.context() as patch:
-        patch.setattr(execution, "make_detours", killed)
+        patch.setattr(Execution, "_between", killed_at_the_end)
         with pytest.raises(Killed):
             world.go(feature)
     world.reconnect()
@@ -631,5 +636,31 @@ def test_killed_before_the_detour(
     world.assert_in_step()
 
 
-def killed(steps: Steps, state: ProjectState) -> None:
-    raise Killed
+def test_killed_before_a_detour_that_later_steps_bar(
+    connection: BaseDatabaseWrapper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes over a migration that the next one of the other branch depends on."""
+    first = Line("main").add("initial", create("item", QTY, COLOUR))
+    main = first.add("size", "migrations.RenameField('item', 'qty', 'size')")
+    colour = "models.IntegerField(default=7)"
+    one = main.fork("one").add("one", f"migrations.AlterField('item', 'colour', {colour})")
+    other = main.fork("other").add("other", create("thing"))
+    world = World(connection, tmp_path / "repository")
+    world.learn([other])
+    world.go(first)
+    world.write("INSERT INTO shop_item (id, qty, colour) VALUES (1, 2, NULL), (2, 3, 4)")
+    world.go(one)
+    with monkeypatch.context() as patch:
+        patch.setattr(Execution, "_between", killed_at_the_end)
+        with pytest.raises(Killed):
+            world.go(other)
+    world.reconnect()
+
+    report = world.go(other)
+
+    assert [entry.summary for entry in world.expected.restored] == [
+        "column shop_item.colour before it got narrower (1 row)"
+    ]
+    assert report.notes == []
+    assert world.rows()["shop_item"] == "1 - 2; 2 4 3"
+    world.assert_in_step()
