@@ -14,6 +14,7 @@ from django_devtools.branches.schema.structure import Item
 from django_devtools.conf import TABLE_PREFIX
 
 from .entries import Entry, Return
+from .stand_ins import unedited_sql
 from .stash import Stash
 
 logger = logging.getLogger("django_devtools.branches")
@@ -139,7 +140,7 @@ class EntryRestore:
         for group in groups:
             along = others if group is certain else ()
             self._try(partial(self._set_if, group, "1 = 1"), along, self._clearing(group))
-        if len(groups) > 1:
+        if len(groups) > 1 or self._tells_cells():
             self.rows_restored = -1  # to be counted
         for column, parent in orphaned.items():
             there = self._has_parent(self.entry.copy, column, parent)
@@ -152,14 +153,15 @@ class EntryRestore:
         if not self.entry.key or UNTOLD in self.refused:
             return self.entry.rows
         is_told = self.overrides and not self.refused
-        columns, there = self.columns, self.entry.table
-        if is_told and self._knows_edits():
-            if not self.entry.is_table:
-                # Its rows may have been deleted; those that are missing here lost their key.
-                columns, there = [], self.entry.residue
-        elif is_told:
-            columns = []
-        left = f"NOT {self.tables.exists_sql(there, self.entry.copy, self.entry.key, columns)}"
+        if is_told and self._knows_edits() and not self.entry.is_table:
+            # Its rows may have been deleted; those that are missing here lost their key.
+            restored = self._unedited(self.entry.copy, self.columns)
+        else:
+            columns = [] if is_told and not self._knows_edits() else self.columns
+            restored = self.tables.exists_sql(
+                self.entry.table, self.entry.copy, self.entry.key, columns
+            )
+        left = f"NOT {restored}"
         with self.connection.cursor() as cursor:
             cursor.execute(f"SELECT COUNT(*) FROM {self.copy} WHERE {left}", [])
             count = int(cursor.fetchone()[0])
@@ -277,16 +279,16 @@ class EntryRestore:
         if self.entry.is_narrowed or not self._overrides(columns[0]):
             return None
         q = self.tables.quote
-        cleared = {
-            q(column): "NULL" if not self.there[column].is_required else self._beyond(column)
+        empty = {
+            column: "NULL" if not self.there[column].is_required else self._beyond(column)
             for column in columns
             if not self.there[column].is_required or self._is_number(column)
         }
+        cleared = {q(column): self._unless_edited(column, sql) for column, sql in empty.items()}
         if not cleared:
             return None
         pairs = ", ".join(f"{column} = {value}" for column, value in cleared.items())
-        cleared_rows = f"{self._is_saved()} AND {self._is_unedited()}"
-        return f"UPDATE {self.table} SET {pairs} WHERE {cleared_rows}"
+        return f"UPDATE {self.table} SET {pairs} WHERE {self._is_saved()}"
 
     def _is_number(self, column: str) -> bool:
         """Whether the values of a column are integers, and no keys of other rows."""
@@ -340,16 +342,15 @@ class EntryRestore:
     def _set(self, columns: list[str], condition: str, others: "Sequence[EntryRestore]") -> str:
         q = self.tables.quote
         if self._knows_edits():
-            residue = q(self.entry.residue)
-            same = " AND ".join(f"{residue}.{q(k)} = {self.copy}.{q(k)}" for k in self.entry.key)
-            condition += f" AND EXISTS (SELECT 1 FROM {residue} WHERE {same})"
+            condition += f" AND {self._unedited(self.entry.copy, [])}"
         if not self._overrides(columns[0]):
             condition += "".join(f" AND {self.table}.{q(c)} IS NULL" for c in columns)
         elif self.tables.dialect.rewrites_unchanged_rows:
             condition += f" AND NOT ({' AND '.join(map(self._equal, columns))})"
         same, copies = self._same_key, self._joined(others)
         now = {c: f"{self.table}.{q(c)}" for other in others for c in other.columns}
-        found = self._beside(others, now) | {c: self._value(c) for c in columns}
+        found = self._beside(others, now)
+        found |= {c: self._unless_edited(c, self._value(c)) for c in columns}
         return self.tables.dialect.update_from(self.table, found, copies, same, condition)
 
     def _joined(self, others: "Sequence[EntryRestore]") -> str:
@@ -397,6 +398,10 @@ class EntryRestore:
         has_residue = self.entry.is_narrowed or self.entry.has_stand_in
         return has_residue and self.entry.residue in self.tables.names
 
+    def _tells_cells(self) -> bool:
+        """Whether it is known of each column which of its values were edited."""
+        return self._knows_edits() and not self.entry.is_narrowed
+
     def _is_same(self, column: str) -> bool:
         return self.there[column].type == self.entry.columns[column].info.type
 
@@ -406,9 +411,21 @@ class EntryRestore:
 
     def _is_unedited(self) -> str:
         """SQL for the rows of the table that nobody has edited since they stand in for others."""
-        if not self._knows_edits():
-            return "1 = 1"
-        return self.tables.exists_sql(self.entry.residue, self.entry.table, self.entry.key)
+        return self._unedited(self.entry.table, self.columns) if self._knows_edits() else "1 = 1"
+
+    def _unless_edited(self, column: str, value: str) -> str:
+        """SQL for ``value``, or for what is in a column now where that was edited."""
+        if not self._tells_cells():
+            return value
+        is_unedited = self._unedited(self.entry.table, [column])
+        now = f"{self.table}.{self.tables.quote(column)}"
+        return f"CASE WHEN {is_unedited} THEN {value} ELSE {now} END"
+
+    def _unedited(self, table: str, columns: Collection[str]) -> str:
+        """SQL for the rows of ``table`` that are known, without edits in ``columns``."""
+        if self._tells_cells():
+            return unedited_sql(self.tables, self.entry, table, columns)
+        return self.tables.exists_sql(self.entry.residue, table, self.entry.key)
 
     def _equal(self, column: str) -> str:
         name = self.tables.quote(column)

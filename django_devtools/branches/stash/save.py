@@ -32,6 +32,8 @@ class Copy(NamedTuple):
     """The SQL condition of the rows that are copied."""
     renamed: Mapping[str, str] = {}
     """The names in the copy of the columns that have other names there."""
+    computed: Mapping[str, str] = {}
+    """SQL for the columns that only the copy has."""
 
     def into(self, tables: Tables, name: str) -> int:
         """Create the table ``name`` with the copy in it. Returns the number of rows."""
@@ -57,8 +59,11 @@ class Copy(NamedTuple):
             for name, kind in dialect.custom_types(self.table).items()
         }
         columns = ", ".join(
-            f"{q(one)}{lasting.get(one, '')} AS {q(self.renamed.get(one, one))}"
-            for one in self.names
+            [
+                f"{q(one)}{lasting.get(one, '')} AS {q(self.renamed.get(one, one))}"
+                for one in self.names
+            ]
+            + [f"{sql} AS {q(name)}" for name, sql in self.computed.items()]
         )
         return f"SELECT {columns} FROM {q(self.table)} WHERE {self.condition}"
 
@@ -95,11 +100,14 @@ def save_residue(tables: Tables, entry: Entry) -> None:
     write_residue(tables, entry, copy, entry.copy)
 
 
-def write_residue(tables: Tables, entry: Entry, copy: Copy, known: str) -> None:
+def write_residue(
+    tables: Tables, entry: Entry, copy: Copy, known: str, mark: str | None = None
+) -> None:
     """
     Make ``copy`` the entry's residue, with those rows only that the earlier residue has.
 
     Without an earlier one, with those that the table ``known`` has; with all if that is empty.
+    ``mark`` is a column of numbers that only residues have: that of the earlier one, or else 0.
     """
     q, former = tables.quote, f"{entry.residue}_former"
     if entry.residue in tables.names:
@@ -111,6 +119,10 @@ def write_residue(tables: Tables, entry: Entry, copy: Copy, known: str) -> None:
         live = {saved: name for name, saved in copy.renamed.items()}
         key = {name: live.get(name, name) for name in entry.key}
         copy = copy._replace(condition=tables.exists_sql(known, copy.table, key))
+    if mark:
+        same = tables.same_rows_sql(former, copy.table, key) if known == former else ""
+        marked = f"(SELECT {q(mark)} FROM {q(former)} WHERE {same})" if same else "0"
+        copy = copy._replace(computed={mark: marked})
     copy.into(tables, entry.residue)
     tables.execute(f"DROP TABLE IF EXISTS {q(former)}")
 

@@ -3,14 +3,23 @@ What is in the place of an entry that waits, and which of it nobody has edited.
 
 If only some of the steps that dropped something are undone, its table or column is there again,
 with what migrations have put into it: its stand-in. A copy of that, the residue, tells it from
-edits. When the entry comes back, it replaces what is in the residue, and edits stay.
+edits, cell by cell. When the entry comes back, it replaces what is in the residue, and edits stay.
 """
 
+from collections.abc import Iterable
+
 from django_devtools.branches.schema.introspection import Tables
+from django_devtools.conf import TABLE_PREFIX
 
 from .entries import Entry
 from .present_names import Names
 from .save import Copy, write_residue
+
+EDITED = f"{TABLE_PREFIX}edited"
+"""The column of a residue that says what was edited of a row: the sum of the bits of its cells."""
+
+LAST_BIT = 30
+"""What the smallest type of numbers has room for. The columns after that are edited together."""
 
 
 def remember(tables: Tables, entry: Entry, names: Names) -> Entry:
@@ -25,7 +34,7 @@ def remember(tables: Tables, entry: Entry, names: Names) -> Entry:
     renamed = {name: saved for saved, name in live.items()}
     copy = Copy(names.table, entry.is_table, {}, entry.key, list(renamed), renamed=renamed)
     # A row that only the table has is no edit if a migration has inserted it.
-    write_residue(tables, entry, copy, "" if entry.is_table else entry.copy)
+    write_residue(tables, entry, copy, "" if entry.is_table else entry.copy, EDITED)
     if entry.is_table:
         _skip_keys(tables, entry, names.table)
     columns = {
@@ -35,8 +44,8 @@ def remember(tables: Tables, entry: Entry, names: Names) -> Entry:
     return entry._replace(columns=columns)
 
 
-def forget_edited(tables: Tables, entry: Entry) -> None:
-    """Take out of the residue what was edited or deleted since, if its place is still there."""
+def note_edits(tables: Tables, entry: Entry) -> None:
+    """Note in the residue what was edited or deleted since, if its place is still there."""
     stand_ins = {saved: column.stand_in for saved, column in entry.columns.items()}
     items = {saved: item for saved, item in stand_ins.items() if item}
     ((table, _), *_) = items.values()
@@ -47,13 +56,35 @@ def forget_edited(tables: Tables, entry: Entry) -> None:
         return
     key = dict(zip(live_key, entry.key, strict=True))
     is_there = tables.same_rows_sql(table, entry.residue, key)
-    q, same = tables.quote, tables.dialect.same_values
-    is_same = [
-        same(f"{q(table)}.{q(str(column))}", f"{q(entry.residue)}.{q(saved)}")
-        for saved, (_, column) in items.items()
-    ]
-    unedited = f"SELECT 1 FROM {q(table)} WHERE {' AND '.join([is_there, *is_same])}"
-    tables.execute(f"DELETE FROM {q(entry.residue)} WHERE NOT EXISTS ({unedited})")
+    q, residue, same = tables.quote, tables.quote(entry.residue), tables.dialect.same_values
+    tables.execute(
+        f"DELETE FROM {residue} WHERE NOT EXISTS (SELECT 1 FROM {q(table)} WHERE {is_there})"
+    )
+    edited = f"{residue}.{q(EDITED)}"
+    bits = _bits(tables, entry)
+    for saved, (_, column) in items.items():
+        is_same = same(f"{q(table)}.{q(str(column))}", f"{residue}.{q(saved)}")
+        edited += f" | CASE WHEN {is_same} THEN 0 ELSE {bits[saved]} END"
+    update = tables.dialect.update_from(residue, {EDITED: edited}, q(table), is_there, "1 = 1")
+    tables.execute(update)
+
+
+def unedited_sql(tables: Tables, entry: Entry, table: str, columns: Iterable[str]) -> str:
+    """SQL for the rows of ``table`` that the residue has, without edits in ``columns``."""
+    q, residue = tables.quote, entry.residue
+    same = tables.same_rows_sql(residue, table, {name: name for name in entry.key})
+    bits = _bits(tables, entry)
+    mask = sum({bits[column] for column in columns})
+    is_unedited = f"({q(residue)}.{q(EDITED)} & {mask}) = 0"
+    return f"EXISTS (SELECT 1 FROM {q(residue)} WHERE {same} AND {is_unedited})"
+
+
+def _bits(tables: Tables, entry: Entry) -> dict[str, int]:
+    """The bit of each column, which is that of its position in the copy: it stays the same."""
+    return {
+        name: 1 << min(position, LAST_BIT)
+        for position, name in enumerate(tables.columns(entry.copy))
+    }
 
 
 def _skip_keys(tables: Tables, entry: Entry, table: str) -> None:

@@ -40,7 +40,7 @@ from .late_writes import LateWrites, Watched, watch
 from .present_names import Names
 from .returns import Applied, Stage
 from .save import key_of, renewed, save_residue, with_present_facts
-from .stand_ins import forget_edited, remember
+from .stand_ins import note_edits, remember
 
 logger = logging.getLogger("django_devtools.branches")
 
@@ -140,7 +140,7 @@ class Stash:
             elif entry.status is Status.OPEN:
                 self._prepare_open(entry, applied)
             elif entry.has_stand_in and entry.residue in self.tables.names:
-                forget_edited(self.tables, entry)
+                note_edits(self.tables, entry)
             elif entry.has_stand_in:  # Killed while it was written anew.
                 self._rewrite(_giving_way(entry))
 

@@ -275,6 +275,30 @@ def test_rows_that_half_a_branch_inserts_are_no_edits(walker: Walker) -> None:
     assert walker.kept() == []
 
 
+def test_one_cell_of_a_row_that_half_a_branch_inserts(walker: Walker) -> None:
+    """The row may be another one than that of the stash with its key, so all of it stays."""
+    filled = migration(
+        "2",
+        migrations.CreateModel("Part", [ID, ("name", NAME), ("size", WEIGHT)]),
+        sql("INSERT INTO shop_part (id, name, size) VALUES (1, 'made', 1), (2, 'made', 2)"),
+        after="1",
+    )
+    run, undo = (f"UPDATE shop_part SET size = size {by}" for by in ("+ 1", "- 1"))
+    last = migration("3", sql(run, undo), after="2")
+    walker.go(PRODUCT, filled, last)
+    walker.write("UPDATE shop_part SET name = 'own'")
+    walker.go(PRODUCT)
+    walker.go(PRODUCT, filled)
+    walker.write("UPDATE shop_part SET size = 9 WHERE id = 2")
+
+    (said,) = walker.go(PRODUCT, filled, last)
+
+    assert said.startswith(
+        "1 of 2 rows of table shop_part stays in the stash: other rows are there"
+    )
+    assert walker.rows("part", "name", "size") == "1 own 2; 2 made 10"
+
+
 def test_a_column_that_half_a_branch_widens(walker: Walker) -> None:
     wider = models.CharField(max_length=40, default="none")
     widen = migration("2", migrations.AlterField("product", "name", wider), after="1")
@@ -307,3 +331,74 @@ def test_edits_after_a_step_that_failed(walker: Walker) -> None:
     assert note.startswith("1 of 3 rows of column shop_product.weight stays in the stash: other")
     assert walker.rows("product", "weight") == "1 10; 2 8; 3 30; 4 5"
     assert walker.rows("part", "name") == "1 x; 2 y; 3 mine"
+
+
+CELLS = migration(
+    "2",
+    migrations.AddField("product", "weight", WEIGHT),
+    migrations.AddField("product", "note", models.CharField(max_length=9, null=True)),
+    migrations.AddField("product", "size", models.IntegerField(null=True, default=5)),
+    after="1",
+)
+RUN = migration(
+    "3", sql("UPDATE shop_product SET weight = weight + 1", SET_WEIGHT + " 0"), after="2"
+)
+THREE = "UPDATE shop_product SET weight = 10 * id, note = 'own', size = 100 * id"
+
+
+@pytest.mark.parametrize(
+    ("edit", "rows", "left"),
+    [
+        ("weight = 7", "2 8 own 200", [(2, 20, "own", 200)]),
+        ("weight = 7, note = 'new', size = 6", "2 8 new 6", [(2, 20, "own", 200)]),
+        ("note = 'new'", "2 20 new 200", [(2, 20, "own", 200)]),
+        ("note = NULL", "2 20 own 200", []),
+        ("size = NULL", "2 20 own None", [(2, 20, "own", 200)]),
+    ],
+)
+@pytest.mark.parametrize("way", ["on", "by main", "down"])
+def test_an_edited_cell_keeps_its_value_and_the_others_come_back(
+    walker: Walker, edit: str, rows: str, left: list[tuple[object, ...]], way: str
+) -> None:
+    """What later migrations make of the edit counts, too. NULL was what the migrations made."""
+    walker.go(PRODUCT, CELLS, RUN)
+    walker.write(THREE)
+    walker.go(PRODUCT)
+    walker.go(PRODUCT, CELLS)
+    walker.write(f"UPDATE shop_product SET {edit} WHERE id = 2")
+    ways: dict[str, list[list[Migration]]] = {"on": [], "by main": [[]], "down": [[], [CELLS]]}
+    for names in ways[way]:
+        walker.go(PRODUCT, *names)
+
+    said = walker.go(PRODUCT, CELLS, RUN)
+
+    assert (
+        walker.rows("product", "weight", "note", "size") == f"1 10 own 100; {rows}; 3 30 own 300"
+    )
+    why = [one for one in said if "other values are there now" in one]
+    assert len(why) == len(said) == bool(left)
+    found = [row for e in walker.stash.entries() if e.reason for row in walker.stash.rows(e, 9)[1]]
+    assert found == left
+
+
+def test_unique_values_that_change_places_beside_an_edited_one(walker: Walker) -> None:
+    swapped = migration(
+        "2",
+        migrations.AddField("product", "code", models.IntegerField(null=True, unique=True)),
+        migrations.AddField("product", "size", models.IntegerField(null=True)),
+        sql("UPDATE shop_product SET code = 4 - id"),
+        after="1",
+    )
+    undo = "UPDATE shop_product SET size = 0"
+    last = migration("3", sql("UPDATE shop_product SET size = size + 1", undo), after="2")
+    walker.go(PRODUCT, swapped, last)
+    walker.write("UPDATE shop_product SET code = NULL")
+    walker.write("UPDATE shop_product SET code = id, size = 10 * id")
+    walker.go(PRODUCT)
+    walker.go(PRODUCT, swapped)
+    walker.write("UPDATE shop_product SET code = 9 WHERE id = 2")
+
+    (said,) = walker.go(PRODUCT, swapped, last)
+
+    assert said.startswith("1 of 3 rows of columns shop_product.code, shop_product.size stays in")
+    assert walker.rows("product", "code", "size") == "1 1 10; 2 9 20; 3 3 30"
