@@ -219,7 +219,7 @@ class Outlook:
             returns.applied.move(key, arrives)
             if is_step:
                 found += self._back_now(returns)
-        return found
+        return found + returns.after_step()
 
     def _back_now(self, returns: Returns) -> list[Entry]:
         """What comes back after a step, by detours too."""

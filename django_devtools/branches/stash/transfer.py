@@ -278,6 +278,8 @@ class Transfer:
         """
         Restore what an amended migration made again, and say what else was made and not restored.
         """
+        # Some steps may be undone by nothing but a row of django_migrations.
+        self.restore_due(models)
         own = [entry for entry in self._made_again() if self._is_own(entry)]
         self.returns.remove(own)
         self._restore(own, models)

@@ -664,3 +664,31 @@ def test_killed_before_a_detour_that_later_steps_bar(
     assert report.notes == []
     assert world.rows()["shop_item"] == "1 - 2; 2 4 3"
     world.assert_in_step()
+
+
+def test_only_rows_of_migrations_undo_what_dropped_a_table(
+    connection: BaseDatabaseWrapper, tmp_path: Path
+) -> None:
+    """What makes and drops a table does the same as what does nothing, and is not run."""
+    main = Line("main").add("initial", create("item"))
+    made = main.fork("made").add("made", create("thing"))
+    dropped = made.add("dropped", "migrations.DeleteModel('thing')")
+    nothing = main.fork("nothing").add(
+        "nothing",
+        "migrations.AlterField('item', 'id', ID)",
+        functions=f"ID = {ID.partition(', ')[2][:-1]}",
+    )
+    world = World(connection, tmp_path / "repository")
+    world.learn([dropped])
+    world.go(made)
+    world.write("INSERT INTO shop_thing (id) VALUES (1), (2)")
+    world.go(nothing)
+
+    world.go(dropped)
+
+    (note,) = world.notes
+    assert note.startswith(
+        "table shop_thing: still in the stash. There is no such table or column"
+    )
+    assert world.stash() == {"shop_thing": ["id"]}
+    world.assert_in_step()
