@@ -8,7 +8,7 @@ are equal.
 import enum
 import functools
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.db.models import Field
@@ -39,11 +39,12 @@ def comparable_options(options: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def comparable_code(function: Any, seen: frozenset[str] = frozenset()) -> Any:
+def comparable_code(function: Any, seen: frozenset[Any] = frozenset()) -> Any:
     """
     What a function does, wherever it is defined: its byte code, and what that refers to.
 
-    ``seen`` are the functions beside it that are compared already.
+    ``seen`` are the names of the functions beside it that are compared already, and the functions
+    that it is within.
     """
     if not isinstance(function, types.FunctionType):
         return comparable(function)
@@ -53,7 +54,23 @@ def comparable_code(function: Any, seen: frozenset[str] = frozenset()) -> Any:
         value = space[name]
         is_beside = getattr(value, "__globals__", None) is space
         beside[name] = comparable_code(value, seen | names) if is_beside else repr(value)
-    return _comparable_instructions(function.__code__), beside
+    around = seen | {function}
+    given = [
+        comparable_code(value, around)
+        if getattr(value, "__globals__", None) is space and value not in around
+        else comparable(value)
+        for value in _given(function)
+    ]
+    return _comparable_instructions(function.__code__), beside, given
+
+
+def _given(function: types.FunctionType) -> Iterator[Any]:
+    """What a function has from where it was defined, and the defaults of its arguments."""
+    for cell in function.__closure__ or ():
+        # A name that is defined after the function, or never, has no contents yet.
+        yield from [cell.cell_contents] if cell != types.CellType() else []
+    yield from function.__defaults__ or ()
+    yield from (function.__kwdefaults__ or {}).values()
 
 
 def _names_in(code: types.CodeType) -> set[str]:

@@ -159,6 +159,39 @@ def test_functions_are_equal_by_what_they_do() -> None:
     assert comparable_code(space["add_two"]) != comparable_code(add_two)
 
 
+FACTORY = """
+def by(number, *, sign=1):
+    def change(value, power=number):
+        if value > 10:
+            return change(value - 10)
+        return later(value) ** power * number * sign
+    later = lambda value: value
+    return change
+
+def after(change):
+    return lambda value: change(value)
+"""
+
+
+def test_functions_from_a_factory_are_equal_by_what_that_was_given() -> None:
+    """One that calls itself, too."""
+    here, there = dict[str, Any](), dict[str, Any]()
+    exec(FACTORY, here)
+    exec(FACTORY, there)
+    assert comparable_code(here["by"](1)) == comparable_code(there["by"](1))
+    assert comparable_code(here["by"](1)) != comparable_code(there["by"](2))
+    assert comparable_code(here["by"](1)) != comparable_code(there["by"](1, sign=-1))
+    one, two = (there["after"](there["after"](there["by"](number))) for number in (1, 2))
+    assert comparable_code(one) == comparable_code(here["after"](here["after"](here["by"](1))))
+    assert comparable_code(one) != comparable_code(two)
+
+
+def test_defaults_of_arguments_count() -> None:
+    assert comparable_code(lambda one=1: one) == comparable_code(lambda one=1: one)
+    assert comparable_code(lambda one=1: one) != comparable_code(lambda one=2: one)
+    assert comparable_code(lambda *, one=1: one) != comparable_code(lambda *, one=2: one)
+
+
 def test_what_is_no_function_is_compared_as_a_value() -> None:
     assert comparable_code(functools.partial(add_one, 1)) == comparable(
         functools.partial(add_one, 1)
