@@ -125,28 +125,35 @@ class EntryRestore:
             self.refused[UNTOLD] += self.entry.rows
             return
         self._null_orphans(self.entry.copy, self.entry.table)
-        orphaned = {
+        orphaned = self._orphaned()
+        plain = [column for column in self.columns if column not in orphaned]
+        certain = [column for column in plain if self._overrides(column) and self._is_same(column)]
+        # One by one: each is set only in rows without a value, or its conversion may fail.
+        single = [column for column in plain if column not in certain]
+        if certain:
+            self._update(certain, others)
+        for column in single:
+            self._update([column])
+        for column, parent in orphaned.items():
+            there = self._has_parent(self.entry.copy, column, parent)
+            self._try(partial(self._set_if, [column], there))
+            self.refused[f"what they refer to in {parent.table} is gone"] += 1
+        is_one_statement = not orphaned and len(single) + bool(certain) == 1
+        if not is_one_statement or self._tells_cells():
+            self.rows_restored = -1  # to be counted
+
+    def _orphaned(self) -> dict[str, Parent]:
+        """The foreign keys of which some rows in the stash have lost what they refer to."""
+        return {
             column: parent
             for column, parent in self.parents.items()
             if column in self.columns
             and column not in self.nullable
             and self._has_orphans(self.entry.copy, column, parent)
         }
-        plain = [column for column in self.columns if column not in orphaned]
-        certain = [column for column in plain if self._overrides(column) and self._is_same(column)]
-        # One by one: each is set only in rows without a value, or its conversion may fail.
-        single = [[column] for column in plain if column not in certain]
-        groups = [certain, *single] if certain else single
-        for group in groups:
-            along = others if group is certain else ()
-            self._try(partial(self._set_if, group, "1 = 1"), along, self._clearing(group))
-        if len(groups) > 1 or self._tells_cells():
-            self.rows_restored = -1  # to be counted
-        for column, parent in orphaned.items():
-            there = self._has_parent(self.entry.copy, column, parent)
-            self._try(partial(self._set_if, [column], there))
-            self.refused[f"what they refer to in {parent.table} is gone"] += 1
-            self.rows_restored = -1  # to be counted
+
+    def _update(self, columns: list[str], others: "Sequence[EntryRestore]" = ()) -> None:
+        self._try(partial(self._set_if, columns, "1 = 1"), others, self._clearing(columns))
 
     def take_out(self) -> int:
         """Delete what was restored from the copy. How many rows are left."""
