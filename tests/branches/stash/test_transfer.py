@@ -402,3 +402,21 @@ def test_unique_values_that_change_places_beside_an_edited_one(walker: Walker) -
 
     assert said.startswith("1 of 3 rows of columns shop_product.code, shop_product.size stays in")
     assert walker.rows("product", "code", "size") == "1 1 10; 2 9 20; 3 3 30"
+
+
+def test_columns_that_are_too_many_to_tell_apart(walker: Walker) -> None:
+    names = [f"c{number}" for number in range(2, 34)]
+    fields = [migrations.AddField("product", c, models.IntegerField(null=True)) for c in names]
+    many = migration("2", *fields, after="1")
+    run, undo = (f"UPDATE shop_product SET c2 = c2 {by}" for by in ("+ 1", "- 1"))
+    last = migration("3", sql(run, undo), after="2")
+    walker.go(PRODUCT, many, last)
+    walker.write(f"UPDATE shop_product SET {', '.join(f'{c} = 5' for c in names)}")
+    walker.go(PRODUCT)
+    walker.go(PRODUCT, many)
+    walker.write("UPDATE shop_product SET c33 = 9 WHERE id = 2")
+
+    walker.go(PRODUCT, many, last)
+
+    rows = walker.rows("product", "c2", "c30", "c31", "c33")
+    assert rows == "1 5 5 5 5; 2 5 5 None 9; 3 5 5 5 5"
