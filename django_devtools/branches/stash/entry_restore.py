@@ -196,23 +196,24 @@ class EntryRestore:
                 [],
             )
             (highest,) = cursor.fetchone()
-        known = self._is_saved()
+        known, unedited = self._is_saved(), self._unedited(self.entry.table, self.columns)
         self.tables.execute(
             f"UPDATE {self.table} SET {key} = {key} + {int(highest)} WHERE {known} "
-            f"AND ({newcomers}) AND {self._is_unedited()} AND NOT {self._referred(children)}"
+            f"AND ({newcomers}) AND {unedited} AND NOT {self._referred(children)}"
         )
 
     def delete_known(self) -> None:
         """Delete the rows that are in the stash."""
-        known = f"{self._is_saved()} AND {self._is_unedited()}"
+        known = f"{self._is_saved()} AND {self._unedited(self.entry.table, self.columns)}"
         self.tables.execute(f"DELETE FROM {self.table} WHERE {known}")
 
     def delete_unknown(self, children: list[tuple[str, str, str]]) -> int:
         """Delete the rows that are not in the stash, unless they are needed. How many."""
         newcomers = self._newcomers() or "1 = 0"
+        unedited = self._unedited(self.entry.table, self.columns)
         return self.tables.execute(
             f"DELETE FROM {self.table} WHERE NOT ({newcomers}) "
-            f"AND {self._is_unedited()} AND NOT {self._referred(children)}"
+            f"AND {unedited} AND NOT {self._referred(children)}"
         )
 
     def delete_orphans(self) -> int:
@@ -348,8 +349,7 @@ class EntryRestore:
 
     def _set(self, columns: list[str], condition: str, others: "Sequence[EntryRestore]") -> str:
         q = self.tables.quote
-        if self._knows_edits():
-            condition += f" AND {self._unedited(self.entry.copy, [])}"
+        condition += f" AND {self._unedited(self.entry.copy, [])}"
         if not self._overrides(columns[0]):
             condition += "".join(f" AND {self.table}.{q(c)} IS NULL" for c in columns)
         elif self.tables.dialect.rewrites_unchanged_rows:
@@ -416,10 +416,6 @@ class EntryRestore:
         """SQL for the rows of the table that are in the stash, too."""
         return self.tables.exists_sql(self.entry.copy, self.entry.table, self.entry.key)
 
-    def _is_unedited(self) -> str:
-        """SQL for the rows of the table that nobody has edited since they stand in for others."""
-        return self._unedited(self.entry.table, self.columns) if self._knows_edits() else "1 = 1"
-
     def _unless_edited(self, column: str, value: str) -> str:
         """SQL for ``value``, or for what is in a column now where that was edited."""
         if not self._tells_cells():
@@ -429,7 +425,13 @@ class EntryRestore:
         return f"CASE WHEN {is_unedited} THEN {value} ELSE {now} END"
 
     def _unedited(self, table: str, columns: Collection[str]) -> str:
-        """SQL for the rows of ``table`` that are known, without edits in ``columns``."""
+        """
+        SQL for the rows of ``table`` without edits in ``columns``, since they stand in for others.
+
+        Rows that came since are edits, too. If nothing is known of edits, there are none.
+        """
+        if not self._knows_edits():
+            return "1 = 1"
         if self._tells_cells():
             return unedited_sql(self.tables, self.entry, table, columns)
         return self.tables.exists_sql(self.entry.residue, table, self.entry.key)
