@@ -117,7 +117,11 @@ class Hooks:
 
     @cached_property
     def _directory(self) -> Path:
-        return self.repository.hooks_dir()
+        directory = self.repository.hooks_dir()
+        # Since version 9, husky writes `.husky/_` anew at each `npm install`, and what it writes
+        # calls the hooks that are beside it.
+        is_huskys = directory.name == "_" and directory.parent.name == ".husky"
+        return directory.parent if is_huskys else directory
 
     def _condition(self, name: str) -> Condition:
         text = read_text(self.path(name))

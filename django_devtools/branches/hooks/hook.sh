@@ -33,15 +33,19 @@ if read -r in_step 2>/dev/null <"$git_dir/django-devtools/in-step"; then
 fi
 
 # What is said before the command speaks goes to a file: of a traceback, its last line says enough.
+# The command empties the file, and then its words come out at once, by descriptor 4.
 state=$git_dir/django-devtools
 log=$state/hook.log
 
-# Run a command. Its own words come out at once, by descriptor 4.
 start() {
     mkdir -p "$state" 2>/dev/null
-    (: >"$log") 2>/dev/null || log=/dev/null
-    (DJANGO_DEVTOOLS_LOG=$log && export DJANGO_DEVTOOLS_LOG && "$@" </dev/null 4>&2 2>"$log")
-    status=$?
+    if (echo "It said nothing." >"$log") 2>/dev/null; then
+        (DJANGO_DEVTOOLS_LOG=$log && export DJANGO_DEVTOOLS_LOG && "$@" </dev/null 4>&2 2>>"$log")
+        status=$?
+    else
+        log=/dev/null
+        ("$@" </dev/null)
+    fi
 }
 
 by_git_setting() {
@@ -79,11 +83,11 @@ else
 fi
 
 last_line=$(LC_ALL=C sed -n '/[^[:space:]]/h; ${x; p;}' "$log" 2>/dev/null)
-if [ ! -f "$log" ]; then
-    : # The command has spoken, and taken the file away.
+if [ ! -s "$log" ]; then
+    rm -f "$state/hook.log"
 elif [ "$status" = 0 ] || [ "${last_line#To continue, run}" != "$last_line" ]; then
-    # In a container, the command can't do so.
-    cat "$log" >&2
+    # In a container, the command can't empty it.
+    sed 1d "$log" >&2
     rm -f "$log"
 elif ! knows_the_command; then
     leave_alone \

@@ -219,8 +219,9 @@ def _speak() -> None:
         # In a container, there is neither.
         with suppress(OSError):
             os.dup2(HOOKS_STDERR, sys.stderr.fileno())
-            sys.stderr.write(Path(log).read_text(errors="replace"))
-            Path(log).unlink()
+            # The first line is that of the hook, for those that say nothing.
+            sys.stderr.write(Path(log).read_text(errors="replace").partition("\n")[2])
+            Path(log).write_text("")
 
 
 def _options(options: dict[str, Any], manage_py: str) -> list[str]:

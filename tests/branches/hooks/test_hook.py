@@ -425,8 +425,36 @@ def test_a_hook_that_fails_looks_again_at_the_next_checkout(shop: Project) -> No
     in_step = shop.path / ".git/django-devtools/in-step"
     assert in_step.exists()
     shop.git("config", "django-devtools.manage", "false")
-    assert "could not start manage.py" in git(shop, "checkout", "feature")
+    output = git(shop, "checkout", "feature")
+    assert "django_devtools could not start manage.py. It said nothing.\n" in output
     assert not in_step.exists()
+
+
+def test_the_second_of_two_projects_does_not_start(shop: Project) -> None:
+    """The first has spoken by then."""
+    manage = f"{sys.executable} manage.py"
+    each = f'each() {{ {manage} "$@"; {manage} "$@" --settings=nowhere; }}; each'
+    shop.git("config", "django-devtools.manage", each)
+    output = git(shop, "checkout", "feature")
+    assert said(output)[0] == APPLIED
+    assert "could not start manage.py. ModuleNotFoundError: No module named 'nowhere'" in output
+
+
+def test_husky(shop: Project) -> None:
+    """It writes its own directory anew, and calls what is beside that."""
+    shop.manage("migrations_hook", "uninstall")
+    calls = '#!/usr/bin/env sh\nsh -e "$(dirname "$0")/../$(basename "$0")" "$@"\n'
+    for name in NAMES:
+        shop.write(f".husky/_/{name}", calls)
+        (shop.path / f".husky/_/{name}").chmod(0o755)
+    shop.git("config", "core.hooksPath", ".husky/_")
+
+    shop.manage("migrations_hook", "install")
+
+    assert (shop.path / ".husky/_/post-checkout").read_text() == calls
+    assert said(git(shop, "checkout", "feature")) == [APPLIED]
+    status = shop.manage("migrations_hook", "status").stdout
+    assert f"{shop.path / '.husky/post-checkout'}: installed\n" in status
 
 
 def test_a_branch_without_the_app(shop: Project) -> None:
