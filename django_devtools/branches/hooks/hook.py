@@ -89,6 +89,8 @@ class Hooks:
             write_aside(self.script, _script(caller, specs))
             for name in NAMES:
                 self._install(name)
+            if _is_huskys(self.repository.hooks_dir()):
+                self._exclude()
         except OSError as error:
             raise HookError(
                 f"{error.filename} can't be written: {error.strerror}. Once that is fixed, run "
@@ -118,10 +120,7 @@ class Hooks:
     @cached_property
     def _directory(self) -> Path:
         directory = self.repository.hooks_dir()
-        # Since version 9, husky writes `.husky/_` anew at each `npm install`, and what it writes
-        # calls the hooks that are beside it.
-        is_huskys = directory.name == "_" and directory.parent.name == ".husky"
-        return directory.parent if is_huskys else directory
+        return directory.parent if _is_huskys(directory) else directory
 
     def _condition(self, name: str) -> Condition:
         text = read_text(self.path(name))
@@ -149,6 +148,20 @@ class Hooks:
         # Whoever may read it may run it.
         write_aside(path, first + _block(name) + rest, mode | (mode & 0o444) >> 2)
 
+    def _exclude(self) -> None:
+        """
+        Keep git from taking hooks among the files of the project for new ones.
+
+        If they were committed on one branch, a checkout of another would remove them.
+        """
+        top, file = self.repository.top, self.repository.common_dir / "info" / "exclude"
+        known = read_text(file)
+        paths = [path for path in map(self.path, NAMES) if path.is_relative_to(top)]
+        patterns = [f"/{path.relative_to(top).as_posix()}" for path in paths]
+        new = [f"{pattern}\n" for pattern in patterns if pattern not in known.splitlines()]
+        if new:
+            write_aside(file, known + "".join(new))
+
     def _uninstall(self, name: str) -> bool:
         path, backup = self.path(name), self.path(name + BACKUP_SUFFIX)
         text = read_text(path)
@@ -163,6 +176,15 @@ class Hooks:
         else:
             path.unlink()
         return True
+
+
+def _is_huskys(directory: Path) -> bool:
+    """
+    Whether the hooks there are written by husky 9 or newer, at each `npm install`.
+
+    What it writes calls the hooks that are beside that directory.
+    """
+    return directory.name == "_" and directory.parent.name == ".husky"
 
 
 def pathspecs(repository: Repository, disk: Code) -> list[str]:

@@ -452,6 +452,8 @@ def test_husky(shop: Project) -> None:
     shop.manage("migrations_hook", "install")
 
     assert (shop.path / ".husky/_/post-checkout").read_text() == calls
+    # Committed on one branch, it would be gone on the others.
+    assert ".husky/post" not in shop.git("status", "--porcelain", "--untracked-files=all")
     assert said(git(shop, "checkout", "feature")) == [APPLIED]
     status = shop.manage("migrations_hook", "status").stdout
     assert f"{shop.path / '.husky/post-checkout'}: installed\n" in status
