@@ -9,7 +9,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from tests.databases import MAKERS, VENDORS, Configuration, connected, drop_all
 from tests.orders import LEFT_OUT, ORDER, PROJECTS
-from tests.project import Project, Zygote
+from tests.project import MEASURE, Project, Zygote
 
 pytest_plugins = ["pytester"]
 
@@ -20,10 +20,14 @@ REAL_REDIS = {"real_redis", "real_redis_url"}
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker("no_cover")
         if _needs_services(item):
             item.add_marker("services")
         if mark := next((name for name in LEFT_OUT[ORDER] if item.get_closest_marker(name)), None):
             item.add_marker(pytest.mark.skip(f"{mark}: not with DEVTOOLS_TEST_ORDER={ORDER}"))
+    # The last ones are short, so that no worker waits long for another one.
+    items.sort(key=lambda item: item.get_closest_marker("no_cover") is None)
 
 
 def _needs_services(item: pytest.Item) -> bool:
@@ -36,8 +40,23 @@ def _needs_services(item: pytest.Item) -> bool:
 
 
 @pytest.fixture(scope="session")
-def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
-    zygote = Zygote(tmp_path_factory.mktemp("zygote"))
+def _is_measured() -> bool:
+    """Whether any tests measure coverage."""
+    return MEASURE in os.environ
+
+
+@pytest.fixture(autouse=True)
+def _measurement(
+    request: pytest.FixtureRequest, _is_measured: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Processes of a test that is not measured are not measured either."""
+    if request.node.get_closest_marker("no_cover"):
+        monkeypatch.delenv(MEASURE, raising=False)
+
+
+@pytest.fixture(scope="session")
+def zygote(tmp_path_factory: pytest.TempPathFactory, _is_measured: bool) -> Iterator[Zygote]:
+    zygote = Zygote(tmp_path_factory.mktemp("zygote"), _is_measured)
     yield zygote
     zygote.stop()
 

@@ -13,6 +13,8 @@ from django_devtools import extras
 from tests.processes import TIMEOUT
 from tests.project import Project
 
+pytestmark = pytest.mark.no_cover
+
 ROOT = Path(__file__).parents[1]
 EVERYTHING = ("django_rq", "fakeredis", "redis", "rq")
 
