@@ -7,6 +7,8 @@ import pytest
 
 from tests.docs.pages import ROOT, all_pages
 
+pytestmark = [pytest.mark.no_cover, pytest.mark.once]
+
 URLS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["urls"]
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from tests.docs.pages import ROOT, page
 
+pytestmark = [pytest.mark.no_cover, pytest.mark.once]
+
 PACKAGE = ROOT / "django_devtools"
 TEXT = page("architecture.md")
 NAMED = sorted(set(re.findall(r"`((?:[\w.]+/)*(?:[\w-]+\.(?:py|sh)|\w+/))`", TEXT)))

@@ -11,6 +11,8 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from tests.docs.pages import all_pages, blocks
 
+pytestmark = [pytest.mark.no_cover, pytest.mark.once]
+
 OURS = "migrations_hook|migrations_snapshot|migrations_stash|migrations_status|migrations_switch"
 # In a block: what is typed, and what messages ask to type. In a sentence: what is in backticks.
 TYPED = re.compile(r"^ *\$ (?:.* )?manage\.py ([a-z]\w+ .+)$", re.MULTILINE)

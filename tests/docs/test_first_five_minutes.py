@@ -10,8 +10,12 @@ import sys
 import sysconfig
 from pathlib import Path
 
+import pytest
+
 from tests.docs.pages import ROOT, Block, Command, blocks, commands, page
 from tests.processes import TIMEOUT, started
+
+pytestmark = [pytest.mark.no_cover, pytest.mark.once]
 
 INSTALL = "pip install django-devtools-kit"
 DONE = "--- done: "

@@ -8,6 +8,8 @@ import pytest
 from tests.docs.messages import unexplained
 from tests.docs.pages import blocks, page
 
+pytestmark = [pytest.mark.no_cover, pytest.mark.once]
+
 # What is put into messages: names, paths, numbers, placeholders.
 PUT_IN = re.compile(
     r"[^a-zA-Z]*$|.*[._/'\"…\d=]|\W*(?:X|Y|APP|BRANCH|SOURCE|NAME|PATH|ID|a|b)\W*$"

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = [pytest.mark.no_cover, pytest.mark.once]
+
 ROOT = Path(__file__).parents[2]
 CALLS = Path(__file__).with_name("typed_calls.py")
 

@@ -11,6 +11,8 @@ from tests.branches.stash.stashing import values
 from tests.databases import Configuration
 from tests.project import Project
 
+pytestmark = pytest.mark.once
+
 HELPERS = """
 from django.db import models
 

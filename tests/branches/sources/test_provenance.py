@@ -17,6 +17,8 @@ from tests.branches.test_switch import add_reviews
 from tests.databases import Configuration
 from tests.project import Project
 
+pytestmark = pytest.mark.once
+
 
 def test_without_git_files_are_all_there_is(make_project: Callable[..., Project]) -> None:
     project = make_project(git=False)

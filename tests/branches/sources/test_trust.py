@@ -14,6 +14,8 @@ from tests.branches.shop import PRODUCT, columns, make_shop
 from tests.processes import TIMEOUT
 from tests.project import Project
 
+pytestmark = pytest.mark.once
+
 REF = "refs/remotes/theirs/work"
 REFS = [
     (REF, "theirs/work"),
