@@ -20,8 +20,6 @@ REAL_REDIS = {"real_redis", "real_redis_url"}
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.get_closest_marker("long"):
-            item.add_marker("no_cover")
         if _needs_services(item):
             item.add_marker("services")
         if mark := next((name for name in LEFT_OUT[ORDER] if item.get_closest_marker(name)), None):

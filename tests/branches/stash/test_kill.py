@@ -25,7 +25,7 @@ from tests.branches.test_kill import PROFILE, differences, with_environment
 from tests.databases import MAKERS, Configuration
 from tests.project import Project, Result
 
-pytestmark = [pytest.mark.long, pytest.mark.once]
+pytestmark = [pytest.mark.long, pytest.mark.no_cover, pytest.mark.once]
 
 PARTS = 8 if PROFILE == "thorough" else 1
 """So many tests share the work, as each has to end in time."""

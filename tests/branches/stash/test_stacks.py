@@ -17,7 +17,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from tests.branches.stash.stacks import APP, Line, Rows, World
 from tests.branches.stash.test_walks import PROFILE
 
-pytestmark = [pytest.mark.once, pytest.mark.long]
+pytestmark = [pytest.mark.long, pytest.mark.no_cover, pytest.mark.once]
 
 ID = "('id', models.AutoField(primary_key=True))"
 QTY = "models.IntegerField(default=0)"

@@ -14,7 +14,7 @@ from tests.branches.stash.histories import Walk, walks
 from tests.branches.stash.worlds import World, schema
 from tests.databases import MAKERS
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.no_cover]
 
 EXAMPLES = {
     "quick": {"sqlite": 10, "postgresql": 3, "mariadb": 2},
