@@ -199,7 +199,7 @@ def ask(question: str) -> bool:
 
 
 def listed(keys: Sequence[Key], verbosity: int) -> str:
-    """The names of migrations: all of them at verbosity 2, otherwise a few."""
+    """The names of migrations: all of them at verbosity 2, otherwise the first ones."""
     names = [f"{app}.{name}" for app, name in keys]
     if verbosity >= 2 or len(names) <= LISTED + 1:
         return ", ".join(names)

@@ -125,12 +125,9 @@ class Comparison(NamedTuple):
         """The state of each migration. Raises NodeNotFoundError if the target is broken."""
         return states(self.facts())
 
-    def not_rerun(self) -> list[Key]:
+    def not_rerun(self, states: Mapping[Key, State]) -> list[Key]:
         """Those whose RunPython or RunSQL reads differently, and that count as applied."""
-        if not self.raw_changed:
-            return []
-        found = self.states()
-        return sorted(key for key in self.raw_changed if found[key] is not State.CHANGED)
+        return sorted(key for key in self.raw_changed if states[key] is not State.CHANGED)
 
     def held_source(self, key: Key) -> Source | None:
         """The text that an applied migration was applied from."""

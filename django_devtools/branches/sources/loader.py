@@ -34,6 +34,8 @@ _READ_FILES = frozenset(
         "read_text",
     }
 )
+# The attributes in which a statement has other ones.
+_BODIES = ("body", "orelse", "finalbody", "handlers", "cases")
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -85,7 +87,7 @@ class Source(_Source):
             tree = parse(self.content)
         except UnusableSource as error:
             raise UnusableSource(f"{self.module} {error}") from error
-        for node in ast.walk(tree):
+        for node in _statements(tree):
             if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
                 del node.body[0]
         return tree
@@ -211,9 +213,19 @@ def _import_inner(source: Source) -> None:
 
 
 def _nodes_inside(tree: ast.Module, *blocks: type[ast.AST]) -> Iterable[ast.AST]:
-    for block in ast.walk(tree):
+    for block in _statements(tree):
         if isinstance(block, blocks):
-            yield from ast.walk(block)
+            yield from _statements(block)
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """``node`` and all statements in it, without expressions: those are most of a tree."""
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        for name in _BODIES:
+            waiting += getattr(node, name, ())
 
 
 def _import_from(node: ast.ImportFrom, package: str) -> None:

@@ -1,6 +1,7 @@
 import json
 import sys
 from argparse import ArgumentParser
+from collections.abc import Mapping
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -19,6 +20,7 @@ IN_STEP = (State.APPLIED, State.OBSOLETE)
 TITLES = {"name": "migration"}
 
 Row = dict[str, str | None]
+States = Mapping[Key, State]
 
 
 class Command(BranchesCommand):
@@ -42,13 +44,14 @@ class Command(BranchesCommand):
             compare(connection, workspace.repository, workspace.snapshot_file, workspace.disk)
             for connection in self.connections(options)
         ]
-        rows = [row for found in comparisons for row in _rows(found)]
+        judged = [(found, found.states()) for found in comparisons]
+        rows = [row for found, states in judged for row in _rows(found, states)]
         if options["json"]:
             self.stdout.write(json.dumps(rows, indent=2))
         else:
             self._show(rows, options["all"])
-            for found in comparisons:
-                self._show_notes(found)
+            for found, states in judged:
+                self._show_notes(found, states)
             for found in comparisons:
                 self._show_stash(found.connection)
             self._show_failure(workspace.repository)
@@ -94,8 +97,8 @@ class Command(BranchesCommand):
                 "To look at them: manage.py migrations_stash list"
             )
 
-    def _show_notes(self, found: Comparison) -> None:
-        if edited := found.not_rerun():
+    def _show_notes(self, found: Comparison, states: States) -> None:
+        if edited := found.not_rerun(states):
             self.stdout.write(self.style.NOTICE(notice_of_edited_code(edited, self.verbosity)))
 
 
@@ -103,10 +106,10 @@ def _are_in_step(rows: list[Row]) -> bool:
     return all(row["state"] in IN_STEP for row in rows)
 
 
-def _rows(found: Comparison) -> list[Row]:
-    states = sorted(found.states().items())
-    rows = {key: _row(found, key, state) for key, state in states}
-    missing = [key for key, state in states if state is State.PHANTOM and not rows[key]["source"]]
+def _rows(found: Comparison, states: States) -> list[Row]:
+    rows = {key: _row(found, key, state) for key, state in sorted(states.items())}
+    phantoms = [key for key in rows if states[key] is State.PHANTOM]
+    missing = [key for key in phantoms if not rows[key]["source"]]
     for key, fetched in found.provenance.history.fetched(missing).items():
         rows[key]["source"] = f"not checked out here: {fetched}"
     return list(rows.values())

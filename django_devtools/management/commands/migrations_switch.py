@@ -226,7 +226,8 @@ class Command(BranchesCommand):
                 f"{_name(key)} differs from the text that was applied, and was left unchanged: "
                 f"{error}. If the database is right as it is: {ACCEPT}."
             )
-        edited = [] if decision.options.rerun else decision.comparison.not_rerun()
+        states = plan.states if plan is not None else decision.comparison.states()
+        edited = [] if decision.options.rerun else decision.comparison.not_rerun(states)
         if edited:
             self.notice(notice_of_edited_code(edited, self.verbosity))
 

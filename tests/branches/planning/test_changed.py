@@ -399,3 +399,20 @@ def test_remade_ones_do_not_empty_tables_that_both_sides_have(vendor_project: Pr
     assert names(vendor_project) == "Chair"
     vendor_project.switch("--roll-back-shared")
     vendor_project.assert_in_step()
+
+
+def test_status_classifies_once_what_reads_differently(project: Project) -> None:
+    make_data_migration(project)
+    edit(project, "0003_data", "'old'", "'new'")
+    after = [("shop", "0003_data")]
+    project.migration("shop", "0004_more", "migrations.RunSQL('SELECT 1'),", after)
+
+    calls = project.python(
+        "from unittest.mock import patch; from io import StringIO; "
+        "from django.core.management import call_command; "
+        "from django_devtools.branches.planning import classify; "
+        "spy = patch.object(classify, 'classify', side_effect=classify.classify).start(); "
+        "call_command('migrations_status', stdout=StringIO()); print(spy.call_count)"
+    )
+
+    assert calls == "1"

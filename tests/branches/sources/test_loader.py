@@ -65,6 +65,22 @@ def test_imports_inside_of_functions_are_tried_too(inner: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "block",
+    [
+        "if apps:\n        pass\n    else:\n        {}",
+        "for app in ():\n        {}",
+        "with apps:\n        {}",
+        "match apps:\n        case 1:\n            {}",
+        "def inner():\n        {}",
+        "class Inner:\n        def method(self):\n            {}",
+    ],
+)
+def test_imports_are_found_in_blocks_of_functions(block: str) -> None:
+    with pytest.raises(UnusableSource, match="No module named 'no_such_module'"):
+        load(KEY, source(block.format("import no_such_module")))
+
+
+@pytest.mark.parametrize(
     "inner",
     ["import json", "from django import db", "from django.db import models"],
 )
