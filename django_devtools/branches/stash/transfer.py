@@ -12,10 +12,11 @@ from django.apps.registry import Apps
 
 from django_devtools.branches.progress import Progress
 from django_devtools.branches.schema.changes import DataLoss, SchemaChanges
+from django_devtools.branches.schema.introspection import Tables
 from django_devtools.branches.schema.structure import Item
 from django_devtools.branches.sources.snapshots import Key
 
-from .entries import Entry, Step
+from .entries import Entry, Status, Step
 from .places import Places
 from .present_names import Names, names_in_stash
 from .returns import Applied, AppliedMigration, Arrivals, Detour, Returns, Stage, outranked
@@ -119,6 +120,7 @@ class Transfer:
 
         ``begun`` is the step that an earlier run began and did not end, if there is one.
         """
+        self._drop_moved()
         now = self.applied
         if begun:  # What it was to drop may be gone.
             arrives = AppliedMigration(None, lambda: begun.text)
@@ -301,6 +303,7 @@ class Transfer:
 
     def halt(self, interrupted: Key | None) -> None:
         """The next step has failed, if there is one; ``interrupted`` if it was left half-way."""
+        self._drop_moved()
         if self._next:
             self.stash.finish(interrupted)
         self._let_stand_in(self.returns.made_again())
@@ -382,6 +385,31 @@ class Transfer:
             logger.debug("%s: nothing but NULL, where an older one has values", entry)
             self.stash.done(entry)
         return [entry for entry in found if entry not in empty]
+
+    def _drop_moved(self) -> None:
+        """
+        Drop what was copied and not dropped, if steps have given it other names since.
+
+        It is there, with what was edited meanwhile. Whatever drops it saves it again.
+        """
+        moved = [entry for entry in self.returns.waiting if self._has_moved(entry)]
+        self.stash.drop(moved)
+        self.returns.remove(moved)
+
+    def _has_moved(self, entry: Entry) -> bool:
+        """Whether what an entry has was only renamed before its pass was interrupted."""
+        is_settled = entry.status in (Status.KEPT, Status.LEFT)
+        if is_settled or entry.is_narrowed or entry.fills:
+            return False
+        if self.applied.stage(entry) is not Stage.MIDWAY:
+            return False
+        names = self._present_names(entry)
+        if names is None or names == names_in_stash(entry):
+            return False
+        tables = Tables(self.stash.connection)
+        there = tables.columns(names.table) if names.table in tables.names else {}
+        infos = entry.infos.items()
+        return all(there.get(names.columns[saved]) == info for saved, info in infos)
 
     def _let_stand_in(self, made: Collection[Entry]) -> None:
         """From now on, what is edited where ``made`` entries wait counts more than these."""

@@ -16,6 +16,7 @@ from django.db.migrations.state import ProjectState
 from django_devtools.branches.execution import Execution
 from django_devtools.branches.stash.entries import Step
 from django_devtools.branches.stash.stash import Stash
+from django_devtools.branches.stash.transfer import Transfer
 from tests.branches.stash.stacks import Line, Rows, World
 from tests.branches.stash.trips import Killed
 
@@ -663,6 +664,52 @@ def test_killed_before_a_detour_that_later_steps_bar(
     ]
     assert report.notes == []
     assert world.rows()["shop_item"] == "1 - 2; 2 4 3"
+    world.assert_in_step()
+
+
+def killed_before_the_last(
+    execution: Execution, state: ProjectState, rest: Sequence[Step]
+) -> None:
+    if len(rest) == 1:
+        raise Killed
+
+
+@pytest.mark.parametrize("goes", ["on", "back"])
+@pytest.mark.parametrize("is_told", [True, False])
+def test_edited_after_a_kill_behind_a_rename(
+    goes: str,
+    is_told: bool,
+    connection: BaseDatabaseWrapper,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was saved under the name before gives way, also if the run could not say a word."""
+    main = Line("main").add("initial", create("item"))
+    made = main.fork("feature").add("thing", create("thing", COLOUR))
+    feature = made.add("table", "migrations.AlterModelTable('thing', 'other')")
+    world = World(connection, tmp_path / "repository")
+    world.learn([feature])
+    world.go(feature)
+    world.write("INSERT INTO other (id, colour) VALUES (1, 5), (2, 6)")
+    with monkeypatch.context() as patch:
+        patch.setattr(Execution, "_between", killed_before_the_last)
+        if not is_told:
+            patch.setattr(Transfer, "halt", lambda transfer, interrupted: None)
+        with pytest.raises(Killed):
+            world.go(main)
+    world.reconnect()
+    world.write(
+        "UPDATE shop_thing SET colour = 7 WHERE id = 1",
+        "INSERT INTO shop_thing (id, colour) VALUES (3, 8)",
+    )
+    if goes == "on":
+        world.go(main)
+
+    world.go(feature)
+
+    assert world.notes == []
+    assert world.rows()["other"] == "1 7; 2 6; 3 8"
+    assert world.stash() == {}
     world.assert_in_step()
 
 
