@@ -408,8 +408,9 @@ class Transfer:
             return False
         tables = Tables(self.stash.connection)
         there = tables.columns(names.table) if names.table in tables.names else {}
-        infos = entry.infos.items()
-        return all(there.get(names.columns[saved]) == info for saved, info in infos)
+        # A column that is gone has no name.
+        present = {saved: there.get(now) for saved, now in names.columns.items()}
+        return all(present.get(saved) == info for saved, info in entry.infos.items())
 
     def _let_stand_in(self, made: Collection[Entry]) -> None:
         """From now on, what is edited where ``made`` entries wait counts more than these."""

@@ -713,6 +713,31 @@ def test_edited_after_a_kill_behind_a_rename(
     world.assert_in_step()
 
 
+@pytest.mark.parametrize("goes", ["on", "back"])
+def test_killed_when_a_column_of_what_is_to_be_dropped_is_gone(
+    goes: str, connection: BaseDatabaseWrapper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main = Line("main").add("initial", create("item"))
+    made = main.fork("feature").add("thing", create("thing"))
+    feature = made.add("colour", add("thing", COLOUR))
+    world = World(connection, tmp_path / "repository")
+    world.learn([feature])
+    world.go(feature)
+    world.write("INSERT INTO shop_thing (id, colour) VALUES (1, 5), (2, 6)")
+    with monkeypatch.context() as patch:
+        patch.setattr(Execution, "_between", killed_before_the_last)
+        with pytest.raises(Killed):
+            world.go(main)
+    world.reconnect()
+    if goes == "on":
+        world.go(main)
+
+    world.go(feature)
+
+    assert world.rows()["shop_thing"] == "1 5; 2 6"
+    world.assert_in_step()
+
+
 def test_only_rows_of_migrations_undo_what_dropped_a_table(
     connection: BaseDatabaseWrapper, tmp_path: Path
 ) -> None:
