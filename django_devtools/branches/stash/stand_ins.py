@@ -54,6 +54,7 @@ def note_edits(tables: Tables, entry: Entry) -> None:
         return
     if not all(tables.has_item(*item) for item in items.values()):
         return
+    _add_marks(tables, entry)
     key = dict(zip(live_key, entry.key, strict=True))
     is_there = tables.same_rows_sql(table, entry.residue, key)
     q, residue, same = tables.quote, tables.quote(entry.residue), tables.dialect.same_values
@@ -67,6 +68,13 @@ def note_edits(tables: Tables, entry: Entry) -> None:
         edited += f" | CASE WHEN {is_same} THEN 0 ELSE {bits[saved]} END"
     update = tables.dialect.update_from(residue, {EDITED: edited}, q(table), is_there, "1 = 1")
     tables.execute(update)
+
+
+def _add_marks(tables: Tables, entry: Entry) -> None:
+    """Earlier versions took rows with edits out of the residue, and marked no cells."""
+    if EDITED not in tables.columns(entry.residue):
+        residue, edited = tables.quote(entry.residue), tables.quote(EDITED)
+        tables.execute(f"ALTER TABLE {residue} ADD COLUMN {edited} integer DEFAULT 0 NOT NULL")
 
 
 def unedited_sql(tables: Tables, entry: Entry, table: str, columns: Iterable[str]) -> str:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.branches.shop import PRODUCT
+from tests.branches.shop import PRODUCT, tables
 from tests.branches.stash.stashing import dump, go, kept, make_branch, values
 from tests.branches.stash.test_owners import PART, fill, make
 from tests.branches.stash.test_stash import NOTE, REVIEWS, WEIGHT, make_products
@@ -374,6 +374,33 @@ def test_in_parts(vendor_project: Project, last: str) -> None:
     vendor_project.manage(last)
     assert dump(vendor_project) == before
     assert not kept(vendor_project)
+
+
+def test_in_parts_by_an_earlier_version(vendor_project: Project) -> None:
+    """It did not mark the cells that were edited of what stands in for others."""
+    vendor_project.settings("DJANGO_DEVTOOLS = {}")
+    make_products(vendor_project)
+    make(vendor_project, "feature", PRODUCT + WEIGHT, "Product.objects.update(weight=3)")
+    add = """
+        migrations.AddField("product", "size", models.IntegerField(default=0)),
+        migrations.RunPython(lambda apps, editor: None, lambda apps, editor: None),
+    """
+    vendor_project.models("shop", PRODUCT + WEIGHT + "    size = models.IntegerField(default=0)\n")
+    vendor_project.migration("shop", "0004_size", add, [("shop", "0003_feature")])
+    vendor_project.manage("migrate")
+    vendor_project.python("from shop.models import *; Product.objects.update(size=4)")
+    vendor_project.manage("migrate", "shop", "0002")
+    vendor_project.manage("migrate", "shop", "0003")
+    (residue,) = [name for name in tables(vendor_project) if name.endswith("_made")]
+    unmark = f"ALTER TABLE {residue} DROP COLUMN django_devtools_edited"
+    edit = "UPDATE shop_product SET weight = 7 WHERE id = 1"
+    for statement in (unmark, edit):
+        vendor_project.python(
+            f"from django.db import connection; connection.cursor().execute({statement!r})"
+        )
+    vendor_project.manage("migrate")
+    assert values(vendor_project, "weight") == "7; 3; 3"
+    assert values(vendor_project, "size") == "4; 4; 4"
 
 
 def test_rows_that_came_while_older_ones_wait(project: Project) -> None:
