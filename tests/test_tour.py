@@ -105,7 +105,7 @@ def drawn_layers(half: str) -> list[set[str]]:
     layers: dict[int, set[str]] = {}
     for text in svg.iterfind(f".//{SVG}g[@id='{half}']/{SVG}text[@class='name']"):
         layer = int(text.attrib["y"]) // LAYER
-        layers.setdefault(layer, set()).update((text.text or "").split(" · "))
+        layers.setdefault(layer, set()).update(re.split(" · | → ", text.text or ""))
     return [layers[layer] for layer in sorted(layers)]
 
 

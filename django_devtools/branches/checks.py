@@ -1,6 +1,5 @@
 """The contents of the system checks: databases that are out of step, hooks that do not work."""
 
-import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
@@ -55,17 +54,16 @@ def about_hooks() -> Iterator[checks.CheckMessage]:
         if repository := Repository.find(project_root()):
             yield from _about_hooks_of(repository)
             yield from _about_git()
-            for words, cure in tracked_databases(repository):
-                yield checks.Warning(words, hint=cure, id="django_devtools.W007")
+            for words, hint in tracked_databases(repository):
+                yield checks.Warning(words, hint=hint, id="django_devtools.W007")
 
 
 def tracked_databases(repository: Repository) -> Iterator[tuple[str, str]]:
     """What is wrong with each database file that git tracks, and what to do. Raises GitError."""
     for name in repository.tracked(database_files()):
-        path = shlex.quote(str(repository.top / name))
         yield (
             f"Git tracks the database {name}, so each checkout replaces it.",
-            f"Add it to .gitignore, and run `git rm --cached {path}`.",
+            "Name another file in the settings, and add that to .gitignore.",
         )
 
 

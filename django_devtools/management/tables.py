@@ -12,8 +12,8 @@ def table(
     """
     Lines in which the cells of each column are aligned. The first row has the titles.
 
-    Where there is less than ``room``, in characters, the columns of ``spare`` are left out as far
-    as needed, and then cells lose their middle.
+    If a line would be longer than ``room`` characters, the columns of ``spare`` are left out as
+    far as needed, and then cells lose their middle.
     """
     columns = [list(column) for column in zip(*rows, strict=True)]
     if room:

@@ -25,7 +25,7 @@ def templates() -> list[list[str]]:
         for text in _literals(ast.parse(file.read_text("utf-8")))
     ]
     texts += [
-        re.sub(r"\$\w+", GAP, said.replace("\\`", "`"))
+        re.sub(r"\\(.)", r"\1", re.sub(r"(?<!\\)\$\w+", GAP, said))
         for file in package.glob("**/*.sh")
         for said in re.findall(r'"((?:[^"\\\n]|\\.)+)"', file.read_text("utf-8"))
     ]

@@ -63,8 +63,10 @@ class Caller(NamedTuple):
     python: Path
     script: Path
     """The path of manage.py, relative to the top of the work tree."""
-    options: Sequence[str] = ()
-    """What it is called with: ``--settings`` and ``--pythonpath``, if it needs them."""
+    settings: str = ""
+    """The option that names the settings; empty if manage.py names these itself."""
+    pythonpath: str = ""
+    """The option that adds a directory to the search path; empty if none is needed."""
 
 
 class Hooks:
@@ -89,7 +91,7 @@ class Hooks:
             write_aside(self.script, _script(caller, specs))
             for name in NAMES:
                 self._install(name)
-            if _is_huskys(self.repository.hooks_dir()):
+            if self._is_huskys:
                 self._exclude()
         except OSError as error:
             raise HookError(
@@ -100,6 +102,8 @@ class Hooks:
     def uninstall(self) -> bool:
         """Remove the hooks. Whether there were any."""
         found = [self._uninstall(name) for name in NAMES]
+        if self._is_huskys:
+            self._include()
         self.script.unlink(missing_ok=True)
         return any(found)
 
@@ -120,7 +124,17 @@ class Hooks:
     @cached_property
     def _directory(self) -> Path:
         directory = self.repository.hooks_dir()
-        return directory.parent if _is_huskys(directory) else directory
+        return directory.parent if self._is_huskys else directory
+
+    @cached_property
+    def _is_huskys(self) -> bool:
+        """
+        Whether the hooks are written by husky 9 or newer, at each `npm install`.
+
+        What it writes calls the hooks that are beside that directory.
+        """
+        directory = self.repository.hooks_dir()
+        return directory.name == "_" and directory.parent.name == ".husky"
 
     def _condition(self, name: str) -> Condition:
         text = read_text(self.path(name))
@@ -135,6 +149,8 @@ class Hooks:
         path, backup = self.path(name), self.path(name + BACKUP_SUFFIX)
         text = _without_block(read_text(path))
         mode = path.stat().st_mode if path.exists() else 0o644
+        if self._is_huskys:
+            mode |= stat.S_IXUSR  # It calls them with `sh`, whatever their mode is.
         # The target of a link may be a file of the project, or of another one.
         if path.is_symlink() or (path.exists() and not _is_active_shell(text, mode)):
             if os.path.lexists(backup):
@@ -154,13 +170,28 @@ class Hooks:
 
         If they were committed on one branch, a checkout of another would remove them.
         """
-        top, file = self.repository.top, self.repository.common_dir / "info" / "exclude"
-        known = read_text(file)
-        paths = [path for path in map(self.path, NAMES) if path.is_relative_to(top)]
-        patterns = [f"/{path.relative_to(top).as_posix()}" for path in paths]
-        new = [f"{pattern}\n" for pattern in patterns if pattern not in known.splitlines()]
+        known = read_text(self._exclusions)
+        new = [f"{one}\n" for one in self._patterns() if one not in known.splitlines()]
+        ended = known if known.endswith("\n") or not known else f"{known}\n"
         if new:
-            write_aside(file, known + "".join(new))
+            write_aside(self._exclusions, ended + "".join(new))
+
+    def _include(self) -> None:
+        known = read_text(self._exclusions)
+        ours = {f"{pattern}\n" for pattern in self._patterns()}
+        left = [line for line in known.splitlines(keepends=True) if line not in ours]
+        if "".join(left) != known:
+            write_aside(self._exclusions, "".join(left))
+
+    @property
+    def _exclusions(self) -> Path:
+        """What git ignores in this clone alone."""
+        return self.repository.common_dir / "info" / "exclude"
+
+    def _patterns(self) -> list[str]:
+        top = self.repository.top
+        paths = [path for path in map(self.path, NAMES) if path.is_relative_to(top)]
+        return [f"/{path.relative_to(top).as_posix()}" for path in paths]
 
     def _uninstall(self, name: str) -> bool:
         path, backup = self.path(name), self.path(name + BACKUP_SUFFIX)
@@ -178,15 +209,6 @@ class Hooks:
         return True
 
 
-def _is_huskys(directory: Path) -> bool:
-    """
-    Whether the hooks there are written by husky 9 or newer, at each `npm install`.
-
-    What it writes calls the hooks that are beside that directory.
-    """
-    return directory.name == "_" and directory.parent.name == ".husky"
-
-
 def pathspecs(repository: Repository, disk: Code) -> list[str]:
     """The pathspecs of all migration files of a repository, on this branch and on others."""
     own = disk.own_directories(repository)
@@ -200,7 +222,8 @@ def _script(caller: Caller, specs: Sequence[str]) -> str:
         # `cd` looks up a path that begins with a name in CDPATH.
         "script": f"./{caller.script.as_posix()}",
         "pathspecs": shlex.join([*specs, *SETTINGS]),
-        "options": shlex.join(caller.options),
+        "settings_option": shlex.join(filter(None, [caller.settings])),
+        "pythonpath_option": shlex.join(filter(None, [caller.pythonpath])),
     }
     assignments = [f"{name}={shlex.quote(value)}\n" for name, value in values.items()]
     return "".join([WRITTEN, *assignments, "\n", SCRIPT.read_text("utf-8")])

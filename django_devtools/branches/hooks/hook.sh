@@ -1,5 +1,5 @@
 # The body of the git hooks, for POSIX shells. Sourced with the name of the hook and its arguments,
-# after $python, $script, $pathspecs and $options were set. Starts Python unless DJANGO_DEVTOOLS_HOOK is 0, this
+# after $python, $script, $pathspecs, $settings_option and $pythonpath_option were set. Starts Python unless DJANGO_DEVTOOLS_HOOK is 0, this
 # is no git repository, only single files were checked out, a clone or work tree was just made, a
 # rebase or bisect is under way, no migration or setting differs from those that the databases were
 # last in step with, or, without the setting django-devtools.manage, manage.py or $python is gone.
@@ -36,28 +36,36 @@ fi
 # The command empties the file, and then its words come out at once, by descriptor 4.
 state=$git_dir/django-devtools
 log=$state/hook.log
+nothing="It said nothing."
+mkdir -p "$state" 2>/dev/null
 
 start() {
-    mkdir -p "$state" 2>/dev/null
-    if (echo "It said nothing." >"$log") 2>/dev/null; then
+    if (echo "$nothing" >"$log") 2>/dev/null; then
         (DJANGO_DEVTOOLS_LOG=$log && export DJANGO_DEVTOOLS_LOG && "$@" </dev/null 4>&2 2>>"$log")
-        status=$?
     else
         log=/dev/null
         ("$@" </dev/null)
     fi
+    result=$?
 }
 
 by_git_setting() {
-    sh -c "$manage migrations_hook run $options"
+    sh -c "$manage migrations_hook run"
 }
 
 by_manage_py() {
-    cd "${script%/*}" && eval '"$python" "$@" "${script##*/}" migrations_hook run' "$options"
+    # Who runs git may want other settings now.
+    [ -z "${DJANGO_SETTINGS_MODULE-}" ] || settings_option=
+    cd "${script%/*}" &&
+        eval '"$python" "$@" "${script##*/}" migrations_hook run' "$settings_option" "$pythonpath_option"
 }
 
 knows_the_command() {
     ! grep -qs "Unknown command: 'migrations_hook'" "$log"
+}
+
+has_spoken() {
+    ! grep -qsx "$nothing" "$log"
 }
 
 # Say why the databases were left alone, now, by the checks, and by `migrations_hook status`.
@@ -82,20 +90,22 @@ else
     exit 0
 fi
 
-last_line=$(LC_ALL=C sed -n '/[^[:space:]]/h; ${x; p;}' "$log" 2>/dev/null)
-if [ ! -s "$log" ]; then
+# In a container, the command can't empty the file. Whatever calls it may have a last word, too.
+if [ "$result" = 0 ] || grep -qs '^To continue, run' "$log" ||
+    { has_spoken && [ -e "$state/failed" ]; }; then
+    [ ! -f "$log" ] || grep -vx "$nothing" "$log" >&2
     rm -f "$state/hook.log"
-elif [ "$status" = 0 ] || [ "${last_line#To continue, run}" != "$last_line" ]; then
-    # In a container, the command can't empty it.
-    sed 1d "$log" >&2
-    rm -f "$log"
+elif [ ! -s "$log" ]; then
+    rm -f "$state/hook.log"
 elif ! knows_the_command; then
+    branch=$(git symbolic-ref --quiet --short HEAD || git rev-parse HEAD)
     leave_alone \
         "The databases were left alone: django_devtools is not in INSTALLED_APPS on this branch." \
-        "On a branch that has it, run \`manage.py migrations_switch\`"
+        "On a branch that has it, run \`manage.py migrations_switch '$branch'\`"
 else
+    last_line=$(LC_ALL=C sed -n '/[^[:space:]]/h; ${x; p;}' "$log")
     leave_alone \
         "The databases were left alone: django_devtools could not start manage.py. $last_line" \
-        "To see all of it, run \`cat '$log'\`. Once it starts, run \`manage.py migrations_switch\`"
+        "To see all of it, run \`cat \"\$(git rev-parse --git-dir)/django-devtools/hook.log\"\`. Once it starts, run \`manage.py migrations_switch\`"
 fi
 exit 0

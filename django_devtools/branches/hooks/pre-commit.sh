@@ -2,7 +2,8 @@
 # The hooks as pre-commit calls them: it passes git's arguments in its environment.
 python=python
 script=./manage.py
-options=
+settings_option=
+pythonpath_option=
 pathspecs="':(top,glob)**/migrations/**' ':(top,glob)**/settings*.py' ':(top,glob)**/settings/**'"
 
 if [ -n "${PRE_COMMIT_CHECKOUT_TYPE-}" ]; then

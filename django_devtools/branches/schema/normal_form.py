@@ -55,13 +55,24 @@ def comparable_code(function: Any, seen: frozenset[Any] = frozenset()) -> Any:
         is_beside = getattr(value, "__globals__", None) is space
         beside[name] = comparable_code(value, seen | names) if is_beside else repr(value)
     around = seen | {function}
-    given = [
-        comparable_code(value, around)
-        if getattr(value, "__globals__", None) is space and value not in around
-        else comparable(value)
-        for value in _given(function)
-    ]
+    given = [_comparable_value(value, around) for value in _given(function)]
     return _comparable_instructions(function.__code__), beside, given
+
+
+def _comparable_value(value: Any, around: frozenset[Any]) -> Any:
+    """A value that a function has: what it does, if it is code. Of other objects, their kind."""
+    if isinstance(value, types.FunctionType) and value not in around:
+        return comparable_code(value, around)
+    # Others, such as a logger or a lock, may refer to all the world and to themselves.
+    return comparable(value) if _is_plain(value) else type(value).__qualname__
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_plain, value.values()))
+    if isinstance(value, (tuple, list, set, frozenset)):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, (str, bytes, int, float, complex))
 
 
 def _given(function: types.FunctionType) -> Iterator[Any]:

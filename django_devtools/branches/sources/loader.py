@@ -220,12 +220,11 @@ def _nodes_inside(tree: ast.Module, *blocks: type[ast.AST]) -> Iterable[ast.AST]
 
 def _statements(node: ast.AST) -> Iterator[ast.AST]:
     """``node`` and all statements in it, without expressions: those are most of a tree."""
-    waiting = [node]
-    while waiting:
-        node = waiting.pop()
+    found = [node]
+    for node in found:
         yield node
         for name in _BODIES:
-            waiting += getattr(node, name, ())
+            found += getattr(node, name, ())
 
 
 def _import_from(node: ast.ImportFrom, package: str) -> None:

@@ -111,6 +111,8 @@ def write_residue(
     """
     q, former = tables.quote, f"{entry.residue}_former"
     if entry.residue in tables.names:
+        if mark and mark not in tables.columns(entry.residue):
+            add_mark(tables, entry.residue, mark)
         known = former
         tables.execute(f"DROP TABLE IF EXISTS {q(former)}")
         tables.dialect.create_copy(former, f"SELECT * FROM {q(entry.residue)}", entry.key)
@@ -125,6 +127,14 @@ def write_residue(
         copy = copy._replace(computed={mark: marked})
     copy.into(tables, entry.residue)
     tables.execute(f"DROP TABLE IF EXISTS {q(former)}")
+
+
+def add_mark(tables: Tables, residue: str, mark: str) -> None:
+    """Earlier versions took rows with edits out of a residue, and marked no cells."""
+    tables.execute(
+        f"ALTER TABLE {tables.quote(residue)} ADD COLUMN {tables.quote(mark)} "
+        "integer DEFAULT 0 NOT NULL"
+    )
 
 
 def key_of(tables: Tables, entry: Entry) -> dict[str, str]:

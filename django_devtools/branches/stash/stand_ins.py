@@ -6,14 +6,15 @@ with what migrations have put into it: its stand-in. A copy of that, the residue
 edits, cell by cell. When the entry comes back, it replaces what is in the residue, and edits stay.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from django_devtools.branches.schema.introspection import Tables
+from django_devtools.branches.schema.structure import Item
 from django_devtools.conf import TABLE_PREFIX
 
 from .entries import Entry
 from .present_names import Names
-from .save import Copy, write_residue
+from .save import Copy, add_mark, write_residue
 
 EDITED = f"{TABLE_PREFIX}edited"
 """The column of a residue that says what was edited of a row: the sum of the bits of its cells."""
@@ -54,8 +55,15 @@ def note_edits(tables: Tables, entry: Entry) -> None:
         return
     if not all(tables.has_item(*item) for item in items.values()):
         return
-    _add_marks(tables, entry)
-    key = dict(zip(live_key, entry.key, strict=True))
+    _mark(tables, entry, table, dict(zip(live_key, entry.key, strict=True)), items)
+
+
+def _mark(
+    tables: Tables, entry: Entry, table: str, key: Mapping[str, str], items: Mapping[str, Item]
+) -> None:
+    """Mark the cells that are no longer what ``items`` of ``table`` hold in rows of equal key."""
+    if EDITED not in tables.columns(entry.residue):
+        add_mark(tables, entry.residue, EDITED)
     is_there = tables.same_rows_sql(table, entry.residue, key)
     q, residue, same = tables.quote, tables.quote(entry.residue), tables.dialect.same_values
     tables.execute(
@@ -68,13 +76,6 @@ def note_edits(tables: Tables, entry: Entry) -> None:
         edited += f" | CASE WHEN {is_same} THEN 0 ELSE {bits[saved]} END"
     update = tables.dialect.update_from(residue, {EDITED: edited}, q(table), is_there, "1 = 1")
     tables.execute(update)
-
-
-def _add_marks(tables: Tables, entry: Entry) -> None:
-    """Earlier versions took rows with edits out of the residue, and marked no cells."""
-    if EDITED not in tables.columns(entry.residue):
-        residue, edited = tables.quote(entry.residue), tables.quote(EDITED)
-        tables.execute(f"ALTER TABLE {residue} ADD COLUMN {edited} integer DEFAULT 0 NOT NULL")
 
 
 def unedited_sql(tables: Tables, entry: Entry, table: str, columns: Iterable[str]) -> str:

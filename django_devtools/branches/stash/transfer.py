@@ -120,7 +120,7 @@ class Transfer:
 
         ``begun`` is the step that an earlier run began and did not end, if there is one.
         """
-        self._drop_moved()
+        self._drop_moved(begun.key if begun else None)
         now = self.applied
         if begun:  # What it was to drop may be gone.
             arrives = AppliedMigration(None, lambda: begun.text)
@@ -303,7 +303,7 @@ class Transfer:
 
     def halt(self, interrupted: Key | None) -> None:
         """The next step has failed, if there is one; ``interrupted`` if it was left half-way."""
-        self._drop_moved()
+        self._drop_moved(interrupted)
         if self._next:
             self.stash.finish(interrupted)
         self._let_stand_in(self.returns.made_again())
@@ -386,13 +386,15 @@ class Transfer:
             self.stash.done(entry)
         return [entry for entry in found if entry not in empty]
 
-    def _drop_moved(self) -> None:
+    def _drop_moved(self, interrupted: Key | None) -> None:
         """
         Drop what was copied and not dropped, if steps have given it other names since.
 
-        It is there, with what was edited meanwhile. Whatever drops it saves it again.
+        It is there, with what was edited meanwhile. Whatever drops it saves it again. What the
+        step ``interrupted`` may have dropped by now stays.
         """
-        moved = [entry for entry in self.returns.waiting if self._has_moved(entry)]
+        waiting = [one for one in self.returns.waiting if interrupted not in one.dropped_by]
+        moved = [entry for entry in waiting if self._has_moved(entry)]
         self.stash.drop(moved)
         self.returns.remove(moved)
 

@@ -17,6 +17,7 @@ from django_devtools.branches.checks import tracked_databases
 from django_devtools.branches.decision import Workspace
 from django_devtools.branches.errors import SwitchError
 from django_devtools.branches.files import read_text
+from django_devtools.branches.hooks import without_app
 from django_devtools.branches.hooks.hook import Caller, Condition, Hooks, pathspecs
 from django_devtools.branches.hooks.state import HookState, StateError
 from django_devtools.branches.hooks.without_app import ADDED
@@ -50,6 +51,8 @@ class Command(BranchesCommand):
         )
 
     def work(self, options: dict[str, Any]) -> None:
+        if options["action"] == "run":
+            _speak()
         self.repository = repository = Repository.find(project_root())
         if repository is None and shutil.which("git") is None:
             raise CommandError("git was not found in PATH.")
@@ -60,15 +63,15 @@ class Command(BranchesCommand):
         getattr(self, f"_{options['action']}")(repository, options)
 
     def _install(self, repository: Repository, options: dict[str, Any]) -> None:
-        for words, cure in tracked_databases(repository):
-            self.notice(f"{words} {cure}")
+        for words, hint in tracked_databases(repository):
+            self.notice(f"{words} {hint}")
         hooks = Hooks(repository)
         workspace = self.workspace(options)
         caller = _caller(repository, options)
         hooks.install(caller, pathspecs(repository, workspace.disk))
         self.write(f"Installed in {hooks.path('')}: post-checkout, post-merge, post-rewrite.")
-        if caller.options:
-            self.write(f"They run manage.py with {shlex.join(caller.options)}.")
+        if remembered := [*filter(None, (caller.settings, caller.pythonpath))]:
+            self.write(f"They run manage.py with {shlex.join(remembered)}.")
         self.write("From now on, the databases follow `git checkout`.")
 
     def _uninstall(self, repository: Repository, options: dict[str, Any]) -> None:
@@ -90,7 +93,6 @@ class Command(BranchesCommand):
 
     def _run(self, repository: Repository, options: dict[str, Any]) -> None:
         """Bring the databases into step where nothing is lost. Otherwise say what to type."""
-        _speak()
         state = HookState(repository)
         progress = Progress(self.stdout, self.style, 0)
         headline = "The databases were left alone."
@@ -103,14 +105,15 @@ class Command(BranchesCommand):
                 switches = self._checked(workspace, options)
                 headline = "The databases are not in step."
                 self._bring_in_step(switches, progress)
-                self._remember(state, _target(switches), pathspecs(repository, workspace.disk))
+                if switches:
+                    self._remember(state, _target(switches), pathspecs(repository, workspace.disk))
         except Exception as error:  # noqa: BLE001
             # The checkout is done in any case, and the next one is a new chance.
             why = str(error)
             if not isinstance(error, (*MESSAGES, CommandError)):
                 step = f"{progress.current}: " if progress.current else ""
                 why = f"{step}{type(error).__name__}: {error}"
-            why = f"{headline} {why}\nTo continue, run `manage.py migrations_switch`"
+            why = f"{headline} {why}\nTo continue, run `{_switch_command()}`"
             with suppress(GitError, StateError):
                 state.failed(why)
             self.notice(why)
@@ -137,8 +140,9 @@ class Command(BranchesCommand):
         # have it filled from nothing.
         for switch in found:
             if switch not in switches:
+                what = _described(switch.connection)
                 self.notice(
-                    f"{_described(switch.connection)} is empty, and was left alone. To fill it: "
+                    f"{what} has no applied migrations, and was left alone. To apply them: "
                     f"manage.py migrate{database_option(switch.connection)}"
                 )
         for switch in switches:
@@ -199,7 +203,7 @@ def _refuse_changed(switches: list[Switch]) -> None:
 
 def _summary(switch: Switch) -> str:
     plan = switch.decision.plan
-    if plan is None:
+    if not plan:
         return "finished what was interrupted"
     sources = [switch.decision.comparison.held_source(key) for key in plan.unapply]
     branches = sorted({source.branch for source in sources if source and source.branch})
@@ -216,24 +220,31 @@ def _summary(switch: Switch) -> str:
 def _speak() -> None:
     """Speak from now on: until a command of ours runs, the hook holds back what is said."""
     if log := os.environ.get("DJANGO_DEVTOOLS_LOG"):
-        # In a container, there is neither.
+        # In a container, there is neither. A descriptor that this process has opened itself is
+        # never inheritable.
         with suppress(OSError):
+            if not os.get_inheritable(HOOKS_STDERR):
+                return
             os.dup2(HOOKS_STDERR, sys.stderr.fileno())
             # The first line is that of the hook, for those that say nothing.
             sys.stderr.write(Path(log).read_text(errors="replace").partition("\n")[2])
             Path(log).write_text("")
 
 
-def _options(options: dict[str, Any], manage_py: str) -> list[str]:
-    """The settings that the command was called with, where manage.py itself names others."""
-    found = []
+def _switch_command() -> str:
+    """What runs a switch on this branch, which may lack the app."""
+    if ADDED not in os.environ:
+        return "manage.py migrations_switch"
+    python = shlex.quote(sys.executable)
+    return f"{python} -m {without_app.__name__} manage.py migrations_switch"
+
+
+def _settings_option(manage_py: str) -> str:
+    """The option that names the present settings; empty if ``manage_py`` names these itself."""
     default = re.search(r"""DJANGO_SETTINGS_MODULE['"]\s*,\s*['"]([\w.]+)['"]""", manage_py)
     settings = os.environ.get("DJANGO_SETTINGS_MODULE")
-    if settings and not (default and default[1] == settings):
-        found.append(f"--settings={settings}")
-    if options["pythonpath"]:
-        found.append(f"--pythonpath={Path(options['pythonpath']).absolute()}")
-    return found
+    is_default = settings is None or (default is not None and default[1] == settings)
+    return "" if is_default else f"--settings={settings}"
 
 
 def _caller(repository: Repository, options: dict[str, Any]) -> Caller:
@@ -245,6 +256,7 @@ def _caller(repository: Repository, options: dict[str, Any]) -> Caller:
             "The hooks need to know how to call manage.py: run this command with manage.py, or "
             "set it with `git config django-devtools.manage 'COMMAND'`."
         )
-    manage_py = read_text(script)
-    script = script.relative_to(repository.top)
-    return Caller(Path(sys.executable), script, _options(options, manage_py))
+    settings, pythonpath = _settings_option(read_text(script)), ""
+    if options["pythonpath"]:
+        pythonpath = f"--pythonpath={Path(options['pythonpath']).absolute()}"
+    return Caller(Path(sys.executable), script.relative_to(repository.top), settings, pythonpath)

@@ -389,7 +389,8 @@ def test_broken_project(shop: Project) -> None:
     why = (
         "The databases were left alone: django_devtools could not start manage.py. "
         "ModuleNotFoundError: No module named 'nothing_of_that_name'\n"
-        f"To see all of it, run `cat '{log}'`. Once it starts, run `manage.py migrations_switch`\n"
+        'To see all of it, run `cat "$(git rev-parse --git-dir)/django-devtools/hook.log"`. '
+        "Once it starts, run `manage.py migrations_switch`\n"
     )
     assert git(shop, "checkout", "broken") == f"Switched to branch 'broken'\n{why}"
     assert "Traceback" in log.read_text()
@@ -440,6 +441,20 @@ def test_the_second_of_two_projects_does_not_start(shop: Project) -> None:
     assert "could not start manage.py. ModuleNotFoundError: No module named 'nowhere'" in output
 
 
+def test_a_wrapper_that_has_the_last_word(shop: Project) -> None:
+    """As `make` and `just` do, when the command says why it changes nothing."""
+    shop.settings("DEBUG = False")
+    shop.commit("Production")
+    failing = (
+        f'f() {{ {sys.executable} manage.py "$@" || {{ echo Recipe failed. >&2; false; }}; }}; f'
+    )
+    shop.git("config", "django-devtools.manage", failing)
+    output = git(shop, "checkout", "--detach")
+    assert "DEBUG is off" in output
+    assert output.endswith("Recipe failed.\n")
+    assert "DEBUG is off" in shop.manage("migrations_hook", "status").stdout
+
+
 def test_husky(shop: Project) -> None:
     """It writes its own directory anew, and calls what is beside that."""
     shop.manage("migrations_hook", "uninstall")
@@ -448,15 +463,23 @@ def test_husky(shop: Project) -> None:
         shop.write(f".husky/_/{name}", calls)
         (shop.path / f".husky/_/{name}").chmod(0o755)
     shop.git("config", "core.hooksPath", ".husky/_")
+    # As `husky init` writes them: without a first line, and not executable.
+    shop.write(".husky/post-checkout", "echo Mine.\n")
+    (shop.path / ".git/info/exclude").write_text("local.py")
 
     shop.manage("migrations_hook", "install")
 
     assert (shop.path / ".husky/_/post-checkout").read_text() == calls
     # Committed on one branch, it would be gone on the others.
     assert ".husky/post" not in shop.git("status", "--porcelain", "--untracked-files=all")
-    assert said(git(shop, "checkout", "feature")) == [APPLIED]
+    output = git(shop, "checkout", "feature")
+    assert "Mine." in output
+    assert said(output) == [APPLIED]
     status = shop.manage("migrations_hook", "status").stdout
     assert f"{shop.path / '.husky/post-checkout'}: installed\n" in status
+    shop.manage("migrations_hook", "uninstall")
+    assert (shop.path / ".husky/post-checkout").read_text().endswith("echo Mine.\n")
+    assert (shop.path / ".git/info/exclude").read_text() == "local.py\n"
 
 
 def test_a_branch_without_the_app(shop: Project) -> None:
@@ -487,7 +510,7 @@ def test_a_branch_without_the_app_where_others_call_manage_py(shop: Project) -> 
     git(shop, "checkout", "feature")
     assert git(shop, "checkout", "older").endswith(
         "The databases were left alone: django_devtools is not in INSTALLED_APPS on this branch.\n"
-        "On a branch that has it, run `manage.py migrations_switch`\n"
+        "On a branch that has it, run `manage.py migrations_switch 'older'`\n"
     )
 
 
@@ -501,6 +524,7 @@ def test_the_settings_that_it_was_installed_with(shop: Project) -> None:
     shop.manage("migrate", *local)
     result = shop.manage("migrations_hook", "install", *local)
     assert f"They run manage.py with {' '.join(local)}.\n" in result.stdout
+    shop.environment["DJANGO_SETTINGS_MODULE"] = ""  # Set, it would win.
     assert said(git(shop, "checkout", "feature")) == [APPLIED]
     assert columns(shop) == {"id", "name"}
     assert "in step" in shop.manage("migrations_status", *local).stdout
@@ -511,8 +535,8 @@ def test_a_database_that_was_never_migrated_is_left_alone(shop: Project) -> None
     shop.commit("Elsewhere")
     shop.environment["OTHER"] = str(shop.path / "other.sqlite3")
     assert git(shop, "checkout", "--detach").splitlines()[-1] == (
-        f"Database 'default' ({shop.path / 'other.sqlite3'}) is empty, and was left alone. "
-        "To fill it: manage.py migrate"
+        f"Database 'default' ({shop.path / 'other.sqlite3'}) has no applied migrations, and was "
+        "left alone. To apply them: manage.py migrate"
     )
     assert (shop.path / "other.sqlite3").stat().st_size == 0
 

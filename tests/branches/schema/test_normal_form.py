@@ -3,6 +3,8 @@
 import datetime
 import enum
 import functools
+import logging
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -190,6 +192,40 @@ def test_defaults_of_arguments_count() -> None:
     assert comparable_code(lambda one=1: one) == comparable_code(lambda one=1: one)
     assert comparable_code(lambda one=1: one) != comparable_code(lambda one=2: one)
     assert comparable_code(lambda *, one=1: one) != comparable_code(lambda *, one=2: one)
+
+
+DECORATED = """
+@decorate
+def forwards(apps, editor):
+    return {}
+"""
+
+
+def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+    """As transaction.atomic does, whose wrapper is of another module."""
+
+    @functools.wraps(function)
+    def inner(*args: Any) -> Any:
+        return function(*args)
+
+    return inner
+
+
+def test_a_decorated_function_is_equal_by_what_it_does_in_files_of_other_names() -> None:
+    one, other, third = ({"__name__": name, "decorate": decorate} for name in "abc")
+    exec(DECORATED.format(1), one)
+    exec(DECORATED.format(1), other)
+    exec(DECORATED.format(2), third)
+    assert comparable_code(one["forwards"]) == comparable_code(other["forwards"])
+    assert comparable_code(one["forwards"]) != comparable_code(third["forwards"])
+
+
+def test_what_refers_to_itself_is_equal_by_its_kind() -> None:
+    """As a logger does."""
+    log = logging.getLogger(__name__)
+    others = [logging.getLogger("another")]
+    assert comparable_code(lambda one=log: one) == comparable_code(lambda one=others[0]: one)
+    assert comparable_code(lambda one=others: one) != comparable_code(lambda one=log: one)
 
 
 def test_what_is_no_function_is_compared_as_a_value() -> None:

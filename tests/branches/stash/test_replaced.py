@@ -8,7 +8,7 @@ from tests.branches.stash.test_owners import OTHER, PART, fill, make
 from tests.branches.stash.test_stash import make_products
 from tests.project import Project
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.no_cover, pytest.mark.once]
 
 PRICE = "    price = models.IntegerField(default=1)\n"
 DECIMAL = "    price = models.DecimalField(max_digits=8, decimal_places=2, default=0)\n"

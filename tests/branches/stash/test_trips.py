@@ -9,7 +9,7 @@ from tests.branches.stash.stacks import World
 from tests.branches.stash.test_walks import EXAMPLES, PROFILE, vendor_of
 from tests.branches.stash.trips import REFUSALS, Traveller, Trip, draw_trip, shorter
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.no_cover, pytest.mark.once]
 
 
 @pytest.mark.timeout(3 * 3600 if PROFILE == "thorough" else 600)
