@@ -11,7 +11,16 @@ class DevtoolsError(Exception):
 
 
 class SwitchError(DevtoolsError):
-    """A switch is refused or failed."""
+    """
+    A switch is refused or failed.
+
+    ``way_out`` is the option with which it would not be refused for the same reason again, and
+    loses nothing; empty if there is none.
+    """
+
+    def __init__(self, text: str, way_out: str = "") -> None:
+        super().__init__(text)
+        self.way_out = way_out
 
 
 class UnfitRows(DevtoolsError):

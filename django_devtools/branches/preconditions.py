@@ -18,6 +18,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations import RunPython, RunSQL
 from django.db.migrations.operations.base import Operation
 
+from django_devtools.branches.errors import SwitchError
 from django_devtools.branches.planning.plan import Plan
 from django_devtools.branches.planning.policy import Irreversible
 from django_devtools.branches.running.narrowing import is_lossless
@@ -33,20 +34,19 @@ from .outlook import count_rows
 logger = logging.getLogger("django_devtools.branches")
 
 
-def refusal(decision: Decision) -> str | None:
+def check(decision: Decision) -> None:
     """
-    The words of the first precondition that is not met; None where the switch may begin.
+    Raise SwitchError with the words of the first precondition that is not met.
 
-    Raises SwitchError where a work tree can't tell what its migrations do.
+    And where a work tree can't tell what its migrations do.
     """
     if decision.plan is None:
-        return None
+        return
     for precondition in PRECONDITIONS:
         if words := precondition(decision, decision.plan):
             logger.debug("%s: refused by %s", decision.connection.alias, precondition.__name__)
-            return words
+            raise SwitchError(words, WAYS_OUT.get(precondition, ""))
         logger.debug("%s: satisfies %s", decision.connection.alias, precondition.__name__)
-    return None
 
 
 def nothing_is_recreated(decision: Decision, plan: Plan) -> str | None:
@@ -229,7 +229,9 @@ def shared_tables_are_empty(decision: Decision, plan: Plan) -> str | None:
     )
 
 
-PRECONDITIONS: list[Callable[[Decision, Plan], str | None]] = [
+Precondition = Callable[[Decision, Plan], str | None]
+
+PRECONDITIONS: list[Precondition] = [
     nothing_is_recreated,
     # What follows looks into the migrations, so their texts come first.
     sources_are_found,
@@ -243,6 +245,12 @@ PRECONDITIONS: list[Callable[[Decision, Plan], str | None]] = [
     shared_tables_are_empty,
 ]
 """In the order in which they are asked: the first one that is not met refuses."""
+
+WAYS_OUT: dict[Precondition, str] = {
+    sources_are_found: "--irreversible=keep",
+    all_is_reversible: "--irreversible=keep",
+}
+"""The options with which they would not refuse, and that lose nothing."""
 
 
 def _dropped_along(decision: Decision, plan: Plan) -> dict[str, DataLoss]:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from django_devtools.branches.errors import SwitchError
 from django_devtools.branches.hooks.state import UNTOLD, HookState, StateError
 from django_devtools.branches.planning.classify import states_after_switch
 from django_devtools.branches.planning.comparison import Comparison
@@ -54,10 +53,9 @@ class Switch:
         if self.decision.plan is None:
             return
         # A switch with nothing to do comes here, too, and needs none of it.
-        from .preconditions import refusal
+        from .preconditions import check
 
-        if words := refusal(self.decision):
-            raise SwitchError(words)
+        check(self.decision)
 
     def run(self, progress: Progress, interactive: bool) -> "Report":
         """

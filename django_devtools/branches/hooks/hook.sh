@@ -1,8 +1,9 @@
 # The body of the git hooks, for POSIX shells. Sourced with the name of the hook and its arguments,
-# after $python, $script, $pathspecs, $settings_option and $pythonpath_option were set. Starts Python unless DJANGO_DEVTOOLS_HOOK is 0, this
-# is no git repository, only single files were checked out, a clone or work tree was just made, a
-# rebase or bisect is under way, no migration or setting differs from those that the databases were
-# last in step with, or, without the setting django-devtools.manage, manage.py or $python is gone.
+# after $python, $script, $pathspecs, $settings_option and $pythonpath_option were set. Starts Python
+# unless DJANGO_DEVTOOLS_HOOK is 0, this is no git repository, only single files were checked out, a
+# clone or work tree was just made, a rebase or bisect is under way, no migration or setting differs
+# from those that the databases were last in step with, or, without the setting
+# django-devtools.manage, manage.py or $python is gone.
 
 hook=$1
 [ "${DJANGO_DEVTOOLS_HOOK-1}" != 0 ] || exit 0

@@ -113,7 +113,9 @@ class Command(BranchesCommand):
             if not isinstance(error, (*MESSAGES, CommandError)):
                 step = f"{progress.current}: " if progress.current else ""
                 why = f"{step}{type(error).__name__}: {error}"
-            why = f"{headline} {why}\nTo continue, run `{_switch_command()}`"
+            way_out = error.way_out if isinstance(error, SwitchError) else ""
+            command = " ".join(filter(None, [_switch_command(), way_out]))
+            why = f"{headline} {why}\nTo continue, run `{command}`"
             with suppress(GitError, StateError):
                 state.failed(why)
             self.notice(why)

@@ -343,6 +343,9 @@ def test_irreversible(shop: Project) -> None:
     output = git(shop, "checkout", "main")
     assert "The databases were left alone. shop.0004_paint can't be unapplied" in output
     assert "colour" in columns(shop)
+    # What it says to type is not refused again.
+    command = output.splitlines()[-1].removeprefix("To continue, run `manage.py ").rstrip("`")
+    assert "shop.0004_paint was left applied" in shop.manage(*command.split()).stderr
 
 
 def test_changed_under_what_both_sides_share(shop: Project) -> None:
@@ -418,7 +421,7 @@ def test_a_command_that_can_not_speak_at_once(shop: Project) -> None:
     shop.git("config", "django-devtools.manage", command)
     output = git(shop, "checkout", "main")
     assert "The databases were left alone. shop.0004_paint can't be unapplied" in output
-    assert output.endswith("To continue, run `manage.py migrations_switch`\n")
+    assert output.endswith("To continue, run `manage.py migrations_switch --irreversible=keep`\n")
 
 
 def test_a_hook_that_fails_looks_again_at_the_next_checkout(shop: Project) -> None:
