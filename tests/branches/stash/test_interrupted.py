@@ -233,3 +233,38 @@ def test_a_resumed_migration_is_followed_by_detours(project: Project) -> None:
     fail_and_resume(project)
 
     assert values(project, "text", model="Note") == "kept"
+
+
+def test_made_anew_behind_a_rename_by_a_migration_that_failed(project: Project) -> None:
+    """Its column is alike and empty, and what was saved of it is all there is."""
+    make_products(project, PRODUCT + WEIGHT)
+    project.python("from shop.models import *; Product.objects.update(weight=5)")
+    before = dump(project)
+    project.checkout("-b", "anew")
+    project.models("shop", PRODUCT.replace("Product", "Item") + WEIGHT)
+    project.migration(
+        "shop",
+        "0004_item",
+        'migrations.RenameModel("Product", "Item"),',
+        [("shop", "0003_more")],
+    )
+    project.migration(
+        "shop",
+        "0005_anew",
+        """
+        migrations.RemoveField("item", "weight"),
+        migrations.AddField("item", "weight", models.IntegerField(default=0)),
+        """
+        + FAIL,
+        [("shop", "0004_item")],
+        before=FORTH,
+        body="atomic = False",
+    )
+    project.commit("Anew")
+    project.write("broken", "")
+    assert project.manage("migrations_switch", "--no-input", status=None).status
+    project.remove("broken")
+
+    go(project, "main")
+
+    assert dump(project) == before
