@@ -33,7 +33,7 @@ from tests.branches.shop import PRODUCT, make_shop
 from tests.processes import TIMEOUT
 from tests.project import ENVIRONMENT, Project, Zygote
 
-pytestmark = [pytest.mark.long, pytest.mark.once]
+pytestmark = [pytest.mark.long, pytest.mark.no_cover, pytest.mark.once]
 
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "default")
 REPOSITORIES = {"quick": 3, "default": 10, "thorough": 300}[PROFILE]

@@ -6,7 +6,7 @@ from tests.branches.stash.stashing import dump, go, make_branch, values, vendor
 from tests.branches.stash.test_owners import fill
 from tests.project import Project
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.no_cover, pytest.mark.once]
 
 # For each field of main: a value, and one that is edited on the branch and that main can hold.
 FIELDS = {
