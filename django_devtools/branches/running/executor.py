@@ -21,6 +21,7 @@ from django_devtools.branches.schema.operations import raw_operations
 from django_devtools.branches.schema.transactions import one_transaction
 from django_devtools.branches.sources.graph import Graph
 from django_devtools.branches.sources.loader import Source, variant
+from django_devtools.branches.sources.rows import delete_rows
 from django_devtools.branches.sources.snapshots import Key
 
 from .journal import Journal, Journaled, JournalEntry, tolerant
@@ -220,10 +221,7 @@ class Executor(MigrationExecutor):
             self._delete_row(key)
 
     def _delete_row(self, key: Key) -> None:
-        rows = self.recorder.migration_qs.filter(app=key[0], name=key[1])
-        # Sends no signals, unlike the recorder: some projects have receivers for all models, and
-        # these may query a table that this migration has just dropped.
-        rows._raw_delete(rows.db)
+        delete_rows(self.recorder.migration_qs.filter(app=key[0], name=key[1]))
 
     def _progress(self, action: str, migration: Migration) -> None:
         if self.progress_callback:

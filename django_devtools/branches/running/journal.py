@@ -22,6 +22,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.operations.base import Operation
 
 from django_devtools.branches.schema.dialects import dialect_of
+from django_devtools.branches.sources.rows import delete_rows
 from django_devtools.branches.sources.snapshots import Key
 from django_devtools.conf import TABLE_PREFIX
 
@@ -86,7 +87,7 @@ class Journal:
 
     def end(self) -> None:
         """Record that the migration is finished."""
-        self._rows.delete()
+        delete_rows(self._rows.all())
 
     def drop(self) -> None:
         """Drop the table; to be called when no migration is open."""

@@ -1,10 +1,12 @@
 """The rows of ``django_migrations``: what a database has applied, and when."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 from django.conf import settings
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.recorder import MigrationRecorder
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from .snapshots import Key
@@ -21,6 +23,16 @@ def read_rows(connection: BaseDatabaseWrapper) -> dict[Key, str]:
         return {}
     rows = recorder.migration_qs.order_by("id").values_list("app", "name", "applied")
     return {(app, name): iso(applied) for app, name, applied in rows}
+
+
+def delete_rows(rows: "QuerySet[Any]") -> None:
+    """
+    Delete rows of ``django_migrations``, or of a table of ours.
+
+    Without signals, which Django itself sends: some projects have receivers for all models, and
+    these may query a table that a migration has just dropped.
+    """
+    rows._raw_delete(rows.db)
 
 
 def iso(moment: datetime) -> str:

@@ -22,6 +22,7 @@ from django_devtools.branches.progress import Progress, database_option
 from django_devtools.branches.schema.changes import DataLoss, SchemaChanges
 from django_devtools.branches.schema.introspection import ColumnInfo, Tables
 from django_devtools.branches.schema.structure import Item
+from django_devtools.branches.sources.rows import delete_rows
 from django_devtools.branches.sources.snapshots import Key
 
 from .entries import (
@@ -327,7 +328,7 @@ class Stash:
         for entry in entries:
             for name in (entry.residue, entry.copy):
                 self.tables.execute(f"DROP TABLE IF EXISTS {self.tables.quote(name)}")
-            self._rows.filter(pk=entry.id).delete()
+            delete_rows(self._rows.filter(pk=entry.id))
             self._late.remove(entry.id)
 
     def rows(self, entry: Entry, most: int) -> tuple[list[str], list[tuple[Any, ...]]]:
