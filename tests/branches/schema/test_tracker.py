@@ -11,7 +11,13 @@ from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
 from django_devtools.branches.schema.field_types import type_of
-from django_devtools.branches.schema.tracker import Column, SchemaHistory, Table, track
+from django_devtools.branches.schema.tracker import (
+    Column,
+    SchemaHistory,
+    Table,
+    names_after,
+    track,
+)
 from tests.branches.schema.test_operations import create, migration
 
 INT = models.IntegerField()
@@ -455,3 +461,17 @@ def test_each_decision_is_logged(caplog: pytest.LogCaptureFixture) -> None:
         f"table shop_thing: created {by}",
         "table shop_product: renamed to shop_thing by SQL of shop.0002_change",
     ]
+
+
+@pytest.mark.parametrize("name", ["a_goods", "z_goods"])
+def test_new_names_whichever_comes_first_in_the_alphabet(name: str) -> None:
+    base = ProjectState()
+    for operation in (create("Tag"), create("Product", ("tags", TAGS))):
+        operation.state_forwards("shop", base)
+
+    found = names_after(base, [migration(migrations.AlterModelTable("product", name))])
+
+    assert found == {
+        ("shop_product", None): (name, None),
+        ("shop_product_tags", None): (f"{name}_tags", None),
+    }
