@@ -96,13 +96,19 @@ if [ "$result" = 0 ] || grep -qs '^To continue, run' "$log" ||
     { has_spoken && [ -e "$state/failed" ]; }; then
     [ ! -f "$log" ] || grep -vx "$nothing" "$log" >&2
     rm -f "$state/hook.log"
-elif [ ! -s "$log" ]; then
-    rm -f "$state/hook.log"
+elif [ "$log" = /dev/null ]; then
+    : # What was said came out at once.
+elif [ ! -s "$log" ] || [ "$result" -ge 128 ]; then
+    leave_alone "The databases may not be in step: migrations_hook ended with status $result." \
+        "To continue, run \`manage.py migrations_switch\`"
+    rm -f "$log"
 elif ! knows_the_command; then
     branch=$(git symbolic-ref --quiet --short HEAD || git rev-parse HEAD)
+    # Whoever names a branch must not have others type a command of theirs.
+    case $branch in *[!A-Za-z0-9._/-]*) branch=$(git rev-parse HEAD) ;; esac
     leave_alone \
         "The databases were left alone: django_devtools is not in INSTALLED_APPS on this branch." \
-        "On a branch that has it, run \`manage.py migrations_switch '$branch'\`"
+        "On a branch that has it, run \`manage.py migrations_switch $branch\`"
 else
     last_line=$(LC_ALL=C sed -n '/[^[:space:]]/h; ${x; p;}' "$log")
     leave_alone \

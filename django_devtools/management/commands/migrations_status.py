@@ -44,13 +44,13 @@ class Command(BranchesCommand):
             compare(connection, workspace.repository, workspace.snapshot_file, workspace.disk)
             for connection in self.connections(options)
         ]
-        judged = [(found, found.states()) for found in comparisons]
-        rows = [row for found, states in judged for row in _rows(found, states)]
+        classified = [(found, found.states()) for found in comparisons]
+        rows = [row for found, states in classified for row in _rows(found, states)]
         if options["json"]:
             self.stdout.write(json.dumps(rows, indent=2))
         else:
             self._show(rows, options["all"])
-            for found, states in judged:
+            for found, states in classified:
                 self._show_notes(found, states)
             for found in comparisons:
                 self._show_stash(found.connection)

@@ -56,6 +56,19 @@ def add_size(project: Project) -> None:
     )
 
 
+def paint(shop: Project) -> None:
+    """On feature: a migration that can't be unapplied."""
+    git(shop, "checkout", "feature")
+    shop.migration(
+        "shop",
+        "0004_paint",
+        "migrations.RunPython(lambda apps, editor: None),",
+        [("shop", "0003_colour")],
+    )
+    shop.commit("Paint")
+    shop.manage("migrate")
+
+
 def clone(project: Project, tmp_path: Path) -> None:
     """A remote called theirs, whose main has a migration more."""
     path = tmp_path / "theirs"
@@ -331,15 +344,7 @@ def test_a_failure_that_is_over(shop: Project) -> None:
 
 
 def test_irreversible(shop: Project) -> None:
-    git(shop, "checkout", "feature")
-    shop.migration(
-        "shop",
-        "0004_paint",
-        "migrations.RunPython(lambda apps, editor: None),",
-        [("shop", "0003_colour")],
-    )
-    shop.commit("Paint")
-    shop.manage("migrate")
+    paint(shop)
     output = git(shop, "checkout", "main")
     assert "The databases were left alone. shop.0004_paint can't be unapplied" in output
     assert "colour" in columns(shop)
@@ -408,15 +413,7 @@ def test_broken_project(shop: Project) -> None:
 
 def test_a_command_that_can_not_speak_at_once(shop: Project) -> None:
     """As in a container, which has neither the descriptor nor the variable."""
-    git(shop, "checkout", "feature")
-    shop.migration(
-        "shop",
-        "0004_paint",
-        "migrations.RunPython(lambda apps, editor: None),",
-        [("shop", "0003_colour")],
-    )
-    shop.commit("Paint")
-    shop.manage("migrate")
+    paint(shop)
     command = f"env -u DJANGO_DEVTOOLS_LOG {sys.executable} manage.py"
     shop.git("config", "django-devtools.manage", command)
     output = git(shop, "checkout", "main")
@@ -504,6 +501,29 @@ def test_a_branch_without_the_app(shop: Project) -> None:
     ]
 
 
+def test_a_command_that_was_killed(shop: Project) -> None:
+    """After it had begun to speak, and before it said a word."""
+    shop.git(
+        "config", "django-devtools.manage", """sh -c ': >"$DJANGO_DEVTOOLS_LOG"; kill -9 $$'"""
+    )
+    assert git(shop, "checkout", "feature").endswith(
+        "The databases may not be in step: migrations_hook ended with status 137.\n"
+        "To continue, run `manage.py migrations_switch`\n"
+    )
+    assert "may not be in step" in shop.manage("migrations_hook", "status").stdout
+
+
+def test_a_branch_whose_name_is_a_command(shop: Project) -> None:
+    shop.git("config", "django-devtools.manage", f"{sys.executable} manage.py")
+    shop.checkout("-b", "x';touch${IFS}harm;'")
+    settings = shop.path / "config/settings.py"
+    settings.write_text(settings.read_text().replace(', "django_devtools"]', "]"))
+    shop.commit("Older")
+    commit = shop.git("rev-parse", "HEAD").strip()
+    git(shop, "checkout", "feature")
+    assert git(shop, "checkout", "-").endswith(f"run `manage.py migrations_switch {commit}`\n")
+
+
 def test_a_branch_without_the_app_where_others_call_manage_py(shop: Project) -> None:
     shop.git("config", "django-devtools.manage", f"{sys.executable} manage.py")
     shop.checkout("-b", "older")
@@ -513,7 +533,7 @@ def test_a_branch_without_the_app_where_others_call_manage_py(shop: Project) -> 
     git(shop, "checkout", "feature")
     assert git(shop, "checkout", "older").endswith(
         "The databases were left alone: django_devtools is not in INSTALLED_APPS on this branch.\n"
-        "On a branch that has it, run `manage.py migrations_switch 'older'`\n"
+        "On a branch that has it, run `manage.py migrations_switch older`\n"
     )
 
 
