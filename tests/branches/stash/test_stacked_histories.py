@@ -86,6 +86,8 @@ def times(factor):
 main = Line("main").add("initial", create("product"))
 PRODUCTS = "INSERT INTO shop_product (id) VALUES (1), (2)"
 ITEMS = "INSERT INTO shop_item (id, qty) VALUES (1, 3), (2, 4)"
+SOLD_ITEMS = "INSERT INTO shop_item (id, qty, sold) VALUES (1, '3', 5), (2, '4', 6)"
+AMOUNTS = "INSERT INTO shop_item (id, amount, sold) VALUES (1, 3, 5), (2, 4, 6)"
 
 # Four deep.
 a = main.fork("a").add("item", create("item", QTY))
@@ -544,6 +546,28 @@ of_items_too = main.fork("below").add("item", create("item", QTY))
 removed_too = of_items_too.fork("renamed").add("remove", "migrations.RemoveField('item', 'qty')")
 renamed_too = removed_too.add("rename", "migrations.RenameModel('item', 'thing')")
 
+# What lies between the steps that were left has been done under another name, or does nothing.
+made = main.fork("made").add("item", create("item", QTY))
+to_text = "migrations.AlterField('item', 'qty', models.CharField(max_length=20, default=''))"
+above = made.fork("above").add("text", to_text).add("sold", add("item", SOLD))
+beside = made.fork("beside").add("wide", to_text)
+between = made.fork("between").add("sold", add("item", SOLD)).add("nothing").add("rename", RENAME)
+
+BETWEEN = {
+    "a sibling does what lies between": [
+        begin,
+        stop(above, SOLD_ITEMS, product="1; 2", item=""),
+        stop(main, product="1; 2"),
+        stop(beside, product="1; 2", item="1 3; 2 4"),
+    ],
+    "a migration without operations lies between": [
+        begin,
+        stop(between, AMOUNTS, product="1; 2", item=""),
+        stop(main, product="1; 2"),
+        stop(made, product="1; 2", item="1 3; 2 4"),
+    ],
+}
+
 RENAMED = {
     "what comes back below a rename is not twice in the stash": [
         stop(main, PRODUCTS, product=""),
@@ -573,7 +597,9 @@ RENAMED = {
     ],
 }
 
-HISTORIES = JOINED | NARROWED | RENAMED | FOUR_DEEP | SIBLINGS | PULLED | AMENDED | MERGED
+HISTORIES = (
+    JOINED | NARROWED | BETWEEN | RENAMED | FOUR_DEEP | SIBLINGS | PULLED | AMENDED | MERGED
+)
 
 
 @pytest.mark.parametrize("stops", HISTORIES.values(), ids=HISTORIES.keys())
