@@ -149,17 +149,36 @@ def schema(connection: BaseDatabaseWrapper) -> Schema:
     facts = ("columns", "primary_key", "unique", "foreign_key", "check", "index")
     for table in tables.names:
         if not table.startswith("django_"):
-            with connection.cursor() as cursor:
-                constraints: Any = connection.introspection.get_constraints(cursor, table)
+            constraints = _constraints(connection, table)
             # Django's own names carry a hash of the name that the column had at the time.
             found[table] = (
                 tables.columns(table),
                 sorted(
-                    (name if name.startswith("named_") else "", *(str(one[f]) for f in facts))
+                    (name if _is_named(name) else "", *(str(one[f]) for f in facts))
                     for name, one in constraints.items()
                 ),
             )
     return found
+
+
+def _constraints(connection: BaseDatabaseWrapper, table: str) -> dict[str, Any]:
+    with connection.cursor() as cursor:
+        found: dict[str, Any] = connection.introspection.get_constraints(cursor, table)
+    if connection.vendor != "mysql":
+        return found
+    # MySQL needs an index for each foreign key, and takes any. When Django removes the one that it
+    # took, it makes another (`_create_missing_fk_index`), whose name is not that of the key.
+    keys = [one["columns"] for one in found.values() if one["foreign_key"]]
+    return {
+        name: {**one, "index": one["index"] and not one["foreign_key"]}
+        for name, one in found.items()
+        if one["foreign_key"] or one["unique"] or one["columns"] not in keys or _is_named(name)
+    }
+
+
+def _is_named(name: str) -> bool:
+    """Whether a migration names a constraint, and not Django."""
+    return name.startswith("named_")
 
 
 def changes(switch: HistorySwitch) -> Any:
