@@ -5,20 +5,21 @@ A trip first visits some lines and writes rows there. What follows is a way with
 wherever it arrives, the rows have to be those of the direct way there.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import count
+from itertools import count, takewhile
 from random import Random
 from typing import Any
 
+from django.core.exceptions import FieldDoesNotExist
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.state import ModelState
 from django.db.utils import Error
 
 from django_devtools.branches.errors import DevtoolsError
-from tests.branches.stash.stacks import APP, Line, Rows, World
+from tests.branches.stash.stacks import APP, Line, Rows, Text, World
 
 DEPTH = 4
 TYPES = {
@@ -259,10 +260,47 @@ def draw_trip(number: int) -> Trip:
     if random.randrange(4) == 0:
         line = random.choice([line for line in lines if not _is_base(line, lines)])
         tips[line.branch] = growth.amend(line)
+    # Drawn on its own, so that the rest of a trip is the same whatever is drawn here.
+    tips |= _meanwhile(growth, tips, Random(f"{number} meanwhile"))
     way = random.choices([*tips.values()], k=random.randint(2, 4))
     way.insert(0, random.choice([main, *tips.values()]))
     killed = [random.choice([None, None, None, random.randint(1, 80)]) for _ in way]
     return Trip(visits, [Leg(*leg) for leg in zip(way, killed, strict=True)], number)
+
+
+def _meanwhile(growth: Growth, tips: dict[str, Line], random: Random) -> dict[str, Line]:
+    """What main has become while others were checked out, and a branch that was rebased on it."""
+    main = tips["main"]
+    branch = random.choice([line for line in tips.values() if line.branch != "main"])
+    own = len(branch.texts) - _common(main, branch)
+    has_code = any(text.functions for text in branch.texts)
+    ways: list[Callable[[], Line]] = [lambda: main, lambda: main, lambda: growth.grow(main)]
+    if not has_code:
+        squashed = main.squashed("0001_squashed", *_operations(main.texts))
+        ways += [lambda: squashed, squashed.cleaned, lambda: growth.grow(squashed.cleaned())]
+    if own and not has_code and _common(main, branch) == len(main.texts):
+        ways.append(lambda: main.add("merged", *_operations(branch.texts[-own:])))
+    found = random.choice(ways)()
+    rebased = branch.onto(found, own) if own and random.randrange(2) == 0 else branch
+    return {"main": found, branch.branch: rebased if _is_possible(rebased) else branch}
+
+
+def _common(one: Line, other: Line) -> int:
+    """How many migrations two branches begin with that are the same."""
+    pairs = zip(one.texts, other.texts, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _operations(texts: Iterable[Text]) -> list[str]:
+    return [operation for text in texts for operation in text.operations]
+
+
+def _is_possible(line: Line) -> bool:
+    """Whether its migrations can be applied: what one needs may be gone on the new base."""
+    try:
+        return bool(line.state.apps)
+    except (FieldDoesNotExist, KeyError, ValueError):
+        return False
 
 
 def _is_base(line: Line, lines: list[Line]) -> bool:
