@@ -87,10 +87,11 @@ class Growth:
 
     def grow(self, line: Line, creates: bool = False) -> Line:
         """A line with one more migration, named for its branch, which may create a model."""
+        name = f"{line.branch}{next(self.numbers)}"
         if creates:
-            return line.add(line.branch, self._create([*line.state.models.values()]))
+            return line.add(name, self._create([*line.state.models.values()]))
         operation, functions = self._operation(line)
-        return line.add(line.branch, operation, functions=functions)
+        return line.add(name, operation, functions=functions)
 
     def amend(self, line: Line) -> Line:
         """A line with another operation in its last migration; the same line if that has rows."""
