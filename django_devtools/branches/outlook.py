@@ -284,13 +284,24 @@ def _apps_dropped_from(outlook: Outlook) -> set[str]:
 def applied_by(comparison: Comparison, nodes: Mapping[Key, Migration]) -> Applied:
     """The migrations that a database has applied. ``nodes`` are those that are at hand already."""
     held = {**comparison.held, **nodes}
+    moments = {**comparison.rows, **_put_together(comparison)}
     return Applied(
         {
             key: AppliedMigration(held.get(key), cache(partial(_text_of, comparison, key)), at)
-            for key, at in comparison.rows.items()
+            for key, at in moments.items()
         },
         partial(_recorded, comparison),
     )
+
+
+def _put_together(comparison: Comparison) -> dict[Key, str]:
+    """The squashes without a row that count as applied with all that they replace, and when."""
+    rows, found = comparison.rows, {}
+    for key, migration in comparison.held.items():
+        replaced = [(app, name) for app, name in migration.replaces]
+        if key not in rows and replaced and rows.keys() >= set(replaced):
+            found[key] = max(rows[one] for one in replaced)
+    return found
 
 
 def _recorded(comparison: Comparison, step: Step) -> Migration | None:

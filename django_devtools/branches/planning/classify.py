@@ -130,7 +130,7 @@ class Facts(_Facts):
         held = dict(self.held)
         for key in self.redundant_squashes:
             held[key] = _stand_in(held[key])
-        return with_lost_dependencies(held)
+        return with_lost_dependencies(held, self.moved)
 
     @cached_property
     def wanted_graph(self) -> Graph:

@@ -21,22 +21,46 @@ Thing = tuple[str, ...]
 """A model, by its app and name, or a field of one."""
 
 
-def with_lost_dependencies(migrations: Mapping[Key, Migration]) -> dict[Key, Migration]:
-    """``migrations``; those with dependencies on others depend on what makes what they need."""
+def with_lost_dependencies(
+    migrations: Mapping[Key, Migration], former: Mapping[Key, Migration] | None = None
+) -> dict[Key, Migration]:
+    """
+    ``migrations``; those with dependencies on others depend on what makes what they need.
+
+    And on what their ``former`` texts name, from before they were moved. The same is true of those
+    above them: what they need may have been below the dependency that is lost.
+    """
     found = dict(migrations)
     known = set(found).union(*(_replaced(migration) for migration in found.values()))
-    lacking = [
-        key
-        for key, migration in migrations.items()
-        if any(_is_lost(dependency, known) for dependency in migration.dependencies)
-    ]
+    lacking = _with_all_above(
+        migrations,
+        {
+            key
+            for key, migration in migrations.items()
+            if any(_is_lost(dependency, known) for dependency in migration.dependencies)
+        },
+    )
     makers = _makers(migrations) if lacking else {}
     for key in lacking:
-        for maker in _makers_of(_needed(migrations[key]), makers):
-            if not (_depends_on(found, key, maker) or _depends_on(found, maker, key)):
-                dependencies = [*found[key].dependencies, maker]
+        before = former[key].dependencies if former and key in former else []
+        parents = [parent for parent in before if parent in found]
+        for parent in (*parents, *_makers_of(_needed(migrations[key]), makers)):
+            if not (_depends_on(found, key, parent) or _depends_on(found, parent, key)):
+                dependencies = [*found[key].dependencies, parent]
                 found[key] = variant(found[key], dependencies=dependencies)
     return found
+
+
+def _with_all_above(migrations: Mapping[Key, Migration], keys: Collection[Key]) -> list[Key]:
+    """``keys`` and all that depends on them, in the order of ``migrations``."""
+    found = set(keys)
+    size = -1
+    while keys and size < len(found):
+        size = len(found)
+        found |= {
+            key for key, one in migrations.items() if not found.isdisjoint(one.dependencies)
+        }
+    return [key for key in migrations if key in found]
 
 
 def with_names(

@@ -153,3 +153,18 @@ class Graph(MigrationLoader):
         for key in keys:
             self.graph.nodes[key].mutate_state(state, preserve=False)
         return state
+
+
+def bridged(migration: Migration, absent: Mapping[Key, Migration]) -> Migration:
+    """``migration``, which depends on the parents of its parents where these are ``absent``."""
+    found: dict[Key, None] = {}
+    waiting = list(migration.dependencies)
+    seen: set[Key] = set()
+    while waiting:
+        key = waiting.pop()
+        if key not in absent:
+            found[key] = None
+        elif key not in seen:
+            seen.add(key)
+            waiting += absent[key].dependencies
+    return variant(migration, dependencies=list(found)) if seen else migration

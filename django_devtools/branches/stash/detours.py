@@ -19,8 +19,7 @@ from django_devtools.branches.schema.operations import (
     writes_rows,
 )
 from django_devtools.branches.schema.tracker import SchemaHistory, track
-from django_devtools.branches.sources.graph import Graph
-from django_devtools.branches.sources.loader import variant
+from django_devtools.branches.sources.graph import Graph, bridged
 from django_devtools.branches.sources.snapshots import Key
 
 from .entries import Entry
@@ -108,7 +107,7 @@ def _migrations_of(detour: Detour, applied: Applied) -> dict[Key, Migration]:
         for step in detour.missing
     }
     return {
-        key: _bridged(migration, passed_over)
+        key: bridged(migration, passed_over)
         for key, migration in found.items()
         if migration is not None
     }
@@ -123,21 +122,6 @@ def _passed_over(detour: Detour, applied: Applied) -> dict[Key, Migration]:
     steps = [step for step in detour.entries[0].steps if step not in detour.missing]
     recorded = {step.key: applied.recorded(step) for step in steps if step.key not in applied}
     return {key: migration for key, migration in recorded.items() if migration is not None}
-
-
-def _bridged(migration: Migration, passed_over: Mapping[Key, Migration]) -> Migration:
-    """``migration``, which depends on the parents of its parents where these are passed over."""
-    found: dict[Key, None] = {}
-    waiting = list(migration.dependencies)
-    seen: set[Key] = set()
-    while waiting:
-        key = waiting.pop()
-        if key not in passed_over:
-            found[key] = None
-        elif key not in seen:
-            seen.add(key)
-            waiting += passed_over[key].dependencies
-    return variant(migration, dependencies=list(found)) if seen else migration
 
 
 def _can_be_unapplied(migrations: Mapping[Key, Migration], graph: Graph) -> bool:

@@ -68,3 +68,21 @@ def test_what_it_makes_itself_it_does_not_need() -> None:
     assert dependencies(history, key("m2")) == []
     history = after(line(m2=index), key("m2"), GONE) | line(m1=create())
     assert dependencies(history, key("m2")) == [key("m1")]
+
+
+def test_what_is_above_a_lost_dependency_needs_what_was_below_it() -> None:
+    history = after(line(m2=create("Other"), m3=add("a")), key("m2"), GONE) | line(m1=create())
+    assert dependencies(history, key("m3")) == [key("m2"), key("m1")]
+
+
+def test_it_depends_on_what_it_came_after_before_it_was_moved() -> None:
+    history = after(line(m2=create("Other")), key("m2"), GONE) | line(m1=create())
+    former = after(line(m2=create("Other")), key("m2"), key("m1"))
+    found = with_lost_dependencies(history, former)
+    assert found[key("m2")].dependencies == [GONE, key("m1")]
+
+
+def test_it_does_not_depend_on_what_it_came_after_if_that_is_above_it_now() -> None:
+    history = after(line(m2=create("Other"), m1=create()), key("m2"), GONE)
+    former = after(line(m2=create("Other")), key("m2"), key("m1"))
+    assert with_lost_dependencies(history, former) == history

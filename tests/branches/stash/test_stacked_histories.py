@@ -448,6 +448,46 @@ MERGED = {
     ],
 }
 
+# Squashed on main while branches had more, which were rebased later.
+squashed_main = main.squashed("0001_squashed", create("product"))
+a_on_squashed = a.onto(squashed_main)
+longer_main = squashed_main.cleaned().add(
+    "rank", add("product", "('rank', models.IntegerField(null=True))")
+)
+a_on_longer = a.onto(longer_main)
+
+both = Line("main").add("initial", create("item", QTY, LABEL))
+squashed_both = both.squashed("0001_squashed", create("item", QTY, LABEL))
+thing = both.fork("thing").add("thing", "migrations.RenameModel('item', 'thing')")
+lower = thing.fork("lower").add("label", "migrations.RemoveField('thing', 'label')")
+upper = lower.fork("upper").add("qty", "migrations.RemoveField('thing', 'qty')")
+ONE_THING = "INSERT INTO shop_thing (id, qty, label) VALUES (1, 3, 'x')"
+
+SQUASHED = {
+    "squashed on main, and one of a stack rebased on it": [
+        begin,
+        begin_a,
+        stop(d, product="1; 2", item="1 3 1; 2 4 1"),
+        stop(a_on_squashed, product="1; 2", item="1 3; 2 4"),
+        stop(main, product="1; 2"),
+        stop(a_on_squashed, product="1; 2", item="1 3; 2 4"),
+        stop(d, product="1; 2", item="1 3 1; 2 4 1"),
+    ],
+    "squashed on main, and back by a detour on what was rebased on it": [
+        stop(thing, ONE_THING, thing=""),
+        stop(upper, thing="1"),
+        stop(lower.onto(squashed_both, 2), thing="1 3"),
+    ],
+    "squashed and cleaned on main, which goes on, and one of a stack rebased on it": [
+        begin,
+        begin_a,
+        stop(d, product="1; 2", item="1 3 1; 2 4 1"),
+        stop(a_on_longer, product="1 -; 2 -", item="1 3; 2 4"),
+        stop(d, product="1; 2", item="1 3 1; 2 4 1"),
+        stop(a_on_longer, product="1 -; 2 -", item="1 3; 2 4"),
+    ],
+}
+
 # Merges of a branch that is not on main yet: what it lacks below is no part of the other one.
 of_numbers = Line("main").add("initial", create("item", QTY))
 ONE_WAY = "migrations.RunPython(times(10), migrations.RunPython.noop)"
@@ -598,7 +638,16 @@ RENAMED = {
 }
 
 HISTORIES = (
-    JOINED | NARROWED | BETWEEN | RENAMED | FOUR_DEEP | SIBLINGS | PULLED | AMENDED | MERGED
+    JOINED
+    | NARROWED
+    | BETWEEN
+    | RENAMED
+    | FOUR_DEEP
+    | SIBLINGS
+    | PULLED
+    | AMENDED
+    | MERGED
+    | SQUASHED
 )
 
 
