@@ -57,9 +57,7 @@ def _with_all_above(migrations: Mapping[Key, Migration], keys: Collection[Key]) 
     size = -1
     while keys and size < len(found):
         size = len(found)
-        found |= {
-            key for key, one in migrations.items() if not found.isdisjoint(one.dependencies)
-        }
+        found |= {key for key, one in migrations.items() if not found.isdisjoint(one.dependencies)}
     return [key for key in migrations if key in found]
 
 

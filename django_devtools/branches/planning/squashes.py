@@ -7,9 +7,10 @@ unapply, just that. So a squash gives way to the migrations that it was made of,
 git has of them. Then both sides differ by ordinary steps. Where the database holds the squash,
 its row is exchanged before the first step; where the target has it, after the last one.
 
-What a squash was made of is what its app had before a commit that added or changed it, as far as
-the models are the same after both. A squash of a squash is taken apart until the other side knows
-the pieces. Migrations that were reset count as a squash, too, also if it has the name of a piece.
+What a squash was made of is what its app had before a commit that added or changed it, or what a
+branch had applied that was merged as one migration, as far as the models are the same after both.
+A squash of a squash is taken apart until the other side knows the pieces. Migrations that were
+reset count as a squash, too, also if it has the name of a piece.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -31,7 +32,10 @@ from .plan import Plan, Rows
 
 History = Mapping[Key, Migration]
 Earlier = Callable[[Collection[Key]], Iterable[History]]
-"""Returns what apps had before each change of one of these migrations, newest first."""
+"""
+Returns what apps had before each change of one of these migrations, newest first; and then what
+other branches have applied of them.
+"""
 
 
 class Pieces(NamedTuple):
@@ -117,6 +121,8 @@ class _Search:
             for match in self._take_apart_by(history, waiting):
                 fresh.update(match.held)
                 waiting.difference_update(match.wanted)
+            if not waiting:
+                break
         return fresh - self.known.keys() - self.done
 
     def _take_apart_by(self, history: History, squashes: Collection[Key]) -> list[Match]:
@@ -151,23 +157,28 @@ def _places(matches: Iterable[Match]) -> dict[Key, Collection[Key]]:
 
 
 class _Texts:
-    """What git has of earlier migrations."""
+    """What git and snapshots have of earlier migrations."""
 
     def __init__(self, found: Comparison) -> None:
         self._provenance = found.provenance
         self.sources: dict[Key, Source] = {}
 
     def earlier(self, commits: Collection[str]) -> Earlier:
-        """The migrations in the history of ``commits``."""
+        """The migrations in the history of ``commits``, and those of other branches."""
 
         def earlier(keys: Collection[Key]) -> Iterator[History]:
             for commit in commits:
-                for sources in self._provenance.history.earlier(keys, commit):
-                    migrations, errors = load_all(sources)
-                    self.sources = {**sources, **self.sources}
-                    yield {key: one for key, one in migrations.items() if key not in errors}
+                yield from map(self._load, self._provenance.history.earlier(keys, commit))
+            # A branch that was merged as one migration has no part in that history.
+            apps = {app for app, _ in keys}
+            yield from map(self._load, self._provenance.applied_by_branches(apps))
 
         return earlier
+
+    def _load(self, sources: Mapping[Key, Source]) -> History:
+        migrations, errors = load_all(sources)
+        self.sources = {**sources, **self.sources}
+        return {key: one for key, one in migrations.items() if key not in errors}
 
 
 def _candidates(migrations: History, keys: Collection[Key], apps: Collection[str]) -> set[Key]:

@@ -1,6 +1,6 @@
 """Finds the origins and the texts of applied migrations that the target lacks."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from enum import Enum
 from functools import cached_property
 from typing import NamedTuple
@@ -130,6 +130,18 @@ class Provenance:
         found = self._from_snapshots(named)
         missing = [key for key in keys if key not in found]
         return found | self.history.sources(rows, missing, past.commit)
+
+    def applied_by_branches(self, apps: Collection[str]) -> Iterator[dict[Key, Source]]:
+        """What each branch has applied of ``apps``, by its snapshot."""
+        for snapshot in self._all:
+            applied = snapshot.applied.items()
+            yield self._from_snapshots(
+                {
+                    key: (record, snapshot)
+                    for key, record in applied
+                    if key[0] in apps and record.blob
+                }
+            )
 
     def _sources(
         self, rows: Mapping[Key, str], keys: Collection[Key], past: Past

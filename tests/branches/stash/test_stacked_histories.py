@@ -394,6 +394,7 @@ AMENDED = {
 # Merged into main.
 two = feature.add("label", add("item", LABEL))
 merged = main.add("feature", create("item", QTY, LABEL))
+labelled = a.fork("labelled").add("label", add("item", LABEL))
 FILL_TWO = "INSERT INTO shop_item (id, qty, label) VALUES (1, 3, 'x')"
 renamed_two = two.fork("upper").add("rename", RENAME)
 renamed_merged = renamed_two.onto(merged)
@@ -424,6 +425,15 @@ MERGED = {
         stop(main, product="1; 2"),
         stop(merged, product="1; 2", item="1 3 x", may_differ=True),
         stop(renamed_merged, product="1; 2", item="1 x 3", may_differ=True),
+    ],
+    "merged as one migration, and back to the lower of two": [
+        begin,
+        stop(a, product="1; 2", item=""),
+        stop(labelled, FILL_TWO, product="1; 2", item=""),
+        stop(merged, product="1; 2", item="1 3 x", is_all=True),
+        stop(a, product="1; 2", item="1 3"),
+        stop(merged, product="1; 2", item="1 3 x", is_all=True),
+        stop(labelled, product="1; 2", item="1 3 x", is_all=True),
     ],
     "squashed on main": [
         stop(long_main, *fill_long, product="", part="", item=""),
