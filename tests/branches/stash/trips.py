@@ -283,7 +283,9 @@ def _meanwhile(growth: Growth, tips: dict[str, Line], random: Random) -> dict[st
         ways.append(lambda: main.add("merged", *_operations(branch.texts[-own:])))
     found = random.choice(ways)()
     rebased = branch.onto(found, own) if own and random.randrange(2) == 0 else branch
-    return {"main": found, branch.branch: rebased if _is_possible(rebased) else branch}
+    is_merged = found.texts[-1].name.endswith("_merged")
+    is_rebased = _is_possible(rebased) and not is_merged
+    return {"main": found, branch.branch: rebased if is_rebased else branch}
 
 
 def _common(one: Line, other: Line) -> int:
