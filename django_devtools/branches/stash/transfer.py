@@ -141,7 +141,9 @@ class Transfer:
         self._altered |= changes.altered
         # Where saving fails, a `migrate` goes on, and ends this pass.
         self._passes.append(_Pass(changes, fills, []))
-        taken = self._save(self._lost(changes), changes, steps, branch, self.returns.held())
+        held = self.returns.held()
+        self._places.add(map(self._not_dropped_yet, held))
+        taken = self._save(self._lost(changes), changes, steps, branch, held)
         self.report.saved += taken
 
     def save_again(self, rest: SchemaChanges, steps: Sequence[Step], branch: str | None) -> None:
@@ -149,8 +151,7 @@ class Transfer:
         back, self.came_back = self.came_back, []
         lost = [loss for loss in self._lost(rest) if any(_takes(loss, one) for one in back)]
         if lost:
-            waiting = self.returns.waiting
-            older = [one for one in waiting if one.id in self._made_with and not one.is_narrowed]
+            older = [one for one in self.returns.waiting if not one.is_narrowed]
             taken = self._save(lost, rest, steps, branch)
             self._taken_again = taken
             self._outdated = [(one, self._places.shared(one, taken)) for one in older]
@@ -326,6 +327,12 @@ class Transfer:
         self._places.add(entry for entry in taken if not entry.is_narrowed)
         self._has_begun = False
         return taken
+
+    def _not_dropped_yet(self, entry: Entry) -> Entry:
+        """What is still there of an entry whose pass was interrupted."""
+        done = {step.key for step in self.applied.in_effect(entry)}
+        left = {name: one for name, one in entry.columns.items() if one.step.key not in done}
+        return entry._replace(columns={} if entry.is_narrowed else left)
 
     def _move(self, applied: Applied) -> None:
         """The next step is done, in ``applied``."""

@@ -689,9 +689,17 @@ def test_the_plan_foretells_it(
         world.write(*one.writes)
 
 
-def killed_at_the_end(execution: Execution, state: ProjectState, rest: Sequence[Step]) -> None:
-    if not rest:
-        raise Killed
+Between = Callable[[Execution, ProjectState, Sequence[Step]], None]
+
+
+def killed_before(count: int) -> Between:
+    """What to do between two steps: kill the switch before the last ``count`` of a pass."""
+
+    def between(execution: Execution, state: ProjectState, rest: Sequence[Step]) -> None:
+        if len(rest) == count:
+            raise Killed
+
+    return between
 
 
 def test_killed_before_the_detour(
@@ -707,7 +715,7 @@ def test_killed_before_the_detour(
     world.write("INSERT INTO shop_thing (id, hue) VALUES (1, 5), (2, NULL)")
     world.go(main)
     with monkeypatch.context() as patch:
-        patch.setattr(Execution, "_between", killed_at_the_end)
+        patch.setattr(Execution, "_between", killed_before(0))
         with pytest.raises(Killed):
             world.go(feature)
     world.reconnect()
@@ -737,7 +745,7 @@ def test_killed_before_a_detour_that_later_steps_bar(
     world.write("INSERT INTO shop_item (id, qty, colour) VALUES (1, 2, NULL), (2, 3, 4)")
     world.go(one)
     with monkeypatch.context() as patch:
-        patch.setattr(Execution, "_between", killed_at_the_end)
+        patch.setattr(Execution, "_between", killed_before(0))
         with pytest.raises(Killed):
             world.go(other)
     world.reconnect()
@@ -750,13 +758,6 @@ def test_killed_before_a_detour_that_later_steps_bar(
     assert report.notes == []
     assert world.rows()["shop_item"] == "1 - 2; 2 4 3"
     world.assert_in_step()
-
-
-def killed_before_the_last(
-    execution: Execution, state: ProjectState, rest: Sequence[Step]
-) -> None:
-    if len(rest) == 1:
-        raise Killed
 
 
 @pytest.mark.parametrize("goes", ["on", "back"])
@@ -777,7 +778,7 @@ def test_edited_after_a_kill_behind_a_rename(
     world.go(feature)
     world.write("INSERT INTO other (id, colour) VALUES (1, 5), (2, 6)")
     with monkeypatch.context() as patch:
-        patch.setattr(Execution, "_between", killed_before_the_last)
+        patch.setattr(Execution, "_between", killed_before(1))
         if not is_told:
             patch.setattr(Transfer, "halt", lambda transfer, interrupted: None)
         with pytest.raises(Killed):
@@ -810,7 +811,7 @@ def test_killed_when_a_column_of_what_is_to_be_dropped_is_gone(
     world.go(feature)
     world.write("INSERT INTO shop_thing (id, colour) VALUES (1, 5), (2, 6)")
     with monkeypatch.context() as patch:
-        patch.setattr(Execution, "_between", killed_before_the_last)
+        patch.setattr(Execution, "_between", killed_before(1))
         with pytest.raises(Killed):
             world.go(main)
     world.reconnect()
@@ -820,6 +821,34 @@ def test_killed_when_a_column_of_what_is_to_be_dropped_is_gone(
     world.go(feature)
 
     assert world.rows()["shop_thing"] == "1 5; 2 6"
+    world.assert_in_step()
+
+
+def test_killed_before_what_comes_back_is_dropped_again(
+    connection: BaseDatabaseWrapper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the first run saved leaves out what the second one saves again, as in one run."""
+    main = Line("main").add("initial", create("item"))
+    made = main.fork("feature").add("thing", create("thing", LABEL))
+    feature = made.add("label", "migrations.RemoveField('thing', 'label')")
+    feature = feature.add("colour", add("thing", COLOUR))
+    world = World(connection, tmp_path / "repository")
+    world.learn([feature])
+    world.go(made)
+    world.write("INSERT INTO shop_thing (id, label) VALUES (1, 'x')")
+    world.go(feature)
+    world.write("INSERT INTO shop_thing (id, colour) VALUES (2, 6)")
+    with monkeypatch.context() as patch:
+        patch.setattr(Execution, "_between", killed_before(2))
+        with pytest.raises(Killed):
+            world.go(main)
+    world.reconnect()
+    world.go(main)
+
+    world.go(feature)
+
+    assert world.notes == []
+    assert world.rows()["shop_thing"] == "1 -; 2 6"
     world.assert_in_step()
 
 
