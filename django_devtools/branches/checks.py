@@ -74,18 +74,17 @@ def _about_git() -> Iterator[checks.CheckMessage]:
 
 def _about_hooks_of(repository: Repository) -> Iterator[checks.CheckMessage]:
     hooks = Hooks(repository)
-    conditions = {*hooks.conditions().values()}
+    caller = hooks.callers.own()
     # Other tools write hooks, too, and may have overwritten ours.
-    ours = hooks.script.exists() or conditions != {Condition.MISSING}
-    if ours and conditions != {Condition.INSTALLED}:
+    if caller and {*hooks.conditions().values()} != {Condition.INSTALLED}:
         yield checks.Warning(
             f"The git hooks in {hooks.path('')} are not those of this version.",
             hint=INSTALL,
             id="django_devtools.W002",
         )
-    if (python := hooks.python()) and not python.exists():
+    if caller and not caller.python.exists() and not hooks.callers.command():
         yield checks.Warning(
-            f"The git hooks call {python}, which no longer exists.",
+            f"The git hooks call {caller.python}, which no longer exists.",
             hint=f"{INSTALL[:-1]}, or `git config django-devtools.manage 'COMMAND'`.",
             id="django_devtools.W003",
         )

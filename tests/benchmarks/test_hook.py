@@ -7,9 +7,12 @@ Run with ``tox run -e bench``. Both are measured as a developer has them: with h
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from shutil import copytree, ignore_patterns
+
+import pytest
 
 from .generate import feature_migrations, git
-from .measure import Run, compare, compare_cost, interleave
+from .measure import Run, compare, compare_cost, execute, interleave
 from .project import NO_HOOKS, Project, build, build_without_tables, empty_tables
 
 APPS = 50
@@ -21,14 +24,20 @@ FILES = 5_000
 EDITED = 20
 
 
-def test_nothing_to_do(tmp_path: Path) -> None:
+@pytest.mark.parametrize("projects", [1, 2])
+def test_nothing_to_do(tmp_path: Path, projects: int) -> None:
     """A checkout between branches that have the same migrations: git alone finds that out."""
     project = build_without_tables(tmp_path / "project", apps=APPS, cycles=CYCLES)
+    if projects == 2:
+        copytree(project.root, project.root / "second", ignore=ignore_patterns(".git"))
     _fill(project.root)
     project.install_hook()
+    if projects == 2:
+        execute(project.ours("migrations_hook", "install"), project.root / "second")
     # The first checkout has to look.
     git(project.root, "checkout", "--quiet", "-b", "work")
-    assert project.in_step.exists()
+    in_step = [*(project.root / ".git/django-devtools").rglob("in-step")]
+    assert len(in_step) == projects
     _commit_files(project.root, range(EDITED), "Work")
 
     # From here on a trace is left in the place of Python.
@@ -52,6 +61,8 @@ def test_nothing_to_do(tmp_path: Path) -> None:
 
     times = interleave({"hook": run(), "bare": run(*NO_HOOKS)}, rounds=31)
     what = f"git checkout, {FILES} files, {MIGRATIONS} migrations, the same / bare"
+    if projects == 2:
+        what = "The same with two projects / bare"
     compare_cost(what, times["hook"], times["bare"], bound=0.015).check()
 
 

@@ -145,7 +145,7 @@ def test_hooks_of_another_version(hooked: Project) -> None:
 
 
 def test_a_python_that_is_gone(hooked: Project) -> None:
-    script = hooked.path / ".git/django-devtools/hook.sh"
+    script = hooked.path / ".git/django-devtools/caller.sh"
     script.write_text(script.read_text().replace(sys.executable, "/gone/python"))
     assert (
         "?: (django_devtools.W003) The git hooks call /gone/python, which no longer exists.\n"

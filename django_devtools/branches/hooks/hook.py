@@ -2,16 +2,16 @@
 
 import os
 import re
-import shlex
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 from django_devtools.branches.errors import DevtoolsError
 from django_devtools.branches.files import read_text, write_aside
+from django_devtools.branches.hooks.callers import Caller, Callers
 from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.loader import Code
 
@@ -20,7 +20,6 @@ BEGIN = "# >>> django_devtools >>>"
 END = "# <<< django_devtools <<<"
 BACKUP_SUFFIX = ".before-django-devtools"
 SCRIPT = Path(__file__).with_name("hook.sh")
-WRITTEN = "# Written by `manage.py migrations_hook install`.\n"
 MIGRATIONS = ":(top,glob)**/migrations/**"
 # Settings name the installed apps, those of packages included, and where their migrations are.
 SETTINGS = (":(top,glob)**/settings*.py", ":(top,glob)**/settings/**")
@@ -37,7 +36,7 @@ if [ "${{DJANGO_DEVTOOLS_REST-}}" != "$PWD $0 $*" ]; then
     django_devtools_status=$?
     django_devtools=$(git rev-parse --git-common-dir)/django-devtools/hook.sh
     if [ -f "$django_devtools" ]; then
-        (set -- {{name}} "$@"; . "$django_devtools")
+        sh "$django_devtools" {{name}} "$@"
     fi
     exit $django_devtools_status
 fi
@@ -57,66 +56,52 @@ class Condition(Enum):
     MISSING = "not installed"
 
 
-class Caller(NamedTuple):
-    """How the hooks call manage.py, unless the git setting django-devtools.manage says it."""
-
-    python: Path
-    script: Path
-    """The path of manage.py, relative to the top of the work tree."""
-    settings: str = ""
-    """The option that names the settings; empty if manage.py names these itself."""
-    pythonpath: str = ""
-    """The option that adds a directory to the search path; empty if none is needed."""
-
-
 class Hooks:
     """The hooks of a repository."""
 
     def __init__(self, repository: Repository) -> None:
         self.repository = repository
-
-    @property
-    def script(self) -> Path:
-        """The script that all hooks call, in every work tree."""
-        return self.repository.common_dir / "django-devtools" / "hook.sh"
+        self.callers = Callers(repository)
 
     def install(self, caller: Caller, specs: Sequence[str]) -> None:
         """
-        Write the hooks. Existing hooks stay, and run first.
+        Write the hooks, and have them call this project. Existing hooks stay, and run first.
 
         ``specs`` are those of ``pathspecs``. Raises GitError, and HookError where a file can't be
         written.
         """
-        try:
-            write_aside(self.script, _script(caller, specs))
+        with _writing("install"):
+            self.callers.keep_earlier()
+            self.callers.write(caller, [*specs, *SETTINGS])
+            write_aside(self.callers.script, SCRIPT.read_text("utf-8"))
             for name in NAMES:
                 self._install(name)
             if self._is_huskys:
                 self._exclude()
-        except OSError as error:
-            raise HookError(
-                f"{error.filename} can't be written: {error.strerror}. Once that is fixed, run "
-                "`manage.py migrations_hook install` again."
-            ) from None
 
     def uninstall(self) -> bool:
-        """Remove the hooks. Whether there were any."""
-        found = [self._uninstall(name) for name in NAMES]
-        if self._is_huskys:
-            self._include()
-        self.script.unlink(missing_ok=True)
-        return any(found)
+        """
+        Have the hooks no longer call this project. Whether they did.
+
+        With the last project, the hooks are removed. Raises GitError, and HookError where a file
+        can't be written.
+        """
+        with _writing("uninstall"):
+            self.callers.keep_earlier()
+            was_called = self.callers.remove()
+            if self.callers.others():
+                return was_called
+            found = [self._uninstall(name) for name in NAMES]
+            if self._is_huskys:
+                self._include()
+            self.callers.script.unlink(missing_ok=True)
+            return was_called or any(found)
 
     def conditions(self) -> dict[str, Condition]:
-        """The state of each hook, by its name."""
+        """The state of each hook, by its name, as this project has it."""
+        if self.callers.own() is None:
+            return dict.fromkeys(NAMES, Condition.MISSING)
         return {name: self._condition(name) for name in NAMES}
-
-    def python(self) -> Path | None:
-        """The Python that the hooks start; None without hooks, or where git's settings say it."""
-        found = re.search("^python=(.*)$", read_text(self.script), re.MULTILINE)
-        if found is None or self.repository.config("django-devtools.manage"):
-            return None
-        return Path(*shlex.split(found[1]))
 
     def path(self, name: str) -> Path:
         return self._directory / name
@@ -140,10 +125,12 @@ class Hooks:
         text = read_text(self.path(name))
         if BEGIN not in text:
             return Condition.MISSING
-        current = _block(name) in text and read_text(self.script).endswith(
-            SCRIPT.read_text("utf-8")
+        is_current = (
+            _block(name) in text
+            and self.callers.is_current()
+            and read_text(self.callers.script) == SCRIPT.read_text("utf-8")
         )
-        return Condition.INSTALLED if current else Condition.OUTDATED
+        return Condition.INSTALLED if is_current else Condition.OUTDATED
 
     def _install(self, name: str) -> None:
         path, backup = self.path(name), self.path(name + BACKUP_SUFFIX)
@@ -216,17 +203,15 @@ def pathspecs(repository: Repository, disk: Code) -> list[str]:
     return [MIGRATIONS, *(f":(top,literal){path.as_posix()}" for path in others)]
 
 
-def _script(caller: Caller, specs: Sequence[str]) -> str:
-    values = {
-        "python": str(caller.python),
-        # `cd` looks up a path that begins with a name in CDPATH.
-        "script": f"./{caller.script.as_posix()}",
-        "pathspecs": shlex.join([*specs, *SETTINGS]),
-        "settings_option": shlex.join(filter(None, [caller.settings])),
-        "pythonpath_option": shlex.join(filter(None, [caller.pythonpath])),
-    }
-    assignments = [f"{name}={shlex.quote(value)}\n" for name, value in values.items()]
-    return "".join([WRITTEN, *assignments, "\n", SCRIPT.read_text("utf-8")])
+@contextmanager
+def _writing(action: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise HookError(
+            f"{error.filename} can't be written: {error.strerror}. Once that is fixed, run "
+            f"`manage.py migrations_hook {action}` again."
+        ) from None
 
 
 def _block(name: str) -> str:

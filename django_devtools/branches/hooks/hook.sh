@@ -1,9 +1,10 @@
-# The body of the git hooks, for POSIX shells. Sourced with the name of the hook and its arguments,
-# after $python, $script, $pathspecs, $settings_option and $pythonpath_option were set. Starts Python
-# unless DJANGO_DEVTOOLS_HOOK is 0, this is no git repository, only single files were checked out, a
-# clone or work tree was just made, a rebase or bisect is under way, no migration or setting differs
-# from those that the databases were last in step with, or, without the setting
-# django-devtools.manage, manage.py or $python is gone.
+# The body of the git hooks, for POSIX shells. Called with the name of the hook and its arguments.
+# Each project of the repository has a file caller.sh, here or in a directory beside this file, which
+# sets $directory, $python, $script, $pathspecs, $settings_option and $pythonpath_option. Starts Python
+# for it unless DJANGO_DEVTOOLS_HOOK is 0, this is no git repository, only single files were checked
+# out, a clone or work tree was just made, a rebase or bisect is under way, no migration or setting
+# differs from those that its databases were last in step with, or, without the setting
+# django-devtools.manage, its manage.py or $python is gone.
 
 hook=$1
 [ "${DJANGO_DEVTOOLS_HOOK-1}" != 0 ] || exit 0
@@ -26,20 +27,17 @@ if [ "$hook ${2-}" != "post-rewrite rebase" ]; then
     done
 fi
 
-if read -r in_step 2>/dev/null <"$git_dir/django-devtools/in-step"; then
-    case $in_step in
-        *[!0-9a-f]*) ;; # It is no commit.
-        *) eval 'git diff --quiet "$in_step" HEAD --' "$pathspecs" 2>/dev/null && exit 0 ;;
-    esac
-fi
+# Projects that look for the same files have git asked once.
+is_in_step() {
+    read -r in_step 2>/dev/null <"$state/in-step" || return 1
+    case $in_step in '' | *[!0-9a-f]*) return 1 ;; esac # It is no commit.
+    [ "$in_step $pathspecs" != "$same" ] || return 0
+    eval 'git diff --quiet "$in_step" HEAD --' "$pathspecs" 2>/dev/null || return 1
+    same="$in_step $pathspecs"
+}
 
 # What is said before the command speaks goes to a file: of a traceback, its last line says enough.
 # The command empties the file, and then its words come out at once, by descriptor 4.
-state=$git_dir/django-devtools
-log=$state/hook.log
-nothing="It said nothing."
-mkdir -p "$state" 2>/dev/null
-
 start() {
     if (echo "$nothing" >"$log") 2>/dev/null; then
         (DJANGO_DEVTOOLS_LOG=$log && export DJANGO_DEVTOOLS_LOG && "$@" </dev/null 4>&2 2>>"$log")
@@ -71,48 +69,78 @@ has_spoken() {
 
 # Say why the databases were left alone, now, by the checks, and by `migrations_hook status`.
 leave_alone() {
-    printf '%s\n%s\n' "$1" "$2" >&2
+    printf '%s\n%s\n' "$prefix$1" "$2" >&2
     rm -f "$state/in-step" 2>/dev/null
     (printf '%s\n%s' "$1" "$2" >"$state/failed") 2>/dev/null
 }
 
-manage=$(git config django-devtools.manage)
-if [ -n "$manage" ]; then
-    start by_git_setting
-elif [ ! -f "$script" ]; then
-    exit 0 # manage.py may exist on other branches only.
-elif command -v "$python" >/dev/null; then
-    start by_manage_py
-    # The first days of a project: most branches don't install the app yet.
-    knows_the_command || start by_manage_py -m django_devtools.branches.hooks.without_app
-else
-    leave_alone "The databases were left alone: $python no longer exists." \
-        "Run \`manage.py migrations_hook install\` with the Python that replaced it."
-    exit 0
-fi
+bring_in_step() {
+    log=$state/hook.log
+    nothing="It said nothing."
+    mkdir -p "$state" 2>/dev/null
+    manage=
+    [ "$directory" = . ] || manage=$(git config "django-devtools.$directory.manage")
+    [ -n "$manage" ] || manage=$(git config django-devtools.manage)
+    if [ -n "$manage" ]; then
+        start by_git_setting
+    elif [ ! -f "$script" ]; then
+        exit 0 # manage.py may exist on other branches only.
+    elif command -v "$python" >/dev/null; then
+        start by_manage_py
+        # The first days of a project: most branches don't install the app yet.
+        knows_the_command || start by_manage_py -m django_devtools.branches.hooks.without_app
+    else
+        leave_alone "The databases were left alone: $python no longer exists." \
+            "Run \`manage.py migrations_hook install\` with the Python that replaced it."
+        exit 0
+    fi
 
-# In a container, the command can't empty the file. Whatever calls it may have a last word, too.
-if [ "$result" = 0 ] || grep -qs '^To continue, run' "$log" ||
-    { has_spoken && [ -e "$state/failed" ]; }; then
-    [ ! -f "$log" ] || grep -vx "$nothing" "$log" >&2
-    rm -f "$state/hook.log"
-elif [ "$log" = /dev/null ]; then
-    : # What was said came out at once.
-elif [ ! -s "$log" ] || [ "$result" -ge 128 ]; then
-    leave_alone "The databases may not be in step: migrations_hook ended with status $result." \
-        "To continue, run \`manage.py migrations_switch\`"
-    rm -f "$log"
-elif ! knows_the_command; then
-    branch=$(git symbolic-ref --quiet --short HEAD || git rev-parse HEAD)
-    # Whoever names a branch must not have others type a command of theirs.
-    case $branch in *[!A-Za-z0-9._/-]*) branch=$(git rev-parse HEAD) ;; esac
-    leave_alone \
-        "The databases were left alone: django_devtools is not in INSTALLED_APPS on this branch." \
-        "On a branch that has it, run \`manage.py migrations_switch $branch\`"
-else
-    last_line=$(LC_ALL=C sed -n '/[^[:space:]]/h; ${x; p;}' "$log")
-    leave_alone \
-        "The databases were left alone: django_devtools could not start manage.py. $last_line" \
-        "To see all of it, run \`cat \"\$(git rev-parse --git-dir)/django-devtools/hook.log\"\`. Once it starts, run \`manage.py migrations_switch\`"
-fi
+    # In a container, the command can't empty the file. Whatever calls it may have a last word, too.
+    if [ "$result" = 0 ] || grep -qs '^To continue, run' "$log" ||
+        { has_spoken && [ -e "$state/failed" ]; }; then
+        [ ! -f "$log" ] || grep -vx "$nothing" "$log" >&2
+        rm -f "$state/hook.log"
+    elif [ "$log" = /dev/null ]; then
+        : # What was said came out at once.
+    elif [ ! -s "$log" ] || [ "$result" -ge 128 ]; then
+        leave_alone "The databases may not be in step: migrations_hook ended with status $result." \
+            "To continue, run \`manage.py migrations_switch\`"
+        rm -f "$log"
+    elif ! knows_the_command; then
+        branch=$(git symbolic-ref --quiet --short HEAD || git rev-parse HEAD)
+        # Whoever names a branch must not have others type a command of theirs.
+        case $branch in *[!A-Za-z0-9._/-]*) branch=$(git rev-parse HEAD) ;; esac
+        leave_alone \
+            "The databases were left alone: django_devtools is not in INSTALLED_APPS on this branch." \
+            "On a branch that has it, run \`manage.py migrations_switch $branch\`"
+    else
+        last_line=$(LC_ALL=C sed -n '/[^[:space:]]/h; ${x; p;}' "$log")
+        leave_alone \
+            "The databases were left alone: django_devtools could not start manage.py. $last_line" \
+            "To see all of it, run \`cat \"\$(git rev-parse --git-dir)/django-devtools$project/hook.log\"\`. Once it starts, run \`manage.py migrations_switch\`"
+    fi
+}
+
+# What the blocks of earlier versions read, instead of calling it, has another name in $0.
+home=${django_devtools:-$0}
+home=${home%/*}
+set --
+for caller in "$home"/caller.sh "$home"/*/caller.sh; do
+    [ ! -f "$caller" ] || set -- "$@" "$caller"
+done
+same=
+for caller; do
+    . "$caller"
+    project=${caller%/caller.sh}
+    project=${project#"$home"}
+    state=$git_dir/django-devtools$project
+    prefix=
+    if [ $# -gt 1 ]; then
+        prefix="$directory: "
+        # Whichever project of the repository that is meant for, it is not for the others.
+        unset DJANGO_SETTINGS_MODULE
+    fi
+    # Where one project ends with `exit`, the next one is still to come.
+    is_in_step || (bring_in_step)
+done
 exit 0

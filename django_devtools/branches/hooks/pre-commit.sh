@@ -1,11 +1,5 @@
 #!/bin/sh
 # The hooks as pre-commit calls them: it passes git's arguments in its environment.
-python=python
-script=./manage.py
-settings_option=
-pythonpath_option=
-pathspecs="':(top,glob)**/migrations/**' ':(top,glob)**/settings*.py' ':(top,glob)**/settings/**'"
-
 if [ -n "${PRE_COMMIT_CHECKOUT_TYPE-}" ]; then
     set -- post-checkout "$PRE_COMMIT_FROM_REF" "$PRE_COMMIT_TO_REF" "$PRE_COMMIT_CHECKOUT_TYPE"
 elif [ -n "${PRE_COMMIT_REWRITE_COMMAND-}" ]; then

@@ -1,4 +1,4 @@
-"""What the hooks remember about a work tree, in files of its git directory."""
+"""What the hooks remember about a project in a work tree, in files of its git directory."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from django_devtools.branches.errors import DevtoolsError
 from django_devtools.branches.files import read_text, write_aside
+from django_devtools.branches.hooks.projects import place, project_directory
 from django_devtools.branches.sources.git import Repository
 
 UNTOLD = "Until that is fixed, the git hooks may take the databases for in step."
@@ -18,7 +19,7 @@ class StateError(DevtoolsError):
 
 class HookState:
     """
-    Whether the databases follow a work tree, and why they do not.
+    Whether the databases of this project follow a work tree, and why they do not.
 
     What writes raises GitError, and StateError where the git directory can't be written.
     """
@@ -42,7 +43,7 @@ class HookState:
         with _writing():
             # Work trees may share a database.
             for directory in (common, *common.glob("worktrees/*")):
-                _remove(directory / "django-devtools" / "in-step")
+                _remove(directory / self._place / "in-step")
             _remove(self._failure)
 
     def settled(self) -> None:
@@ -64,8 +65,12 @@ class HookState:
             return f"{self._failure} can't be read: {error.strerror}."
 
     @cached_property
+    def _place(self) -> Path:
+        return place(project_directory(self.repository))
+
+    @cached_property
     def _in_step(self) -> Path:
-        return self.repository.private_dir() / "django-devtools" / "in-step"
+        return self.repository.private_dir() / self._place / "in-step"
 
     @cached_property
     def _failure(self) -> Path:

@@ -18,7 +18,8 @@ from django_devtools.branches.decision import Workspace
 from django_devtools.branches.errors import SwitchError
 from django_devtools.branches.files import read_text
 from django_devtools.branches.hooks import without_app
-from django_devtools.branches.hooks.hook import Caller, Condition, Hooks, pathspecs
+from django_devtools.branches.hooks.callers import Caller, Callers
+from django_devtools.branches.hooks.hook import Condition, Hooks, pathspecs
 from django_devtools.branches.hooks.state import HookState, StateError
 from django_devtools.branches.hooks.without_app import ADDED
 from django_devtools.branches.planning.policy import Options
@@ -50,6 +51,15 @@ class Command(BranchesCommand):
             help="Installs or uninstalls the hooks, shows their status, or does what they do.",
         )
 
+    prefix = ""
+    """Says which project speaks, if git calls several."""
+
+    def write(self, text: str) -> None:
+        super().write(self.prefix + text)
+
+    def notice(self, text: str) -> None:
+        super().notice(self.prefix + text)
+
     def work(self, options: dict[str, Any]) -> None:
         if options["action"] == "run":
             _speak()
@@ -67,16 +77,26 @@ class Command(BranchesCommand):
             self.notice(f"{words} {hint}")
         hooks = Hooks(repository)
         workspace = self.workspace(options)
-        caller = _caller(repository, options)
+        caller, earlier = _caller(hooks.callers, options), hooks.callers.own()
         hooks.install(caller, pathspecs(repository, workspace.disk))
         self.write(f"Installed in {hooks.path('')}: post-checkout, post-merge, post-rewrite.")
-        if remembered := [*filter(None, (caller.settings, caller.pythonpath))]:
-            self.write(f"They run manage.py with {shlex.join(remembered)}.")
+        if earlier and earlier.script != caller.script:
+            self.write(f"They no longer call {earlier.script}, but {caller.script}.")
+        if caller.options:
+            self.write(f"They run manage.py with {shlex.join(caller.options)}.")
+        if others := hooks.callers.others():
+            self.write(f"They also call the projects in: {', '.join(others)}.")
         self.write("From now on, the databases follow `git checkout`.")
 
     def _uninstall(self, repository: Repository, options: dict[str, Any]) -> None:
         hooks = Hooks(repository)
-        if hooks.uninstall():
+        was_called, others = hooks.uninstall(), hooks.callers.others()
+        if was_called and others:
+            self.write(
+                f"The hooks in {hooks.path('')} no longer call this project. They still call the "
+                f"projects in: {', '.join(others)}."
+            )
+        elif was_called:
             self.write(f"Removed from {hooks.path('')}.")
         else:
             self.write(f"No django_devtools hooks found in {hooks.path('')}.")
@@ -93,7 +113,9 @@ class Command(BranchesCommand):
 
     def _run(self, repository: Repository, options: dict[str, Any]) -> None:
         """Bring the databases into step where nothing is lost. Otherwise say what to type."""
-        state = HookState(repository)
+        state, callers = HookState(repository), Callers(repository)
+        if callers.others():
+            self.prefix = f"{callers.project.as_posix()}: "
         progress = Progress(self.stdout, self.style, 0)
         headline = "The databases were left alone."
         try:
@@ -249,11 +271,12 @@ def _settings_option(manage_py: str) -> str:
     return "" if is_default else f"--settings={settings}"
 
 
-def _caller(repository: Repository, options: dict[str, Any]) -> Caller:
+def _caller(callers: Callers, options: dict[str, Any]) -> Caller:
+    top = callers.repository.top
     script = Path(sys.argv[0]).resolve()
-    if script.name in DJANGOS_OWN or not script.is_relative_to(repository.top):
-        script = repository.top / "manage.py"
-    if not (script.is_file() or repository.config("django-devtools.manage")):
+    if script.name in DJANGOS_OWN or not script.is_relative_to(top):
+        script = top / callers.project / "manage.py"
+    if not (script.is_file() or callers.command()):
         raise CommandError(
             "The hooks need to know how to call manage.py: run this command with manage.py, or "
             "set it with `git config django-devtools.manage 'COMMAND'`."
@@ -261,4 +284,4 @@ def _caller(repository: Repository, options: dict[str, Any]) -> Caller:
     settings, pythonpath = _settings_option(read_text(script)), ""
     if options["pythonpath"]:
         pythonpath = f"--pythonpath={Path(options['pythonpath']).absolute()}"
-    return Caller(Path(sys.executable), script.relative_to(repository.top), settings, pythonpath)
+    return Caller(Path(sys.executable), script.relative_to(top), settings, pythonpath)

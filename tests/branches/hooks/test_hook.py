@@ -573,7 +573,7 @@ def test_a_branch_without_manage_py(shop: Project) -> None:
 
 
 def test_python_that_is_gone(shop: Project) -> None:
-    script = shop.path / ".git/django-devtools/hook.sh"
+    script = shop.path / ".git/django-devtools/caller.sh"
     script.write_text(script.read_text().replace(sys.executable, "/gone/python"))
     assert git(shop, "checkout", "feature").endswith(
         "The databases were left alone: /gone/python no longer exists.\n"
@@ -906,7 +906,7 @@ def test_by_pre_commit(shop: Project, tmp_path: Path) -> None:
     """Another tool's hook, with our repository as one of its own."""
     shop.manage("migrations_hook", "uninstall")
     ours = Project(tmp_path / "ours", {}, shop.zygote)
-    for name in (".pre-commit-hooks.yaml", "hook.sh", "pre-commit.sh"):
+    for name in (".pre-commit-hooks.yaml", "caller.sh", "hook.sh", "pre-commit.sh"):
         source = next(path for path in (ROOT / name, HOOKS / name) if path.exists())
         copied = ours.path / source.relative_to(ROOT)
         copied.parent.mkdir(parents=True, exist_ok=True)

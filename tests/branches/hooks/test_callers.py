@@ -1,0 +1,224 @@
+"""Several projects in one repository, which the hooks call one after the other."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from django_devtools.branches.hooks.projects import place
+from tests.branches.hooks.test_hook import add_size, git, said
+from tests.branches.shop import add_colour, make_shop
+from tests.databases import MAKERS
+from tests.processes import run
+from tests.project import Project
+
+pytestmark = pytest.mark.once
+
+Both = tuple[Project, Project]
+
+
+@pytest.fixture
+def both(make_project: Callable[..., Project], tmp_path: Path) -> Both:
+    """On main: two shops, with hooks. The branch feature, applied before, has a colour in both."""
+    api = make_project("repository/api", git=False)
+    other = tmp_path / "other"
+    other.mkdir()
+    web = Project.make(
+        tmp_path / "repository/the web's",
+        {"default": MAKERS["sqlite"](other)[0]},
+        api.zygote,
+        git=False,
+    )
+    top = Project(tmp_path / "repository", {}, api.zygote)
+    top.git("init", "--quiet", "--initial-branch=main")
+    top.write(".gitignore", "*.sqlite3\n__pycache__\n")
+    for project in (api, web):
+        make_shop(project)
+        project.settings(f"import json\nDATABASES = json.loads({_json(project)!r})")
+        project.manage("migrate")
+    api.commit("Shops")
+    top.checkout("-b", "feature")
+    for project in (api, web):
+        add_colour(project)
+    api.commit("Colours")
+    top.checkout("main")
+    for project in (api, web):
+        project.manage("migrations_hook", "install")
+    return api, web
+
+
+def _json(project: Project) -> str:
+    return project.full_environment()["TEST_DATABASES"]
+
+
+def entry(project: Project) -> Path:
+    """Where the git directory has what belongs to a project."""
+    return project.path.parent / ".git" / place(Path(project.path.name))
+
+
+def test_both_are_called(both: Both) -> None:
+    api, web = both
+    assert entry(api) != entry(web)
+    for branch, summary in (("feature", "1 applied"), ("main", "1 unapplied (from feature)")):
+        words = f"Database 'default' is in step with branch {branch}: {summary}"
+        assert lines(git(api, "checkout", branch)) == [f"api: {words}", f"the web's: {words}"]
+        api.assert_in_step()
+        web.assert_in_step()
+
+
+def lines(output: str) -> list[str]:
+    """The lines of both projects, without times."""
+    return [
+        f"{project}: {said(words)[0]}"
+        for project, colon, words in (line.partition(": ") for line in output.splitlines())
+        if colon and said(words)
+    ]
+
+
+def test_without_a_difference_git_is_asked_once_and_python_is_not_started(both: Both) -> None:
+    api, web = both
+    git(api, "checkout", "-b", "first")
+    assert (entry(api) / "in-step").read_text() == (entry(web) / "in-step").read_text()
+    api.git("config", "django-devtools.manage", "echo Started:")
+    trace = api.path.parent / ".git/trace"
+    api.environment["GIT_TRACE"] = str(trace)
+    assert "Started:" not in git(api, "checkout", "main")
+    assert trace.read_text().count("built-in: git diff --quiet") == 1
+    assert git(api, "checkout", "feature").count("Started: migrations_hook run\n") == 2
+
+
+def test_where_one_fails_the_other_goes_on(both: Both) -> None:
+    api, web = both
+    api.checkout("feature", "--detach")
+    api.settings("import nothing_of_that_name")
+    api.commit("Broken")
+    api.checkout("-")
+    output = git(api, "checkout", "-")
+    assert (
+        "\napi: The databases were left alone: django_devtools could not start manage.py. Mod"
+        in (output)
+    )
+    assert f'/django-devtools/{entry(api).name}/hook.log"`' in output
+    assert "the web's: Database 'default' is in step with this checkout: 1 applied" in output
+    assert "left alone" in (entry(api) / "failed").read_text()
+    assert "left alone" not in web.manage("migrations_hook", "status").stdout
+    assert (entry(web) / "in-step").exists()
+    assert not (entry(api) / "in-step").exists()
+
+
+def test_each_has_its_own_setting_of_git(both: Both) -> None:
+    api, _ = both
+    api.git("config", "django-devtools.the web's.manage", "echo Of the web:")
+    api.git("config", "django-devtools.manage", "echo Of all:")
+    output = git(api, "checkout", "feature")
+    assert "Of all: migrations_hook run\nOf the web: migrations_hook run\n" in output
+
+
+def test_settings_that_are_meant_for_one_of_them(both: Both) -> None:
+    """Which of them, nobody knows."""
+    api, _ = both
+    api.environment["DJANGO_SETTINGS_MODULE"] = "of_the_web"
+    assert len(lines(git(api, "checkout", "feature"))) == 2
+
+
+def test_migrate_in_one_of_them(both: Both) -> None:
+    """The databases of the other are in step as before."""
+    api, web = both
+    git(api, "checkout", "-b", "first")
+    web.manage("migrate", "shop", "0001")
+    assert (entry(api) / "in-step").exists()
+    assert not (entry(web) / "in-step").exists()
+
+
+def test_in_a_work_tree(both: Both, tmp_path: Path) -> None:
+    """Its state is its own, and who is called is the same."""
+    api, _ = both
+    api.git("worktree", "add", "--quiet", str(tmp_path / "tree"), "-b", "tree")
+    tree = Project(tmp_path / "tree", {}, api.zygote)
+    assert len(lines(git(tree, "checkout", "feature"))) == 2
+    assert (tmp_path / "repository/.git/worktrees/tree/django-devtools").is_dir()
+    assert not (entry(api) / "in-step").exists()
+
+
+def test_a_project_that_only_other_branches_have(both: Both) -> None:
+    api, web = both
+    api.checkout("-b", "alone")
+    api.git("rm", "-r", "--quiet", str(web.path))
+    add_size(api)
+    api.commit("Alone")
+    api.checkout("main")
+    words = "Database 'default' is in step with branch alone: 1 applied"
+    assert lines(git(api, "checkout", "alone")) == [f"api: {words}"]
+
+
+def test_install_says_whom_they_call(both: Both) -> None:
+    api, web = both
+    installed = f"Installed in {api.path.parent / '.git/hooks'}: post-checkout, post-merge, "
+    also = "post-rewrite.\nThey also call the projects in: api.\n"
+    assert web.manage("migrations_hook", "install").stdout.startswith(installed + also)
+    shop = web.path / "manage_shop.py"
+    (web.path / "manage.py").rename(shop)
+    web.write("manage.py", "")
+    command = [sys.executable, str(shop), "migrations_hook", "install"]
+    done = run(command, cwd=web.path, env=web.full_environment(), stdout=subprocess.PIPE)
+    assert (
+        "\nThey no longer call the web's/manage.py, but the web's/manage_shop.py.\n" in done.stdout
+    )
+
+
+def test_status_and_uninstall_are_about_one_of_them(both: Both) -> None:
+    api, web = both
+    hooks = api.path.parent / ".git/hooks"
+    assert api.manage("migrations_hook", "uninstall").stdout == (
+        f"The hooks in {hooks} no longer call this project. They still call the projects in: "
+        "the web's.\n"
+    )
+    assert (
+        f"{hooks / 'post-merge'}: not installed\n"
+        in api.manage("migrations_hook", "status").stdout
+    )
+    assert f"{hooks / 'post-merge'}: installed\n" in web.manage("migrations_hook", "status").stdout
+    assert "W002" not in api.manage("check").stderr
+    assert said(git(api, "checkout", "feature")) == [
+        "Database 'default' is in step with branch feature: 1 applied"
+    ]
+    assert api.manage("migrations_hook", "uninstall").stdout == (
+        f"No django_devtools hooks found in {hooks}.\n"
+    )
+    assert web.manage("migrations_hook", "uninstall").stdout == f"Removed from {hooks}.\n"
+    assert not any(hooks.glob("post-*[!e]"))
+    assert not (hooks.parent / "django-devtools/hook.sh").exists()
+
+
+def test_hooks_of_an_earlier_version(both: Both) -> None:
+    """They called the project that was installed last, and had it in the script that all call."""
+    api, web = both
+    script = api.path.parent / ".git/django-devtools/hook.sh"
+    values = (entry(api) / "caller.sh").read_text().partition("\ndirectory=api\n")[2]
+    script.write_text(f"# Written by an earlier version.\n{values}\n{script.read_text()}")
+    for project in both:
+        (entry(project) / "caller.sh").unlink()
+    assert "post-merge: outdated" in api.manage("migrations_hook", "status").stdout
+    assert "W002" in api.manage("check").stderr
+    assert "post-merge: not installed" in web.manage("migrations_hook", "status").stdout
+    assert "W002" not in web.manage("check").stderr
+
+    web.manage("migrations_hook", "install")
+
+    assert "post-merge: installed" in api.manage("migrations_hook", "status").stdout
+    assert len(lines(git(api, "checkout", "feature"))) == 2
+
+
+@pytest.mark.parametrize("name", ["a\nb", "-", ".", "x" * 300, "é/$(touch harm)", "..a/b", "a b"])
+def test_places_are_plain_names(name: str) -> None:
+    found = place(Path(name)).as_posix()
+    assert found.replace("django-devtools", "", 1).replace("/", "").replace("-", "").isalnum() or (
+        name == "."
+    )
+    assert len(found) < 80
+
+
+def test_places_differ() -> None:
+    assert place(Path("a/b")) != place(Path("a-b"))
