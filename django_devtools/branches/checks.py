@@ -74,23 +74,37 @@ def _about_git() -> Iterator[checks.CheckMessage]:
 
 def _about_hooks_of(repository: Repository) -> Iterator[checks.CheckMessage]:
     hooks = Hooks(repository)
-    caller = hooks.callers.own()
-    # Other tools write hooks, too, and may have overwritten ours.
-    if caller and {*hooks.conditions().values()} != {Condition.INSTALLED}:
-        yield checks.Warning(
-            f"The git hooks in {hooks.path('')} are not those of this version.",
-            hint=INSTALL,
-            id="django_devtools.W002",
-        )
-    if caller and not caller.python.exists() and not hooks.callers.command():
-        yield checks.Warning(
-            f"The git hooks call {caller.python}, which no longer exists.",
-            hint=f"{INSTALL[:-1]}, or `git config django-devtools.manage 'COMMAND'`.",
-            id="django_devtools.W003",
-        )
+    if caller := hooks.callers.own():
+        yield from _about_files_of(hooks)
+        if not caller.python.exists() and not hooks.callers.command():
+            yield checks.Warning(
+                f"The git hooks call {caller.python}, which no longer exists.",
+                hint=f"{INSTALL[:-1]}, or `git config django-devtools.manage 'COMMAND'`.",
+                id="django_devtools.W003",
+            )
     if failure := HookState(repository).failure():
         what, _, next_command = failure.rpartition("\n")
         yield checks.Warning(what, hint=next_command, id="django_devtools.W004")
+
+
+def _about_files_of(hooks: Hooks) -> Iterator[checks.CheckMessage]:
+    conditions = hooks.conditions()
+    # Other tools write hooks, too, and may have overwritten ours.
+    lost = [name for name, condition in conditions.items() if condition is Condition.MISSING]
+    if lost:
+        words = f"no longer call django_devtools: {', '.join(lost)}{_written_by(hooks, lost)}."
+    elif Condition.OUTDATED in conditions.values():
+        words = "are not those of this version."
+    else:
+        return
+    yield checks.Warning(
+        f"The git hooks in {hooks.place} {words}", hint=INSTALL, id="django_devtools.W002"
+    )
+
+
+def _written_by(hooks: Hooks, names: list[str]) -> str:
+    tools = sorted({tool for name in names if (tool := hooks.owner(name))})
+    return f", which {' and '.join(tools)} has written" if tools else ""
 
 
 def _out_of_step(found: Comparison) -> list[str]:

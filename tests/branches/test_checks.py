@@ -126,14 +126,15 @@ def test_outdated_hooks(hooked: Project) -> None:
     hooks = hooked.path / ".git/hooks"
     (hooks / "post-merge").unlink()
     assert (
-        f"?: (django_devtools.W002) The git hooks in {hooks} are not those of this version.\n"
+        f"?: (django_devtools.W002) The git hooks in {hooks} no longer call django_devtools: "
+        "post-merge.\n"
         "\tHINT: Run `manage.py migrations_hook install`.\n"
     ) in check(hooked)
 
 
 def test_hooks_that_are_not_called_any_more(hooked: Project) -> None:
     hooked.git("config", "core.hooksPath", "/dev/null")
-    assert "(django_devtools.W002) The git hooks in /dev/null are not those" in check(hooked)
+    assert "(django_devtools.W002) The git hooks in /dev/null no longer call" in check(hooked)
     hooked.manage("migrations_hook", "uninstall")
     assert check(hooked) == WELL
 

@@ -1,51 +1,38 @@
 """The git hooks that keep the databases in step with the branch: written and removed."""
 
-import os
-import re
-import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
 
-from django_devtools.branches.errors import DevtoolsError
 from django_devtools.branches.files import read_text, write_aside
+from django_devtools.branches.hooks.block import (
+    BEGIN,
+    END,
+    HookError,
+    block,
+    put_block,
+    remove_block,
+    without_block,
+)
 from django_devtools.branches.hooks.callers import Caller, Callers
+from django_devtools.branches.hooks.tools import (
+    LEFTHOOK,
+    TOOLS,
+    Tool,
+    is_huskys,
+    is_pre_commits,
+    writer,
+)
 from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.loader import Code
 
 NAMES = ("post-checkout", "post-merge", "post-rewrite")
-BEGIN = "# >>> django_devtools >>>"
-END = "# <<< django_devtools <<<"
-BACKUP_SUFFIX = ".before-django-devtools"
 SCRIPT = Path(__file__).with_name("hook.sh")
 MIGRATIONS = ":(top,glob)**/migrations/**"
 # Settings name the installed apps, those of packages included, and where their migrations are.
 SETTINGS = (":(top,glob)**/settings*.py", ":(top,glob)**/settings/**")
-
-# The existing part of the hook runs first, in a process of its own, because it may end with `exit`
-# or `exec`. It may also restart itself or source another of our hooks. These have nothing more to
-# do then, which DJANGO_DEVTOOLS_REST tells them.
-BLOCK = f"""\
-{BEGIN}
-# Keeps the databases in step with the branch. `manage.py migrations_hook uninstall` removes it.
-if [ "${{DJANGO_DEVTOOLS_REST-}}" != "$PWD $0 $*" ]; then
-    set +eu
-    DJANGO_DEVTOOLS_REST="$PWD $0 $*" "$0" "$@"
-    django_devtools_status=$?
-    django_devtools=$(git rev-parse --git-common-dir)/django-devtools/hook.sh
-    if [ -f "$django_devtools" ]; then
-        sh "$django_devtools" {{name}} "$@"
-    fi
-    exit $django_devtools_status
-fi
-{END}
-"""
-
-
-class HookError(DevtoolsError):
-    """The hooks can't be written."""
 
 
 class Condition(Enum):
@@ -57,27 +44,36 @@ class Condition(Enum):
 
 
 class Hooks:
-    """The hooks of a repository."""
+    """The hooks of a repository, as one of its projects has them."""
 
     def __init__(self, repository: Repository) -> None:
         self.repository = repository
         self.callers = Callers(repository)
 
-    def install(self, caller: Caller, specs: Sequence[str]) -> None:
+    def install(self, caller: Caller, specs: Sequence[str]) -> list[str]:
         """
         Write the hooks, and have them call this project. Existing hooks stay, and run first.
 
-        ``specs`` are those of ``pathspecs``. Raises GitError, and HookError where a file can't be
-        written.
+        ``specs`` are those of ``pathspecs``. Returns what is left to be done by hand. Raises
+        GitError, and HookError where a file can't be written.
         """
         with _writing("install"):
             self.callers.keep_earlier()
             self.callers.write(caller, [*specs, *SETTINGS])
             write_aside(self.callers.script, SCRIPT.read_text("utf-8"))
+            notes = [
+                note
+                for tool in TOOLS
+                if (held := [name for name in NAMES if self._holder(name) is tool])
+                for note in self._add_to(tool, held)
+            ]
             for name in NAMES:
-                self._install(name)
-            if self._is_huskys:
-                self._exclude()
+                if self._writer(name) is None:
+                    self._install(name)
+                else:
+                    remove_block(self.directory / name, name)
+            self._exclude()
+            return notes + self._to_commit()
 
     def uninstall(self) -> bool:
         """
@@ -92,8 +88,9 @@ class Hooks:
             if self.callers.others():
                 return was_called
             found = [self._uninstall(name) for name in NAMES]
-            if self._is_huskys:
-                self._include()
+            for tool in TOOLS:
+                _take_entries(self.repository.top, tool)
+            self._include()
             self.callers.script.unlink(missing_ok=True)
             return was_called or any(found)
 
@@ -103,69 +100,100 @@ class Hooks:
             return dict.fromkeys(NAMES, Condition.MISSING)
         return {name: self._condition(name) for name in NAMES}
 
+    def owner(self, name: str) -> str | None:
+        """The tool that writes a hook, if another one does."""
+        if is_huskys(self.directory):
+            return "husky"
+        if is_pre_commits(read_text(self.directory / name)):
+            return "pre-commit"
+        tool = self._holder(name)
+        return tool.name if tool else None
+
     def path(self, name: str) -> Path:
-        return self._directory / name
+        """The file that git, or the tool that owns the hooks, calls and that we write into."""
+        if is_pre_commits(read_text(self.place / name)):
+            return self.place / f"{name}.legacy"
+        return self.place / name
 
     @cached_property
-    def _directory(self) -> Path:
-        directory = self.repository.hooks_dir()
-        return directory.parent if self._is_huskys else directory
+    def directory(self) -> Path:
+        """Where git looks for hooks."""
+        return self.repository.hooks_dir()
 
-    @cached_property
-    def _is_huskys(self) -> bool:
-        """
-        Whether the hooks are written by husky 9 or newer, at each `npm install`.
+    @property
+    def place(self) -> Path:
+        """Where ours are: there, or where the tool that writes those keeps what they call."""
+        return self.directory.parent if is_huskys(self.directory) else self.directory
 
-        What it writes calls the hooks that are beside that directory.
-        """
-        directory = self.repository.hooks_dir()
-        return directory.name == "_" and directory.parent.name == ".husky"
+    def _writer(self, name: str) -> Tool | None:
+        """The tool that has written what git calls, in which no line of ours would last."""
+        return writer(read_text(self.directory / name))
+
+    def _holder(self, name: str) -> Tool | None:
+        """The same, or one that will write it as soon as it is told to."""
+        if tool := self._writer(name):
+            return tool
+        return LEFTHOOK if LEFTHOOK.names(self.repository.top, name) else None
 
     def _condition(self, name: str) -> Condition:
         text = read_text(self.path(name))
-        if BEGIN not in text:
+        tool = self._writer(name)
+        if tool and tool.calls_us(self.repository.top, name):
+            is_current = True
+        elif BEGIN not in text or tool:
             return Condition.MISSING
-        is_current = (
-            _block(name) in text
-            and self.callers.is_current()
-            and read_text(self.callers.script) == SCRIPT.read_text("utf-8")
-        )
+        else:
+            is_current = block(name) in text
+        is_current = is_current and self.callers.is_current() and self._has_current_script()
         return Condition.INSTALLED if is_current else Condition.OUTDATED
 
+    def _has_current_script(self) -> bool:
+        return read_text(self.callers.script) == SCRIPT.read_text("utf-8")
+
+    def _add_to(self, tool: Tool, names: list[str]) -> list[str]:
+        """Have a tool call our hooks. What is left to be done by hand."""
+        top = self.repository.top
+        missing = [name for name in names if not tool.calls_us(top, name)]
+        if missing and tool.has_room(top, names):
+            local = top / tool.local
+            text = without_block(read_text(local))
+            write_aside(local, f"{_ended(text)}{BEGIN}\n{tool.entries(names)}{END}\n")
+        elif missing:
+            then = f", and run `{tool.afterwards}`" if tool.afterwards else ""
+            note = (
+                f"{tool.name} writes {', '.join(missing)}. To have it call ours, add to "
+                f"{tool.files[0]}{then}:\n\n{tool.entries(missing).rstrip()}"
+            )
+            return [note]
+        if any(self._writer(name) is not tool for name in names):
+            return [f"To have {tool.name} write the hooks, run `{tool.afterwards}`."]
+        return []
+
     def _install(self, name: str) -> None:
-        path, backup = self.path(name), self.path(name + BACKUP_SUFFIX)
-        text = _without_block(read_text(path))
-        mode = path.stat().st_mode if path.exists() else 0o644
-        if self._is_huskys:
-            mode |= stat.S_IXUSR  # It calls them with `sh`, whatever their mode is.
-        # The target of a link may be a file of the project, or of another one.
-        if path.is_symlink() or (path.exists() and not _is_active_shell(text, mode)):
-            if os.path.lexists(backup):
-                raise HookError(
-                    f"{backup} already exists. Move it away, or back to {path}, and run "
-                    "`manage.py migrations_hook install` again."
-                )
-            path.replace(backup)
-            text, mode = _call_backup(name), 0o644
-        first, rest = _split_shebang(text)
-        # Whoever may read it may run it.
-        write_aside(path, first + _block(name) + rest, mode | (mode & 0o444) >> 2)
+        # husky calls them with `sh`, whatever their mode is.
+        put_block(self.path(name), name, runs_anyway=is_huskys(self.directory))
+
+    def _uninstall(self, name: str) -> bool:
+        # What an earlier version wrote into a hook of pre-commit is still there.
+        paths = {self.directory / name, self.path(name)}
+        found = [remove_block(path, name) for path in paths]
+        return any(found)
 
     def _exclude(self) -> None:
         """
-        Keep git from taking hooks among the files of the project for new ones.
+        Keep git from taking what we wrote among the files of the project for new ones.
 
-        If they were committed on one branch, a checkout of another would remove them.
+        If it were committed on one branch, a checkout of another would remove it.
         """
         known = read_text(self._exclusions)
-        new = [f"{one}\n" for one in self._patterns() if one not in known.splitlines()]
-        ended = known if known.endswith("\n") or not known else f"{known}\n"
+        ours = [path for path in self._in_work_tree() if BEGIN in read_text(path)]
+        new = [f"{one}\n" for one in self._patterns(ours) if one not in known.splitlines()]
         if new:
-            write_aside(self._exclusions, ended + "".join(new))
+            write_aside(self._exclusions, _ended(known) + "".join(new))
 
     def _include(self) -> None:
         known = read_text(self._exclusions)
-        ours = {f"{pattern}\n" for pattern in self._patterns()}
+        ours = {f"{pattern}\n" for pattern in self._patterns(self._in_work_tree())}
         left = [line for line in known.splitlines(keepends=True) if line not in ours]
         if "".join(left) != known:
             write_aside(self._exclusions, "".join(left))
@@ -175,25 +203,29 @@ class Hooks:
         """What git ignores in this clone alone."""
         return self.repository.common_dir / "info" / "exclude"
 
-    def _patterns(self) -> list[str]:
-        top = self.repository.top
-        paths = [path for path in map(self.path, NAMES) if path.is_relative_to(top)]
-        return [f"/{path.relative_to(top).as_posix()}" for path in paths]
+    def _patterns(self, paths: Iterable[Path]) -> list[str]:
+        return [f"/{path.relative_to(self.repository.top).as_posix()}" for path in paths]
 
-    def _uninstall(self, name: str) -> bool:
-        path, backup = self.path(name), self.path(name + BACKUP_SUFFIX)
-        text = read_text(path)
-        if BEGIN not in text:
-            return False
-        text = _without_block(text)
-        _, rest = _split_shebang(text)
-        if os.path.lexists(backup) and rest == _call_backup(name):
-            backup.replace(path)
-        elif rest.strip():
-            write_aside(path, text, path.stat().st_mode)
-        else:
-            path.unlink()
-        return True
+    def _in_work_tree(self) -> list[Path]:
+        """What we may write among the files of the project."""
+        top, common_dir = self.repository.top, self.repository.common_dir
+        paths = [*map(self.path, NAMES), *(top / tool.local for tool in TOOLS if tool.local)]
+        return [
+            path
+            for path in paths
+            if path.is_relative_to(top) and not path.is_relative_to(common_dir)
+        ]
+
+    def _to_commit(self) -> list[str]:
+        """What to do about files of the project that other branches have without our lines."""
+        changed = self.repository.changed(self._in_work_tree())
+        if not changed:
+            return []
+        note = (
+            f"Commit our lines in {', '.join(changed)} on all branches, or a checkout takes them "
+            "away. They do nothing for those who have not run `manage.py migrations_hook install`."
+        )
+        return [note]
 
 
 def pathspecs(repository: Repository, disk: Code) -> list[str]:
@@ -214,27 +246,18 @@ def _writing(action: str) -> Iterator[None]:
         ) from None
 
 
-def _block(name: str) -> str:
-    return BLOCK.replace("{name}", name)
+def _take_entries(top: Path, tool: Tool) -> None:
+    """Remove what we wrote for a tool."""
+    path = top / tool.local
+    text = read_text(path) if tool.local else ""
+    if BEGIN in text:
+        left = without_block(text)
+        if left.strip():
+            write_aside(path, left, path.stat().st_mode)
+        else:
+            path.unlink()
 
 
-def _call_backup(name: str) -> str:
-    # Not by "$0": a tool that replaced this hook may call it by another name.
-    backup = f'"${{0%/*}}/{name}{BACKUP_SUFFIX}"'
-    return f'[ ! -x {backup} ] || exec {backup} "$@"\n'
-
-
-def _without_block(text: str) -> str:
-    return re.sub(f"{re.escape(BEGIN)}\n.*?{re.escape(END)}\n", "", text, flags=re.DOTALL)
-
-
-def _split_shebang(text: str) -> tuple[str, str]:
-    first, separator, rest = text.partition("\n")
-    return (first + separator, rest) if text.startswith("#!") else ("#!/bin/sh\n", text)
-
-
-def _is_active_shell(text: str, mode: int) -> bool:
-    first, _, _ = text.partition("\n")
-    if not mode & stat.S_IXUSR or "\0" in text or first.endswith("\r"):
-        return False
-    return not first.startswith("#!") or re.search(r"\b(ba|da|k|z)?sh\b", first) is not None
+def _ended(text: str) -> str:
+    """A text to which a line can be added."""
+    return text if text.endswith("\n") or not text else f"{text}\n"

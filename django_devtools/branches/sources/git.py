@@ -461,6 +461,14 @@ class Repository(NamedTuple):
         output = self.git("ls-files", "-z", "--full-name", "--", *inside)
         return [name for name in os.fsdecode(output).split("\0") if name]
 
+    def changed(self, paths: Iterable[Path]) -> list[str]:
+        """Those of ``paths`` that git tracks, and that differ from what is checked out."""
+        names = [str(path) for path in paths]
+        if not names or self.commit() is None:
+            return []
+        output = self.git("--literal-pathspecs", "diff", "--name-only", "-z", "HEAD", "--", *names)
+        return os.fsdecode(output).split("\0")[:-1]
+
     def files(self, commit: str) -> dict[PurePosixPath, str]:
         """Every Python file of ``commit``, with its blob id."""
         output = self.git("ls-tree", "-r", "-z", "--full-tree", commit)

@@ -78,34 +78,42 @@ class Command(BranchesCommand):
         hooks = Hooks(repository)
         workspace = self.workspace(options)
         caller, earlier = _caller(hooks.callers, options), hooks.callers.own()
-        hooks.install(caller, pathspecs(repository, workspace.disk))
-        self.write(f"Installed in {hooks.path('')}: post-checkout, post-merge, post-rewrite.")
+        notes = hooks.install(caller, pathspecs(repository, workspace.disk))
+        conditions = hooks.conditions()
+        done = [name for name in conditions if conditions[name] is Condition.INSTALLED]
+        if done:
+            self.write(f"Installed in {hooks.place}: {', '.join(done)}.")
         if earlier and earlier.script != caller.script:
             self.write(f"They no longer call {earlier.script}, but {caller.script}.")
         if caller.options:
             self.write(f"They run manage.py with {shlex.join(caller.options)}.")
         if others := hooks.callers.others():
             self.write(f"They also call the projects in: {', '.join(others)}.")
-        self.write("From now on, the databases follow `git checkout`.")
+        for note in notes:
+            self.notice(note)
+        if done == [*conditions]:
+            self.write("From now on, the databases follow `git checkout`.")
 
     def _uninstall(self, repository: Repository, options: dict[str, Any]) -> None:
         hooks = Hooks(repository)
         was_called, others = hooks.uninstall(), hooks.callers.others()
         if was_called and others:
             self.write(
-                f"The hooks in {hooks.path('')} no longer call this project. They still call the "
+                f"The hooks in {hooks.place} no longer call this project. They still call the "
                 f"projects in: {', '.join(others)}."
             )
         elif was_called:
-            self.write(f"Removed from {hooks.path('')}.")
+            self.write(f"Removed from {hooks.place}.")
         else:
-            self.write(f"No django_devtools hooks found in {hooks.path('')}.")
+            self.write(f"No django_devtools hooks found in {hooks.place}.")
 
     def _status(self, repository: Repository, options: dict[str, Any]) -> None:
         hooks = Hooks(repository)
         conditions = hooks.conditions()
         for name, condition in conditions.items():
-            self.stdout.write(f"{hooks.path(name)}: {condition.value}")
+            owner = hooks.owner(name)
+            written = f" ({owner} writes the hook)" if owner else ""
+            self.stdout.write(f"{hooks.path(name)}: {condition.value}{written}")
         if any(condition is not Condition.INSTALLED for condition in conditions.values()):
             self.stdout.write("To install them: manage.py migrations_hook install")
         if failure := HookState(repository).failure():

@@ -476,7 +476,7 @@ def test_husky(shop: Project) -> None:
     assert "Mine." in output
     assert said(output) == [APPLIED]
     status = shop.manage("migrations_hook", "status").stdout
-    assert f"{shop.path / '.husky/post-checkout'}: installed\n" in status
+    assert f"{shop.path / '.husky/post-checkout'}: installed (husky writes the hook)\n" in status
     shop.manage("migrations_hook", "uninstall")
     assert (shop.path / ".husky/post-checkout").read_text().endswith("echo Mine.\n")
     assert (shop.path / ".git/info/exclude").read_text() == "local.py\n"
