@@ -198,6 +198,17 @@ def ask(question: str) -> bool:
         return False
 
 
+def place(connection: BaseDatabaseWrapper) -> str:
+    """The name of a database, and its host, as the settings have them."""
+    name, host = str(connection.settings_dict["NAME"]), connection.settings_dict["HOST"]
+    return f"{name} at {host}" if host else name
+
+
+def described(connection: BaseDatabaseWrapper) -> str:
+    """A database with its name and host."""
+    return f"Database '{connection.alias}' ({place(connection)})"
+
+
 def listed(keys: Sequence[Key], verbosity: int) -> str:
     """The names of migrations: all of them at verbosity 2, otherwise the first ones."""
     names = [f"{app}.{name}" for app, name in keys]

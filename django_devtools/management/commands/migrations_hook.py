@@ -1,17 +1,17 @@
+import json
 import os
 import re
 import shlex
 import shutil
 import sys
 import time
-from argparse import ArgumentParser
+from argparse import SUPPRESS, ArgumentParser
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import CommandError
-from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_devtools.branches.checks import tracked_databases
 from django_devtools.branches.decision import Workspace
@@ -28,7 +28,10 @@ from django_devtools.branches.sources.git import GitError, Repository
 from django_devtools.branches.sources.snapshots import SnapshotFile
 from django_devtools.branches.switch import Switch
 from django_devtools.conf import project_root
-from django_devtools.management.base import MESSAGES, BranchesCommand, require_debug
+from django_devtools.management.base import MESSAGES, BranchesCommand, described, require_debug
+
+if TYPE_CHECKING:
+    from django_devtools.management.doctor import Facts
 
 HOOKS_STDERR = 4
 """The descriptor that `hook.sh` gives to the command to speak by."""
@@ -47,9 +50,16 @@ class Command(BranchesCommand):
         super().add_arguments(parser)
         parser.add_argument(
             "action",
-            choices=["install", "uninstall", "status", "run"],
-            help="Installs or uninstalls the hooks, shows their status, or does what they do.",
+            choices=["install", "uninstall", "status", "doctor", "run"],
+            help=(
+                "Installs or uninstalls the hooks, shows their status, finds out what is wrong "
+                "with them, or does what they do."
+            ),
         )
+        parser.add_argument(
+            "--json", action="store_true", help="With status: prints it as an object of JSON."
+        )
+        parser.add_argument("--in-hook", action="store_true", help=SUPPRESS)
 
     prefix = ""
     """Says which project speaks, if git calls several."""
@@ -108,16 +118,53 @@ class Command(BranchesCommand):
             self.write(f"No django_devtools hooks found in {hooks.place}.")
 
     def _status(self, repository: Repository, options: dict[str, Any]) -> None:
-        hooks = Hooks(repository)
-        conditions = hooks.conditions()
-        for name, condition in conditions.items():
+        hooks, failure = Hooks(repository), HookState(repository).failure()
+        if options["json"]:
+            self.stdout.write(json.dumps(_status_of(hooks, failure), indent=2))
+            return
+        self._show_hooks(hooks)
+        if any(one is not Condition.INSTALLED for one in hooks.conditions().values()):
+            self.stdout.write("To install them: manage.py migrations_hook install")
+        if failure:
+            self.stdout.write(self.style.NOTICE(failure))
+
+    def _show_hooks(self, hooks: Hooks) -> None:
+        for name, condition in hooks.conditions().items():
             owner = hooks.owner(name)
             written = f" ({owner} writes the hook)" if owner else ""
             self.stdout.write(f"{hooks.path(name)}: {condition.value}{written}")
-        if any(condition is not Condition.INSTALLED for condition in conditions.values()):
-            self.stdout.write("To install them: manage.py migrations_hook install")
-        if failure := HookState(repository).failure():
-            self.stdout.write(self.style.NOTICE(failure))
+
+    def _doctor(self, repository: Repository, options: dict[str, Any]) -> None:
+        from django_devtools.management import doctor
+
+        if options["in_hook"]:
+            self.stdout.write(doctor.inside(self.workspace(options)))
+            return
+        hooks = Hooks(repository)
+        here, there = doctor.Facts.here(), doctor.ask_hook(hooks)
+        self._show_hooks(hooks)
+        if others := hooks.callers.others():
+            self.stdout.write(f"They also call the projects in: {', '.join(others)}.")
+        if isinstance(there, doctor.Facts):
+            self._compare(here, there)
+        wrong = [*doctor.troubles(hooks, here, there)]
+        for words in wrong:
+            self.stdout.write(f"\n{self.style.ERROR(words)}")
+        if wrong:
+            self.stdout.flush()
+            sys.exit(1)
+        self.stdout.write(self.style.SUCCESS("The hooks do what they are for."))
+
+    def _compare(self, here: "Facts", there: "Facts") -> None:
+        """Show what decides where the hook works, beside what is so in this terminal."""
+        own, hooks = here.shown(), there.shown()
+        rows = [[one, own.get(one, "-"), hooks.get(one, "-")] for one in own | hooks]
+        titles, *lines = self.table([["", "here", "in the hook"], *rows])
+        self.stdout.write(self.style.MIGRATE_HEADING(f"\n{titles}"))
+        for line in lines:
+            self.stdout.write(line)
+        if lacking := [one for one in dict.fromkeys(here.path) if one not in there.path]:
+            self.stdout.write(f"PATH of the hook lacks: {', '.join(lacking)}")
 
     def _run(self, repository: Repository, options: dict[str, Any]) -> None:
         """Bring the databases into step where nothing is lost. Otherwise say what to type."""
@@ -172,7 +219,7 @@ class Command(BranchesCommand):
         # have it filled from nothing.
         for switch in found:
             if switch not in switches:
-                what = _described(switch.connection)
+                what = described(switch.connection)
                 self.notice(
                     f"{what} has no applied migrations, and was left alone. To apply them: "
                     f"manage.py migrate{database_option(switch.connection)}"
@@ -205,12 +252,28 @@ class Command(BranchesCommand):
         _refuse_changed(switches)
 
 
-def _described(connection: BaseDatabaseWrapper) -> str:
-    """A database with its name and host, as the settings have them."""
-    place = str(connection.settings_dict["NAME"])
-    if host := connection.settings_dict["HOST"]:
-        place += f" at {host}"
-    return f"Database '{connection.alias}' ({place})"
+def _status_of(hooks: Hooks, failure: str | None) -> dict[str, Any]:
+    caller = hooks.callers.own()
+    return {
+        "project": hooks.callers.project.as_posix(),
+        "hooks": [
+            {
+                "name": name,
+                "path": str(hooks.path(name)),
+                "state": condition.value,
+                "tool": hooks.owner(name),
+            }
+            for name, condition in hooks.conditions().items()
+        ],
+        "caller": caller
+        and {
+            "command": hooks.callers.command(),
+            "python": str(caller.python),
+            "manage_py": caller.script.as_posix(),
+            "options": caller.options,
+        },
+        "failure": failure,
+    }
 
 
 def _target(switches: list[Switch]) -> str | None:

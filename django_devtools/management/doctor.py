@@ -1,0 +1,200 @@
+"""What `migrations_hook doctor` finds out: what the hooks would do, and why not."""
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.db import DatabaseError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from django_devtools.branches.checks import tracked_databases
+from django_devtools.branches.decision import Workspace
+from django_devtools.branches.errors import SwitchError
+from django_devtools.branches.hooks.callers import Caller, Callers
+from django_devtools.branches.hooks.hook import Condition, Hooks
+from django_devtools.branches.hooks.state import HookState
+from django_devtools.branches.planning.policy import Options
+from django_devtools.branches.sources.git import INSTALL_NEWER, Repository, too_old
+from django_devtools.branches.switch import Switch
+
+from .base import MESSAGES, described, place
+
+INSIDE = "--in-hook"
+"""Has `migrations_hook doctor` say what is so where the hooks run it."""
+
+SWITCH = "manage.py migrations_switch"
+INSTALL = "Run `manage.py migrations_hook install`."
+COMMAND = "Run `git config django-devtools.manage 'COMMAND'` with one that has what it needs."
+
+# What a client has that was started from a menu. Whatever a shell sets up is not there.
+KEPT = ("HOME", "USER", "LOGNAME", "LANG", "TMPDIR", "SYSTEMROOT")
+PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+
+# In seconds. Containers are slow to answer.
+PATIENCE = 120
+
+
+class Facts(NamedTuple):
+    """What decides which databases a process works with."""
+
+    python: str
+    settings: str
+    debug: bool
+    path: list[str]
+    databases: dict[str, str]
+    """By alias: the name and the host."""
+    obstacles: dict[str, str] = {}
+    """By alias, and only where a hook looked: why it would leave that database alone."""
+
+    @classmethod
+    def here(cls) -> "Facts":
+        return cls(
+            python=f"{sys.executable} ({platform.python_version()})",
+            settings=os.environ.get("DJANGO_SETTINGS_MODULE", ""),
+            debug=settings.DEBUG,
+            path=os.environ.get("PATH", "").split(os.pathsep),
+            databases={alias: place(connections[alias]) for alias in connections},
+        )
+
+    def shown(self) -> dict[str, str]:
+        """What is shown of them, by its title."""
+        databases = {f"database '{alias}'": one for alias, one in self.databases.items()}
+        shown = {"Python": self.python, "settings": self.settings, "DEBUG": str(self.debug)}
+        return shown | databases
+
+
+def inside(workspace: Workspace) -> str:
+    """What `migrations_hook doctor` says where the hooks run it: a line of JSON."""
+    found = {alias: _obstacle(connections[alias], workspace) for alias in connections}
+    obstacles = {alias: words for alias, words in found.items() if words}
+    return json.dumps(Facts.here()._replace(obstacles=obstacles)._asdict())
+
+
+def ask_hook(hooks: Hooks) -> Facts | str:
+    """
+    What is so where the hooks run manage.py; or the last line of what was said if that fails.
+
+    Raises GitError.
+    """
+    line, directory = _hooks_command(hooks.callers)
+    try:
+        done = subprocess.run(
+            line,
+            cwd=directory,
+            env=_environment(hooks.repository),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=PATIENCE,
+            start_new_session=True,
+        )
+    except subprocess.TimeoutExpired:
+        return f"It did not end within {PATIENCE} seconds."
+    except OSError as error:
+        return f"{error.filename}: {error.strerror}"
+    return _facts(done.stdout) or _last_line(done.stdout + done.stderr)
+
+
+def _hooks_command(callers: Callers) -> tuple[list[str], Path]:
+    """The command that ``hook.sh`` would run, and where, with another action."""
+    top, command, caller = callers.repository.top, callers.command(), callers.own()
+    arguments = ["migrations_hook", "doctor", INSIDE]
+    if command:
+        return ["sh", "-c", f"{command} {shlex.join(arguments)}"], top
+    if caller is None:  # What it would be, once it is installed.
+        caller = Caller(Path(sys.executable), callers.project / "manage.py")
+    line = [str(caller.python), caller.script.name, *arguments, *caller.options]
+    return line, top / caller.script.parent
+
+
+def _environment(repository: Repository) -> dict[str, str]:
+    """That of a hook where git was not started by a shell."""
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    directory = os.fsdecode(repository.git("--exec-path")).strip()
+    return kept | {"PATH": f"{directory}{os.pathsep}{PATH}", "GIT_EXEC_PATH": directory}
+
+
+def troubles(hooks: Hooks, here: Facts, there: Facts | str) -> Iterator[str]:
+    """Whatever keeps the hooks from doing what they are for, with what to type."""
+    if words := too_old():
+        yield f"{words} {INSTALL_NEWER}"
+    if os.environ.get("DJANGO_DEVTOOLS_HOOK") == "0":
+        yield "DJANGO_DEVTOOLS_HOOK is 0: the hooks do nothing. Run `unset DJANGO_DEVTOOLS_HOOK`."
+    conditions = hooks.conditions()
+    if wrong := [name for name in conditions if conditions[name] is not Condition.INSTALLED]:
+        yield f"Not as they should be: {', '.join(wrong)}. {INSTALL}"
+    yield from _differences(here, there, hooks)
+    for words, hint in tracked_databases(hooks.repository):
+        yield f"{words} {hint}"
+    if failure := HookState(hooks.repository).failure():
+        yield failure
+
+
+def _differences(here: Facts, there: Facts | str, hooks: Hooks) -> Iterator[str]:
+    if isinstance(there, str):
+        yield f"The hook could not start manage.py. {there}\n{_command(hooks)}"
+        return
+    if not there.debug:
+        yield f"DEBUG is off in the hook, which then changes no database. {_command(hooks)}"
+    for alias in sorted(here.databases | there.databases):
+        ours, theirs = here.databases.get(alias, "nowhere"), there.databases.get(alias, "nowhere")
+        if ours != theirs:
+            fix = INSTALL if here.settings != there.settings else _command(hooks)
+            yield f"Database '{alias}' is {ours} here, and {theirs} in the hook. {fix}"
+    yield from there.obstacles.values()
+
+
+def _command(hooks: Hooks) -> str:
+    """How to give the hooks another environment."""
+    caller = hooks.callers.own()
+    if caller and (hooks.repository.top / ".env").is_file() and not hooks.callers.command():
+        python, script = (shlex.quote(str(one)) for one in (caller.python, caller.script))
+        command = shlex.quote(f"set -a; . ./.env; set +a; {python} {script}")
+        return f"If .env has what it needs, run `git config django-devtools.manage {command}`."
+    return COMMAND
+
+
+def _obstacle(connection: BaseDatabaseWrapper, workspace: Workspace) -> str:
+    """Why the hook would leave a database alone; empty if it would not. Changes nothing."""
+    what = described(connection)
+    name = str(connection.settings_dict["NAME"])
+    # To connect would make the file.
+    if connection.vendor == "sqlite" and not (":" in name or Path(name).exists()):
+        return f"{what} does not exist. Run `manage.py migrate` to make it."
+    try:
+        connection.ensure_connection()
+        switch = Switch(connection, workspace, Options())
+        if not switch.decision.comparison.rows:
+            return f"{what} has no applied migrations. Run `manage.py migrate` to apply them."
+        switch.check()
+    except DatabaseError as error:
+        return f"{what} can't be reached: {str(error).strip()}\nStart it."
+    except MESSAGES as error:
+        way_out = error.way_out if isinstance(error, SwitchError) else ""
+        return f"{error}\nRun `{' '.join(filter(None, [SWITCH, way_out]))}`."
+    return ""
+
+
+def _facts(output: str) -> Facts | None:
+    for line in output.splitlines():
+        if line.startswith("{"):
+            try:
+                found: dict[str, Any] = json.loads(line)
+                return Facts(**found)
+            except (TypeError, ValueError):
+                continue  # Whatever else calls manage.py may say more.
+    return None
+
+
+def _last_line(output: str) -> str:
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    return lines[-1] if lines else "It said nothing."

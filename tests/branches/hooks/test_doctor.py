@@ -1,0 +1,157 @@
+"""What `migrations_hook doctor` finds: hooks that would not do what they are for."""
+
+import json
+import shlex
+import sys
+
+import pytest
+
+from tests.branches.hooks.test_hook import ROOT, make_feature, paint
+from tests.project import Project
+
+pytestmark = pytest.mark.once
+
+WELL = "The hooks do what they are for.\n"
+GIVE = "Run `git config django-devtools.manage 'COMMAND'` with one that has what it needs.\n"
+
+
+@pytest.fixture
+def shop(project: Project) -> Project:
+    """On main, with the hooks, which have all that the settings read."""
+    make_feature(project)
+    call_with(project, TEST_DATABASES=project.full_environment()["TEST_DATABASES"])
+    return project
+
+
+def call_with(project: Project, **variables: str) -> None:
+    """Have the hooks call manage.py with variables that no hook has by itself."""
+    words = [f"{name}={value}" for name, value in {"PYTHONPATH": str(ROOT), **variables}.items()]
+    command = shlex.join(["env", *words, sys.executable, "manage.py"])
+    project.git("config", "django-devtools.manage", command)
+
+
+def doctor(project: Project, status: int = 1) -> str:
+    return project.manage("migrations_hook", "doctor", status=status).stdout
+
+
+def test_all_is_well(shop: Project) -> None:
+    shop.environment["SOME"] = "value"
+    shop.environment["PATH"] = f"/opt/tools:{shop.full_environment()['PATH']}"
+    output = doctor(shop, status=0)
+    assert f"{shop.path / '.git/hooks/post-merge'}: installed\n" in output
+    rows = [line.split() for line in output.splitlines()]
+    name = shop.databases["default"]["NAME"]
+    assert ["settings", "config.settings", "config.settings"] in rows
+    assert ["database", "'default'", name, name] in rows
+    assert "PATH of the hook lacks: /opt/tools" in output
+    assert output.endswith(WELL)
+
+
+def test_what_the_hook_says_of_itself(shop: Project) -> None:
+    found = json.loads(doctor_in_hook(shop))
+    assert found["settings"] == "config.settings"
+    assert found["databases"] == {"default": shop.databases["default"]["NAME"]}
+    assert found["obstacles"] == {}
+
+
+def doctor_in_hook(project: Project) -> str:
+    return project.manage("migrations_hook", "doctor", "--in-hook").stdout
+
+
+def test_hooks_that_are_not_installed(shop: Project) -> None:
+    shop.manage("migrations_hook", "uninstall")
+    assert (
+        "\nNot as they should be: post-checkout, post-merge, post-rewrite. Run `manage.py "
+        "migrations_hook install`.\n"
+    ) in doctor(shop)
+
+
+def test_settings_that_need_the_environment_of_the_terminal(shop: Project) -> None:
+    shop.git("config", "--unset", "django-devtools.manage")
+    why = "\nThe hook could not start manage.py. KeyError: 'TEST_DATABASES'\n"
+    assert doctor(shop).endswith(why + GIVE)
+    shop.write(".env", "")
+    assert doctor(shop).endswith(
+        f"{why}If .env has what it needs, run `git config django-devtools.manage "
+        f"'set -a; . ./.env; set +a; {sys.executable} manage.py'`.\n"
+    )
+    # It was nothing that a checkout has done.
+    assert "left alone" not in shop.manage("migrations_hook", "status").stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [("false", "It said nothing."), ("echo '{}'; echo Broken. >&2;", "Broken.")],
+)
+def test_a_command_of_another_kind(shop: Project, command: str, why: str) -> None:
+    shop.git("config", "django-devtools.manage", f"f() {{ {command} }}; f")
+    if command == "false":
+        shop.git("config", "django-devtools.manage", command)
+    assert f"\nThe hook could not start manage.py. {why}\n" in doctor(shop)
+
+
+def test_python_that_is_gone(shop: Project) -> None:
+    shop.git("config", "--unset", "django-devtools.manage")
+    caller = shop.path / ".git/django-devtools/caller.sh"
+    caller.write_text(caller.read_text().replace(sys.executable, "/gone/python"))
+    assert "could not start manage.py. /gone/python: No such file or directory\n" in doctor(shop)
+
+
+def test_another_database(shop: Project) -> None:
+    shop.settings('DATABASES["default"]["NAME"] = os.environ.get("NAME", "fallback.sqlite3")')
+    shop.environment["NAME"] = name = shop.databases["default"]["NAME"]
+    assert doctor(shop).endswith(
+        f"\nDatabase 'default' is {name} here, and fallback.sqlite3 in the hook. {GIVE}"
+        "\nDatabase 'default' (fallback.sqlite3) does not exist. Run `manage.py migrate` to make "
+        "it.\n"
+    )
+    # Nothing was made.
+    assert not (shop.path / "fallback.sqlite3").exists()
+    (shop.path / "fallback.sqlite3").touch()
+    assert "(fallback.sqlite3) has no applied migrations. Run `manage.py migrate`" in doctor(shop)
+    (shop.path / "fallback.sqlite3").write_text("This is no database, and far from being one.")
+    assert "can't be reached: file is not a database" in doctor(shop)
+
+
+def test_debug_is_off(shop: Project) -> None:
+    shop.settings("DEBUG = False")
+    assert "\nDEBUG is off in the hook, which then changes no database. " in doctor(shop)
+
+
+def test_what_would_be_refused(shop: Project) -> None:
+    paint(shop)
+    shop.environment["DJANGO_DEVTOOLS_HOOK"] = "0"
+    shop.checkout("main")
+    output = doctor(shop)
+    assert "\nDJANGO_DEVTOOLS_HOOK is 0: the hooks do nothing. Run `unset " in output
+    assert "\nshop.0004_paint can't be unapplied: " in output
+    assert output.endswith("\nRun `manage.py migrations_switch --irreversible=keep`.\n")
+
+
+def test_what_was_left(shop: Project) -> None:
+    (shop.path / ".git/django-devtools/failed").write_text("The databases were left alone.")
+    assert doctor(shop).endswith("\nThe databases were left alone.\n")
+
+
+def test_status_for_other_programs(shop: Project) -> None:
+    (shop.path / ".git/django-devtools/failed").write_text("The databases were left alone.")
+    found = json.loads(shop.manage("migrations_hook", "status", "--json").stdout)
+    assert found["project"] == "."
+    assert found["hooks"][0] == {
+        "name": "post-checkout",
+        "path": str(shop.path / ".git/hooks/post-checkout"),
+        "state": "installed",
+        "tool": None,
+    }
+    command = shop.git("config", "django-devtools.manage").strip()
+    assert found["caller"] == {
+        "command": command,
+        "python": sys.executable,
+        "manage_py": "manage.py",
+        "options": [],
+    }
+    assert found["failure"] == "The databases were left alone."
+    shop.manage("migrations_hook", "uninstall")
+    found = json.loads(shop.manage("migrations_hook", "status", "--json").stdout)
+    assert found["caller"] is None
+    assert found["hooks"][1]["state"] == "not installed"
