@@ -24,7 +24,7 @@ if [ "${{DJANGO_DEVTOOLS_REST-}}" != "$PWD $0 $*" ]; then
     django_devtools_status=$?
     django_devtools=$(git rev-parse --git-common-dir)/django-devtools/hook.sh
     if [ -f "$django_devtools" ]; then
-        sh "$django_devtools" {{name}} "$@"
+        DJANGO_DEVTOOLS_GIT=$PPID sh "$django_devtools" {{name}} "$@"
     fi
     exit $django_devtools_status
 fi

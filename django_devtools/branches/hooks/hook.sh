@@ -48,15 +48,37 @@ start() {
     result=$?
 }
 
+# Git tells no hook that it was asked to be quiet, but its command line does. Git is the parent of the
+# block that has called this, or further above, if a tool calls the block.
+is_quiet() {
+    [ "${DJANGO_DEVTOOLS_HOOK-}" != quiet ] || return 0
+    [ "$hook" = post-checkout ] || return 1
+    process=${DJANGO_DEVTOOLS_GIT:-$PPID}
+    for _ in 1 2 3 4 5; do
+        read -r process words <<EOF
+$(ps -o ppid= -o args= -p "$process" 2>/dev/null)
+EOF
+        case $words in
+            '') return 1 ;;
+            *git*\ checkout\ * | *git*\ switch\ *)
+                case $words in *\ -q* | *\ --quiet*) return 0 ;; esac
+                return 1
+                ;;
+        esac
+    done
+    return 1
+}
+
 by_git_setting() {
-    sh -c "$manage migrations_hook run"
+    sh -c "$manage migrations_hook run $verbosity"
 }
 
 by_manage_py() {
     # Who runs git may want other settings now.
     [ -z "${DJANGO_SETTINGS_MODULE-}" ] || settings_option=
     cd "${script%/*}" &&
-        eval '"$python" "$@" "${script##*/}" migrations_hook run' "$settings_option" "$pythonpath_option"
+        eval '"$python" "$@" "${script##*/}" migrations_hook run' \
+            "$verbosity" "$settings_option" "$pythonpath_option"
 }
 
 knows_the_command() {
@@ -78,6 +100,8 @@ bring_in_step() {
     log=$state/hook.log
     nothing="It said nothing."
     mkdir -p "$state" 2>/dev/null
+    verbosity=
+    ! is_quiet || verbosity=--verbosity=0
     manage=
     [ "$directory" = . ] || manage=$(git config "django-devtools.$directory.manage")
     [ -n "$manage" ] || manage=$(git config django-devtools.manage)

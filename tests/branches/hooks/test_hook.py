@@ -134,6 +134,36 @@ def test_without_a_difference_python_is_not_started(shop: Project) -> None:
     assert "Started" in git(shop, "--literal-pathspecs", "checkout", "feature")
 
 
+@pytest.mark.parametrize(
+    "command", [["checkout", "-q"], ["switch", "--quiet"], ["-c", "a.b=c", "checkout", "-qf"]]
+)
+def test_git_that_is_quiet(shop: Project, command: list[str]) -> None:
+    if shutil.which("ps") is None:
+        pytest.skip("ps is not installed")
+    assert git(shop, *command, "feature") == ""
+    assert "colour" in columns(shop)
+    paint(shop)
+    assert said(git(shop, "checkout", "-q", "main"))[0].startswith("The databases were left alone")
+
+
+def test_git_that_is_quiet_by_an_alias_and_where_a_tool_calls_the_hook(shop: Project) -> None:
+    if shutil.which("ps") is None:
+        pytest.skip("ps is not installed")
+    hook = shop.path / ".git/hooks/post-checkout"
+    hook.rename(hook.with_name("ours"))
+    hook.write_text('#!/bin/sh\nsh -e "${0%/*}/ours" "$@"\nexit\n')
+    hook.chmod(0o755)
+    shop.git("config", "alias.co", "checkout -q")
+    assert git(shop, "co", "feature") == ""
+    assert said(git(shop, "checkout", "main")) == [UNAPPLIED]
+
+
+def test_a_hook_that_is_quiet(shop: Project) -> None:
+    shop.environment["DJANGO_DEVTOOLS_HOOK"] = "quiet"
+    assert said(git(shop, "checkout", "feature")) == []
+    assert "colour" in columns(shop)
+
+
 def test_another_app_in_the_settings(shop: Project) -> None:
     """Its migrations came with a package, and are on all branches, or on none."""
     git(shop, "checkout", "-b", "first")

@@ -77,6 +77,7 @@ def test_husky(tools: Project) -> None:
     tools.manage("migrations_hook", "install")
     tool(tools, "husky")  # As `npm install` does.
     assert said(git(tools, "checkout", "feature")) == [APPLIED]
+    assert git(tools, "checkout", "-q", "main") == ""
     assert ".husky/post" not in tools.git("status", "--porcelain", "--untracked-files=all")
     assert "W002" not in tools.manage("check").stderr
 
