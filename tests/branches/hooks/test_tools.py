@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.branches.hooks.test_hook import APPLIED, NAMES, UNAPPLIED, git, make_feature, said
-from tests.processes import TIMEOUT
+from tests.processes import TIMEOUT, run
 from tests.project import Project
 
 pytestmark = pytest.mark.once
@@ -21,17 +21,16 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if shutil.which("npm") is None:
         pytest.skip("npm is not installed")
     path = tmp_path_factory.mktemp("node")
-    command = ["npm", "install", "--prefer-offline", "--no-audit", "--no-fund", "--ignore-scripts"]
-    done = subprocess.run(
-        [*command, "--prefix", str(path), "husky@9", "lefthook@2"],
+    options = ["--prefer-offline", "--no-audit", "--no-fund", "--ignore-scripts"]
+    done = run(
+        ["npm", "install", *options, "--fetch-retries=0", "husky@9", "lefthook@2"],
         cwd=path,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=TIMEOUT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     if done.returncode:
-        pytest.skip(f"npm can't install husky and lefthook: {done.stderr.strip()[-200:]}")
+        why, _, _ = done.stderr.partition("\n")
+        pytest.skip(f"npm can't install husky and lefthook: {why}")
     return path / "node_modules/.bin"
 
 
