@@ -2,10 +2,15 @@
 
 import json
 import shlex
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from django_devtools.branches.hooks.hook import Hooks
+from django_devtools.branches.sources.git import Repository
+from django_devtools.management import doctor as doctor_module
 from tests.branches.hooks.test_hook import ROOT, make_feature, paint
 from tests.project import Project
 
@@ -155,3 +160,13 @@ def test_status_for_other_programs(shop: Project) -> None:
     found = json.loads(shop.manage("migrations_hook", "status", "--json").stdout)
     assert found["caller"] is None
     assert found["hooks"][1]["state"] == "not installed"
+
+
+def test_a_command_that_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor_module, "PATIENCE", 0.1)
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    command = ["git", "config", "django-devtools.manage", "sleep 60; :"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    repository = Repository.find(tmp_path)
+    assert repository
+    assert doctor_module.ask_hook(Hooks(repository)) == "It did not end within 0.1 seconds."
