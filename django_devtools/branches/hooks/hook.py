@@ -140,7 +140,7 @@ class Hooks:
         tool = self._writer(name)
         if tool and tool.calls_us(self.repository.top, name):
             is_current = True
-        elif BEGIN not in text or tool:
+        elif BEGIN not in text:
             return Condition.MISSING
         else:
             is_current = block(name) in text

@@ -109,18 +109,20 @@ def test_where_one_fails_the_other_goes_on(both: Both) -> None:
 
 
 def test_each_has_its_own_setting_of_git(both: Both) -> None:
-    api, _ = both
+    api, web = both
     api.git("config", "django-devtools.the web's.manage", "echo Of the web:")
     api.git("config", "django-devtools.manage", "echo Of all:")
     output = git(api, "checkout", "feature")
     assert "Of all: migrations_hook run\nOf the web: migrations_hook run\n" in output
+    assert "Of the web:" in web.manage("migrations_hook", "status", "--json").stdout
+    assert "Of all:" in api.manage("migrations_hook", "status", "--json").stdout
 
 
 def test_settings_that_are_meant_for_one_of_them(both: Both) -> None:
     """Which of them, nobody knows."""
     api, _ = both
     api.environment["DJANGO_SETTINGS_MODULE"] = "of_the_web"
-    assert len(lines(git(api, "checkout", "feature"))) == 2
+    assert git(api, "checkout", "feature").count(": 1 applied, in ") == 2
 
 
 def test_migrate_in_one_of_them(both: Both) -> None:
@@ -137,20 +139,21 @@ def test_in_a_work_tree(both: Both, tmp_path: Path) -> None:
     api, _ = both
     api.git("worktree", "add", "--quiet", str(tmp_path / "tree"), "-b", "tree")
     tree = Project(tmp_path / "tree", {}, api.zygote)
-    assert len(lines(git(tree, "checkout", "feature"))) == 2
+    assert git(tree, "checkout", "feature").count(": 1 applied, in ") == 2
     assert (tmp_path / "repository/.git/worktrees/tree/django-devtools").is_dir()
     assert not (entry(api) / "in-step").exists()
 
 
 def test_a_project_that_only_other_branches_have(both: Both) -> None:
+    """It is the first of them, and the other is called all the same."""
     api, web = both
-    api.checkout("-b", "alone")
-    api.git("rm", "-r", "--quiet", str(web.path))
-    add_size(api)
-    api.commit("Alone")
-    api.checkout("main")
+    web.checkout("-b", "alone")
+    web.git("rm", "-r", "--quiet", str(api.path))
+    add_size(web)
+    web.commit("Alone")
+    web.checkout("main")
     words = "Database 'default' is in step with branch alone: 1 applied"
-    assert lines(git(api, "checkout", "alone")) == [f"api: {words}"]
+    assert lines(git(web, "checkout", "alone")) == [f"the web's: {words}"]
 
 
 def test_install_says_whom_they_call(both: Both) -> None:
@@ -208,7 +211,7 @@ def test_hooks_of_an_earlier_version(both: Both) -> None:
     web.manage("migrations_hook", "install")
 
     assert "post-merge: installed" in api.manage("migrations_hook", "status").stdout
-    assert len(lines(git(api, "checkout", "feature"))) == 2
+    assert git(api, "checkout", "feature").count(": 1 applied, in ") == 2
 
 
 @pytest.mark.parametrize("name", ["a\nb", "-", ".", "x" * 300, "é/$(touch harm)", "..a/b", "a b"])
