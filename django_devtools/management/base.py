@@ -1,6 +1,8 @@
 """What the commands of this package share."""
 
 import gc
+import os
+import shlex
 import shutil
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
@@ -36,7 +38,7 @@ from django_devtools.branches.sources.loader import code_on_disk
 from django_devtools.branches.sources.snapshots import Key, SnapshotFile
 from django_devtools.conf import project_root
 
-from .tables import table
+from .tables import SHORTEST, shortened, table
 
 MESSAGES = (
     DevtoolsError,
@@ -87,6 +89,12 @@ class BranchesCommand(BaseCommand):
         finally:
             gc.freeze()
 
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        # https://no-color.org/; Django has names of its own for this.
+        if os.environ.get("NO_COLOR") and not options["force_color"]:
+            options["no_color"] = True
+        return super().execute(*args, **options)
+
     @no_translations
     def handle(self, *args: Any, **options: Any) -> None:
         self.verbosity: int = options["verbosity"]
@@ -110,8 +118,15 @@ class BranchesCommand(BaseCommand):
 
     def table(self, rows: Sequence[Sequence[str]], spare: Sequence[str] = ()) -> list[str]:
         """The lines of a table, which fits a terminal if stdout is one."""
-        room = shutil.get_terminal_size().columns if self.stdout.isatty() else None
-        return table(rows, room, spare)
+        return table(rows, self._room(), spare)
+
+    def shortened(self, name: str, beside: int) -> str:
+        """A name that fits a terminal with as many characters ``beside`` it, if stdout is one."""
+        room = self._room()
+        return shortened(name, max(room - beside, SHORTEST)) if room else name
+
+    def _room(self) -> int | None:
+        return shutil.get_terminal_size().columns if self.stdout.isatty() else None
 
     def say_who_works(self, who: str) -> None:
         """Say whose switch this command waits for."""
@@ -207,6 +222,12 @@ def place(connection: BaseDatabaseWrapper) -> str:
 def described(connection: BaseDatabaseWrapper) -> str:
     """A database with its name and host."""
     return f"Database '{connection.alias}' ({place(connection)})"
+
+
+def switch_command(target: str | None, *options: str) -> str:
+    """The command that switches to ``target``, or does what ``options`` say about that."""
+    words = ["manage.py", "migrations_switch", target, *options]
+    return shlex.join(word for word in words if word)
 
 
 def listed(keys: Sequence[Key], verbosity: int) -> str:

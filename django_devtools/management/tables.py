@@ -25,6 +25,14 @@ def table(
     ]
 
 
+def shortened(cell: str, width: int) -> str:
+    """A cell without its middle: the ends of names tell more."""
+    if len(cell) <= width:
+        return cell
+    tail = (width - 1) // 2
+    return f"{cell[: width - 1 - tail]}…{cell[len(cell) - tail :]}"
+
+
 def _fitting(columns: list[list[str]], room: int, spare: Sequence[str]) -> list[list[str]]:
     for title in spare:
         if _width(min(_longest(column), RECOGNIZABLE) for column in columns) > room:
@@ -33,7 +41,7 @@ def _fitting(columns: list[list[str]], room: int, spare: Sequence[str]) -> list[
     while _width(widths) > room and max(widths) > SHORTEST:
         widths[widths.index(max(widths))] -= 1
     return [
-        [_shortened(cell, width) for cell in column]
+        [shortened(cell, width) for cell in column]
         for column, width in zip(columns, widths, strict=True)
     ]
 
@@ -45,11 +53,3 @@ def _longest(column: Iterable[str]) -> int:
 def _width(widths: Iterable[int]) -> int:
     """The width of a line, with two spaces between its columns."""
     return sum(width + 2 for width in widths) - 2
-
-
-def _shortened(cell: str, width: int) -> str:
-    """A cell without its middle: the ends of names tell more."""
-    if len(cell) <= width:
-        return cell
-    tail = (width - 1) // 2
-    return f"{cell[: width - 1 - tail]}…{cell[len(cell) - tail :]}"

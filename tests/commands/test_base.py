@@ -1,11 +1,13 @@
 import gc
 import sys
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management.base import CommandError
+from django.core.management.color import color_style
 
 from django_devtools.branches.errors import DevtoolsError
 from django_devtools.management.base import BranchesCommand
@@ -72,6 +74,31 @@ def test_what_is_said_keeps_its_order_where_both_streams_are_one_file(tmp_path: 
             command.execute(databases=None, verbosity=1, force_color=False, no_color=True)
         command.stderr.write(str(raised.value))
     assert file.read_text().split() == ["first", "second", "third", "fourth"]
+
+
+class Shine(BranchesCommand):
+    """Says something in a colour."""
+
+    def work(self, options: dict[str, Any]) -> None:
+        self.stdout.write(self.style.SUCCESS("green"))
+
+
+@pytest.mark.parametrize(("no_color", "is_plain"), [("1", True), ("", False)])
+def test_no_color_is_honoured(
+    monkeypatch: pytest.MonkeyPatch, no_color: str, is_plain: bool
+) -> None:
+    monkeypatch.setenv("NO_COLOR", no_color)
+    command = Shine(stdout := StringIO())
+    command.style = color_style(force_color=True)
+    command.execute(databases=None, verbosity=1, force_color=False, no_color=False)
+    assert (stdout.getvalue() == "green\n") is is_plain
+
+
+def test_who_asks_for_colours_gets_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    command = Shine(stdout := StringIO())
+    command.execute(databases=None, verbosity=1, force_color=True, no_color=False)
+    assert stdout.getvalue() == "\x1b[32;1mgreen\x1b[0m\n"
 
 
 def test_a_switch_with_nothing_to_do_imports_nothing_that_it_does_not_need(

@@ -1,7 +1,13 @@
 import json
 from collections.abc import Callable
+from datetime import datetime
+from io import StringIO
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
+import pytest
+
+from django_devtools.management.commands.migrations_snapshot import Command
 from tests.branches.shop import add_colour, columns, make_shop, make_shop_with_feature
 from tests.databases import sqlite
 from tests.project import Project
@@ -195,6 +201,30 @@ def test_list(project: Project) -> None:
         f"  by hand: 4 migrations in database 'default', at {commit}",
         f"* main: 4 migrations in database 'default', at {commit}",
     ]
+    dates = [line.rpartition(", ")[2] for line in lines]
+    assert all(datetime.strptime(date, "%Y-%m-%d %H:%M") for date in dates)
+    coloured = project.manage("migrations_snapshot", "--list", "--force-color").stdout
+    assert "\x1b[32;1m* main: " in coloured
+
+
+def test_the_time_is_that_of_the_project(project: Project) -> None:
+    project.settings('TIME_ZONE = "Asia/Kathmandu"')
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+    (taken,) = json.loads(project.manage("migrations_snapshot", "--list", "--json").stdout)
+    there = datetime.fromisoformat(taken["taken"]).astimezone(ZoneInfo("Asia/Kathmandu"))
+    for setting in ("USE_TZ = True", "USE_TZ = False"):
+        project.settings(setting)
+        listed = project.manage("migrations_snapshot", "--list").stdout
+        assert listed.endswith(f", {there:%Y-%m-%d %H:%M}\n")
+
+
+def test_the_list_fits_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    command = Command(stdout := StringIO())
+    assert command.shortened("feature/" + 40 * "x", 20) == "feature/" + 40 * "x"
+    stdout.isatty = lambda: True  # type: ignore[method-assign]
+    assert command.shortened("feature/PROJ-1234-descriptions", 20) == "feature/PR…criptions"
 
 
 def test_delete(project: Project) -> None:

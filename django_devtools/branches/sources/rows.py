@@ -55,6 +55,11 @@ def local(at: str) -> str:
         moment = datetime.fromisoformat(at)
     except ValueError:  # Somebody has edited the snapshot.
         return at
-    if settings.USE_TZ:
-        moment = timezone.localtime(moment.replace(tzinfo=UTC))
+    return to_the_minute(moment.replace(tzinfo=UTC) if settings.USE_TZ else moment)
+
+
+def to_the_minute(moment: datetime) -> str:
+    """A moment as all commands show it, by the clocks of the project."""
+    if timezone.is_aware(moment):
+        moment = timezone.localtime(moment)
     return f"{moment:%Y-%m-%d %H:%M}"

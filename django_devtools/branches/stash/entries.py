@@ -121,7 +121,7 @@ class Entry(NamedTuple):
     def summary(self) -> str:
         """What it is, how many rows it has, and whether restoring it has failed."""
         stayed = ", not restored" if self.reason else ""
-        return f"{self} ({self.rows} row{'s' * (self.rows != 1)}{stayed})"
+        return f"{self} ({self.rows:,} row{'s' * (self.rows != 1)}{stayed})"
 
     @property
     def copy(self) -> str:

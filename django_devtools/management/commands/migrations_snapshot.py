@@ -10,6 +10,7 @@ from django_devtools.branches.planning.classify import State
 from django_devtools.branches.planning.comparison import compare
 from django_devtools.branches.planning.recording import snapshot_of
 from django_devtools.branches.schema.dialects import database_id
+from django_devtools.branches.sources.rows import local
 from django_devtools.branches.sources.snapshots import Key, Snapshot, check_name
 from django_devtools.management.base import BranchesCommand
 
@@ -114,14 +115,18 @@ class Command(BranchesCommand):
             return
         if not found:
             self.stdout.write("No snapshots. `manage.py migrations_snapshot` takes one.")
+            return
         current = workspace.repository.branch() if workspace.repository else None
         for connection, snapshot in found:
-            mark = "*" if snapshot.branch == current else " "
-            commit = f", at {snapshot.commit[:10]}" if snapshot.commit else ""
-            self.stdout.write(
-                f"{mark} {snapshot.branch}: {len(snapshot.applied)} migrations in database "
-                f"'{connection.alias}'{commit}, {snapshot.taken}"
+            is_current = snapshot.branch == current
+            what = (
+                f": {len(snapshot.applied):,} migrations in database '{connection.alias}'"
+                f"{f', at {snapshot.commit[:10]}' if snapshot.commit else ''}"
+                f", {local(snapshot.taken)}"
             )
+            mark = "* " if is_current else "  "
+            line = mark + self.shortened(snapshot.branch, len(mark + what)) + what
+            self.stdout.write(self.style.SUCCESS(line) if is_current else line)
 
     def _delete(
         self, workspace: Workspace, connections: list[BaseDatabaseWrapper], branch: str
