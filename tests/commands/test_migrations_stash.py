@@ -178,12 +178,14 @@ def test_show_many(project: Project) -> None:
     project.manage("migrate")
     project.python(
         "from shop.models import *; "
-        "Spare.objects.bulk_create(Spare(name=str(number)) for number in range(25))"
+        "Spare.objects.bulk_create(Spare(name=str(number)) for number in range(1030))"
     )
     go(project, "main")
     lines = project.manage("migrations_stash", "show", "1").stdout.splitlines()
     assert len(lines) == 23
-    assert lines[-1] == "... and 5 more"
+    assert lines[-1] == "... and 1,010 more"
+    assert "table shop_spare  1,030  " in project.manage("migrations_stash").stdout
+    assert "table shop_spare (1,030 rows)" in project.manage("migrations_status").stdout
 
 
 def test_what_could_not_come_back(vendor_project: Project) -> None:

@@ -82,3 +82,20 @@ def test_what_is_in_the_stash(project: Project) -> None:
         "In the stash of database 'default': column shop_product.colour (1 row). "
         "To look at them: manage.py migrations_stash list\n"
     )
+
+
+def test_check_is_quiet_when_told_so(project: Project) -> None:
+    make_shop_with_feature(project)
+    project.environment["GITHUB_ACTIONS"] = "true"
+    assert project.manage("migrations_status", "--check", "-v", "0").stdout == ""
+    project.checkout("main")
+    assert project.manage("migrations_status", "--check", "-v", "0", status=1).stdout == ""
+
+
+def test_each_state_has_its_colour(project: Project) -> None:
+    make_shop_with_feature(project)
+    project.checkout("main")
+    project.migration("shop", "0003_other", "", [("shop", "0002_longer_name")])
+    lines = project.manage("migrations_status", "--force-color").stdout.splitlines()
+    assert lines[1].startswith("\x1b[33;1mshop  0003_colour  phantom")
+    assert lines[2].startswith("\x1b[1mshop  0003_other   pending")

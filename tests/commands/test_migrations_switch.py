@@ -96,6 +96,37 @@ def test_check_says_whether_there_is_anything_to_do(project: Project) -> None:
     project.manage("migrations_switch", "feature", "--check")
 
 
+def test_check_says_what_differs(project: Project) -> None:
+    make_shop_with_feature(project)
+    assert project.manage("migrations_switch", "--check").stdout == ""
+    project.checkout("main")
+    assert project.manage("migrations_switch", "--check", status=1).stdout == (
+        "Database 'default' is out of step with branch main: unapply shop.0003_colour. "
+        "To see each step: manage.py migrations_switch --plan\n"
+    )
+    assert project.manage("migrations_switch", "--check", "-v", "0", status=1).stdout == ""
+    project.git("tag", "a'b", "main")
+    said = project.manage("migrations_switch", "a'b", "--check", status=1).stdout
+    assert said.endswith("manage.py migrations_switch 'a'\"'\"'b' --plan\n")
+
+
+def test_check_says_that_a_source_is_missing(project: Project) -> None:
+    make_shop(project)
+    project.manage("migrate")
+    project.python(
+        """
+        from django.db import connection
+        from django.db.migrations.recorder import MigrationRecorder
+        MigrationRecorder(connection).record_applied("shop", "0003_gone")
+        """
+    )
+    said = project.manage("migrations_switch", "--check", status=1).stdout
+    assert said.startswith(
+        "Database 'default' is out of step with branch main: "
+        "the source of shop.0003_gone was not found. "
+    )
+
+
 def test_the_words_and_the_verbosity(project: Project) -> None:
     make_shop_with_feature(project)
     assert project.switch("main") == (

@@ -12,9 +12,11 @@ from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 
 from django_devtools.branches.progress import Progress
+from django_devtools.branches.sources.rows import to_the_minute
 from django_devtools.branches.stash.entries import Entry
 from django_devtools.branches.stash.restore import Restore
 from django_devtools.branches.stash.stash import Stash
+from django_devtools.management.as_json import entry_as_json
 from django_devtools.management.base import (
     BranchesCommand,
     ask,
@@ -92,7 +94,7 @@ class Command(BranchesCommand):
     def _list(self, stashes: list[Stash], options: dict[str, Any]) -> None:
         found = _chosen(stashes, options["ids"])
         if options["json"]:
-            self.stdout.write(json.dumps([_as_json(*one) for one in found], indent=2))
+            self.stdout.write(json.dumps([entry_as_json(*one) for one in found], indent=2))
         elif found:
             self._list_entries(found)
         else:
@@ -104,8 +106,8 @@ class Command(BranchesCommand):
             rows = [row[1:] for row in rows]
         titles, *lines = self.table(rows, spare=["migration", "size"])
         self.stdout.write(self.style.MIGRATE_HEADING(titles))
-        for line in lines:
-            self.stdout.write(line)
+        for (_, entry), line in zip(found, lines, strict=True):
+            self.stdout.write(self.style.NOTICE(line) if entry.reason else line)
         for _, entry in found:
             if entry.reason:
                 note = f"{entry.id} was not restored: {entry.reason}"
@@ -121,7 +123,7 @@ class Command(BranchesCommand):
             for line in self.table([names, *([_cell(value) for value in row] for row in rows)]):
                 self.stdout.write(line)
             if entry.rows > len(rows):
-                self.stdout.write(f"... and {entry.rows - len(rows)} more")
+                self.stdout.write(f"... and {entry.rows - len(rows):,} more")
 
     def _restore(self, stashes: list[Stash], options: dict[str, Any]) -> None:
         found = self._named(stashes, options)
@@ -206,17 +208,12 @@ def _cells(stash: Stash, entry: Entry) -> list[str]:
         stash.connection.alias,
         str(entry.id),
         str(entry),
-        str(entry.rows),
+        f"{entry.rows:,}",
         _size(stash, entry),
         entry.branch or "-",
         ", ".join(entry.migrations),
-        _since(entry),
+        to_the_minute(entry.at),
     ]
-
-
-def _since(entry: Entry) -> str:
-    at = timezone.localtime(entry.at) if timezone.is_aware(entry.at) else entry.at
-    return f"{at:%Y-%m-%d %H:%M}"
 
 
 def _size(stash: Stash, entry: Entry) -> str:
@@ -227,19 +224,3 @@ def _size(stash: Stash, entry: Entry) -> str:
 def _cell(value: Any) -> str:
     text = "NULL" if value is None else " ".join(str(value).split())
     return text if len(text) <= 40 else text[:39] + "…"
-
-
-def _as_json(stash: Stash, entry: Entry) -> dict[str, Any]:
-    return {
-        "database": stash.connection.alias,
-        "id": entry.id,
-        "table": entry.table,
-        "columns": None if entry.is_table else list(entry.columns),
-        "rows": entry.rows,
-        "bytes": stash.tables.dialect.table_size(entry.copy),
-        "branch": entry.branch,
-        "migrations": entry.migrations,
-        "at": entry.at.isoformat(),
-        "copy": entry.copy,
-        "reason": entry.reason or None,
-    }

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from django_devtools.branches.decision import Workspace
 from django_devtools.branches.hooks.state import HookState
 from django_devtools.branches.planning.classify import State
 from django_devtools.branches.planning.comparison import Comparison, compare
@@ -14,10 +15,15 @@ from django_devtools.branches.sources.snapshots import Key
 from django_devtools.branches.stash.stash import Stash
 from django_devtools.management.base import BranchesCommand, notice_of_edited_code
 
+NEXT_COMMAND = "To bring them into step: manage.py migrations_switch"
+
 IN_STEP = (State.APPLIED, State.OBSOLETE)
 
 # The headings of columns that are not called like their keys.
 TITLES = {"name": "migration"}
+
+# The shapes of the JSON.
+MIGRATIONS, FULL = "migrations", "full"
 
 Row = dict[str, str | None]
 States = Mapping[Key, State]
@@ -31,7 +37,14 @@ class Command(BranchesCommand):
         parser.add_argument(
             "--all", action="store_true", help="Shows migrations that are in step as well."
         )
-        parser.add_argument("--json", action="store_true", help="Outputs JSON.")
+        parser.add_argument(
+            "--json",
+            nargs="?",
+            choices=[MIGRATIONS, FULL],
+            const=MIGRATIONS,
+            help="Outputs JSON: a list of the migrations (the default), or with --json=full an "
+            "object that also has the stash and why a git hook failed.",
+        )
         parser.add_argument(
             "--check",
             action="store_true",
@@ -47,8 +60,8 @@ class Command(BranchesCommand):
         classified = [(found, found.states()) for found in comparisons]
         rows = [row for found, states in classified for row in _rows(found, states)]
         if options["json"]:
-            self.stdout.write(json.dumps(rows, indent=2))
-        else:
+            self._print_json(workspace, rows, comparisons, options["json"])
+        elif not options["check"] or self.verbosity >= 1:
             self._show(rows, options["all"])
             for found, states in classified:
                 self._show_notes(found, states)
@@ -56,7 +69,41 @@ class Command(BranchesCommand):
                 self._show_stash(found.connection)
             self._show_failure(workspace.repository)
         if options["check"] and not _are_in_step(rows):
+            if not options["json"]:
+                self._annotate(workspace, rows)
             sys.exit(1)
+
+    def _print_json(
+        self, workspace: Workspace, rows: list[Row], comparisons: list[Comparison], shape: str
+    ) -> None:
+        printed: Any = rows
+        if shape == FULL:
+            from django_devtools.management.as_json import entry_as_json
+
+            stashes = [Stash(found.connection) for found in comparisons]
+            entries = [(stash, entry) for stash in stashes for entry in stash.entries()]
+            printed = {
+                "migrations": rows,
+                "stash": [entry_as_json(stash, entry) for stash, entry in entries],
+                "hook": _failure(workspace.repository),
+            }
+        self.stdout.write(json.dumps(printed, indent=2))
+
+    def _annotate(self, workspace: Workspace, rows: list[Row]) -> None:
+        """Say the same to GitHub Actions, which shows it next to the files of migrations."""
+        from django_devtools.management.annotations import annotation, file_of, runs_on_github
+
+        if not runs_on_github():
+            return
+        for row in rows:
+            if row["state"] not in IN_STEP:
+                key = str(row["app"]), str(row["name"])
+                origin = f" from {row['branch']}" if row["branch"] else ""
+                text = (
+                    f"{'.'.join(key)}{origin} is {row['state']} in database '{row['database']}'. "
+                    f"{NEXT_COMMAND}"
+                )
+                self.write(annotation(text, file_of(workspace, key)))
 
     def _show(self, rows: list[Row], everything: bool) -> None:
         if _are_in_step(rows):
@@ -71,13 +118,18 @@ class Command(BranchesCommand):
         headings = [TITLES.get(column, column) for column in columns]
         titles, *lines = self.table([headings, *cells], spare=["source"])
         self.stdout.write(self.style.MIGRATE_HEADING(titles))
-        for line in lines:
-            self.stdout.write(line)
+        for row, line in zip(shown, lines, strict=True):
+            self.stdout.write(self._styled(row, line))
         self._show_next_command(shown)
+
+    def _styled(self, row: Row, line: str) -> str:
+        if row["state"] == State.PENDING:
+            return self.style.MIGRATE_LABEL(line)
+        return line if row["state"] in IN_STEP else self.style.WARNING(line)
 
     def _show_next_command(self, shown: list[Row]) -> None:
         if not _are_in_step(shown):
-            self.stdout.write("To bring them into step: manage.py migrations_switch")
+            self.stdout.write(NEXT_COMMAND)
         elif any(row["state"] == State.OBSOLETE for row in shown):
             self.stdout.write(
                 "Obsolete rows do no harm; `manage.py migrate APP --prune` deletes them."
@@ -85,7 +137,7 @@ class Command(BranchesCommand):
 
     def _show_failure(self, repository: Repository | None) -> None:
         """Say why the hooks could not bring the databases into step."""
-        if repository and (failure := HookState(repository).failure()):
+        if failure := _failure(repository):
             self.stdout.write(self.style.NOTICE(failure))
 
     def _show_stash(self, connection: BaseDatabaseWrapper) -> None:
@@ -100,6 +152,10 @@ class Command(BranchesCommand):
     def _show_notes(self, found: Comparison, states: States) -> None:
         if edited := found.not_rerun(states):
             self.stdout.write(self.style.NOTICE(notice_of_edited_code(edited, self.verbosity)))
+
+
+def _failure(repository: Repository | None) -> str | None:
+    return HookState(repository).failure() if repository else None
 
 
 def _are_in_step(rows: list[Row]) -> bool:

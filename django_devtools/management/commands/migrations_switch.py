@@ -1,6 +1,7 @@
+import json
 import sys
 from argparse import ArgumentParser
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import CommandError
@@ -19,14 +20,17 @@ from django_devtools.management.base import (
     BranchesCommand,
     ask,
     database_may_fail,
+    listed,
     notice_of_edited_code,
     require_debug,
+    switch_command,
 )
 
 if TYPE_CHECKING:
     from django_devtools.branches.planning.plan import Plan
     from django_devtools.branches.schema.changes import DataLoss
 
+UNFINISHED = "finish what was interrupted"
 SHARED_ROWS = "rows of tables that both sides have"
 
 
@@ -54,6 +58,9 @@ class Command(BranchesCommand):
             "--check",
             action="store_true",
             help="Exits with a non-zero status if there is anything to do, without doing it.",
+        )
+        parser.add_argument(
+            "--json", action="store_true", help="Outputs what --plan shows as JSON."
         )
         parser.add_argument(
             "--irreversible",
@@ -104,7 +111,7 @@ class Command(BranchesCommand):
         )
 
     def work(self, options: dict[str, Any]) -> None:
-        looks_only = options["plan"] or options["check"]
+        looks_only = options["plan"] or options["check"] or options["json"]
         if not (looks_only or options["allow_debug_off"]):
             require_debug(
                 "DEBUG is off: this may be production, and a switch can drop tables. "
@@ -131,11 +138,46 @@ class Command(BranchesCommand):
         return [Switch(connection, workspace, wishes) for connection in self.connections(options)]
 
     def _look(self, switches: list[Switch], options: dict[str, Any]) -> None:
-        if options["plan"]:
+        if options["json"]:
+            self._print_json(switches)
+        elif options["plan"]:
             for switch in switches:
                 self._show_plan(switch)
         if options["check"] and any(switches):
+            if not options["json"]:
+                self._say_what_differs(filter(None, switches))
             sys.exit(1)
+
+    def _print_json(self, switches: list[Switch]) -> None:
+        from django_devtools.management.as_json import plan_as_json
+
+        self.stdout.write(json.dumps([plan_as_json(switch) for switch in switches], indent=2))
+
+    def _say_what_differs(self, switches: Iterable[Switch]) -> None:
+        from django_devtools.management.annotations import annotation, file_of, runs_on_github
+
+        for switch in switches:
+            text, plan = self._what_differs(switch), switch.decision.plan
+            if runs_on_github():
+                keys = [*plan.apply, *plan.unapply] if plan is not None else []
+                text = annotation(text, file_of(switch.workspace, keys[0]) if keys else None)
+            self.write(text)
+
+    def _what_differs(self, switch: Switch) -> str:
+        decision, plan, parts = switch.decision, switch.decision.plan, []
+        if decision.interrupted:
+            parts.append(f"finish {_name(decision.interrupted.key)}")
+        if plan is not None:
+            for word, keys in _actions(plan):
+                parts += [f"{word} {listed(keys, self.verbosity)}"] if keys else []
+            if missing := plan.missing_sources:
+                parts.append(f"the source of {listed(missing, self.verbosity)} was not found")
+        return (
+            f"Database '{switch.connection.alias}' is out of step with "
+            f"{decision.comparison.target.title}: {', '.join(parts) or UNFINISHED}. "
+            f"To see each step: {switch_command(switch.options.target, '--plan')}"
+            + database_option(switch.connection)
+        )
 
     def _switch_or_say_how_to_go_on(self, workspace: Workspace, options: dict[str, Any]) -> None:
         again = " ".join(filter(None, ("manage.py migrations_switch", options["target"])))
@@ -180,7 +222,7 @@ class Command(BranchesCommand):
 
     def _run_plan(self, switch: Switch) -> None:
         decision = switch.decision
-        what = _summary(decision.plan) if decision.plan else "finish what was interrupted"
+        what = _summary(decision.plan) if decision.plan else UNFINISHED
         label = f"  Switch {_database(switch)} to {decision.comparison.target.title}: "
         self.write(self.style.MIGRATE_HEADING("Operations to perform:"))
         self.write(self.style.MIGRATE_LABEL(label) + what)
@@ -383,15 +425,19 @@ def _database(switch: Switch) -> str:
 
 def _summary(plan: "Plan") -> str:
     parts = []
-    for word, keys in (
+    for word, keys in _actions(plan):
+        if keys:
+            parts.append(f"{word} {len(keys)} of {', '.join(sorted({app for app, _ in keys}))}")
+    return ", ".join(parts)
+
+
+def _actions(plan: "Plan") -> list[tuple[str, Sequence[Key]]]:
+    return [
         ("unapply", plan.unapply),
         ("forget", plan.forgotten),
         ("record", plan.recorded),
         ("apply", plan.apply),
-    ):
-        if keys:
-            parts.append(f"{word} {len(keys)} of {', '.join(sorted({app for app, _ in keys}))}")
-    return ", ".join(parts)
+    ]
 
 
 def _name(key: Key) -> str:
@@ -403,4 +449,4 @@ def _names(keys: list[Key]) -> str:
 
 
 def _loss(loss: "DataLoss", rows: int) -> str:
-    return f"{loss} ({rows} row{'' if rows == 1 else 's'})"
+    return f"{loss} ({rows:,} row{'' if rows == 1 else 's'})"
