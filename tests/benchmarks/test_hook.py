@@ -30,7 +30,7 @@ def test_nothing_to_do(tmp_path: Path, projects: int) -> None:
     project = build_without_tables(tmp_path / "project", apps=APPS, cycles=CYCLES)
     if projects == 2:
         copytree(project.root, project.root / "second", ignore=ignore_patterns(".git"))
-    _fill(project.root)
+    fill(project.root)
     project.install_hook()
     if projects == 2:
         execute(project.ours("migrations_hook", "install"), project.root / "second")
@@ -107,7 +107,7 @@ def _see_that_feature_is_in_step(project: Project) -> None:
     project.see_that_feature_is_in_step()
 
 
-def _fill(root: Path) -> None:
+def fill(root: Path) -> None:
     """Commit files on main until there are as many as there should be."""
     there = sum(path.is_file() for path in root.rglob("*") if ".git" not in path.parts)
     _commit_files(root, range(FILES - there), "Everything else")

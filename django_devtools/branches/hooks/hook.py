@@ -30,6 +30,7 @@ from django_devtools.branches.sources.loader import Code
 
 NAMES = ("post-checkout", "post-merge", "post-rewrite")
 SCRIPT = Path(__file__).with_name("hook.sh")
+PROMPT = Path(__file__).with_name("prompt.sh")
 MIGRATIONS = ":(top,glob)**/migrations/**"
 # Settings name the installed apps, those of packages included, and where their migrations are.
 SETTINGS = (":(top,glob)**/settings*.py", ":(top,glob)**/settings/**")
@@ -61,6 +62,7 @@ class Hooks:
             self.callers.keep_earlier()
             self.callers.write(caller, [*specs, *SETTINGS])
             write_aside(self.callers.script, SCRIPT.read_text("utf-8"))
+            write_aside(self._prompt, PROMPT.read_text("utf-8"))
             notes = [
                 note
                 for tool in TOOLS
@@ -92,7 +94,13 @@ class Hooks:
                 _take_entries(self.repository.top, tool)
             self._include()
             self.callers.script.unlink(missing_ok=True)
+            self._prompt.unlink(missing_ok=True)
             return was_called or any(found)
+
+    @property
+    def _prompt(self) -> Path:
+        """The script that prompts and editors call."""
+        return self.callers.script.with_name(PROMPT.name)
 
     def conditions(self) -> dict[str, Condition]:
         """The state of each hook, by its name, as this project has it."""

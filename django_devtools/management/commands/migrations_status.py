@@ -1,6 +1,7 @@
 import json
 import sys
 from argparse import ArgumentParser
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,8 @@ IN_STEP = (State.APPLIED, State.OBSOLETE)
 # The headings of columns that are not called like their keys.
 TITLES = {"name": "migration"}
 
+SHORT = {State.PENDING: "to apply", State.PHANTOM: "to unapply", State.CHANGED: "changed"}
+
 # The shapes of the JSON.
 MIGRATIONS, FULL = "migrations", "full"
 
@@ -36,6 +39,11 @@ class Command(BranchesCommand):
         super().add_arguments(parser)
         parser.add_argument(
             "--all", action="store_true", help="Shows migrations that are in step as well."
+        )
+        parser.add_argument(
+            "--short",
+            action="store_true",
+            help="Says in a few words whether the databases are in step, as for a prompt.",
         )
         parser.add_argument(
             "--json",
@@ -61,6 +69,8 @@ class Command(BranchesCommand):
         rows = [row for found, states in classified for row in _rows(found, states)]
         if options["json"]:
             self._print_json(workspace, rows, comparisons, options["json"])
+        elif options["short"]:
+            self.write("failed" if _failure(workspace.repository) else _short(rows))
         elif not options["check"] or self.verbosity >= 1:
             self._show(rows, options["all"])
             for found, states in classified:
@@ -160,6 +170,13 @@ def _failure(repository: Repository | None) -> str | None:
 
 def _are_in_step(rows: list[Row]) -> bool:
     return all(row["state"] in IN_STEP for row in rows)
+
+
+def _short(rows: list[Row]) -> str:
+    """The words that ``prompt.sh`` has for what it knows."""
+    counted = Counter(row["state"] for row in rows)
+    parts = [f"{counted[state]} {words}" for state, words in SHORT.items() if counted[state]]
+    return f"out of step: {', '.join(parts)}" if parts else "in step"
 
 
 def _rows(found: Comparison, states: States) -> list[Row]:
