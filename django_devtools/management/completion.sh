@@ -43,7 +43,7 @@ _django_devtools_word() {
         migrations_snapshot/*) _django_devtools_values branch migrations_snapshot --list --json ;;
         migrations_stash/2/*) _django_devtools_offer "$(printf '%s\n' list show restore drop)" ;;
         migrations_stash/*) _django_devtools_values id migrations_stash list --json ;;
-        migrations_hook/2/*) _django_devtools_offer "$(printf '%s\n' install uninstall status run)" ;;
+        migrations_hook/2/*) _django_devtools_offer "$(printf '%s\n' install uninstall status doctor run)" ;;
         *) _django_devtools_django "$2" ;;
     esac
 }

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from django.core.management import load_command_class
 
 from tests.branches.shop import make_shop_with_feature
 from tests.processes import run
@@ -81,11 +82,21 @@ def test_entries_snapshots_and_databases(shop: Project) -> None:
     assert completed(shop, *python, "migrations_status", "--database", "=") == ["default"]
 
 
-def test_words_that_are_always_the_same(shop: Project) -> None:
-    assert completed(shop, "./manage.py", "migrations_stash", "s") == ["show"]
+def test_choices_are_those_of_the_command(shop: Project) -> None:
+    for name, option in (
+        ("migrations_stash", "action"),
+        ("migrations_hook", "action"),
+        ("migrations_switch", "--irreversible"),
+    ):
+        parser = load_command_class("django_devtools", name).create_parser("manage.py", name)
+        (choices,) = (
+            one.choices
+            for one in parser._actions
+            if one.dest == option or option in one.option_strings
+        )
+        words = [option] if option.startswith("--") else []
+        assert completed(shop, "./manage.py", name, *words, "") == [*(choices or ())]
     assert completed(shop, "./manage.py", "migrations_hook", "un") == ["uninstall"]
-    keep = completed(shop, "./manage.py", "migrations_switch", "--irreversible", "")
-    assert keep == ["fail", "keep", "noop"]
 
 
 def test_commands_and_options_are_those_of_django(shop: Project) -> None:
