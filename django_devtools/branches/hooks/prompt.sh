@@ -33,8 +33,11 @@ words_of_project() {
     [ "$head" = "$in_step" ] ||
         committed=$(git diff --no-renames --name-status "$in_step" HEAD -- "$@" 2>/dev/null) ||
         return
-    uncommitted=$(git status --porcelain --no-renames --untracked-files=all -- "$@" 2>/dev/null) ||
-        return
+    # Git looks at so few files that threads would cost more than they save.
+    uncommitted=$(
+        git -c core.preloadIndex=false status --porcelain --no-renames --untracked-files=all \
+            -- "$@" 2>/dev/null
+    ) || return
 
     apply=0
     unapply=0
