@@ -17,6 +17,7 @@ TABLE_PREFIX = "django_devtools_"
 
 OPTIONS: dict[str, tuple[type, ...]] = {
     "AUTO_SNAPSHOT": (bool,),
+    "HOOK_ROWS": (int,),
     "SNAPSHOT_FILE": (str, Path),
 }
 """The keys of the setting, and the types of their values."""

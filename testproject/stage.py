@@ -249,6 +249,8 @@ def _environment() -> dict[str, str]:
         "GIT_COMMITTER_NAME": "Shop",
         "GIT_COMMITTER_EMAIL": "shop@example.org",
         "NO_COLOR": "1",
+        # What takes long depends on the machine.
+        "GIT_PROGRESS_DELAY": "3600",
         # A checkout within the same second could leave bytecode that passes for the new source.
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONIOENCODING": "utf-8",

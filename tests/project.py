@@ -59,6 +59,8 @@ ENVIRONMENT = {
     "PYTHONDONTWRITEBYTECODE": "1",
     "PYTHONPATH": str(Path(__file__).parents[1]),
     "NO_COLOR": "1",
+    # What takes long depends on the machine.
+    "GIT_PROGRESS_DELAY": "3600",
     # pytest-django sets one of ours.
     "DJANGO_SETTINGS_MODULE": "config.settings",
 }

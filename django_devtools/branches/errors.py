@@ -23,5 +23,9 @@ class SwitchError(DevtoolsError):
         self.way_out = way_out
 
 
+class Interrupted(KeyboardInterrupt):
+    """Someone has pressed Ctrl-C while a database was changed. The text says what was left how."""
+
+
 class UnfitRows(DevtoolsError):
     """The database rejects a migration because of rows that are there."""

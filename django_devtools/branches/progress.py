@@ -2,24 +2,61 @@
 
 import sys
 import time
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Self
 
 from django.core.management.base import OutputWrapper
 from django.core.management.color import Style
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from .ticker import Action, Line, Observe, Ticker
+
+ASIDE = "django_devtools: "
+"""What lines begin with among those of git."""
+
 
 class Progress:
-    """The progress callback of an executor. Also reports steps that only rewrite rows."""
+    """
+    The progress callback of an executor. Also reports what else is done.
 
-    def __init__(self, stdout: OutputWrapper, style: Style, verbosity: int) -> None:
+    As a context manager, it also says what is being done while that takes long.
+    """
+
+    def __init__(
+        self,
+        stdout: OutputWrapper,
+        style: Style,
+        verbosity: int,
+        aside: OutputWrapper | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``aside`` is where to say what takes long, if nothing of it is said on ``stdout``."""
         self.stdout = stdout
         self.style = style
         self.verbosity = verbosity
         self.current = ""
         """The action that has begun and not ended, or an empty string."""
+        self.clock = clock
         self._start = 0.0
+        self._depth = 0
+        self._observe: Observe | None = None
+        self._ticks = aside is not None or verbosity >= 1
+        self._line = Line(aside, ASIDE) if aside else Line(stdout, "  ")
+        self._ticker = Ticker(self._line, clock)
+
+    def __enter__(self) -> Self:
+        if self._ticks:
+            self._ticker.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: Any, traceback: TracebackType | None
+    ) -> None:
+        self._ticker.stop()
+        self._line.close()
 
     def __call__(self, action: str, migration: Any = None, fake: bool = False) -> None:
         labels = {
@@ -27,22 +64,85 @@ class Progress:
             "unapply_start": f"Unapplying {migration}",
             "render_start": "Rendering model states",
         }
-        self.current = labels.get(action, "")
-        if self.verbosity < 1:
-            return
-        if self.current:
-            self._start = time.monotonic()
-            self.stdout.write(f"  {self.current}...", ending="")
-            self.stdout.flush()
+        if label := labels.get(action):
+            self._begin(label)
         else:
-            elapsed = f" ({time.monotonic() - self._start:.3f}s)" if self.verbosity > 1 else ""
-            word = " DONE" if action == "render_success" else " OK"
-            self.stdout.write(self.style.SUCCESS(word + elapsed))
+            self._end("DONE" if action == "render_success" else "OK")
+
+    @contextmanager
+    def during(
+        self, label: str, table: str = "", is_whole: bool = False, rows: int | None = None
+    ) -> Iterator[None]:
+        """
+        Report an action while it is done.
+
+        It copies rows of ``table``, which are ``rows`` if that is known, and with all columns if
+        ``is_whole``.
+        """
+        self._begin(label, table, is_whole, rows)
+        try:
+            yield
+        except BaseException:
+            self._ticker.end(self._depth)
+            raise
+        self._end("OK")
+
+    @contextmanager
+    def meanwhile(self, label: str, observe: Observe | None = None) -> Iterator[None]:
+        """
+        Report an action only if it takes long.
+
+        ``observe`` asks the database how far that has got, and all that is done within it.
+        """
+        before, self._observe = self._observe, observe or self._observe
+        depth = self._ticker.begin(Action(label, self.clock(), self._observe))
+        try:
+            yield
+        finally:
+            self._observe = before
+            self._ticker.end(depth)
+
+    @contextmanager
+    def handed_over(self, label: str) -> Iterator[None]:
+        """Let another process report what it does, which it does by ``verbosity`` alone."""
+        self.current = label
+        with self.meanwhile("" if self.verbosity >= 1 else label):
+            yield
+        self.current = ""
 
     def line(self, text: str) -> None:
         """Report an action that takes no time."""
         if self.verbosity >= 1:
-            self.stdout.write(text + self.style.SUCCESS(" OK"))
+            with self._ticker.lock:
+                self._line.begin(text)
+                self._line.end(self.style.SUCCESS(" OK"))
+            self._ticker.spoken()
+
+    def make_room(self) -> None:
+        """Let others write: take away what is only shown for now."""
+        with self._ticker.lock:
+            self._line.clear()
+        self._ticker.spoken()
+
+    def _begin(
+        self, label: str, table: str = "", is_whole: bool = False, rows: int | None = None
+    ) -> None:
+        self.current, self._start = label, self.clock()
+        action = Action(label, self._start, self._observe, table, is_whole, rows)
+        with self._ticker.lock:
+            if self.verbosity >= 1:
+                self._line.begin(f"  {label}...")
+                self._ticker.spoken()
+            self._depth = self._ticker.begin(action)
+
+    def _end(self, word: str) -> None:
+        self.current = ""
+        with self._ticker.lock:
+            if self.verbosity >= 1:
+                spent = f" ({self.clock() - self._start:.3f}s)" if self.verbosity > 1 else ""
+                self._line.end(self.style.SUCCESS(f" {word}{spent}"))
+                self._ticker.spoken()
+            self._ticker.end(self._depth)
 
 
 def write_notice(text: str) -> None:

@@ -31,17 +31,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations import Migration
 
 from django_devtools.branches.errors import SwitchError, UnfitRows
 from django_devtools.branches.running.executor import with_empty_reverses
-from django_devtools.branches.running.journal import JournalEntry
+from django_devtools.branches.running.journal import Journal, JournalEntry
 from django_devtools.branches.sources.graph import Graph
 from django_devtools.branches.sources.loader import Source, load
 from django_devtools.branches.sources.provenance import Past
 from django_devtools.branches.sources.snapshots import DETACHED, Key, Snapshot
 
 from .decision import Decision
+from .progress import Progress
 
 logger = logging.getLogger("django_devtools.branches")
 
@@ -95,6 +97,26 @@ def _is_of_another(decision: Decision, begun: Snapshot | None) -> bool:
 
 def _past_of(begun: Snapshot | None) -> Past | None:
     return Past(begun.branch, begun.commit) if begun else None
+
+
+def what_was_left(connection: BaseDatabaseWrapper, progress: Progress) -> str:
+    """What Ctrl-C has interrupted, and where that has left the database."""
+    database, current = f"Database '{connection.alias}'", progress.current
+    doing = f"while {current[0].lower()}{current[1:]}" if current else "between two steps"
+    try:
+        entry = Journal(connection).entry()
+    except Exception:  # noqa: BLE001 - it may be the connection that was interrupted
+        left = (
+            f"{database} does not say how far that got. "
+            "To see it, run `manage.py migrations_status`."
+        )
+        return f"Interrupted {doing}. {left}"
+    if entry:
+        name = ".".join(entry.key)
+        left = f"{database} is in the middle of {name}, which the next switch finishes."
+    else:
+        left = f"{database} is as the last finished migration left it."
+    return f"Interrupted {doing}. {left}"
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from django_devtools.branches.errors import Interrupted
 from django_devtools.branches.hooks.state import UNTOLD, HookState, StateError
 from django_devtools.branches.planning.classify import states_after_switch
 from django_devtools.branches.planning.comparison import Comparison
@@ -61,20 +62,28 @@ class Switch:
         """
         Carry out what was decided, after ``check``.
 
-        Raises whatever a migration raises, and SwitchError where a work tree's process fails.
-        What was done until then is recorded; running again goes on from there.
+        Raises whatever a migration raises, SwitchError where a work tree's process fails, and
+        Interrupted instead of KeyboardInterrupt. What was done until then is recorded; running
+        again goes on from there.
         """
         from django_devtools.branches.running.begun import strike_out
+        from django_devtools.branches.running.observer import observed
         from django_devtools.branches.stash.transfer import Report
 
         report = Report()
         report.notes += self._tell_hooks()
+        label = f"Switching database '{self.connection.alias}'"
         try:
-            return self._run(report, progress, interactive)
-        except BaseException:  # Ctrl-C, too
+            with observed(self.connection, progress, label):
+                return self._run(report, progress, interactive)
+        except BaseException as error:  # Ctrl-C, too
             # It may be the connection that was lost.
             with suppress(Exception):
                 strike_out(self.connection, self.workspace.snapshot_file)
+            if isinstance(error, KeyboardInterrupt):
+                from .resume import what_was_left
+
+                raise Interrupted(what_was_left(self.connection, progress)) from None
             raise
 
     def settle(self) -> list[str]:

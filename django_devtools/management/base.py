@@ -4,9 +4,10 @@ import gc
 import os
 import shlex
 import shutil
+import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from django_devtools.branches.decision import Workspace
 from django_devtools.branches.errors import DevtoolsError
+from django_devtools.branches.progress import Progress
 from django_devtools.branches.schema.dialects import database_id
 from django_devtools.branches.sources.git import NoGit, Repository
 from django_devtools.branches.sources.loader import code_on_disk
@@ -51,14 +53,23 @@ MESSAGES = (
 
 ACCEPT = "manage.py migrations_snapshot --accept"
 
+YES = ("y", "yes")
+
 # How many migrations a notice names, unless one more would be all.
 LISTED = 3
+
+
+INTERRUPTED = "Interrupted while no database was being changed."
+CTRL_C = 130
+"""The exit status of what was interrupted, as shells have it."""
 
 
 class BranchesCommand(BaseCommand):
     """Base class of the commands that compare migrations and databases."""
 
     requires_system_checks = ()
+    progress: Progress | None = None
+    """What says what is being done, while anything is."""
     lacks_git = False
     """Whether the project is in a repository, and there is no git that can be run."""
 
@@ -102,6 +113,8 @@ class BranchesCommand(BaseCommand):
             self.work(options)
         except MESSAGES as error:
             raise CommandError(str(error)) from error
+        except KeyboardInterrupt:
+            raise CommandError("Interrupted.", returncode=CTRL_C) from None
         finally:
             # Django writes the error to stderr, which may be the same pipe.
             self.stdout.flush()
@@ -109,12 +122,18 @@ class BranchesCommand(BaseCommand):
     def write(self, text: str) -> None:
         """Write a line, unless the user wants none."""
         if self.verbosity >= 1:
+            self._make_room()
             self.stdout.write(text)
 
     def notice(self, text: str) -> None:
         """Write a line to stderr, after what stdout holds: both may be one pipe or file."""
+        self._make_room()
         self.stdout.flush()
         self.stderr.write(self.style.NOTICE(text))
+
+    def _make_room(self) -> None:
+        if self.progress:
+            self.progress.make_room()
 
     def table(self, rows: Sequence[Sequence[str]], spare: Sequence[str] = ()) -> list[str]:
         """The lines of a table, which fits a terminal if stdout is one."""
@@ -131,6 +150,16 @@ class BranchesCommand(BaseCommand):
     def say_who_works(self, who: str) -> None:
         """Say whose switch this command waits for."""
         self.notice(f"Another switch is working ({who}). Waiting for it…")
+
+    @contextmanager
+    def locked(self, snapshot_file: SnapshotFile, progress: Progress) -> Iterator[None]:
+        """Hold the lock of all switches. Raises NotWritten."""
+        with ExitStack() as stack:
+            with progress.meanwhile("Waiting for another switch"):
+                stack.enter_context(
+                    snapshot_file.lock("switch", self.say_who_works, or_elsewhere=True)
+                )
+            yield
 
     def work(self, options: dict[str, Any]) -> None:
         """Do what the command is for. The errors of MESSAGES become CommandErrors."""
@@ -208,7 +237,7 @@ def require_debug(refusal: str) -> None:
 def ask(question: str) -> bool:
     """Whether the user answers yes. Ctrl-C and Ctrl-D count as no."""
     try:
-        return input(question).strip().lower() in ("y", "yes")
+        return input(question).strip().lower() in YES
     except (EOFError, KeyboardInterrupt):
         return False
 
@@ -228,6 +257,23 @@ def switch_command(target: str | None, *options: str) -> str:
     """The command that switches to ``target``, or does what ``options`` say about that."""
     words = ["manage.py", "migrations_switch", target, *options]
     return shlex.join(word for word in words if word)
+
+
+def ask_of_a_hook(question: str) -> bool:
+    """
+    Whether the user answers yes, whom a git hook asks. Ctrl-C and Ctrl-D count as no.
+
+    Git gives its hooks no stdin, so the answer comes from the terminal that they write to.
+    """
+    if not sys.stderr.isatty():
+        return False
+    try:
+        with Path("/dev/tty").open(encoding="utf-8") as terminal:
+            sys.stderr.write(question)
+            sys.stderr.flush()
+            return terminal.readline().strip().lower() in YES
+    except (OSError, KeyboardInterrupt):
+        return False
 
 
 def listed(keys: Sequence[Key], verbosity: int) -> str:

@@ -29,6 +29,8 @@ ENVIRONMENT = {
     # Files change faster here than the time stamps that byte code is checked by.
     "PYTHONDONTWRITEBYTECODE": "1",
     "LC_ALL": "C.UTF-8",
+    # What takes long depends on the machine.
+    "GIT_PROGRESS_DELAY": "3600",
 }
 # What differs from one machine to the next, or from one day to the next.
 VARIABLE = {

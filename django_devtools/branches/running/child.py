@@ -44,6 +44,9 @@ from django_devtools.branches.stash.stash import Stash
 from django_devtools.conf import project_root
 
 from .executor import Executor, with_empty_reverses
+from .observer import observed
+
+RUNNING = "Running migrations in a work tree"
 
 
 class ChildError(DevtoolsError):
@@ -165,7 +168,9 @@ def main(answer: str, action: str, verbosity: str = "0", color: str = "") -> Non
         findings = _inspect(task, graph)
     else:
         style = color_style(force_color=True) if color == "color" else no_style()
-        _run(task, graph, Progress(OutputWrapper(sys.stdout), style, int(verbosity)))
+        progress = Progress(OutputWrapper(sys.stdout), style, int(verbosity))
+        with progress, observed(connections[task.alias], progress, RUNNING):
+            _run(task, graph, progress)
     Path(answer).write_bytes(pickle.dumps(findings))
 
 

@@ -7,6 +7,7 @@ transaction: it ends with all constraints satisfied, or nothing has been changed
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,7 +76,11 @@ class Restore:
             return
         try:
             tables = {job.entry.table for job in jobs}
-            with self._transaction(), undisturbed(self._dialect, tables, self.notes):
+            with (
+                self.progress.meanwhile("Restoring from the stash"),
+                self._transaction(),
+                undisturbed(self._dialect, tables, self.notes),
+            ):
                 self._restore(jobs)
         except DatabaseError as error:
             if self._dialect.error_is_transient(error):
@@ -113,8 +118,6 @@ class Restore:
 
     def _restore(self, jobs: list[EntryRestore]) -> None:
         tables = [job for job in jobs if job.entry.is_table]
-        for job in tables + [job for job in jobs if not job.entry.is_table]:
-            self.progress.line(f"  Restoring {job.entry}...")
         others = {job.entry.id: self._others(job, jobs) for job in jobs}
         keys = self._drop_foreign_keys(jobs)
         for table in {job.entry.table for job in jobs}:
@@ -123,24 +126,34 @@ class Restore:
             self._make_room([job for job in group if job.overrides])
             for job in group:
                 more = others[job.entry.id]
-                job.insert(self._defaults(job, more), more)
+                with self._reported(job):
+                    job.insert(self._defaults(job, more), more)
         _prune(tables)
         for group in _plain_first([job for job in jobs if not job.entry.is_table]):
             for job in group:
-                job.update(self.made, others[job.entry.id])
+                with self._reported(job):
+                    job.update(self.made, others[job.entry.id])
         for job in tables:
             self._dialect.set_sequences(job.entry.table)
-        restored = sorted({job.entry.table for job in jobs})
-        self._connection.check_constraints(restored)
-        for key in keys:
-            self.stash.tables.execute(
-                f"ALTER TABLE {key.table} ADD CONSTRAINT {key.name} {key.definition}"
-            )
+        with self.progress.meanwhile("Checking the constraints of what was restored"):
+            self._check_constraints(jobs, keys)
         for job in jobs:
             if rows := self._settle(job):
                 what = job.entry.columns if job.entry.is_table else job.columns
                 columns = {name: job.entry.columns[name] for name in what}
                 self.restored.append(job.entry._replace(columns=columns, rows=rows))
+
+    def _reported(self, job: EntryRestore) -> AbstractContextManager[None]:
+        entry = job.entry
+        return self.progress.during(f"Restoring {entry}", entry.copy, rows=entry.rows)
+
+    def _check_constraints(self, jobs: list[EntryRestore], keys: list[ForeignKey]) -> None:
+        """Check all constraints, and those of ``keys`` by adding them again."""
+        self._connection.check_constraints(sorted({job.entry.table for job in jobs}))
+        for key in keys:
+            self.stash.tables.execute(
+                f"ALTER TABLE {key.table} ADD CONSTRAINT {key.name} {key.definition}"
+            )
 
     def _drop_foreign_keys(self, jobs: list[EntryRestore]) -> list[ForeignKey]:
         """Drop the foreign keys that are better checked when all rows are there. Those dropped."""

@@ -106,8 +106,8 @@ class Stash:
                     fills=fills,
                 )
                 entry = entry_from_row(row)
-                progress.line(f"  Saving {entry}...")
-                one.entry, one.rows = entry.id, copy.into(self.tables, entry.copy)
+                with progress.during(f"Saving {entry}", copy.table, copy.is_table):
+                    one.entry, one.rows = entry.id, copy.into(self.tables, entry.copy)
                 self._update(entry, status=Status.COPIED, rows=one.rows)
         return [entry_from_row(row) for row in self._rows.filter(status=Status.COPIED)]
 

@@ -15,6 +15,7 @@ from django.core.management.base import CommandError
 
 from django_devtools.branches.checks import tracked_databases
 from django_devtools.branches.decision import Workspace
+from django_devtools.branches.effort import HOOK_ROWS, rows_to_copy
 from django_devtools.branches.errors import SwitchError
 from django_devtools.branches.files import read_text
 from django_devtools.branches.hooks import without_app
@@ -27,8 +28,17 @@ from django_devtools.branches.progress import Progress, database_option
 from django_devtools.branches.sources.git import GitError, Repository
 from django_devtools.branches.sources.snapshots import SnapshotFile
 from django_devtools.branches.switch import Switch
-from django_devtools.conf import project_root
-from django_devtools.management.base import MESSAGES, BranchesCommand, described, require_debug
+from django_devtools.branches.ticker import took
+from django_devtools.conf import SETTINGS_NAME, option, project_root
+from django_devtools.management.base import (
+    CTRL_C,
+    INTERRUPTED,
+    MESSAGES,
+    BranchesCommand,
+    ask_of_a_hook,
+    described,
+    require_debug,
+)
 
 if TYPE_CHECKING:
     from django_devtools.management.doctor import Facts
@@ -168,35 +178,36 @@ class Command(BranchesCommand):
 
     def _run(self, repository: Repository, options: dict[str, Any]) -> None:
         """Bring the databases into step where nothing is lost. Otherwise say what to type."""
+        self.began = time.monotonic()
         state, callers = HookState(repository), Callers(repository)
         if callers.others():
             self.prefix = f"{callers.project.as_posix()}: "
-        progress = Progress(self.stdout, self.style, 0)
+        aside = self.stderr if self.verbosity >= 1 else None
+        self.progress = progress = Progress(self.stdout, self.style, 0, aside)
         headline = "The databases were left alone."
         try:
             require_debug("DEBUG is off, so the hooks change no database.")
-            lock = SnapshotFile.find(repository).lock
-            with lock("switch", self.say_who_works, or_elsewhere=True):
+            with progress, self.locked(SnapshotFile.find(repository), progress):
                 # Only now: while another switch was working, there may have been a checkout.
-                workspace = self.workspace(options)
-                switches = self._checked(workspace, options)
+                with progress.meanwhile("Comparing the databases with this checkout"):
+                    workspace = self.workspace(options)
+                    switches = self._checked(workspace, options)
+                    rows, most = _rows_to_copy(switches)
+                if rows > most:
+                    _agree_to_copy(rows, most)
                 headline = "The databases are not in step."
                 self._bring_in_step(switches, progress)
                 if switches:
                     self._remember(state, _target(switches), pathspecs(repository, workspace.disk))
-        except Exception as error:  # noqa: BLE001
-            # The checkout is done in any case, and the next one is a new chance.
-            why = str(error)
-            if not isinstance(error, (*MESSAGES, CommandError)):
-                step = f"{progress.current}: " if progress.current else ""
-                why = f"{step}{type(error).__name__}: {error}"
+        # The checkout is done in any case, and the next one is a new chance.
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001
             way_out = error.way_out if isinstance(error, SwitchError) else ""
             command = " ".join(filter(None, [_switch_command(), way_out]))
-            why = f"{headline} {why}\nTo continue, run `{command}`"
+            why = f"{headline} {_reason(error, progress)}\nTo continue, run `{command}`"
             with suppress(GitError, StateError):
                 state.failed(why)
             self.notice(why)
-            sys.exit(1)
+            sys.exit(CTRL_C if isinstance(error, KeyboardInterrupt) else 1)
 
     def _remember(self, state: HookState, commit: str | None, specs: Sequence[str]) -> None:
         try:
@@ -229,13 +240,12 @@ class Command(BranchesCommand):
         return switches
 
     def _bring_in_step(self, switches: list[Switch], progress: Progress) -> None:
-        began = time.monotonic()
         for switch in filter(None, switches):
             summary, target = _summary(switch), switch.decision.comparison.target.title
             report = switch.run(progress, interactive=False)
             self.write(
                 f"Database '{switch.connection.alias}' is in step with {target}: {summary}, "
-                f"in {time.monotonic() - began:.1f} s"
+                f"{took(time.monotonic() - self.began)}"
             )
             for words, entries in (
                 ("Saved in the stash", report.saved),
@@ -274,6 +284,34 @@ def _status_of(hooks: Hooks, failure: str | None) -> dict[str, Any]:
         },
         "failure": failure,
     }
+
+
+def _rows_to_copy(switches: list[Switch]) -> tuple[int, int]:
+    """How many rows are saved and restored, about, and how many may be without being asked."""
+    chosen = option("HOOK_ROWS")
+    most = HOOK_ROWS if chosen is None else chosen
+    rows = sum(rows_to_copy(switch.decision, most) for switch in switches if switch.decision.plan)
+    return rows, most
+
+
+def _agree_to_copy(rows: int, most: int) -> None:
+    """Ask a person whether to copy as many rows. Raises SwitchError unless one says yes."""
+    what = f"About {rows:,} rows have to be saved and restored"
+    if not ask_of_a_hook(f"{what}. Type 'yes' to go on, or 'no' to leave the databases alone: "):
+        raise SwitchError(
+            f"{what}, and a hook copies at most {most:,} without being told to. "
+            f"{SETTINGS_NAME}['HOOK_ROWS'] has that number."
+        )
+
+
+def _reason(error: BaseException, progress: Progress) -> str:
+    """Why the databases are not in step, in words."""
+    if isinstance(error, (*MESSAGES, CommandError)):
+        return str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return str(error) or INTERRUPTED
+    step = f"{progress.current}: " if progress.current else ""
+    return f"{step}{type(error).__name__}: {error}"
 
 
 def _target(switches: list[Switch]) -> str | None:

@@ -12,6 +12,7 @@ from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 
 from django_devtools.branches.progress import Progress
+from django_devtools.branches.running.observer import observed
 from django_devtools.branches.sources.rows import to_the_minute
 from django_devtools.branches.stash.entries import Entry
 from django_devtools.branches.stash.restore import Restore
@@ -127,14 +128,15 @@ class Command(BranchesCommand):
 
     def _restore(self, stashes: list[Stash], options: dict[str, Any]) -> None:
         found = self._named(stashes, options)
-        progress = Progress(self.stdout, self.style, self.verbosity)
         notes = []
-        for stash in stashes:
-            entries = [entry for one, entry in found if one is stash]
-            restore = Restore(stash, apps, progress)
-            restore.restore_requested(entries)
-            stash.clean()
-            notes += restore.notes
+        with Progress(self.stdout, self.style, self.verbosity) as progress:
+            for stash in stashes:
+                entries = [entry for one, entry in found if one is stash]
+                restore = Restore(stash, apps, progress)
+                with observed(stash.connection, progress, "Restoring from the stash"):
+                    restore.restore_requested(entries)
+                stash.clean()
+                notes += restore.notes
         for note in notes:
             self.notice(note)
 

@@ -1,5 +1,6 @@
 import json
 import sys
+import time
 from argparse import ArgumentParser
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,12 @@ from django_devtools.branches.progress import Progress, database_option
 from django_devtools.branches.sources.loader import listed_operations
 from django_devtools.branches.sources.snapshots import Key
 from django_devtools.branches.switch import Switch
+from django_devtools.branches.ticker import took
 from django_devtools.conf import takes_snapshots
 from django_devtools.management.base import (
     ACCEPT,
+    CTRL_C,
+    INTERRUPTED,
     BranchesCommand,
     ask,
     database_may_fail,
@@ -35,6 +39,7 @@ SHARED_ROWS = "rows of tables that both sides have"
 
 
 class Command(BranchesCommand):
+    progress: Progress
     help = (
         "Updates the databases to match the code of this checkout, of a branch or of any git ref. "
         "Unapplies the migrations of other branches, and applies the missing ones."
@@ -111,6 +116,8 @@ class Command(BranchesCommand):
         )
 
     def work(self, options: dict[str, Any]) -> None:
+        self.began = time.monotonic()
+        self.progress = Progress(self.stdout, self.style, self.verbosity)
         looks_only = options["plan"] or options["check"] or options["json"]
         if not (looks_only or options["allow_debug_off"]):
             require_debug(
@@ -122,8 +129,7 @@ class Command(BranchesCommand):
         if looks_only:
             self._look(self._switches(workspace, options), options)
         else:
-            with workspace.snapshot_file.lock("switch", self.say_who_works, or_elsewhere=True):
-                self._switch_or_say_how_to_go_on(workspace, options)
+            self._switch_or_say_how_to_go_on(workspace, options)
 
     def _switches(self, workspace: Workspace, options: dict[str, Any]) -> list[Switch]:
         wishes = Options(
@@ -135,7 +141,8 @@ class Command(BranchesCommand):
             options["stash"],
             tuple(options["trust"]),
         )
-        return [Switch(connection, workspace, wishes) for connection in self.connections(options)]
+        with self.progress.meanwhile("Comparing the databases with the target"):
+            return [Switch(one, workspace, wishes) for one in self.connections(options)]
 
     def _look(self, switches: list[Switch], options: dict[str, Any]) -> None:
         if options["json"]:
@@ -183,12 +190,19 @@ class Command(BranchesCommand):
         again = " ".join(filter(None, ("manage.py migrations_switch", options["target"])))
         resumes = f"run `{again}` again; it resumes where this run stopped."
         try:
-            with database_may_fail(
-                f"Once that is fixed, {resumes} Use --traceback to see where it stopped."
+            with (
+                self.progress,
+                database_may_fail(
+                    f"Once that is fixed, {resumes} Use --traceback to see where it stopped."
+                ),
+                self.locked(workspace.snapshot_file, self.progress),
             ):
                 self._switch(workspace, options)
         except UnfitRows as error:
             raise CommandError(f"{error}\nChange or delete them, and {resumes}") from error
+        except KeyboardInterrupt as error:
+            words = f"{error or INTERRUPTED}\nTo continue, run `{again}`"
+            raise CommandError(words, returncode=CTRL_C) from None
 
     def _switch(self, workspace: Workspace, options: dict[str, Any]) -> None:
         switches = self._switches(workspace, options)
@@ -201,8 +215,11 @@ class Command(BranchesCommand):
             switch.check()
         if self.interactive and not options["stash"]:
             self._confirm_losses(switches)
+        has_work = any(switches)
         for switch in switches:
             self._run(switch)
+        if has_work:
+            self.write(f"Done {took(time.monotonic() - self.began)}.")
         self._clear_failure(workspace, options)
 
     def _clear_failure(self, workspace: Workspace, options: dict[str, Any]) -> None:
@@ -227,8 +244,7 @@ class Command(BranchesCommand):
         self.write(self.style.MIGRATE_HEADING("Operations to perform:"))
         self.write(self.style.MIGRATE_LABEL(label) + what)
         self.write(self.style.MIGRATE_HEADING("Running migrations:"))
-        progress = Progress(self.stdout, self.style, self.verbosity)
-        report = switch.run(progress, self.interactive)
+        report = switch.run(self.progress, self.interactive)
         for line in report.cut:
             self.write(line)
         for note in report.notes:

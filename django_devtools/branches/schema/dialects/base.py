@@ -46,6 +46,19 @@ class Dependent(NamedTuple):
     """The columns of a foreign key."""
 
 
+class Look(NamedTuple):
+    """What one connection sees of the statement that another one runs."""
+
+    rows: int | None = None
+    """How many rows its transaction has written."""
+    size: int | None = None
+    """How many bytes the database takes up, with what is not committed yet."""
+    fraction: float | None = None
+    """How much of it is done."""
+    note: str = ""
+    """What it is doing in particular, or waiting for."""
+
+
 class Dialect:
     """
     What a database does in its own way.
@@ -145,6 +158,17 @@ class Dialect:
     def _table_size(self, table: str) -> Any:
         return None
 
+    def data_size(self, table: str) -> int | None:
+        """How many bytes the rows of a table take up, and a copy, if there are sizes of both."""
+        return None
+
+    def estimated_rows(self, table: str, most: int) -> int:
+        """About how many rows a table has. Where that is counted, it ends at ``most``."""
+        ((count,),) = self.fetch(
+            f"SELECT COUNT(*) FROM (SELECT 1 FROM {self.quote(table)} LIMIT {int(most)}) some_"
+        )
+        return int(count)
+
     def foreign_keys_to_drop(self, table: str) -> list[ForeignKey]:
         """The foreign keys to drop while rows are restored, and to add again when they are."""
         return []
@@ -152,6 +176,19 @@ class Dialect:
     def dependents(self, table: str, column: str | None) -> list[Dependent]:
         """What Django's DROP of a table, or of a column of it, drops along, or fails for."""
         return []
+
+    # What another connection does
+
+    def session_id(self) -> int | None:
+        """By what other connections can ask about this one; None where they can't."""
+        return None
+
+    def be_brief(self) -> None:
+        """Have no statement of this connection wait for others."""
+
+    def look(self, session: int) -> Look:
+        """What the connection with this ``session_id`` is doing, which is not this one."""
+        return Look()
 
     # SQL
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from decimal import Decimal
 from typing import Any
 
@@ -10,7 +10,7 @@ from django.db import DatabaseError
 
 from django_devtools.branches.schema.field_types import INTEGERS, TEXTS, holds
 
-from .base import ColumnDescription, Dependent, Dialect
+from .base import ColumnDescription, Dependent, Dialect, Look
 
 # https://mariadb.com/docs/server/reference/system-tables/information-schema/information-schema-tables/information-schema-columns-table
 # MySQL 8 calls a default that is an expression DEFAULT_GENERATED.
@@ -24,6 +24,15 @@ _SIZE = """
 SELECT data_length + index_length FROM information_schema.tables
 WHERE table_schema = DATABASE() AND table_name = %s
 """
+_ROWS = """
+SELECT table_rows FROM information_schema.tables
+WHERE table_schema = DATABASE() AND table_name = %s
+"""
+# https://mariadb.com/docs/server/reference/system-tables/information-schema/information-schema-tables/information-schema-innodb-tables/information-schema-innodb_trx-table
+_WRITTEN = """
+SELECT trx_rows_modified FROM information_schema.innodb_trx WHERE trx_mysql_thread_id = %s
+"""
+_STATE = "SELECT state FROM information_schema.processlist WHERE id = %s"
 _UPDATED = """
 SELECT update_time, FROM_UNIXTIME(UNIX_TIMESTAMP()) FROM information_schema.tables
 WHERE table_schema = DATABASE() AND table_name = %s
@@ -73,6 +82,28 @@ class MySQLDialect(Dialect):
     def _table_size(self, table: str) -> Any:
         found = self.fetch(_SIZE, [table])
         return found[0][0] if found else None
+
+    def estimated_rows(self, table: str, most: int) -> int:
+        found = self.fetch(_ROWS, [table])
+        return int(found[0][0] or 0) if found else 0
+
+    def session_id(self) -> int | None:
+        driver: Any = self.connection.connection
+        return driver.thread_id() if driver else None
+
+    def be_brief(self) -> None:
+        self.execute("SET SESSION lock_wait_timeout = 1")
+
+    def look(self, session: int) -> Look:
+        rows, note = None, ""
+        for (state,) in self.fetch(_STATE, [session]):
+            if "lock" in (state or ""):
+                note = f"the server says: {state}"
+        # Only whoever has the privilege PROCESS may see it.
+        with suppress(DatabaseError):
+            for (written,) in self.fetch(_WRITTEN, [session]):
+                rows = int(written)
+        return Look(rows=rows, note=note)
 
     def dependents(self, table: str, column: str | None) -> list[Dependent]:
         # Nothing goes along. The DROP of a table fails, and a migration would stop half-way.

@@ -1,5 +1,6 @@
 """PostgreSQL."""
 
+import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from django.db import DatabaseError, OperationalError, transaction
 
 from django_devtools.branches.schema.field_types import is_positive
 
-from .base import ColumnDescription, Dependent, Dialect, ForeignKey
+from .base import ColumnDescription, Dependent, Dialect, ForeignKey, Look
 
 # https://www.postgresql.org/docs/current/catalog-pg-attribute.html
 _COLUMNS = """
@@ -82,6 +83,17 @@ WITH RECURSIVE reading (id, depth) AS (
 SELECT id::regclass::text FROM reading JOIN pg_catalog.pg_class c ON c.oid = id
 WHERE c.relkind = 'm' AND c.relispopulated GROUP BY id ORDER BY MAX(depth)
 """
+# https://www.postgresql.org/docs/current/catalog-pg-class.html
+_ANALYZED = "SELECT 1 FROM pg_catalog.pg_class WHERE oid = %s::regclass AND reltuples > 0"
+# https://www.postgresql.org/docs/current/progress-reporting.html
+_INDEX = """
+SELECT phase, tuples_done, tuples_total, blocks_done, blocks_total
+FROM pg_catalog.pg_stat_progress_create_index WHERE pid = %s
+"""
+_BLOCKING = """
+SELECT pid, application_name FROM pg_catalog.pg_stat_activity
+WHERE pid = ANY (pg_blocking_pids(%s)) ORDER BY pid LIMIT 1
+"""
 # A cast that fails is an exception, and only a function can catch one.
 _FITS = """
 CREATE OR REPLACE FUNCTION pg_temp.django_devtools_fits(value text, now text, kind text)
@@ -124,6 +136,39 @@ class PostgreSQLDialect(Dialect):
     def _table_size(self, table: str) -> Any:
         found = self.fetch("SELECT pg_total_relation_size(%s::regclass)", [self._regclass(table)])
         return found[0][0]
+
+    def data_size(self, table: str) -> int | None:
+        ((size,),) = self.fetch("SELECT pg_table_size(%s::regclass)", [self._regclass(table)])
+        return int(size)
+
+    def estimated_rows(self, table: str, most: int) -> int:
+        if not self.fetch(_ANALYZED, [self._regclass(table)]):
+            return super().estimated_rows(table, most)
+        # The planner knows how much larger the table has become since.
+        ((plan,),) = self.fetch(f"EXPLAIN (FORMAT JSON) SELECT 1 FROM {self.quote(table)}")
+        (found,) = json.loads(plan) if isinstance(plan, str) else plan
+        return int(found["Plan"]["Plan Rows"])
+
+    def session_id(self) -> int | None:
+        driver: Any = self.connection.connection
+        return driver.info.backend_pid if driver else None
+
+    def be_brief(self) -> None:
+        self.execute("SET lock_timeout = '500ms'")
+        self.execute("SET statement_timeout = '5s'")
+
+    def look(self, session: int) -> Look:
+        # A table that is not committed yet has no size for others, but it is on the disk.
+        ((size,),) = self.fetch("SELECT pg_database_size(current_database())")
+        fraction, note = None, ""
+        for phase, *counts in self.fetch(_INDEX, [session]):
+            tuples, all_tuples, blocks, all_blocks = counts
+            done, total = (tuples, all_tuples) if all_tuples else (blocks, all_blocks)
+            fraction, note = (done / total if total else None), str(phase)
+        for process, name in self.fetch(_BLOCKING, [session]):
+            called = f" ({name})" if name else ""
+            note = f"waiting for a lock that process {process}{called} of the server holds"
+        return Look(size=size, fraction=fraction, note=note)
 
     def foreign_keys_to_drop(self, table: str) -> list[ForeignKey]:
         """
