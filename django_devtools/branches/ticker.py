@@ -81,8 +81,9 @@ class Line:
     def begin(self, text: str) -> None:
         """Write the beginning of a line."""
         self.close()
-        self._write(text)
+        # Before it is written: there may be a Ctrl-C any time.
         self._begun, self._is_cut = text, False
+        self._write(text)
 
     def show(self, text: str) -> None:
         """Show a text: at a terminal until something else is written."""

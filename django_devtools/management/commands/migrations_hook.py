@@ -296,11 +296,11 @@ def _rows_to_copy(switches: list[Switch]) -> tuple[int, int]:
 
 def _agree_to_copy(rows: int, most: int) -> None:
     """Ask a person whether to copy as many rows. Raises SwitchError unless one says yes."""
-    what = f"About {rows:,} rows have to be saved and restored"
-    if not ask_of_a_hook(f"{what}. Type 'yes' to go on, or 'no' to leave the databases alone: "):
+    what = f"Rows to save and restore: about {rows:,}."
+    if not ask_of_a_hook(f"{what} Type 'yes' to go on, or 'no' to leave the databases alone: "):
         raise SwitchError(
-            f"{what}, and a hook copies at most {most:,} without being told to. "
-            f"{SETTINGS_NAME}['HOOK_ROWS'] has that number."
+            f"{what} Without being told to, a hook copies at most {most:,}: "
+            f"{SETTINGS_NAME}['HOOK_ROWS'] in the settings."
         )
 
 

@@ -201,7 +201,7 @@ class Command(BranchesCommand):
         except UnfitRows as error:
             raise CommandError(f"{error}\nChange or delete them, and {resumes}") from error
         except KeyboardInterrupt as error:
-            words = f"{error or INTERRUPTED}\nTo continue, run `{again}`"
+            words = f"{str(error) or INTERRUPTED}\nTo continue, run `{again}`"
             raise CommandError(words, returncode=CTRL_C) from None
 
     def _switch(self, workspace: Workspace, options: dict[str, Any]) -> None:

@@ -160,15 +160,16 @@ class PostgreSQLDialect(Dialect):
     def look(self, session: int) -> Look:
         # A table that is not committed yet has no size for others, but it is on the disk.
         ((size,),) = self.fetch("SELECT pg_database_size(current_database())")
-        fraction, note = None, ""
+        fraction, notes = None, []
         for phase, *counts in self.fetch(_INDEX, [session]):
             tuples, all_tuples, blocks, all_blocks = counts
             done, total = (tuples, all_tuples) if all_tuples else (blocks, all_blocks)
-            fraction, note = (done / total if total else None), str(phase)
+            fraction = done / total if total else None
+            notes.append(str(phase))
         for process, name in self.fetch(_BLOCKING, [session]):
             called = f" ({name})" if name else ""
-            note = f"waiting for a lock that process {process}{called} of the server holds"
-        return Look(size=size, fraction=fraction, note=note)
+            notes.append(f"waiting for a lock that process {process}{called} of the server holds")
+        return Look(size=size, fraction=fraction, note=", ".join(notes))
 
     def foreign_keys_to_drop(self, table: str) -> list[ForeignKey]:
         """

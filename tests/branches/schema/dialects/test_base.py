@@ -53,6 +53,17 @@ def test_only_a_table_that_exists_has_a_size(connection: BaseDatabaseWrapper) ->
     assert dialect.table_size("missing") is None
 
 
+def test_rows_are_estimated_without_counting_many(connection: BaseDatabaseWrapper) -> None:
+    dialect = dialect_with(
+        connection,
+        "CREATE TABLE t (id integer)",
+        "INSERT INTO t VALUES (1), (2), (3)",
+    )
+    assert dialect.estimated_rows("t", 9) == 3
+    if connection.vendor != "mysql":  # It never counts.
+        assert dialect.estimated_rows("t", 2) == 2
+
+
 def test_values_are_the_same_only_to_the_last_byte(connection: BaseDatabaseWrapper) -> None:
     dialect = dialect_with(
         connection,

@@ -25,6 +25,29 @@ def test_only_without_strict_mode_are_values_cut(connect: Connect) -> None:
     assert dialect.fetch("SELECT @@SESSION.sql_mode") == mode
 
 
+def test_a_connection_is_seen_by_its_number(connect: Connect) -> None:
+    dialect = dialect_with(connect("mariadb"))
+    assert dialect.session_id() is None
+    ((number,),) = dialect.fetch("SELECT CONNECTION_ID()")
+    assert dialect.session_id() == number
+    dialect.be_brief()
+    assert dialect.look(number) == (None, None, None, "")
+
+
+def test_what_only_others_may_see_is_not_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    connection: Any = SimpleNamespace(vendor="mysql")
+    dialect = dialect_of(connection)
+
+    def fetch(sql: str, params: Any = ()) -> Any:
+        if "innodb_trx" in sql:
+            raise OperationalError(1227, "Access denied; you need the PROCESS privilege")
+        return [("Waiting for table metadata lock",)]
+
+    monkeypatch.setattr(dialect, "fetch", fetch)
+    assert dialect.look(5).note == "the server says: Waiting for table metadata lock"
+    assert dialect.look(5).rows is None
+
+
 @pytest.mark.parametrize(
     ("kind", "field_type", "unfit"),
     [

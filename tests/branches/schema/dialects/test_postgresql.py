@@ -22,6 +22,50 @@ def test_types_and_collations_of_migrations_are_custom(connect: Connect) -> None
     assert dialect.custom_types("a%b") == {"m": "mood", "t": ""}
 
 
+def test_rows_are_estimated_from_the_present_size_of_an_analyzed_table(connect: Connect) -> None:
+    rows = "INSERT INTO t SELECT generate_series(1, 5000)"
+    dialect = dialect_with(
+        connect("postgresql"),
+        "CREATE TABLE t (id integer) WITH (autovacuum_enabled = false)",
+        rows,
+        "ANALYZE t",
+        rows,
+    )
+    assert dialect.estimated_rows("t", 1) == pytest.approx(10_000, rel=0.1)
+    assert (dialect.data_size("t") or 0) > 10_000 * 28
+
+
+def test_a_connection_is_seen_by_its_number(connect: Connect) -> None:
+    dialect = dialect_with(connect("postgresql"))
+    assert dialect.session_id() is None
+    ((process,),) = dialect.fetch("SELECT pg_backend_pid()")
+    assert dialect.session_id() == process
+    dialect.be_brief()
+    look = dialect.look(process)
+    assert (look.note, look.fraction) == ("", None)
+    assert look.size
+
+
+def test_an_index_that_is_built_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    connection: Any = SimpleNamespace(vendor="postgresql")
+    dialect = dialect_of(connection)
+    found: list[Any] = [[(9,)], [("building index: scanning table", 0, 0, 1, 4)], [(7, "psql")]]
+    monkeypatch.setattr(dialect, "fetch", lambda sql, params=(): found.pop(0))
+    assert dialect.look(5) == (
+        None,
+        9,
+        0.25,
+        ", ".join(
+            [
+                "building index: scanning table",
+                "waiting for a lock that process 7 (psql) of the server holds",
+            ]
+        ),
+    )
+    found = [[(9,)], [("building index: loading tuples in tree", 1, 2, 4, 4)], []]
+    assert dialect.look(5).fraction == 0.5
+
+
 @pytest.mark.parametrize(
     ("kind", "cast"),
     [
