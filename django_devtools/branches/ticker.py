@@ -10,6 +10,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 from django.core.management.base import OutputWrapper
@@ -191,8 +192,10 @@ class Ticker:
 
     def _run(self) -> None:
         pause = self.patience
-        while not self._ended.wait(min(pause, threading.TIMEOUT_MAX)):
-            pause = self.tick()
+        # Whoever reads it may be gone.
+        with suppress(OSError, ValueError):
+            while not self._ended.wait(min(pause, threading.TIMEOUT_MAX)):
+                pause = self.tick()
 
 
 def words(action: Action, sight: Sight, seconds: float, with_bar: bool) -> str:
