@@ -31,6 +31,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations import Migration
 
@@ -101,22 +102,28 @@ def _past_of(begun: Snapshot | None) -> Past | None:
 
 def what_was_left(connection: BaseDatabaseWrapper, progress: Progress) -> str:
     """What Ctrl-C has interrupted, and where that has left the database."""
-    database, current = f"Database '{connection.alias}'", progress.current
-    doing = f"while {current[0].lower()}{current[1:]}" if current else "between two steps"
+    current = progress.current
+    if not current:
+        return f"Interrupted between two steps. {_left_by_ctrl_c(connection)}"
+    doing = f"{current[0].lower()}{current[1:]}"
+    return f"Interrupted while {doing}. {_left_by_ctrl_c(connection)}"
+
+
+def _left_by_ctrl_c(connection: BaseDatabaseWrapper) -> str:
+    database = f"Database '{connection.alias}'"
+    # What was interrupted may be the connection, and another one is needed.
+    connection.close()
     try:
         entry = Journal(connection).entry()
-    except Exception:  # noqa: BLE001 - it may be the connection that was interrupted
-        left = (
+    except DatabaseError:
+        return (
             f"{database} does not say how far that got. "
             "To see it, run `manage.py migrations_status`."
         )
-        return f"Interrupted {doing}. {left}"
     if entry:
         name = ".".join(entry.key)
-        left = f"{database} is in the middle of {name}, which the next switch finishes."
-    else:
-        left = f"{database} is as the last finished migration left it."
-    return f"Interrupted {doing}. {left}"
+        return f"{database} is in the middle of {name}, which the next switch finishes."
+    return f"{database} is as the last finished migration left it."
 
 
 @contextmanager

@@ -80,7 +80,7 @@ class Switch:
             # It may be the connection that was lost.
             with suppress(Exception):
                 strike_out(self.connection, self.workspace.snapshot_file)
-            if isinstance(error, KeyboardInterrupt):
+            if _is_ctrl_c(error):
                 from .resume import what_was_left
 
                 raise Interrupted(what_was_left(self.connection, progress)) from None
@@ -159,3 +159,11 @@ class Switch:
         except (GitError, NotWritten) as error:
             return [not_recorded(error)]
         return []
+
+
+def _is_ctrl_c(error: BaseException) -> bool:
+    """Whether it is Ctrl-C, or came of it: PyMySQL's connections do not survive one."""
+    found: BaseException | None = error
+    while found and not isinstance(found, KeyboardInterrupt):
+        found = found.__context__
+    return found is not None

@@ -18,7 +18,7 @@ PUT_IN = re.compile(
 OTHERS = {
     *("table", "column", "by", "from", "phantom", "branch", "main", "default", "logs", "high"),
     *("pending", "unapply", "apply", "plan"),
-    *("bool", "rqworker", "rows", "stays", "with", "of", "applied", "Applying", "drop"),
+    *("bool", "rqworker", "rows", "stays", "with", "of", "applied", "Applying", "saving", "drop"),
     *(
         "Unapply",
         "Apply",
