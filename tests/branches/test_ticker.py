@@ -130,6 +130,7 @@ def test_what_fails_ends_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ZeroDivisionError), progress, progress.during("Saving table a"):
         raise ZeroDivisionError
     assert progress.current == "Saving table a"
+    assert stream.getvalue() == "  Saving table a...\n"
     with progress.during("Saving table b"):
         pass
     assert stream.getvalue() == "  Saving table a...\n  Saving table b... OK\n"

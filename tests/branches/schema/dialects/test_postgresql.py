@@ -41,6 +41,7 @@ def test_a_connection_is_seen_by_its_number(connect: Connect) -> None:
     ((process,),) = dialect.fetch("SELECT pg_backend_pid()")
     assert dialect.session_id() == process
     dialect.be_brief()
+    assert dialect.fetch("SHOW lock_timeout") == [("500ms",)]
     look = dialect.look(process)
     assert (look.note, look.fraction) == ("", None)
     assert look.size
