@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -33,7 +33,6 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from django_devtools.branches.decision import Workspace
 from django_devtools.branches.errors import DevtoolsError
-from django_devtools.branches.progress import Progress
 from django_devtools.branches.schema.dialects import database_id
 from django_devtools.branches.sources.git import NoGit, Repository
 from django_devtools.branches.sources.loader import code_on_disk
@@ -41,6 +40,9 @@ from django_devtools.branches.sources.snapshots import Key, SnapshotFile
 from django_devtools.conf import project_root
 
 from .tables import SHORTEST, shortened, table
+
+if TYPE_CHECKING:
+    from django_devtools.branches.progress import Progress
 
 MESSAGES = (
     DevtoolsError,
@@ -59,6 +61,7 @@ YES = ("y", "yes")
 LISTED = 3
 
 
+AGAIN = "Interrupted. Run the same command again."
 INTERRUPTED = "Interrupted while no database was being changed."
 CTRL_C = 130
 """The exit status of what was interrupted, as shells have it."""
@@ -68,7 +71,7 @@ class BranchesCommand(BaseCommand):
     """Base class of the commands that compare migrations and databases."""
 
     requires_system_checks = ()
-    progress: Progress | None = None
+    progress: "Progress | None" = None
     """What says what is being done, while anything is."""
     lacks_git = False
     """Whether the project is in a repository, and there is no git that can be run."""
@@ -114,7 +117,7 @@ class BranchesCommand(BaseCommand):
         except MESSAGES as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
-            raise CommandError("Interrupted.", returncode=CTRL_C) from None
+            raise CommandError(AGAIN, returncode=CTRL_C) from None
         finally:
             # Django writes the error to stderr, which may be the same pipe.
             self.stdout.flush()
@@ -152,7 +155,7 @@ class BranchesCommand(BaseCommand):
         self.notice(f"Another switch is working ({who}). Waiting for it…")
 
     @contextmanager
-    def locked(self, snapshot_file: SnapshotFile, progress: Progress) -> Iterator[None]:
+    def locked(self, snapshot_file: SnapshotFile, progress: "Progress") -> Iterator[None]:
         """Hold the lock of all switches. Raises NotWritten."""
         with ExitStack() as stack:
             with progress.meanwhile("Waiting for another switch"):

@@ -180,6 +180,21 @@ def test_a_thread_ticks_until_all_is_done(monkeypatch: pytest.MonkeyPatch) -> No
     assert not progress._ticker._thread.is_alive()
 
 
+def test_the_thread_ends_in_silence_if_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_PROGRESS_DELAY", "0")
+    monkeypatch.setattr(ticker, "SOON", 0)
+
+    class Closed(StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    progress = Progress(OutputWrapper(StringIO()), no_style(), 0, OutputWrapper(Closed()))
+    with progress, progress.meanwhile("Waiting for a test"):
+        assert progress._ticker._thread
+        progress._ticker._thread.join(TIMEOUT)
+        assert not progress._ticker._thread.is_alive()
+
+
 def test_without_verbosity_there_is_no_thread() -> None:
     with Progress(OutputWrapper(StringIO()), no_style(), 0) as progress:
         assert progress._ticker._thread is None

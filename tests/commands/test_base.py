@@ -56,6 +56,19 @@ def test_a_command_within_another_process_leaves_its_collector_alone(thawed: Non
     assert command.threshold == gc.get_threshold()[0] < 50_000
 
 
+class Stop(BranchesCommand):
+    """Is interrupted by a person."""
+
+    def work(self, options: dict[str, Any]) -> None:
+        raise KeyboardInterrupt
+
+
+def test_an_interrupted_command_has_the_status_that_shells_give_it() -> None:
+    with pytest.raises(CommandError, match=r"^Interrupted\. Run the same command") as caught:
+        Stop().execute(databases=None, verbosity=1, force_color=False, no_color=False)
+    assert caught.value.returncode == 130
+
+
 class Say(BranchesCommand):
     """Says something on stdout, and then on stderr."""
 
