@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 
-from django_devtools.conf import OPTIONS, SETTINGS_NAME
+from django_devtools.conf import OPTIONS, SETTINGS_NAME, fault
 
 # Commands whose warnings people read.
 WATCHED = ("check", "runserver")
@@ -27,7 +27,7 @@ def register_jobs() -> None:
 
 
 def check_options(**options: Any) -> Iterable[CheckMessage]:
-    """Check that the setting of this app has known keys, and values of the right types."""
+    """Check that the setting of this app has known keys, and right values."""
     given = getattr(settings, SETTINGS_NAME, {})
     if not isinstance(given, dict):
         yield Error(f"{SETTINGS_NAME} must be a dict, not {given!r}.", id="django_devtools.E001")
@@ -41,12 +41,8 @@ def check_options(**options: Any) -> Iterable[CheckMessage]:
                 hint=known,
                 id="django_devtools.E002",
             )
-        elif not isinstance(value, OPTIONS[key]):
-            types = " or ".join(kind.__name__ for kind in OPTIONS[key])
-            yield Error(
-                f"{SETTINGS_NAME}[{key!r}] must be of type {types}, not {value!r}.",
-                id="django_devtools.E003",
-            )
+        elif words := fault(key, value):
+            yield Error(f"{SETTINGS_NAME}[{key!r}] {words}", id="django_devtools.E003")
 
 
 def check_databases(

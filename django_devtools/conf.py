@@ -15,30 +15,39 @@ SETTINGS_NAME = "DJANGO_DEVTOOLS"
 TABLE_PREFIX = "django_devtools_"
 """What the names of all our tables begin with."""
 
-OPTIONS: dict[str, tuple[type, ...]] = {
+OPTIONS: dict[str, tuple[type | str, ...]] = {
     "AUTO_SNAPSHOT": (bool,),
     "HOOK_ROWS": (int,),
+    "IRREVERSIBLE": ("fail", "keep", "noop"),
     "SNAPSHOT_FILE": (str, Path),
 }
-"""The keys of the setting, and the types of their values."""
+"""The keys of the setting, and the types of their values, or else the values."""
 
 
 def option(name: str) -> Any:
     """
     The value of one key of ``settings.DJANGO_DEVTOOLS``, None if it is not set.
 
-    Raises ImproperlyConfigured if the setting is not a dict, or the value has a wrong type.
+    Raises ImproperlyConfigured if the setting is not a dict, or the value is wrong.
     """
     options = getattr(settings, SETTINGS_NAME, {})
     if not isinstance(options, dict):
         raise ImproperlyConfigured(f"{SETTINGS_NAME} must be a dict, not {options!r}.")
     value = options.get(name)
-    if value is not None and not isinstance(value, OPTIONS[name]):
-        types = " or ".join(kind.__name__ for kind in OPTIONS[name])
-        raise ImproperlyConfigured(
-            f"{SETTINGS_NAME}[{name!r}] must be of type {types}, not {value!r}."
-        )
+    if value is not None and (words := fault(name, value)):
+        raise ImproperlyConfigured(f"{SETTINGS_NAME}[{name!r}] {words}")
     return value
+
+
+def fault(name: str, value: Any) -> str | None:
+    """What is wrong with a value of one key of the setting; None if nothing is."""
+    types = tuple(kind for kind in OPTIONS[name] if isinstance(kind, type))
+    if isinstance(value, types) or value in OPTIONS[name]:
+        return None
+    if types:
+        names = " or ".join(kind.__name__ for kind in types)
+        return f"must be of type {names}, not {value!r}."
+    return f"must be one of {', '.join(map(repr, OPTIONS[name]))}, not {value!r}."
 
 
 def takes_snapshots() -> bool:

@@ -1,19 +1,20 @@
 """The contents of the system checks: databases that are out of step, hooks that do not work."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections
 
+from django_devtools.branches.decision import Workspace, left_on_request
 from django_devtools.branches.hooks.hook import Condition, Hooks
 from django_devtools.branches.hooks.state import HookState
 from django_devtools.branches.planning.classify import State
 from django_devtools.branches.planning.comparison import Comparison, compare
 from django_devtools.branches.sources.git import INSTALL_NEWER, GitError, Repository, too_old
 from django_devtools.branches.sources.loader import code_on_disk
-from django_devtools.branches.sources.snapshots import SnapshotFile
+from django_devtools.branches.sources.snapshots import Key, SnapshotFile
 from django_devtools.conf import database_files, project_root
 
 SWITCH = "To bring them into step: manage.py migrations_switch"
@@ -31,7 +32,9 @@ def about_databases(aliases: Iterable[str]) -> Iterator[checks.CheckMessage]:
         for alias in aliases:
             with suppress(DatabaseError):  # Django has a check for that.
                 found = compare(connections[alias], repository, snapshot_file, disk)
-                if wrong := _out_of_step(found):
+                workspace = Workspace(repository, snapshot_file, disk)
+                left = left_on_request(connections[alias], workspace, found)
+                if wrong := _out_of_step(found, left):
                     yield checks.Warning(
                         f"Database '{alias}' is out of step with {found.target.title}: "
                         f"{', '.join(wrong)}.",
@@ -107,11 +110,11 @@ def _written_by(hooks: Hooks, names: list[str]) -> str:
     return f", which {' and '.join(tools)} has written" if tools else ""
 
 
-def _out_of_step(found: Comparison) -> list[str]:
+def _out_of_step(found: Comparison, left: Collection[Key]) -> list[str]:
     return [
         _described(found, key, state)
         for key, state in sorted(found.states().items())
-        if state in (State.PHANTOM, State.CHANGED)
+        if state in (State.PHANTOM, State.CHANGED) and key not in left
     ]
 
 

@@ -16,7 +16,7 @@ from django_devtools.branches.planning.comparison import (
     compare,
     compare_managestate,
 )
-from django_devtools.branches.planning.policy import Options
+from django_devtools.branches.planning.policy import Irreversible, Options
 from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.history import Fetched
 from django_devtools.branches.sources.loader import Code
@@ -93,6 +93,26 @@ class Decision(_Decision):
         return self.comparison.provenance.history.fetched(missing)
 
     @property
+    def is_remembered(self) -> bool:
+        """Whether a person has said what becomes of something that can't be unapplied."""
+        if self.plan is None:
+            return False
+        on_record = self.comparison.answers() if not self.options.irreversible else {}
+        said = {*on_record, *self.said}
+        return not said.isdisjoint({*self.plan.kept, *self.outlook.emptied})
+
+    @property
+    def said(self) -> dict[Key, Irreversible]:
+        """What a person has said with this switch about what can't be unapplied, and counts."""
+        if self.plan is None:
+            return {}
+        kept = dict.fromkeys(self.plan.kept, Irreversible.KEEP)
+        found = kept | dict.fromkeys(self.outlook.emptied, Irreversible.NOOP)
+        if self.options.irreversible in (Irreversible.KEEP, Irreversible.NOOP):
+            return found
+        return {key: choice for key, choice in found.items() if key in self.options.answers}
+
+    @property
     def plan(self) -> "Plan | None":
         """What to do; None where database and target are in step."""
         return self.foreseen.plan if self.foreseen else None
@@ -137,6 +157,20 @@ def decide(
     if logger.isEnabledFor(logging.DEBUG):
         _log(decision)
     return decision
+
+
+def left_on_request(
+    connection: BaseDatabaseWrapper, workspace: Workspace, comparison: Comparison
+) -> set[Key]:
+    """
+    What a switch would leave applied, because a person has said so of it, or of what needs it.
+
+    Raises as ``decide`` does.
+    """
+    if not comparison.answers():
+        return set()
+    plan = decide(connection, workspace, Options(), comparison).plan
+    return set(plan.left_applied) if plan is not None else set()
 
 
 def _our_tables(connection: BaseDatabaseWrapper) -> set[str]:

@@ -40,7 +40,7 @@ def _make_detour(steps: Steps, detour: Detour, way: "Way") -> None:
     logger.debug("A detour by %s", ", ".join(map(str, detour.missing)))
     sources = {step.key: _source_of(steps, step) for step in detour.missing}
     steps.write_down(Past(detour.entries[0].branch, None), sources)
-    executor = steps.executor(way.graph, sources.get)
+    executor = steps.executor(way.graph, sources.get, unapply=way.keys)
     for backwards in (way.begins_backwards, not way.begins_backwards):
         _run_way(steps, executor, detour, way, backwards)
 

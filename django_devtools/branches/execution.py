@@ -77,7 +77,9 @@ class Execution:
 
     def _run(self) -> None:
         plan, outlook = self.outlook.plan, self.outlook
-        executor = self.steps.executor(plan.held, self.comparison.held_source)
+        executor = self.steps.executor(
+            plan.held, self.comparison.held_source, unapply=plan.unapply
+        )
         executor.recorder.ensure_schema()
         steps = _django_plan(plan)
         away = outlook.worktree.is_needed(plan.unapply, backwards=True)

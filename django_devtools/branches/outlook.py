@@ -13,7 +13,7 @@ from django.db.migrations import Migration
 
 from django_devtools.branches.planning.comparison import Comparison
 from django_devtools.branches.planning.plan import Plan, is_stuck, make_plan, shared_tables
-from django_devtools.branches.planning.policy import Irreversible, Options
+from django_devtools.branches.planning.policy import Irreversible, Options, Policy, configured
 from django_devtools.branches.running.worktree import WorkTree
 from django_devtools.branches.schema.changes import (
     DataLoss,
@@ -54,13 +54,17 @@ class Outlook:
     """The plan of a switch, and what carrying it out does to the data of one database."""
 
     def __init__(self, comparison: Comparison, options: Options) -> None:
-        """Raises SwitchError where a work tree can't tell what can be unapplied."""
+        """
+        Raises SwitchError where a work tree can't tell what can be unapplied.
+
+        And as ``configured`` does, if something can't be.
+        """
         self.comparison = comparison
-        self.policy = options.irreversible
-        self.worktree = WorkTree(comparison, options.irreversible, options.stash)
+        self.policy = _policy(comparison, options)
+        self.worktree = WorkTree(comparison, self.policy, options.stash)
         self.connection = comparison.connection
         self.stash = Stash(self.connection)
-        self.plan = _plan(comparison, self.worktree, options)
+        self.plan = _plan(comparison, self.worktree, self.policy, options)
         if comparison.apart:
             from django_devtools.branches.planning.squashes import with_row_changes
 
@@ -74,6 +78,16 @@ class Outlook:
         Raises SwitchError where a work tree can't tell either.
         """
         return self.worktree.look(self.plan)
+
+    @property
+    def irreversible(self) -> Sequence[Key]:
+        """What can't be unapplied, and is to be. Raises as ``findings`` does."""
+        return self.findings.irreversible if self.findings else self.plan.irreversible
+
+    @property
+    def emptied(self) -> Sequence[Key]:
+        """What is unapplied with an empty reverse. Raises as ``findings`` does."""
+        return self.findings.emptied if self.findings else self.plan.emptied
 
     @cached_property
     def changes(self) -> SchemaChanges:
@@ -329,18 +343,41 @@ def count_rows(tables: Tables, loss: DataLoss) -> int:
     return tables.count(loss.table, loss.column) if tables.has_item(*loss.item) else 0
 
 
-def _plan(comparison: Comparison, worktree: WorkTree, options: Options) -> Plan:
+def _policy(comparison: Comparison, options: Options) -> Policy:
+    """What was typed counts first, then what is remembered, then what is configured."""
+    if options.irreversible:
+        return Policy(options.irreversible, options.answers)
+    remembered = {key: Irreversible(one) for key, one in comparison.answers().items()}
+    repository = comparison.provenance.repository
+    # Git is asked only where something can't be unapplied.
+    return Policy(partial(configured, repository), {**remembered, **options.answers})
+
+
+def _plan(comparison: Comparison, worktree: WorkTree, policy: Policy, options: Options) -> Plan:
     facts = comparison.facts(comparison.raw_changed if options.rerun else set())
-    policy, roll_back_shared = options.irreversible, options.roll_back_shared
+    roll_back_shared = options.roll_back_shared
     plan = make_plan(facts, policy, roll_back_shared)
-    stuck: list[Key] = []
-    if policy is Irreversible.KEEP and (findings := worktree.look(plan)):
-        stuck = findings.irreversible
+    stuck = _seen_elsewhere(plan, worktree, policy)
+    if stuck:
         plan = make_plan(facts, policy, roll_back_shared, known_stuck=stuck)
     if roll_back_shared or not plan.questionable:
         return plan
     leave = _filled_questions(comparison.connection, plan, worktree)
     return make_plan(facts, policy, leave=leave, known_stuck=stuck) if leave else plan
+
+
+def _seen_elsewhere(plan: Plan, worktree: WorkTree, policy: Policy) -> list[Key]:
+    """
+    What is irreversible and may be left, where only a work tree can tell.
+
+    Raises SwitchError where that can't either.
+    """
+    if not worktree.is_needed(plan.unapply, backwards=True):
+        return []
+    if all(policy.of(key) is not Irreversible.KEEP for key in plan.unapply):
+        return []
+    findings = worktree.look(plan)
+    return findings.irreversible if findings else []
 
 
 def _filled_questions(connection: BaseDatabaseWrapper, plan: Plan, worktree: WorkTree) -> set[Key]:

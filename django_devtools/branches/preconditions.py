@@ -120,14 +120,14 @@ def _not_run(decision: Decision, key: Key, fetched: Fetched) -> str:
 
 def all_is_reversible(decision: Decision, plan: Plan) -> str | None:
     """Each migration that is to be unapplied has a reverse."""
-    findings, policy = decision.outlook.findings, decision.options.irreversible
-    stuck = findings.irreversible if findings else plan.irreversible
+    stuck = decision.outlook.irreversible
     if not stuck:
         return None
     lines = [f"{app}.{name} can't be unapplied: it has no reverse." for app, name in stuck]
-    noop = ", or treat RunPython and RunSQL as empty with --irreversible=noop"
-    way_out = "Leave it applied with --irreversible=keep"
-    return "\n".join([*lines, way_out + ("" if policy is Irreversible.NOOP else noop) + "."])
+    policy = decision.outlook.policy
+    may_help = any(policy.of(key) is not Irreversible.NOOP for key in stuck)
+    noop = ", or treat RunPython and RunSQL as empty with --irreversible=noop" if may_help else ""
+    return "\n".join([*lines, f"Leave it applied with --irreversible=keep{noop}."])
 
 
 def rows_agree_with_target(decision: Decision, plan: Plan) -> str | None:

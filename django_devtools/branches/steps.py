@@ -1,10 +1,11 @@
 """Runs the steps of a pass one by one, and has the stash follow each of them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from django.db.migrations.state import ProjectState
 
+from django_devtools.branches.planning.plan import is_emptied
 from django_devtools.branches.planning.policy import Irreversible
 from django_devtools.branches.running.begun import not_recorded, write_down
 from django_devtools.branches.running.executor import (
@@ -87,11 +88,13 @@ class Steps:
         graph: Graph,
         source: Callable[[Key], Source | None],
         interrupted: JournalEntry | None = None,
+        unapply: Iterable[Key] = (),
     ) -> Executor:
-        """What runs the migrations of a graph, as the user wants it."""
-        options = self.decision.options
-        if options.irreversible is Irreversible.NOOP:
-            for key, migration in graph.graph.nodes.items():
+        """What runs the migrations of a graph, as the user wants it: it may ``unapply`` some."""
+        options, policy = self.decision.options, self.decision.outlook.policy
+        for key in unapply:
+            migration = graph.graph.nodes[key]
+            if is_emptied(migration) and policy.of(key) is Irreversible.NOOP:
                 graph.graph.nodes[key] = with_empty_reverses(migration)
         connection, restore = self.decision.connection, self.transfer.restore_now
         return Executor(

@@ -5,6 +5,7 @@ It may be killed at any point: see ``resume.py``.
 """
 
 import logging
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,11 @@ from django_devtools.branches.errors import Interrupted
 from django_devtools.branches.hooks.state import UNTOLD, HookState, StateError
 from django_devtools.branches.planning.classify import states_after_switch
 from django_devtools.branches.planning.comparison import Comparison
-from django_devtools.branches.planning.policy import Options
+from django_devtools.branches.planning.policy import Irreversible, Options
 from django_devtools.branches.schema.dialects import database_id
 from django_devtools.branches.sources.git import GitError
 from django_devtools.branches.sources.rows import read_rows
-from django_devtools.branches.sources.snapshots import DETACHED, NotWritten
+from django_devtools.branches.sources.snapshots import DETACHED, Answer, Key, NotWritten
 
 from .decision import Decision, Workspace, compare_with_target, decide
 from .progress import Progress
@@ -73,6 +74,7 @@ class Switch:
         report = Report()
         report.notes += self._tell_hooks()
         label = f"Switching database '{self.connection.alias}'"
+        report.notes += self.remember()
         try:
             with observed(self.connection, progress, label):
                 return self._run(report, progress, interactive)
@@ -85,6 +87,36 @@ class Switch:
 
                 raise Interrupted(what_was_left(self.connection, progress)) from None
             raise
+
+    def consider(self, answers: Mapping[Key, Irreversible]) -> None:
+        """Decide anew with what the user says of migrations that can't be unapplied."""
+        answers = {**self.options.answers, **answers}
+        self.options = self.options._replace(answers=answers)
+        comparison = self.decision.comparison.whole
+        self.decision = decide(self.connection, self.workspace, self.options, comparison)
+
+    def remember(self) -> list[str]:
+        """
+        Have the next switches do the same about what can't be unapplied.
+
+        Before anything is changed, so that a switch that is killed goes on with the same answers.
+        Returns what users should know about it.
+        """
+        comparison = self.decision.comparison
+        said = {} if comparison.target.listed_apps is not None else self.decision.said
+        texts = comparison.texts
+        answers = {
+            key: Answer(choice, texts.id(comparison.held_source(key)))
+            for key, choice in said.items()
+            if key in comparison.rows
+        }
+        if all(comparison.remembered.get(key) == answer for key, answer in answers.items()):
+            return []
+        try:
+            self.workspace.snapshot_file.remember(database_id(self.connection), answers)
+        except NotWritten as error:
+            return [f"What was said about {_names(answers)} is not remembered: {error}"]
+        return []
 
     def settle(self) -> list[str]:
         """
@@ -131,6 +163,7 @@ class Switch:
             with naming_interrupted(self.decision.interrupted):
                 Execution(self.decision, report, progress, interactive).run()
             self._look_again()
+            report.notes += self.remember()
         # With nothing to do, too: receivers of post_migrate wait for what was interrupted.
         Execution(self.decision, report, progress, interactive).run()
         # The same may have been in the way before.
@@ -167,3 +200,7 @@ def _is_ctrl_c(error: BaseException) -> bool:
     while found and not isinstance(found, KeyboardInterrupt):
         found = found.__context__
     return found is not None
+
+
+def _names(keys: Iterable[Key]) -> str:
+    return ", ".join(map(".".join, keys))

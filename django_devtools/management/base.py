@@ -6,7 +6,7 @@ import shlex
 import shutil
 import sys
 from argparse import ArgumentParser
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -31,8 +31,9 @@ from django.db.migrations.exceptions import (
 )
 from django.db.migrations.recorder import MigrationRecorder
 
-from django_devtools.branches.decision import Workspace
+from django_devtools.branches.decision import Decision, Workspace
 from django_devtools.branches.errors import DevtoolsError
+from django_devtools.branches.planning.policy import Irreversible
 from django_devtools.branches.schema.dialects import database_id
 from django_devtools.branches.sources.git import NoGit, Repository
 from django_devtools.branches.sources.loader import code_on_disk
@@ -54,6 +55,7 @@ MESSAGES = (
 """Errors whose text says all that a user needs: our own, and those that Django raises."""
 
 ACCEPT = "manage.py migrations_snapshot --accept"
+ASK_AGAIN = "manage.py migrations_switch --irreversible=ask"
 
 YES = ("y", "yes")
 
@@ -239,10 +241,15 @@ def require_debug(refusal: str) -> None:
 
 def ask(question: str) -> bool:
     """Whether the user answers yes. Ctrl-C and Ctrl-D count as no."""
+    return prompt(question) in YES
+
+
+def prompt(question: str) -> str:
+    """What the user answers, in lower case. Ctrl-C and Ctrl-D count as nothing."""
     try:
-        return input(question).strip().lower() in YES
+        return input(question).strip().lower()
     except (EOFError, KeyboardInterrupt):
-        return False
+        return ""
 
 
 def place(connection: BaseDatabaseWrapper) -> str:
@@ -285,6 +292,28 @@ def listed(keys: Sequence[Key], verbosity: int) -> str:
     if verbosity >= 2 or len(names) <= LISTED + 1:
         return ", ".join(names)
     return f"{', '.join(names[:LISTED])} and {len(names) - LISTED} others (-v 2 names them)"
+
+
+def notices_of_irreversible(decision: Decision) -> Iterator[str]:
+    """What became of migrations that can't be unapplied, and how to have that otherwise."""
+    if decision.plan is None:
+        return
+    for app, name in decision.plan.left_applied:
+        yield f"{app}.{name} was left applied: it can't be unapplied."
+    for app, name in decision.outlook.emptied:
+        yield f"{app}.{name} was unapplied, but what its RunPython or RunSQL did is still there."
+    if decision.is_remembered:
+        yield f"This is remembered. To be asked again: {ASK_AGAIN}"
+
+
+def described_answers(answers: Mapping[Key, str], database: str) -> Iterator[str]:
+    """Lines about what is remembered of migrations that can't be unapplied."""
+    meanings = {
+        Irreversible.KEEP: "is left applied, as it can't be unapplied",
+        Irreversible.NOOP: "is unapplied as if its RunPython and RunSQL were empty",
+    }
+    for (app, name), choice in sorted(answers.items()):
+        yield f"{app}.{name} {meanings[Irreversible(choice)]} (database '{database}')."
 
 
 def notice_of_edited_code(keys: Sequence[Key], verbosity: int) -> str:

@@ -26,7 +26,7 @@ from django_devtools.branches.sources.loader import (
 )
 from django_devtools.branches.sources.provenance import Origin, Past, Provenance, Trace
 from django_devtools.branches.sources.rows import read_rows
-from django_devtools.branches.sources.snapshots import Key, SnapshotFile
+from django_devtools.branches.sources.snapshots import Answer, Key, SnapshotFile
 from django_devtools.branches.sources.target import Target, checkout, managestate, named
 from django_devtools.branches.sources.texts import Texts
 
@@ -80,6 +80,8 @@ class Comparison(NamedTuple):
 
     Each with the last commit that had what was replaced.
     """
+    remembered: Mapping[Key, Answer] = {}
+    """What was said of migrations that can't be unapplied."""
     apart: Apart | None = None
     """Set where pieces are compared in place of squashes."""
 
@@ -129,6 +131,19 @@ class Comparison(NamedTuple):
         """Those whose RunPython or RunSQL reads differently, and that count as applied."""
         return sorted(key for key in self.raw_changed if states[key] is not State.CHANGED)
 
+    def answers(self) -> dict[Key, str]:
+        """What was said of applied migrations, and still holds: they have the same texts."""
+        return {
+            key: answer.choice
+            for key, answer in self.remembered.items()
+            if key in self.rows and answer.text == self.texts.id(self.held_source(key))
+        }
+
+    def standing_answers(self) -> dict[Key, str]:
+        """The same, with those about what is applied no more and comes back with its branch."""
+        absent = {k: one.choice for k, one in self.remembered.items() if k not in self.rows}
+        return {**absent, **self.answers()}
+
     def held_source(self, key: Key) -> Source | None:
         """The text that an applied migration was applied from."""
         if key in self.traces:
@@ -159,10 +174,12 @@ def compare(
     TargetError, TrustError and GitError.
     """
     rows = read_rows(connection)
-    snapshots, begun = snapshot_file.read_all()
-    provenance = Provenance(repository, snapshots, database_id(connection), disk, begun, trusted)
+    snapshots, begun, answers = snapshot_file.read_all()
+    database = database_id(connection)
+    provenance = Provenance(repository, snapshots, database, disk, begun, trusted)
     target = checkout(repository, disk) if name is None else named(name, provenance, rows)
-    return _compared(connection, rows, provenance, target)
+    found = _compared(connection, rows, provenance, target)
+    return found._replace(remembered=answers.get(database, {}))
 
 
 def compare_managestate(

@@ -15,7 +15,7 @@ from django_devtools.branches.sources.snapshots import Key
 
 from .classify import Facts, State, Verdicts, classify, graph_by, states_by
 from .misplaced import applied_on_top, applied_too_early
-from .policy import Irreversible
+from .policy import Irreversible, Policy
 
 
 class Rows(NamedTuple):
@@ -57,7 +57,12 @@ class _Plan(NamedTuple):
     """
     questionable: Sequence[Key] = ()
     """Changed and remade ones that are unapplied. They must not empty a table unasked."""
+    kept: Sequence[Key] = ()
+    """Those of ``left_applied`` that are left because the policy says so of them."""
+    emptied: Sequence[Key] = ()
+    """Irreversible ones that are unapplied as if what they run had an empty reverse."""
     irreversible: Sequence[Key] = ()
+    """Those that can't be unapplied, and that the policy does not leave either."""
     missing_sources: Sequence[Key] = ()
     """Phantoms whose source was not found. They can't be unapplied."""
     max_name_length: int | None = None
@@ -165,9 +170,12 @@ class Plan(_Plan):
         return schema_changes(backwards or self.backwards, forwards or self.forwards)
 
 
+FAIL = Policy(Irreversible.FAIL)
+
+
 def make_plan(
     facts: Facts,
-    policy: Irreversible = Irreversible.FAIL,
+    policy: Policy = FAIL,
     roll_back_shared: bool = False,
     leave: Collection[Key] = (),
     known_stuck: Collection[Key] = (),
@@ -177,7 +185,8 @@ def make_plan(
 
     ``roll_back_shared`` lets changed migrations take along what both sides share. ``leave``
     names changed ones that must not be touched, and ``known_stuck`` irreversible ones whose
-    operations don't show it. Raises NodeNotFoundError if the target is broken.
+    operations don't show it. Raises NodeNotFoundError if the target is broken, and what
+    ``policy`` raises.
     """
     verdicts = classify(facts)
     held = graph_by(facts, verdicts)
@@ -187,12 +196,14 @@ def make_plan(
     applied = held.applied_nodes()
     seeds |= _misplaced(facts, verdicts, held, seeds, not_rolled_back)
     unapply = held.descendants(seeds) & applied
-    stuck = _stuck(held, unapply, policy, known_stuck)
-    left_applied: set[Key] = set()
-    if policy is Irreversible.KEEP:
-        left_applied = _left_applied(held, seeds, unapply, stuck, missing)
-        unapply -= left_applied
-        stuck, missing = set(), frozenset()
+    stuck = {
+        key for key in unapply if key in known_stuck or is_stuck(held.graph.nodes[key], policy)
+    }
+    kept = {key for key in {*stuck, *missing} if policy.of(key) is Irreversible.KEEP}
+    left_applied = _left_applied(held, seeds, unapply, kept & stuck, kept & missing)
+    unapply -= left_applied
+    stuck -= left_applied
+    missing -= left_applied
     # Of all that is applied, as what lies between two of them decides on their order, too.
     newest_first = held.ordered(applied, facts.rows)[::-1]
     unapplied = _with_replaced(unapply, held)
@@ -209,6 +220,8 @@ def make_plan(
         left_applied=sorted(left_applied),
         not_rolled_back=not_rolled_back,
         questionable=sorted((verdicts.changed | verdicts.remade) & unapply),
+        kept=sorted(kept),
+        emptied=sorted(key for key in unapply - stuck if is_emptied(held.graph.nodes[key])),
         irreversible=sorted(stuck),
         missing_sources=sorted(missing),
         max_name_length=facts.max_name_length,
@@ -264,13 +277,6 @@ def _not_rolled_back(
     return found
 
 
-def _stuck(
-    held: Graph, keys: Iterable[Key], policy: Irreversible, known: Collection[Key]
-) -> set[Key]:
-    """Those of ``keys`` that can't be unapplied."""
-    return {key for key in keys if key in known or is_stuck(held.graph.nodes[key], policy)}
-
-
 def _left_applied(
     held: Graph,
     seeds: Collection[Key],
@@ -285,13 +291,18 @@ def _left_applied(
     return held.ancestors({*stuck, *needed}) & {*unapply} | {*stuck, *missing}
 
 
-def is_stuck(migration: Migration, policy: Irreversible) -> bool:
+def is_stuck(migration: Migration, policy: Policy) -> bool:
     """Whether a migration can't be unapplied."""
     found = irreversible_operations(migration)
-    if policy is Irreversible.NOOP:
+    if found and policy.of((migration.app_label, migration.name)) is Irreversible.NOOP:
         raw = raw_operations(migration)
         found = [operation for operation in found if operation not in raw]
     return bool(found)
+
+
+def is_emptied(migration: Migration) -> bool:
+    """Whether a migration, if it is unapplied, lacks a reverse of something that it runs."""
+    return bool(irreversible_operations(migration))
 
 
 def shared_tables(plan: Plan, seen: SchemaHistory | None = None) -> dict[Key, set[str]]:

@@ -25,8 +25,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations import Migration
 
 from django_devtools.branches.errors import DevtoolsError
-from django_devtools.branches.planning.plan import Plan, is_stuck
-from django_devtools.branches.planning.policy import Irreversible
+from django_devtools.branches.planning.plan import Plan, is_emptied, is_stuck
+from django_devtools.branches.planning.policy import Irreversible, Policy
 from django_devtools.branches.progress import Progress
 from django_devtools.branches.schema.tracker import SchemaHistory
 from django_devtools.branches.sources.graph import Graph
@@ -67,8 +67,8 @@ class Pass(NamedTuple):
     rows: Collection[Key]
     sources: Mapping[Key, Source]
     """The texts of migrations that the work tree may lack, or have in another form."""
-    noop: bool
-    """Whether a RunPython or RunSQL without a reverse counts as one with an empty reverse."""
+    noop: Collection[Key]
+    """Those of which a RunPython or RunSQL without a reverse counts as one with an empty one."""
     coerce_values: bool
     """Whether values are made fit for columns that get narrower."""
     entries: Sequence[Entry] = ()
@@ -90,6 +90,8 @@ class Findings:
     """What a child finds in the migrations of a pass, without running them."""
 
     irreversible: list[Key]
+    emptied: list[Key]
+    """As the fields of a plan that are called so."""
     back: SchemaHistory
     forth: SchemaHistory
 
@@ -200,18 +202,19 @@ def _inspect(task: Pass, graph: Graph) -> Findings:
     back, forth = (task.keys, []) if task.backwards else ([], task.keys)
     longest = connections[task.alias].ops.max_name_length()
     plan = Plan({}, graph, graph, task.rows, back, forth, max_name_length=longest)
-    policy = Irreversible.NOOP if task.noop else Irreversible.FAIL
-    stuck = [key for key in plan.unapply if is_stuck(graph.graph.nodes[key], policy)]
-    return Findings(stuck, plan.backwards, plan.forwards)
+    policy = Policy(Irreversible.FAIL, dict.fromkeys(task.noop, Irreversible.NOOP))
+    nodes = graph.graph.nodes
+    stuck = [key for key in plan.unapply if is_stuck(nodes[key], policy)]
+    emptied = [key for key in plan.unapply if key not in stuck and is_emptied(nodes[key])]
+    return Findings(stuck, emptied, plan.backwards, plan.forwards)
 
 
 def _run(task: Pass, graph: Graph, progress: Progress) -> None:
     connection = connections[task.alias]
     restore = partial(restore_columns, Stash(connection), task.entries)
     executor = Executor(connection, graph, task.sources.get, progress, task.coerce_values, restore)
-    if task.noop:
-        for key in task.keys:
-            graph.graph.nodes[key] = with_empty_reverses(graph.graph.nodes[key])
+    for key in task.noop:
+        graph.graph.nodes[key] = with_empty_reverses(graph.graph.nodes[key])
     remaining = graph.ordered(graph.applied_nodes() - set(task.keys), task.rows)
     if task.backwards:
         ahead = executor.ahead(remaining, reversed(task.keys))

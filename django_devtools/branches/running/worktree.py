@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from django_devtools.branches.errors import SwitchError
 from django_devtools.branches.planning.comparison import Comparison
-from django_devtools.branches.planning.policy import Irreversible
+from django_devtools.branches.planning.policy import Irreversible, Policy
 from django_devtools.branches.progress import Progress
 from django_devtools.branches.sources.git import GitError, Repository
 from django_devtools.branches.sources.loader import Source
@@ -30,10 +30,10 @@ logger = logging.getLogger("django_devtools.branches")
 class WorkTree:
     """Inspects and runs passes whose migrations need code that this checkout may lack."""
 
-    def __init__(self, found: Comparison, irreversible: Irreversible, coerce_values: bool) -> None:
+    def __init__(self, found: Comparison, policy: Policy, coerce_values: bool) -> None:
         """``coerce_values``: values that a narrowed column would reject are made to fit."""
         self.comparison = found
-        self.noop = irreversible is Irreversible.NOOP
+        self.policy = policy
         self.coerce_values = coerce_values
         self._findings: dict[tuple[bool, tuple[Key, ...]], Findings] = {}
 
@@ -112,7 +112,7 @@ class WorkTree:
             nodes=set(graph.disk_migrations),
             rows=list(self.comparison.rows),
             sources=sources,
-            noop=self.noop,
+            noop=[key for key in keys if self.policy.of(key) is Irreversible.NOOP],
             coerce_values=self.coerce_values,
         )
 

@@ -104,6 +104,29 @@ By database, the oldest first: what was about to be applied, and from which text
 None of them says that it was applied.
 """
 
+KEEP = "keep"
+
+
+class Answer(NamedTuple):
+    """What a person has said of a migration that can't be unapplied."""
+
+    choice: str
+    """``keep`` or ``noop``, as after ``--irreversible``."""
+    text: str
+    """The id of the text that the migration was applied from; empty if that was not found."""
+
+
+Answers = dict[str, dict[Key, Answer]]
+"""By database, then by migration."""
+
+
+class Contents(NamedTuple):
+    """All that the file has."""
+
+    snapshots: Snapshots
+    begun: Begun
+    answers: Answers
+
 
 class SnapshotFile(NamedTuple):
     """The file that holds the snapshots."""
@@ -132,9 +155,9 @@ class SnapshotFile(NamedTuple):
         """
         return self.read_all()[0]
 
-    def read_all(self) -> tuple[Snapshots, Begun]:
+    def read_all(self) -> Contents:
         """
-        All snapshots, and for each database what was begun since the last one.
+        The snapshots, and what else is remembered of each database.
 
         Raises SnapshotError as ``read`` does.
         """
@@ -181,33 +204,49 @@ class SnapshotFile(NamedTuple):
         Add ``snapshots`` of ``database``, and delete the snapshot of the branch ``delete``.
 
         ``rows`` are its applied migrations, if no process is migrating it: then all is forgotten
-        that was begun and did not become a row, or is in a snapshot now. Raises SnapshotError as
-        ``read`` does, and if the file can't be written.
+        that was begun and did not become a row, or is in a snapshot now, and answers about what
+        is not applied. Raises SnapshotError as ``read`` does, and if the file can't be written.
         """
-        with self._changing(database) as (branches, begun):
+        with self._changing() as contents:
+            branches = contents.snapshots.setdefault(database, {})
+            begun = contents.begun.setdefault(database, [])
             branches.update({one.branch: _with_projects(one, begun) for one in snapshots})
             if delete is not None:
                 branches.pop(delete, None)
             if rows is not None:
                 begun[:] = _unsaid(begun, branches.values(), rows)
+                answers = contents.answers.get(database, {})
+                contents.answers[database] = _still_due(answers, branches.values(), rows)
 
     def write_down(self, database: str, begun: Snapshot) -> None:
         """Add what is about to be applied. Raises SnapshotError as ``update`` does."""
-        with self._changing(database) as (_, earlier):
-            earlier.append(begun)
+        with self._changing() as contents:
+            contents.begun.setdefault(database, []).append(begun)
+
+    def remember(self, database: str, answers: Mapping[Key, Answer]) -> None:
+        """Add ``answers`` to those about ``database``. Raises SnapshotError as ``update`` does."""
+        with self._changing() as contents:
+            contents.answers.setdefault(database, {}).update(answers)
+
+    def forget(self, database: str) -> Mapping[Key, Answer]:
+        """Delete, and return, the answers. Raises SnapshotError as ``update`` does."""
+        if database not in self.read_all().answers:
+            return {}
+        with self._changing() as contents:
+            return contents.answers.pop(database, {})
 
     @contextmanager
-    def _changing(self, database: str) -> Iterator[tuple[dict[str, Snapshot], list[Snapshot]]]:
+    def _changing(self) -> Iterator[Contents]:
         with self.lock("snapshots"):
-            snapshots, begun = self.read_all()
-            before = _projects(snapshots, begun)
-            yield snapshots.setdefault(database, {}), begun.setdefault(database, [])
-            data = _to_json(snapshots, begun)
+            contents = self.read_all()
+            before = _projects(contents)
+            yield contents
+            data = _to_json(contents)
             try:
                 _from_json(data)
             except ValueError as error:  # The file could not be read again.
                 raise SnapshotError(f"{self.path} can't be written: {error}.") from None
-            after = _projects(snapshots, begun)
+            after = _projects(contents)
             # None of them is ever in the file and not kept.
             if after - before:
                 self._keep(before | after)
@@ -335,6 +374,22 @@ def _unsaid(
     return found
 
 
+def _still_due(
+    answers: Mapping[Key, Answer], snapshots: Collection[Snapshot], rows: Collection[Key]
+) -> dict[Key, Answer]:
+    """
+    The answers about what is applied.
+
+    What counts as empty is unapplied, and applied again with its branch.
+    """
+    returning = {key for one in snapshots for key in one.applied}
+    return {
+        key: answer
+        for key, answer in answers.items()
+        if key in rows or (answer.choice != KEEP and key in returning)
+    }
+
+
 def _with_projects(snapshot: Snapshot, begun: Collection[Snapshot]) -> Snapshot:
     """A snapshot with the trees that were recorded when its migrations were begun."""
     found = {
@@ -357,10 +412,10 @@ def _with_projects(snapshot: Snapshot, begun: Collection[Snapshot]) -> Snapshot:
     )
 
 
-def _projects(snapshots: Snapshots, begun: Begun) -> set[str]:
+def _projects(contents: Contents) -> set[str]:
     """All trees that a file names."""
-    every = [snapshot for found in snapshots.values() for snapshot in found.values()]
-    every += [one for found in begun.values() for one in found]
+    every = [snapshot for found in contents.snapshots.values() for snapshot in found.values()]
+    every += [one for found in contents.begun.values() for one in found]
     return {
         record.project
         for snapshot in every
@@ -370,7 +425,8 @@ def _projects(snapshots: Snapshots, begun: Begun) -> set[str]:
     }
 
 
-def _to_json(snapshots: Snapshots, begun: Begun) -> dict[str, Any]:
+def _to_json(contents: Contents) -> dict[str, Any]:
+    snapshots, begun, answers = contents
     data: dict[str, Any] = {
         "format": FORMAT,
         "databases": {
@@ -385,7 +441,20 @@ def _to_json(snapshots: Snapshots, begun: Begun) -> dict[str, Any]:
             for database, found in sorted(begun.items())
             if found
         }
+    if any(answers.values()):
+        data["irreversible"] = {
+            database: _answers_to_json(found)
+            for database, found in sorted(answers.items())
+            if found
+        }
     return data
+
+
+def _answers_to_json(answers: Mapping[Key, Answer]) -> dict[str, dict[str, list[str]]]:
+    result: dict[str, dict[str, list[str]]] = {}
+    for (app, name), answer in sorted(answers.items()):
+        result.setdefault(app, {})[name] = [*answer]
+    return result
 
 
 def _snapshot_to_json(snapshot: Snapshot) -> dict[str, Any]:
@@ -416,7 +485,7 @@ def _records_to_json(records: Mapping[Key, Record]) -> dict[str, dict[str, list[
     return result
 
 
-def _from_json(data: dict[str, Any]) -> tuple[Snapshots, Begun]:
+def _from_json(data: dict[str, Any]) -> Contents:
     if type(data["format"]) is not int or data["format"] != FORMAT:
         raise ValueError(f"not a format: {data['format']!a:.60}")
     snapshots = {
@@ -429,7 +498,21 @@ def _from_json(data: dict[str, Any]) -> tuple[Snapshots, Begun]:
         database: [_snapshot_from_json(branch, snapshot) for branch, snapshot in found]
         for database, found in data.get("begun", {}).items()
     }
-    return snapshots, begun
+    answers = {
+        database: {
+            (_text(app), _text(name)): _answer(*answer)
+            for app, migrations in found.items()
+            for name, answer in migrations.items()
+        }
+        for database, found in data.get("irreversible", {}).items()
+    }
+    return Contents(snapshots, begun, answers)
+
+
+def _answer(choice: Any, text: Any) -> Answer:
+    if choice not in ("keep", "noop"):
+        raise ValueError(f"not an answer: {choice!a:.60}")
+    return Answer(choice, text and _object_id(text))
 
 
 def _snapshot_from_json(branch: str, data: dict[str, Any]) -> Snapshot:

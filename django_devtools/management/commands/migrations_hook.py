@@ -31,12 +31,15 @@ from django_devtools.branches.switch import Switch
 from django_devtools.branches.ticker import took
 from django_devtools.conf import SETTINGS_NAME, option, project_root
 from django_devtools.management.base import (
+    ASK_AGAIN,
     CTRL_C,
     INTERRUPTED,
     MESSAGES,
     BranchesCommand,
     ask_of_a_hook,
     described,
+    described_answers,
+    notices_of_irreversible,
     require_debug,
 )
 
@@ -135,6 +138,7 @@ class Command(BranchesCommand):
         self._show_hooks(hooks)
         if any(one is not Condition.INSTALLED for one in hooks.conditions().values()):
             self.stdout.write("To install them: manage.py migrations_hook install")
+        self._show_answers(SnapshotFile.find(repository))
         if failure:
             self.stdout.write(self.style.NOTICE(failure))
 
@@ -175,6 +179,17 @@ class Command(BranchesCommand):
             self.stdout.write(line)
         if lacking := [one for one in dict.fromkeys(here.path) if one not in there.path]:
             self.stdout.write(f"PATH of the hook lacks: {', '.join(lacking)}")
+
+    def _show_answers(self, snapshot_file: SnapshotFile) -> None:
+        """Say what is remembered of migrations that can't be unapplied."""
+        found = snapshot_file.read_all().answers
+        for database, answers in sorted(found.items()):
+            for line in described_answers(
+                {key: answer.choice for key, answer in answers.items()}, database
+            ):
+                self.stdout.write(line)
+        if found:
+            self.stdout.write(f"To be asked again: {ASK_AGAIN}")
 
     def _run(self, repository: Repository, options: dict[str, Any]) -> None:
         """Bring the databases into step where nothing is lost. Otherwise say what to type."""
@@ -256,6 +271,9 @@ class Command(BranchesCommand):
             for line in report.cut:
                 self.write(line)
             for note in report.notes:
+                self.notice(note)
+        for switch in switches:
+            for note in notices_of_irreversible(switch.decision):
                 self.notice(note)
         if ADDED in os.environ and any(switches):
             self.write("This branch does not install django_devtools: the hook did, for this run.")

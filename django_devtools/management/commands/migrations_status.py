@@ -2,19 +2,24 @@ import json
 import sys
 from argparse import ArgumentParser
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from django_devtools.branches.decision import Workspace
+from django_devtools.branches.decision import Workspace, left_on_request
 from django_devtools.branches.hooks.state import HookState
 from django_devtools.branches.planning.classify import State
 from django_devtools.branches.planning.comparison import Comparison, compare
 from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.snapshots import Key
 from django_devtools.branches.stash.stash import Stash
-from django_devtools.management.base import BranchesCommand, notice_of_edited_code
+from django_devtools.management.base import (
+    ASK_AGAIN,
+    BranchesCommand,
+    described_answers,
+    notice_of_edited_code,
+)
 
 NEXT_COMMAND = "To bring them into step: manage.py migrations_switch"
 
@@ -65,12 +70,18 @@ class Command(BranchesCommand):
             compare(connection, workspace.repository, workspace.snapshot_file, workspace.disk)
             for connection in self.connections(options)
         ]
+        self.left = {
+            (found.connection.alias, *key)
+            for found in comparisons
+            for key in left_on_request(found.connection, workspace, found)
+        }
         classified = [(found, found.states()) for found in comparisons]
         rows = [row for found, states in classified for row in _rows(found, states)]
         if options["json"]:
             self._print_json(workspace, rows, comparisons, options["json"])
         elif options["short"]:
-            self.write("failed" if _failure(workspace.repository) else _short(rows))
+            to_do = [row for row in rows if self._is_for_a_switch(row)]
+            self.write("failed" if _failure(workspace.repository) else _short(to_do))
         elif not options["check"] or self.verbosity >= 1:
             self._show(rows, options["all"])
             for found, states in classified:
@@ -138,12 +149,16 @@ class Command(BranchesCommand):
         return line if row["state"] in IN_STEP else self.style.WARNING(line)
 
     def _show_next_command(self, shown: list[Row]) -> None:
-        if not _are_in_step(shown):
+        if not _are_in_step(row for row in shown if self._is_for_a_switch(row)):
             self.stdout.write(NEXT_COMMAND)
         elif any(row["state"] == State.OBSOLETE for row in shown):
             self.stdout.write(
                 "Obsolete rows do no harm; `manage.py migrate APP --prune` deletes them."
             )
+
+    def _is_for_a_switch(self, row: Row) -> bool:
+        """Whether a switch would do something about a row."""
+        return (row["database"], row["app"], row["name"]) not in self.left
 
     def _show_failure(self, repository: Repository | None) -> None:
         """Say why the hooks could not bring the databases into step."""
@@ -162,13 +177,18 @@ class Command(BranchesCommand):
     def _show_notes(self, found: Comparison, states: States) -> None:
         if edited := found.not_rerun(states):
             self.stdout.write(self.style.NOTICE(notice_of_edited_code(edited, self.verbosity)))
+        answers = found.standing_answers()
+        for line in described_answers(answers, found.connection.alias):
+            self.stdout.write(line)
+        if answers:
+            self.stdout.write(f"To be asked again: {ASK_AGAIN}")
 
 
 def _failure(repository: Repository | None) -> str | None:
     return HookState(repository).failure() if repository else None
 
 
-def _are_in_step(rows: list[Row]) -> bool:
+def _are_in_step(rows: Iterable[Row]) -> bool:
     return all(row["state"] in IN_STEP for row in rows)
 
 
@@ -181,6 +201,8 @@ def _short(rows: list[Row]) -> str:
 
 def _rows(found: Comparison, states: States) -> list[Row]:
     rows = {key: _row(found, key, state) for key, state in sorted(states.items())}
+    for key, choice in found.answers().items():
+        rows[key]["irreversible"] = choice
     phantoms = [key for key in rows if states[key] is State.PHANTOM]
     missing = [key for key in phantoms if not rows[key]["source"]]
     for key, fetched in found.provenance.history.fetched(missing).items():

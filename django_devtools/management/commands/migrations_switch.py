@@ -12,6 +12,7 @@ from django_devtools.branches.errors import SwitchError, UnfitRows
 from django_devtools.branches.hooks.state import HookState, StateError
 from django_devtools.branches.planning.policy import Irreversible, Options
 from django_devtools.branches.progress import Progress, database_option
+from django_devtools.branches.schema.dialects import database_id
 from django_devtools.branches.sources.loader import listed_operations
 from django_devtools.branches.sources.snapshots import Key
 from django_devtools.branches.switch import Switch
@@ -26,6 +27,8 @@ from django_devtools.management.base import (
     database_may_fail,
     listed,
     notice_of_edited_code,
+    notices_of_irreversible,
+    prompt,
     require_debug,
     switch_command,
 )
@@ -70,9 +73,10 @@ class Command(BranchesCommand):
         parser.add_argument(
             "--irreversible",
             choices=[choice.value for choice in Irreversible],
-            default=Irreversible.FAIL.value,
-            help="What to do about migrations that can't be unapplied: fail (the default), keep "
-            "them applied, or (noop) treat RunPython and RunSQL without a reverse as empty.",
+            help="What to do about migrations that can't be unapplied: fail, keep them applied, "
+            "or (noop) treat RunPython and RunSQL without a reverse as empty. The last two are "
+            "remembered for each migration; ask forgets that, and asks at a terminal. Defaults "
+            "to what is remembered or configured.",
         )
         parser.add_argument(
             "--roll-back-shared",
@@ -134,7 +138,7 @@ class Command(BranchesCommand):
     def _switches(self, workspace: Workspace, options: dict[str, Any]) -> list[Switch]:
         wishes = Options(
             options["target"],
-            Irreversible(options["irreversible"]),
+            Irreversible(options["irreversible"]) if options["irreversible"] else None,
             options["roll_back_shared"],
             options["rerun"],
             options["forget_interrupted"],
@@ -197,6 +201,8 @@ class Command(BranchesCommand):
                 ),
                 self.locked(workspace.snapshot_file, self.progress),
             ):
+                if options["irreversible"] == Irreversible.ASK:
+                    self._forget_answers(workspace, options)
                 self._switch(workspace, options)
         except UnfitRows as error:
             raise CommandError(f"{error}\nChange or delete them, and {resumes}") from error
@@ -211,6 +217,9 @@ class Command(BranchesCommand):
             switches = self._switches(workspace, options)
         if self.interactive and self._agrees_to_shared(switches):
             switches = self._switches(workspace, {**options, "roll_back_shared": True})
+        if self.interactive and options["irreversible"] in (None, Irreversible.ASK):
+            for switch in switches:
+                self._ask_about_irreversible(switch)
         for switch in switches:
             switch.check()
         if self.interactive and not options["stash"]:
@@ -221,6 +230,46 @@ class Command(BranchesCommand):
         if has_work:
             self.write(f"Done {took(time.monotonic() - self.began)}.")
         self._clear_failure(workspace, options)
+
+    def _forget_answers(self, workspace: Workspace, options: dict[str, Any]) -> None:
+        for connection in self.connections(options):
+            forgotten = workspace.snapshot_file.forget(database_id(connection))
+            for key, answer in sorted(forgotten.items()):
+                self.write(f"Forgotten: what to do about {_name(key)} ({answer.choice}).")
+        if workspace.repository:
+            # Hooks may have nothing to do as long as this is remembered.
+            HookState(workspace.repository).changed()
+
+    def _ask_about_irreversible(self, switch: Switch) -> None:
+        """Ask about what is in the way, one by one: what is left may need others of them."""
+        while switch.decision.plan is not None and (stuck := switch.decision.outlook.irreversible):
+            unapply = switch.decision.plan.unapply
+            key = min(stuck, key=unapply.index)
+            switch.consider({key: self._ask_what_to_do(switch.decision, key)})
+
+    def _ask_what_to_do(self, decision: Decision, key: Key) -> Irreversible:
+        """What to do about a migration. Raises CommandError if it is to stop."""
+        choices = {"keep": Irreversible.KEEP, "noop": Irreversible.NOOP}
+        if decision.outlook.policy.of(key) is Irreversible.NOOP:
+            del choices["noop"]  # It was tried, and does not help.
+        alias, target = decision.connection.alias, decision.comparison.target.title
+        self.stdout.write(
+            f"{_name(key)} can't be unapplied: it has no reverse. Database '{alias}' goes to "
+            f"{target}."
+        )
+        meanings = {
+            "keep": f"leave it applied{_with_needed(decision, key)}",
+            "noop": "treat its RunPython and RunSQL as empty: what they did stays",
+        }
+        for choice in choices:
+            self.stdout.write(f"    {choice}  {meanings[choice]}")
+        self.stdout.write("    stop  leave the databases alone")
+        answer = prompt(f"Type {', '.join(map(repr, choices))} or 'stop': ")
+        while answer not in choices:
+            if answer in ("", "stop", "no", "n"):
+                raise CommandError("Switch cancelled. Nothing was changed.")
+            answer = prompt(f"Type {', '.join(map(repr, choices))} or 'stop': ")
+        return choices[answer]
 
     def _clear_failure(self, workspace: Workspace, options: dict[str, Any]) -> None:
         """Forget why a hook failed, where all databases were brought into step since."""
@@ -249,6 +298,9 @@ class Command(BranchesCommand):
             self.write(line)
         for note in report.notes:
             self.notice(note)
+        # By now, what it holds may be another decision.
+        for note in notices_of_irreversible(switch.decision):
+            self.notice(note)
         self._notice_left_alone(switch.decision, decision.plan)
 
     def _report_nothing_to_do(self, switch: Switch) -> None:
@@ -261,6 +313,8 @@ class Command(BranchesCommand):
         self.write(f"Nothing to do: {where}")
         if decision.has_stash:
             decision.outlook.stash.finish()
+        for note in switch.remember():
+            self.notice(note)
         if takes_snapshots():
             for note in switch.settle():
                 self.notice(note)
@@ -271,13 +325,13 @@ class Command(BranchesCommand):
                 f"To restore it: manage.py migrations_stash restore {entry.id}"
                 + database_option(switch.connection)
             )
+        for note in notices_of_irreversible(decision):
+            self.notice(note)
         self._notice_left_alone(decision, decision.plan)
 
     def _notice_left_alone(self, decision: Decision, plan: "Plan | None") -> None:
         """Name what was seen and left alone, with the command that does something about it."""
         if plan is not None:
-            for key in plan.left_applied:
-                self.notice(f"{_name(key)} was left applied: it can't be unapplied.")
             self._notice_not_rolled_back(decision, plan)
         for key, error in sorted(decision.comparison.incomparable.items()):
             self.notice(
@@ -336,7 +390,11 @@ class Command(BranchesCommand):
                     "    In a work tree of its project, "
                     "because this checkout may lack something it needs"
                 )
+            if key in decision.outlook.emptied:
+                self.stdout.write("    With an empty reverse: what it ran stays in the database")
             self._show_operations(plan.held.graph.nodes[key], backwards=True)
+        for key in plan.left_applied:
+            self._show_heading(f"Leave {_name(key)} (it can't be unapplied)")
 
     def _show_fetched(self, decision: Decision) -> None:
         """What is applied, and only commits have that are not trusted. It is read, not run."""
@@ -437,6 +495,14 @@ class Command(BranchesCommand):
 
 def _database(switch: Switch) -> str:
     return f"database '{switch.connection.alias}'"
+
+
+def _with_needed(decision: Decision, key: Key) -> str:
+    """What else is left applied then, because it depends on that."""
+    if decision.plan is None:
+        return ""
+    needed = decision.plan.held.ancestors([key]) & {*decision.plan.unapply} - {key}
+    return f", with {_names(sorted(needed))}, which it needs" if needed else ""
 
 
 def _summary(plan: "Plan") -> str:

@@ -7,7 +7,7 @@ from django.db import migrations, models
 from django.db.migrations.operations.base import Operation
 
 from django_devtools.branches.planning.plan import Plan, make_plan
-from django_devtools.branches.planning.policy import Irreversible
+from django_devtools.branches.planning.policy import Irreversible, Policy
 from django_devtools.branches.sources.loader import variant
 from django_devtools.branches.sources.snapshots import Key
 from tests.branches.planning.values import (
@@ -123,7 +123,7 @@ def test_an_irreversible_one_is_named_or_left() -> None:
     wanted = MAIN | on("m1", line(m2=alter("a")), {key("x2"): held[key("x2")]})
     plan = make_plan(facts(held, wanted))
     assert plan.irreversible == keys("x2")
-    plan = make_plan(facts(held, wanted), Irreversible.KEEP)
+    plan = make_plan(facts(held, wanted), Policy(Irreversible.KEEP))
     assert plan.left_applied == keys("x2")
     assert steps(plan) == STAYS
 

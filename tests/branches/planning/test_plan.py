@@ -8,7 +8,7 @@ from django.db import migrations
 
 from django_devtools.branches.planning.classify import State
 from django_devtools.branches.planning.plan import Plan, Rows, make_plan, shared_tables
-from django_devtools.branches.planning.policy import Irreversible
+from django_devtools.branches.planning.policy import Irreversible, Policy
 from django_devtools.branches.schema.tracker import SchemaHistory
 from tests.branches.planning.values import (
     MISSING,
@@ -27,7 +27,9 @@ from tests.branches.planning.values import (
     squash,
 )
 
-FAIL, KEEP, NOOP = Irreversible.FAIL, Irreversible.KEEP, Irreversible.NOOP
+FAIL, KEEP, NOOP = (
+    Policy(one) for one in (Irreversible.FAIL, Irreversible.KEEP, Irreversible.NOOP)
+)
 BASE = line(m1=create())
 
 
@@ -264,7 +266,7 @@ def test_raw_operations_without_a_reverse_may_count_as_empty() -> None:
 
 
 @pytest.mark.parametrize("policy", [FAIL, NOOP])
-def test_other_irreversible_operations_never_count_as_empty(policy: Irreversible) -> None:
+def test_other_irreversible_operations_never_count_as_empty(policy: Policy) -> None:
     class Removal(migrations.RemoveField):
         reversible = False
 
@@ -277,7 +279,7 @@ def test_other_irreversible_operations_never_count_as_empty(policy: Irreversible
 
 @pytest.mark.parametrize(("policy", "irreversible"), [(FAIL, ["m2"]), (KEEP, []), (NOOP, ["m2"])])
 def test_what_is_known_to_be_irreversible_counts_as_such(
-    policy: Irreversible, irreversible: list[str]
+    policy: Policy, irreversible: list[str]
 ) -> None:
     held = line(m1=create(), m2=add("a"))
     plan = make_plan(facts(held, BASE), policy, known_stuck=keys("m2"))
