@@ -106,7 +106,7 @@ class Switch:
         said = {} if comparison.target.listed_apps is not None else self.decision.said
         texts = comparison.texts
         answers = {
-            key: Answer(choice, texts.id(comparison.held_source(key)))
+            key: Answer(choice, texts.id(comparison.held_source(key)), comparison.rows[key])
             for key, choice in said.items()
             if key in comparison.rows
         }

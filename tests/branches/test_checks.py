@@ -209,7 +209,10 @@ def test_a_failure(hooked: Project) -> None:
         (
             2,
             "{1: True}",
-            "DJANGO_DEVTOOLS has no key 1.\n\tHINT: It has AUTO_SNAPSHOT, SNAPSHOT_FILE.",
+            (
+                "DJANGO_DEVTOOLS has no key 1.\n"
+                "\tHINT: It has AUTO_SNAPSHOT, IRREVERSIBLE, SNAPSHOT_FILE."
+            ),
         ),
         (
             3,
@@ -220,6 +223,11 @@ def test_a_failure(hooked: Project) -> None:
             3,
             '{"SNAPSHOT_FILE": 1}',
             "DJANGO_DEVTOOLS['SNAPSHOT_FILE'] must be of type str or Path, not 1.",
+        ),
+        (
+            3,
+            '{"IRREVERSIBLE": "kept"}',
+            "DJANGO_DEVTOOLS['IRREVERSIBLE'] must be one of 'fail', 'keep', 'noop', not 'kept'.",
         ),
     ],
 )

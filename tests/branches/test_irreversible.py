@@ -1,8 +1,11 @@
-"""Migrations that can't be unapplied."""
+"""Migrations that can't be unapplied, and what a person says of them."""
+
+import json
 
 import pytest
 
 from tests.branches.shop import COLOUR, PRODUCT, add_colour, columns, make_shop
+from tests.commands.test_migrations_switch import at_terminal
 from tests.project import Project
 
 FORWARDS = """
@@ -99,3 +102,343 @@ def test_the_plan_names_it(stuck: Project) -> None:
     result = stuck.manage("migrations_switch", "--plan")
     assert "shop.0004_data can't be unapplied: it has no reverse." in result.stderr
     assert "IRREVERSIBLE" in result.stdout
+
+
+def test_what_was_left_keeps_its_values_when_its_table_gets_another_column(
+    stuck: Project,
+) -> None:
+    """SQLite makes a table anew then, from the model."""
+    stuck.python(
+        "from django.db import connection as c; "
+        "c.cursor().execute(\"INSERT INTO shop_product (name, colour) VALUES ('a', 'blue')\")"
+    )
+    stuck.checkout("-b", "other")
+    stuck.migration(
+        "shop",
+        "0003_size",
+        'migrations.AddField("product", "size", models.IntegerField(default=1)),',
+        [("shop", "0002_longer_name")],
+    )
+    stuck.commit()
+    stuck.manage("migrations_switch", "--irreversible=keep")
+    assert columns(stuck) == {"id", "name", "colour", "size"}
+    stuck.checkout("main")
+    stuck.switch()
+    assert columns(stuck) == {"id", "name", "colour"}
+    stuck.checkout("feature")
+    stuck.switch()
+    colours = "from shop.models import Product; print(*Product.objects.values_list('colour'))"
+    assert stuck.python(colours) == "('blue',)"
+
+
+# What is remembered
+
+STUCK = "shop.0004_data can't be unapplied: it has no reverse."
+LEFT = "shop.0004_data was left applied: it can't be unapplied.\n"
+EMPTIED = "shop.0004_data was unapplied, but what its RunPython or RunSQL did is still there.\n"
+REMEMBERED = (
+    "This is remembered. To be asked again: manage.py migrations_switch --irreversible=ask"
+)
+
+
+def refusal(project: Project) -> str:
+    return project.manage("migrations_switch", "--no-input", status=1).stderr
+
+
+def come_and_go(project: Project) -> str:
+    """Have feature applied, and leave it. What is said then."""
+    project.checkout("feature")
+    project.manage("migrate")
+    project.checkout("main")
+    return project.manage("migrations_switch", "--no-input").stderr
+
+
+def test_what_is_kept_once_stops_no_other_switch(stuck: Project) -> None:
+    first = stuck.manage("migrations_switch", "--irreversible=keep").stderr
+    assert first.endswith(f"{LEFT}{REMEMBERED}\n")
+    again = stuck.manage("migrations_switch", "--no-input")
+    assert "Nothing to do: database 'default' is left as it is." in again.stdout
+    assert again.stderr == first
+
+
+def test_all_that_does_not_need_what_is_kept_goes_on_switching(stuck: Project) -> None:
+    stuck.manage("migrations_switch", "--irreversible=keep")
+    stuck.checkout("-b", "other")
+    stuck.migration(
+        "shop",
+        "0003_size",
+        'migrations.AddField("product", "size", models.IntegerField(null=True)),',
+        [("shop", "0002_longer_name")],
+    )
+    stuck.commit()
+    stuck.switch()
+    assert columns(stuck) == {"id", "name", "colour", "size"}
+    stuck.checkout("feature")
+    stuck.switch()
+    assert columns(stuck) == {"id", "name", "colour", "price"}
+    stuck.checkout("main")
+    stuck.switch()
+    assert columns(stuck) == {"id", "name", "colour"}
+
+
+def test_what_counts_as_empty_does_so_each_time_that_its_branch_is_left(stuck: Project) -> None:
+    first = stuck.manage("migrations_switch", "--irreversible=noop").stderr
+    assert first == f"{EMPTIED}{REMEMBERED}\n"
+    assert come_and_go(stuck) == first
+    assert columns(stuck) == {"id", "name"}
+
+
+def test_each_option_replaces_what_is_remembered(stuck: Project) -> None:
+    stuck.manage("migrations_switch", "--irreversible=keep")
+    stuck.manage("migrations_switch", "--irreversible=noop")
+    assert columns(stuck) == {"id", "name"}
+    assert come_and_go(stuck).startswith(EMPTIED)
+    stuck.checkout("feature")
+    stuck.manage("migrate")
+    stuck.checkout("main")
+    assert STUCK in stuck.manage("migrations_switch", "--irreversible=fail", status=1).stderr
+    stuck.switch()
+    assert columns(stuck) == {"id", "name"}
+
+
+def test_it_is_forgotten_on_request(stuck: Project) -> None:
+    stuck.manage("migrations_switch", "--irreversible=keep")
+    result = stuck.manage("migrations_switch", "--irreversible=ask", status=1)
+    assert result.stdout == "Forgotten: what to do about shop.0004_data (keep).\n"
+    assert STUCK in result.stderr
+    assert STUCK in refusal(stuck)
+    assert "left applied" not in stuck.manage("migrations_status").stdout
+
+
+def test_it_is_not_forgotten_by_a_look(stuck: Project) -> None:
+    stuck.manage("migrations_switch", "--irreversible=keep")
+    assert STUCK in stuck.manage("migrations_switch", "--plan", "--irreversible=ask").stderr
+    assert stuck.switch().startswith("Nothing to do")
+
+
+def test_a_look_remembers_nothing(stuck: Project) -> None:
+    plan = stuck.manage("migrations_switch", "--plan", "--irreversible=keep").stdout
+    assert "\nLeave shop.0004_data (it can't be unapplied)\n" in plan
+    plan = stuck.manage("migrations_switch", "--plan", "--irreversible=noop").stdout
+    assert "    With an empty reverse: what it ran stays in the database\n" in plan
+    assert STUCK in refusal(stuck)
+
+
+def test_it_is_forgotten_when_the_text_changes(stuck: Project) -> None:
+    stuck.manage("migrations_switch", "--irreversible=noop")
+    stuck.checkout("feature")
+    file = stuck.path / "shop/migrations/0004_data.py"
+    file.write_text(file.read_text().replace("SELECT 1", "SELECT 2"))
+    stuck.commit()
+    stuck.manage("migrate")
+    stuck.checkout("main")
+    assert STUCK in refusal(stuck)
+
+
+def test_it_is_forgotten_when_it_is_not_applied_any_more(stuck: Project) -> None:
+    stuck.manage("migrations_switch", "--irreversible=keep")
+    stuck.checkout("feature")
+    stuck.manage("migrate", "--fake", "shop", "0003")
+    stuck.manage("migrations_snapshot")
+    assert "0004_data is" not in stuck.manage("migrations_status").stdout
+    stuck.manage("migrate", "--fake", "shop", "0004")
+    stuck.manage("migrations_snapshot")
+    stuck.checkout("main")
+    assert STUCK in refusal(stuck)
+
+
+def test_work_trees_share_it(stuck: Project) -> None:
+    stuck.manage("migrations_switch", "--irreversible=keep")
+    directory = stuck.path.with_name("tree")
+    stuck.git("worktree", "add", "--quiet", "-b", "other", str(directory))
+    name = str(stuck.path / str(stuck.databases["default"]["NAME"]))
+    is_file = "sqlite3" in stuck.databases["default"]["ENGINE"]
+    default = {**stuck.databases["default"]} | ({"NAME": name} if is_file else {})
+    tree = Project(directory, {"default": default}, stuck.zygote)
+    assert LEFT in tree.manage("migrations_switch", "--no-input").stderr
+
+
+KILL = """
+import os, signal
+
+def backwards(apps, schema_editor):
+    if "KILL" in os.environ:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("choice", ["keep", "noop"])
+def test_a_killed_switch_goes_on_with_the_same_answer(stuck: Project, choice: str) -> None:
+    stuck.checkout("feature")
+    stuck.migration(
+        "shop",
+        "0006_kill",
+        "migrations.RunPython(migrations.RunPython.noop, backwards)",
+        [("shop", "0005_price")],
+        before=KILL,
+    )
+    stuck.commit()
+    stuck.manage("migrate")
+    stuck.checkout("main")
+    stuck.environment["KILL"] = "1"
+    stuck.manage("migrations_switch", f"--irreversible={choice}", status=-9)
+    del stuck.environment["KILL"]
+    said = stuck.manage("migrations_switch", "--no-input").stderr
+    assert said.endswith(f"{LEFT if choice == 'keep' else EMPTIED}{REMEMBERED}\n")
+
+
+def test_without_a_repository(project: Project) -> None:
+    make_shop(project)
+    (project.path / ".git").rename(project.path / ".gone")
+    project.migration(
+        "shop", "0003_data", 'migrations.RunSQL("SELECT 1")', [("shop", "0002_longer_name")]
+    )
+    project.manage("migrate")
+    project.manage("migrations_snapshot", "feature")
+    project.remove("shop/migrations/0003_data.py")
+    project.manage("migrations_switch", "--irreversible=keep")
+    assert "shop.0003_data was left applied" in project.manage("migrations_switch").stderr
+
+
+# Who shows it
+
+
+def test_the_status_shows_it_and_ends_with_what_takes_it_back(stuck: Project) -> None:
+    stuck.manage("migrations_switch", "--irreversible=keep")
+    assert stuck.manage("migrations_status").stdout.endswith(
+        "shop.0004_data is left applied, as it can't be unapplied (database 'default').\n"
+        "To be asked again: manage.py migrations_switch --irreversible=ask\n"
+    )
+    # It would do nothing.
+    assert "To bring them into step" not in stuck.manage("migrations_status").stdout
+    assert "W001" not in stuck.manage("check", "--database", "default").stderr
+
+
+def test_the_status_names_what_a_switch_does_besides(stuck: Project) -> None:
+    stuck.manage("migrations_switch", "--irreversible=keep")
+    stuck.migration("shop", "0003_more", "", [("shop", "0002_longer_name")])
+    said = stuck.manage("migrations_status").stdout
+    assert "\nTo bring them into step: manage.py migrations_switch\n" in said
+
+
+def test_the_json_of_the_status_has_it(stuck: Project) -> None:
+    stuck.manage("migrations_switch", "--irreversible=keep")
+    rows = json.loads(stuck.manage("migrations_status", "--json").stdout)
+    keys = ["database", "app", "name", "state", "branch", "source"]
+    assert {row["name"]: row.get("irreversible") for row in rows if row["app"] == "shop"} == {
+        "0001_initial": None,
+        "0002_longer_name": None,
+        "0003_colour": None,
+        "0004_data": "keep",
+    }
+    assert all([*row][:6] == keys for row in rows)
+    assert sum(len(row) > len(keys) for row in rows) == 1
+
+
+def test_the_status_shows_what_will_be_applied_again(stuck: Project) -> None:
+    stuck.manage("migrations_switch", "--irreversible=noop")
+    assert (
+        "shop.0004_data is unapplied as if its RunPython and RunSQL were empty "
+        "(database 'default')."
+    ) in stuck.manage("migrations_status").stdout
+
+
+# What is configured
+
+
+@pytest.mark.parametrize(("setting", "config"), [("keep", None), ("fail", "keep"), (None, "keep")])
+def test_what_is_configured(stuck: Project, setting: str | None, config: str | None) -> None:
+    if setting:
+        stuck.settings(f'DJANGO_DEVTOOLS["IRREVERSIBLE"] = "{setting}"')
+    if config:
+        stuck.git("config", "django-devtools.irreversible", config)
+    # Nobody has said so of this one.
+    assert stuck.manage("migrations_switch").stderr.endswith(LEFT)
+    assert "irreversible" not in stuck.manage("migrations_status", "--json").stdout
+
+
+def test_what_is_remembered_counts_before_what_is_configured(stuck: Project) -> None:
+    stuck.manage("migrations_switch", "--irreversible=keep")
+    stuck.git("config", "django-devtools.irreversible", "noop")
+    assert LEFT in stuck.manage("migrations_switch").stderr
+
+
+def test_a_wrong_value_of_git(stuck: Project) -> None:
+    stuck.git("config", "django-devtools.irreversible", "kept")
+    assert refusal(stuck).strip() == (
+        "CommandError: The setting django-devtools.irreversible of git must be one of 'fail', "
+        "'keep', 'noop', not 'kept'. To remove it, run `git config --unset-all "
+        "django-devtools.irreversible`."
+    )
+    # It is read only where it is needed.
+    stuck.checkout("feature")
+    assert stuck.switch().startswith("Nothing to do")
+
+
+# At a terminal
+
+
+def test_a_person_is_asked(stuck: Project) -> None:
+    status, said = at_terminal(stuck, "keep")
+    assert status == 0
+    assert said.startswith(
+        f"{STUCK} Database 'default' goes to branch main.\n"
+        "    keep  leave it applied, with shop.0003_colour, which it needs\n"
+        "    noop  treat its RunPython and RunSQL as empty: what they did stays\n"
+        "    stop  leave the databases alone\n"
+        "Type 'keep', 'noop' or 'stop': "
+    )
+    assert columns(stuck) == {"id", "name", "colour"}
+    assert LEFT in stuck.manage("migrations_switch", "--no-input").stderr
+
+
+def test_a_person_may_have_it_count_as_empty(stuck: Project) -> None:
+    status, _ = at_terminal(stuck, "what?\nnoop")
+    assert status == 0
+    assert columns(stuck) == {"id", "name"}
+    assert come_and_go(stuck).startswith(EMPTIED)
+
+
+@pytest.mark.parametrize("answer", ["stop", "", "no"])
+def test_a_person_may_stop(stuck: Project, answer: str) -> None:
+    status, said = at_terminal(stuck, answer)
+    assert status == 1
+    assert said.endswith("CommandError: Switch cancelled. Nothing was changed.\n")
+    assert columns(stuck) == {"id", "name", "colour", "price"}
+    assert STUCK in refusal(stuck)
+
+
+def test_a_person_is_asked_again_on_request(stuck: Project) -> None:
+    at_terminal(stuck, "keep")
+    status, said = at_terminal(stuck, "noop", "--irreversible=ask")
+    assert status == 0
+    assert said.startswith(f"Forgotten: what to do about shop.0004_data (keep).\n{STUCK}")
+    assert columns(stuck) == {"id", "name"}
+
+
+def test_nobody_is_asked_about_what_is_left_anyway(stuck: Project) -> None:
+    """What is left needs the other one."""
+    stuck.checkout("feature")
+    stuck.migration("shop", "0006_sql", 'migrations.RunSQL("SELECT 1")', [("shop", "0005_price")])
+    stuck.commit()
+    stuck.manage("migrate")
+    stuck.checkout("main")
+    status, said = at_terminal(stuck, "keep")
+    assert status == 0
+    assert said.startswith("shop.0006_sql can't be unapplied")
+    assert STUCK not in said
+    assert columns(stuck) == {"id", "name", "colour", "price"}
+
+
+def test_each_has_an_answer_of_its_own(stuck: Project) -> None:
+    stuck.checkout("feature")
+    stuck.migration("shop", "0006_sql", 'migrations.RunSQL("SELECT 1")', [("shop", "0005_price")])
+    stuck.commit()
+    stuck.manage("migrate")
+    stuck.checkout("main")
+    status, _ = at_terminal(stuck, "noop\nkeep")
+    assert status == 0
+    assert columns(stuck) == {"id", "name", "colour"}
+    said = stuck.manage("migrations_status").stdout
+    assert "shop.0004_data is left applied" in said
+    assert "shop.0006_sql is unapplied as if" in said

@@ -137,9 +137,12 @@ class Facts(_Facts):
         """The target's graph, with the rows applied. Raises NodeNotFoundError if it is broken."""
         return self.wanted_graph_after(self.rows)
 
-    def wanted_graph_after(self, applied: Collection[Key]) -> Graph:
-        """The target's graph, with ``applied`` applied."""
-        return Graph(self.wanted, applied, self.unmigrated_apps, self.is_complete)
+    def wanted_graph_after(
+        self, applied: Collection[Key], beside: Mapping[Key, Migration] | None = None
+    ) -> Graph:
+        """The target's graph, and others ``beside`` it, with ``applied`` applied."""
+        migrations = {**self.wanted, **(beside or {})}
+        return Graph(migrations, applied, self.unmigrated_apps, self.is_complete)
 
     @cached_property
     def pending(self) -> frozenset[Key]:

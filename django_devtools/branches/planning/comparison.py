@@ -136,13 +136,15 @@ class Comparison(NamedTuple):
         return {
             key: answer.choice
             for key, answer in self.remembered.items()
-            if key in self.rows and answer.text == self.texts.id(self.held_source(key))
+            if key in self.rows and answer.is_due(self.rows, key)
+            if answer.text == self.texts.id(self.held_source(key))
         }
 
     def standing_answers(self) -> dict[Key, str]:
         """The same, with those about what is applied no more and comes back with its branch."""
-        absent = {k: one.choice for k, one in self.remembered.items() if k not in self.rows}
-        return {**absent, **self.answers()}
+        absent = {key: one for key, one in self.remembered.items() if key not in self.rows}
+        due = {key: one.choice for key, one in absent.items() if one.is_due(self.rows, key)}
+        return {**due, **self.answers()}
 
     def held_source(self, key: Key) -> Source | None:
         """The text that an applied migration was applied from."""

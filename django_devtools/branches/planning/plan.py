@@ -11,6 +11,7 @@ from django_devtools.branches.schema.operations import irreversible_operations, 
 from django_devtools.branches.schema.structure import structure, tables
 from django_devtools.branches.schema.tracker import SchemaHistory, track
 from django_devtools.branches.sources.graph import Graph
+from django_devtools.branches.sources.loader import variant
 from django_devtools.branches.sources.snapshots import Key
 
 from .classify import Facts, State, Verdicts, classify, graph_by, states_by
@@ -34,6 +35,7 @@ class _Plan(NamedTuple):
     states: Mapping[Key, State]
     held: Graph
     wanted: Graph
+    """The target's, and what is left applied beside it."""
     rows: Collection[Key]
     unapply: Sequence[Key] = ()
     """Children first, in the graph ``held``."""
@@ -207,7 +209,7 @@ def make_plan(
     # Of all that is applied, as what lies between two of them decides on their order, too.
     newest_first = held.ordered(applied, facts.rows)[::-1]
     unapplied = _with_replaced(unapply, held)
-    wanted = _wanted_after(facts, verdicts, unapplied)
+    wanted = _wanted_after(facts, verdicts, unapplied, _beside(facts, held, left_applied))
     return Plan(
         states=states_by(facts, verdicts),
         held=held,
@@ -228,11 +230,38 @@ def make_plan(
     )
 
 
-def _wanted_after(facts: Facts, verdicts: Verdicts, unapplied: Collection[Key]) -> Graph:
-    """The target's graph between the passes."""
+def _wanted_after(
+    facts: Facts,
+    verdicts: Verdicts,
+    unapplied: Collection[Key],
+    beside: Mapping[Key, Migration] | None = None,
+) -> Graph:
+    """The target's graph between the passes, with what is ``beside`` it in the database."""
     gone = {*unapplied, *verdicts.forget}
     rows = [key for key in (*facts.rows, *verdicts.record) if key not in gone]
-    return facts.wanted_graph_after(rows)
+    return facts.wanted_graph_after(rows, beside)
+
+
+def _beside(facts: Facts, held: Graph, left: Collection[Key]) -> dict[Key, Migration]:
+    """
+    The migrations that are left applied, so that models have what these have made.
+
+    SQLite makes a table anew from its model when a column is added, with no other columns.
+    """
+    # A squash would take what it replaces out of the target.
+    nodes = {key: held.graph.nodes[key] for key in left if key in held.graph.nodes}
+    found = {
+        key: one for key, one in nodes.items() if key not in facts.wanted and not one.replaces
+    }
+    known = facts.wanted.keys() | found.keys()
+    return {
+        key: variant(
+            one,
+            dependencies=[other for other in one.dependencies if other in known],
+            run_before=[],
+        )
+        for key, one in found.items()
+    }
 
 
 def _misplaced(

@@ -103,7 +103,7 @@ class WorkTree:
             key: source
             for key in graph.disk_migrations
             if key[0] in provenance.history.own_apps or key not in provenance.disk.migrations
-            if (source := find(key))
+            if (source := find(key) or self.comparison.held_source(key))
         }
         return Pass.of(
             self.comparison.connection,

@@ -114,6 +114,12 @@ class Answer(NamedTuple):
     """``keep`` or ``noop``, as after ``--irreversible``."""
     text: str
     """The id of the text that the migration was applied from; empty if that was not found."""
+    at: str
+    """When it was applied. What counts as empty does so when it is applied again, too."""
+
+    def is_due(self, rows: Mapping[Key, str], key: Key) -> bool:
+        """Whether it is about something that is still applied, or comes back."""
+        return self.choice != KEEP or rows.get(key) == self.at
 
 
 Answers = dict[str, dict[Key, Answer]]
@@ -375,18 +381,24 @@ def _unsaid(
 
 
 def _still_due(
-    answers: Mapping[Key, Answer], snapshots: Collection[Snapshot], rows: Collection[Key]
+    answers: Mapping[Key, Answer], snapshots: Collection[Snapshot], rows: Mapping[Key, str]
 ) -> dict[Key, Answer]:
     """
-    The answers about what is applied.
+    The answers about what is applied, and about what counts as empty: it comes back.
 
-    What counts as empty is unapplied, and applied again with its branch.
+    Those about other texts than a snapshot has are left out.
     """
-    returning = {key for one in snapshots for key in one.applied}
+    texts = {
+        key: record.blob
+        for one in snapshots
+        for key, record in one.records().items()
+        if record.blob and rows.get(key) == record.at
+    }
     return {
         key: answer
         for key, answer in answers.items()
-        if key in rows or (answer.choice != KEEP and key in returning)
+        if answer.is_due(rows, key)
+        if texts.get(key, answer.text) == answer.text
     }
 
 
@@ -509,10 +521,10 @@ def _from_json(data: dict[str, Any]) -> Contents:
     return Contents(snapshots, begun, answers)
 
 
-def _answer(choice: Any, text: Any) -> Answer:
+def _answer(choice: Any, text: Any, at: Any) -> Answer:
     if choice not in ("keep", "noop"):
         raise ValueError(f"not an answer: {choice!a:.60}")
-    return Answer(choice, text and _object_id(text))
+    return Answer(choice, text and _object_id(text), _text(at))
 
 
 def _snapshot_from_json(branch: str, data: dict[str, Any]) -> Snapshot:

@@ -383,6 +383,29 @@ def test_irreversible(shop: Project) -> None:
     assert "shop.0004_paint was left applied" in shop.manage(*command.split()).stderr
 
 
+def test_what_was_answered_once_stops_no_other_checkout(shop: Project) -> None:
+    paint(shop)
+    git(shop, "checkout", "main")
+    shop.manage("migrations_switch", "--irreversible=keep")
+    assert said(git(shop, "checkout", "-b", "size")) == []
+    add_size(shop)
+    shop.commit("Size")
+    shop.manage("migrations_switch")
+    left = "shop.0004_paint was left applied: it can't be unapplied."
+    output = git(shop, "checkout", "main")
+    assert "Database 'default' is in step with branch main: 1 unapplied (from size)" in output
+    assert left in output
+    assert columns(shop) == {"id", "name", "colour"}
+    status = shop.manage("migrations_hook", "status").stdout
+    assert "shop.0004_paint is left applied, as it can't be unapplied (database " in status
+    assert status.endswith("migrations_switch --irreversible=ask\n")
+    # Taken back, the next checkout looks again.
+    shop.manage("migrations_switch", "--irreversible=ask", status=1)
+    assert "shop.0004_paint can't be unapplied" in git(shop, "checkout", "-b", "another")
+    shop.git("config", "django-devtools.irreversible", "keep")
+    assert left in git(shop, "checkout", "-b", "third")
+
+
 def test_changed_under_what_both_sides_share(shop: Project) -> None:
     git(shop, "checkout", "feature")
     file = shop.path / "shop/migrations/0001_initial.py"

@@ -265,6 +265,39 @@ def test_raw_operations_without_a_reverse_may_count_as_empty() -> None:
     assert not plan.left_applied
 
 
+def test_each_may_be_treated_in_another_way() -> None:
+    held = STUCK | line("other", o1=create("Other"), o2=run(reversible=False))
+    answers = {key("m3"): Irreversible.NOOP, key("o2", app="other"): Irreversible.KEEP}
+    plan = make_plan(facts(held, BASE), Policy(Irreversible.FAIL, answers))
+    assert names(plan.unapply) == ["m4", "m3", "m2"]
+    assert names(plan.left_applied) == ["o1", "o2"]
+    assert names(plan.kept) == ["o2"]
+    assert names(plan.emptied) == ["m3"]
+    assert not plan.irreversible
+
+
+def test_one_is_left_and_another_one_named() -> None:
+    held = STUCK | line("other", o1=create("Other"), o2=run(reversible=False))
+    plan = make_plan(facts(held, BASE), Policy(FAIL.of(key("m3")), {key("m3"): Irreversible.KEEP}))
+    assert names(plan.left_applied) == ["m2", "m3"]
+    assert names(plan.irreversible) == ["o2"]
+
+
+def test_what_is_configured_is_looked_up_once_and_only_if_it_is_needed() -> None:
+    asked = []
+
+    def configured() -> Irreversible:
+        asked.append(1)
+        return Irreversible.KEEP
+
+    policy = Policy(configured)
+    make_plan(facts(line(m1=create(), m2=add("a")), BASE), policy)
+    assert not asked
+    for _ in range(2):
+        assert names(make_plan(facts(STUCK, BASE), policy).kept) == ["m3"]
+    assert asked == [1]
+
+
 @pytest.mark.parametrize("policy", [FAIL, NOOP])
 def test_other_irreversible_operations_never_count_as_empty(policy: Policy) -> None:
     class Removal(migrations.RemoveField):

@@ -12,6 +12,7 @@ from django.core.files import locks
 
 from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.snapshots import (
+    Answer,
     Record,
     Snapshot,
     SnapshotError,
@@ -331,6 +332,10 @@ ADVICE = "It was not changed. Move it away, or name another file with --file."
             "is damaged (not enough values to unpack",
         ),
         (
+            b'{"format": 1, "databases": {}, "irreversible": {"d": {"a": {"b": ["x", "", ""]}}}}',
+            "is damaged (not an answer: 'x').",
+        ),
+        (
             b'{"format": 1, "databases": {}, "begun": {"d": [["a", {}]]}}',
             "is damaged ('commit').",
         ),
@@ -350,6 +355,36 @@ def test_not_a_snapshot_file(snapshot_file: SnapshotFile, content: bytes, messag
     assert str(writing.value) == str(reading.value)
     assert snapshot_file.path.read_bytes() == content
     assert list(snapshot_file.path.parent.iterdir()) == [snapshot_file.path]
+
+
+def test_answers_last_as_long_as_they_are_about_what_is_applied(
+    snapshot_file: SnapshotFile,
+) -> None:
+    keep, noop = Answer("keep", BLOB, "2026-01-01T00:00:00"), Answer("noop", "", "then")
+    other = ("shop", "0002_longer_name")
+    snapshot_file.remember(DATABASE, {KEY: keep})
+    snapshot_file.remember(DATABASE, {other: noop})
+    snapshot_file.remember("sqlite:other", {KEY: keep})
+    assert snapshot_file.read_all().answers == {
+        DATABASE: {KEY: keep, other: noop},
+        "sqlite:other": {KEY: keep},
+    }
+
+    snapshot_file.update(DATABASE, [MAIN], rows={KEY: keep.at})
+    assert snapshot_file.read_all().answers[DATABASE] == {KEY: keep, other: noop}
+    # Applied anew, which was another time, and what counts as empty comes again.
+    snapshot_file.update(DATABASE, rows={KEY: "2026-01-01T00:00:09"})
+    assert snapshot_file.read_all().answers[DATABASE] == {other: noop}
+    assert snapshot_file.forget(DATABASE) == {other: noop}
+    assert snapshot_file.forget(DATABASE) == {}
+    assert snapshot_file.read_all().answers == {"sqlite:other": {KEY: keep}}
+
+
+def test_answers_are_about_one_text(snapshot_file: SnapshotFile) -> None:
+    answer = Answer("noop", "12" * 20, MAIN.applied[KEY].at)
+    snapshot_file.remember(DATABASE, {KEY: answer})
+    snapshot_file.update(DATABASE, [MAIN], rows={KEY: answer.at})
+    assert snapshot_file.read_all().answers == {}
 
 
 def test_what_was_begun_stays_where_it_became_a_row(snapshot_file: SnapshotFile) -> None:
