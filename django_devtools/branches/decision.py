@@ -38,6 +38,8 @@ class Workspace(NamedTuple):
     repository: Repository | None
     snapshot_file: SnapshotFile
     disk: Code
+    began: str = ""
+    """When the command began that works there."""
 
 
 class _Decision(NamedTuple):
@@ -130,7 +132,8 @@ def compare_with_target(
     repository, snapshot_file = workspace.repository, workspace.snapshot_file
     try:
         target, trusted = options.target, options.trusted
-        return compare(connection, repository, snapshot_file, workspace.disk, target, trusted)
+        disk, undo = workspace.disk, options.undo
+        return compare(connection, repository, snapshot_file, disk, target, trusted, undo)
     except NotOurs:
         name = options.target or "default"
         last = snapshot_file.read_managestate(name)

@@ -114,7 +114,7 @@ def refresh(connection: BaseDatabaseWrapper) -> None:
     snapshot_file = SnapshotFile.find(repository)
     branch = repository.branch() or DETACHED
     rows = read_rows(connection)
-    snapshots, begun, _ = snapshot_file.read_all()
+    snapshots, begun, *_ = snapshot_file.read_all()
     database = database_id(connection)
     snapshot = snapshots.get(database, {}).get(branch)
     if snapshot and snapshot.says(rows) and not begun.get(database):

@@ -75,6 +75,7 @@ class Switch:
         report.notes += self._tell_hooks()
         label = f"Switching database '{self.connection.alias}'"
         report.notes += self.remember()
+        report.notes += self._begin()
         try:
             with observed(self.connection, progress, label):
                 return self._run(report, progress, interactive)
@@ -129,9 +130,47 @@ class Switch:
         is_recorded = (
             snapshot and snapshot.says(comparison.rows) and not comparison.provenance.begun
         )
-        if self.options.target is None and not is_recorded:
+        is_checkout = self.options.target is None and not self.options.undo
+        if is_checkout and not is_recorded:
             return self._record()
         return []
+
+    def _begin(self) -> list[str]:
+        """Record what `--undo` has to know. What users should know about it."""
+        from django_devtools.branches.planning.recording import last_switch
+        from django_devtools.branches.running.begun import not_recorded
+
+        comparison, outlook = self.decision.comparison.whole, self.decision.outlook
+        if comparison.target.listed_apps is not None:
+            return []
+        states, began = outlook.plan.states, self.workspace.began
+        notes, branch = self._not_undone(), outlook.held_branch()
+        switch, texts = last_switch(comparison, branch, states, began, notes)
+        database, snapshot_file = database_id(self.connection), self.workspace.snapshot_file
+        try:
+            if self.workspace.repository and texts:
+                self.workspace.repository.store(texts)
+            snapshot_file.begin(database, switch, comparison.rows)
+        except (GitError, NotWritten) as error:
+            return [not_recorded(error)]
+        return []
+
+    def _not_undone(self) -> list[str]:
+        """What taking this switch back would not bring back, or do once more."""
+        outlook = self.decision.outlook
+        notes = [
+            f"{'.'.join(key)} is applied again, and what it ran before was never taken back."
+            for key in outlook.emptied
+        ]
+        if not self.options.stash:
+            losses = [(loss, outlook.rows(loss)) for loss in outlook.losses()]
+            notes += [
+                f"{loss} comes back without the values of {rows} row{'s' * (rows != 1)}, which "
+                "were dropped with --no-stash."
+                for loss, rows in losses
+                if rows
+            ]
+        return notes
 
     def _compare(self) -> Comparison:
         return compare_with_target(self.connection, self.workspace, self.options)
@@ -188,7 +227,7 @@ class Switch:
         try:
             if repository:
                 repository.store(texts)
-            snapshot_file.update(database, [snapshot], rows=rows)
+            snapshot_file.update(database, [snapshot], rows=rows, is_done=True)
         except (GitError, NotWritten) as error:
             return [not_recorded(error)]
         return []

@@ -30,6 +30,7 @@ from django.db.migrations.exceptions import (
     NodeNotFoundError,
 )
 from django.db.migrations.recorder import MigrationRecorder
+from django.utils import timezone
 
 from django_devtools.branches.decision import Decision, Workspace
 from django_devtools.branches.errors import DevtoolsError
@@ -37,6 +38,7 @@ from django_devtools.branches.planning.policy import Irreversible
 from django_devtools.branches.schema.dialects import database_id
 from django_devtools.branches.sources.git import NoGit, Repository
 from django_devtools.branches.sources.loader import code_on_disk
+from django_devtools.branches.sources.rows import iso
 from django_devtools.branches.sources.snapshots import Key, SnapshotFile
 from django_devtools.conf import project_root
 
@@ -191,7 +193,8 @@ class BranchesCommand(BaseCommand):
         """Repository, snapshots and code. Raises GitError, and what broken migrations raise."""
         file = options["file"].absolute() if options["file"] else None
         snapshot_file = SnapshotFile.find(self.repository, file)
-        return Workspace(self.repository, snapshot_file, code_on_disk())
+        began = iso(timezone.now())
+        return Workspace(self.repository, snapshot_file, code_on_disk(), began)
 
     def connections(self, options: dict[str, Any]) -> list[BaseDatabaseWrapper]:
         """

@@ -55,6 +55,23 @@ def test_each_by_the_rules_of_its_router(routed: Project) -> None:
     routed.assert_in_step()
 
 
+def test_a_switch_is_taken_back_in_the_databases_that_it_has_changed(routed: Project) -> None:
+    routed.switch("--database=default")
+    routed.switch("--database=logs")
+    routed.switch("--undo")
+    assert columns(routed, "logs_entry", "logs") == {"id", "text"}
+    assert columns(routed) == {"id", "name"}
+    routed.switch("--undo", "--database=default")
+    assert columns(routed) == {"id", "name", "colour"}
+
+
+def test_one_switch_of_both_is_taken_back_in_both(routed: Project) -> None:
+    routed.switch()
+    routed.switch("--undo")
+    assert columns(routed) == {"id", "name", "colour"}
+    assert columns(routed, "logs_entry", "logs") == {"id", "text"}
+
+
 def test_one_by_name(routed: Project) -> None:
     routed.switch("--database=logs")
     assert columns(routed, "logs_entry", "logs") == {"id"}

@@ -27,7 +27,7 @@ from django_devtools.branches.sources.loader import (
 from django_devtools.branches.sources.provenance import Origin, Past, Provenance, Trace
 from django_devtools.branches.sources.rows import read_rows
 from django_devtools.branches.sources.snapshots import Answer, Key, SnapshotFile
-from django_devtools.branches.sources.target import Target, checkout, managestate, named
+from django_devtools.branches.sources.target import Target, before, checkout, managestate, named
 from django_devtools.branches.sources.texts import Texts
 
 from .classify import Facts, State, states
@@ -168,18 +168,23 @@ def compare(
     disk: Code,
     name: str | None = None,
     trusted: Collection[str] = (),
+    undo: bool = False,
 ) -> Comparison:
     """
     Look at one database and at the target called ``name`` (None: this checkout).
 
-    ``trusted`` are refs whose code may be run although it was only fetched. Raises SnapshotError,
-    TargetError, TrustError and GitError.
+    ``trusted`` are refs whose code may be run although it was only fetched. ``undo``: the target
+    is what was there before the last switch. Raises SnapshotError, TargetError, TrustError and
+    GitError.
     """
     rows = read_rows(connection)
-    snapshots, begun, answers = snapshot_file.read_all()
+    snapshots, begun, answers, last = snapshot_file.read_all()
     database = database_id(connection)
     provenance = Provenance(repository, snapshots, database, disk, begun, trusted)
-    target = checkout(repository, disk) if name is None else named(name, provenance, rows)
+    if undo:
+        target = before(last.get(database), connection.alias, provenance, rows)
+    else:
+        target = checkout(repository, disk) if name is None else named(name, provenance, rows)
     found = _compared(connection, rows, provenance, target)
     return found._replace(remembered=answers.get(database, {}))
 
@@ -370,6 +375,10 @@ def _traces(rows: Mapping[Key, str], provenance: Provenance, target: Target) -> 
         if is_listed and trace.source and key in provenance.disk.migrations:
             # The managestate.json says that it is not applied, wherever it came from.
             traces[key] = trace._replace(origin=Origin.OTHER)
+    if target.since is not None:
+        for key, trace in traces.items():
+            origin = Origin.OTHER if key in target.since else Origin.UNKNOWN
+            traces[key] = trace._replace(origin=origin)
     return traces
 
 

@@ -36,6 +36,8 @@ class Options(NamedTuple):
     """Whether data is saved in the stash before it is dropped."""
     trusted: tuple[str, ...] = ()
     """Refs whose code may be run although it was only fetched."""
+    undo: bool = False
+    """Whether to go where the database was before the last switch."""
     answers: Mapping[Key, Irreversible] = {}
     """What the user has said of single migrations that can't be unapplied."""
 

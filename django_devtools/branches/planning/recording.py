@@ -1,11 +1,18 @@
 """Makes the snapshot of a database that has been compared with its target."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from django_devtools.branches.sources.git import GitError, Repository
 from django_devtools.branches.sources.loader import Source
-from django_devtools.branches.sources.snapshots import DETACHED, Key, Record, Snapshot, now
+from django_devtools.branches.sources.snapshots import (
+    DETACHED,
+    Key,
+    LastSwitch,
+    Record,
+    Snapshot,
+    now,
+)
 from django_devtools.conf import database_files
 
 from .classify import State
@@ -36,6 +43,30 @@ def snapshot_of(
     packages = {key[0]: source.package for key, (_, source) in known.items() if source}
     commit = _commit_of(found, branch)
     return Snapshot(branch, commit, now(), packages, applied, obsolete), texts
+
+
+def last_switch(
+    found: Comparison,
+    branch: str | None,
+    states: Mapping[Key, State],
+    at: str,
+    notes: Sequence[str],
+) -> tuple[LastSwitch, dict[str, bytes]]:
+    """
+    A switch that is about to begin ``at`` some time, and the texts to store, by blob id.
+
+    ``branch`` is the one that the database is on, as far as that is known.
+    """
+    rows, known = found.rows, found.provenance.snapshots.get(branch or "")
+    if known and known.says(rows):
+        return LastSwitch(at, known, notes), {}
+    # What another branch has applied is applied, too.
+    there = dict.fromkeys(rows, State.APPLIED)
+    there |= {key: one for key, one in states.items() if one is State.OBSOLETE and key in rows}
+    snapshot, texts = snapshot_of(found, branch or DETACHED, rows, there)
+    if branch != found.target.past.branch:
+        snapshot = snapshot._replace(commit=known.commit if known else None)
+    return LastSwitch(at, snapshot, notes), texts
 
 
 def _divided(

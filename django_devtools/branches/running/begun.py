@@ -87,7 +87,7 @@ def strike_out(connection: BaseDatabaseWrapper, snapshot_file: SnapshotFile) -> 
     rows = read_rows(connection)
     if entry := Journal(connection).entry():
         rows[entry.key] = iso(timezone.now())
-    snapshot_file.update(database_id(connection), rows=rows)
+    snapshot_file.update(database_id(connection), rows=rows, is_done=False)
 
 
 def _record_project(

@@ -14,7 +14,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -126,12 +126,36 @@ Answers = dict[str, dict[Key, Answer]]
 """By database, then by migration."""
 
 
+class LastSwitch(NamedTuple):
+    """The last switch of a database, as ``--undo`` takes it back."""
+
+    at: str
+    """When its command began: the same for all databases that it has switched."""
+    before: Snapshot
+    """All that was applied before it."""
+    notes: Sequence[str] = ()
+    """What taking it back does not bring back."""
+    after: Mapping[Key, str] | None = None
+    """The rows when it ended; None if it did not."""
+    is_done: bool = False
+    """Whether it ended without an error."""
+
+    def is_followed_by(self, rows: Mapping[Key, str]) -> bool:
+        """Whether a switch that begins with ``rows`` goes on with this one."""
+        return not self.is_done and self.after in (None, rows)
+
+
+LastSwitches = dict[str, LastSwitch]
+"""By database."""
+
+
 class Contents(NamedTuple):
     """All that the file has."""
 
     snapshots: Snapshots
     begun: Begun
     answers: Answers
+    last: LastSwitches
 
 
 class SnapshotFile(NamedTuple):
@@ -205,13 +229,16 @@ class SnapshotFile(NamedTuple):
         snapshots: Iterable[Snapshot] = (),
         delete: str | None = None,
         rows: Mapping[Key, str] | None = None,
+        is_done: bool | None = None,
     ) -> None:
         """
         Add ``snapshots`` of ``database``, and delete the snapshot of the branch ``delete``.
 
         ``rows`` are its applied migrations, if no process is migrating it: then all is forgotten
         that was begun and did not become a row, or is in a snapshot now, and answers about what
-        is not applied. Raises SnapshotError as ``read`` does, and if the file can't be written.
+        is not applied. ``is_done`` says that a switch ends with these rows, and whether it has
+        done all of its work. Raises SnapshotError as ``read`` does, and if the file can't be
+        written.
         """
         with self._changing() as contents:
             branches = contents.snapshots.setdefault(database, {})
@@ -223,11 +250,27 @@ class SnapshotFile(NamedTuple):
                 begun[:] = _unsaid(begun, branches.values(), rows)
                 answers = contents.answers.get(database, {})
                 contents.answers[database] = _still_due(answers, branches.values(), rows)
+                if is_done is not None and database in contents.last:
+                    ended = contents.last[database]._replace(after=rows, is_done=is_done)
+                    contents.last[database] = ended
 
     def write_down(self, database: str, begun: Snapshot) -> None:
         """Add what is about to be applied. Raises SnapshotError as ``update`` does."""
         with self._changing() as contents:
             contents.begun.setdefault(database, []).append(begun)
+
+    def begin(self, database: str, switch: LastSwitch, rows: Mapping[Key, str]) -> None:
+        """
+        Record that ``switch`` begins with ``rows``, for ``--undo``.
+
+        What goes on with one that has failed is one with it. Raises SnapshotError as ``update``.
+        """
+        with self._changing() as contents:
+            earlier = contents.last.get(database)
+            if earlier and earlier.is_followed_by(rows):
+                notes = dict.fromkeys([*earlier.notes, *switch.notes])
+                switch = switch._replace(before=earlier.before, notes=[*notes])
+            contents.last[database] = switch
 
     def remember(self, database: str, answers: Mapping[Key, Answer]) -> None:
         """Add ``answers`` to those about ``database``. Raises SnapshotError as ``update`` does."""
@@ -428,6 +471,7 @@ def _projects(contents: Contents) -> set[str]:
     """All trees that a file names."""
     every = [snapshot for found in contents.snapshots.values() for snapshot in found.values()]
     every += [one for found in contents.begun.values() for one in found]
+    every += [one.before for one in contents.last.values()]
     return {
         record.project
         for snapshot in every
@@ -438,7 +482,7 @@ def _projects(contents: Contents) -> set[str]:
 
 
 def _to_json(contents: Contents) -> dict[str, Any]:
-    snapshots, begun, answers = contents
+    snapshots, begun, answers, last = contents
     data: dict[str, Any] = {
         "format": FORMAT,
         "databases": {
@@ -459,7 +503,26 @@ def _to_json(contents: Contents) -> dict[str, Any]:
             for database, found in sorted(answers.items())
             if found
         }
+    if last:
+        data["last_switch"] = {
+            database: _switch_to_json(one) for database, one in sorted(last.items())
+        }
     return data
+
+
+def _switch_to_json(switch: LastSwitch) -> dict[str, Any]:
+    after: dict[str, dict[str, str]] | None = None
+    if switch.after is not None:
+        after = {}
+        for (app, name), at in switch.after.items():
+            after.setdefault(app, {})[name] = at
+    return {
+        "at": switch.at,
+        "before": [switch.before.branch, _snapshot_to_json(switch.before)],
+        "notes": [*switch.notes],
+        "after": after,
+        "is_done": switch.is_done,
+    }
 
 
 def _answers_to_json(answers: Mapping[Key, Answer]) -> dict[str, dict[str, list[str]]]:
@@ -518,7 +581,26 @@ def _from_json(data: dict[str, Any]) -> Contents:
         }
         for database, found in data.get("irreversible", {}).items()
     }
-    return Contents(snapshots, begun, answers)
+    last = {
+        database: _switch_from_json(**switch)
+        for database, switch in data.get("last_switch", {}).items()
+    }
+    return Contents(snapshots, begun, answers, last)
+
+
+def _switch_from_json(
+    at: Any, before: Any, notes: Any, after: Any, is_done: Any, **more: Any
+) -> LastSwitch:
+    branch, snapshot = before
+    rows = None
+    if after is not None:
+        rows = {
+            (_text(app), _text(name)): _text(applied)
+            for app, names in after.items()
+            for name, applied in names.items()
+        }
+    notes = [str(note) for note in notes]
+    return LastSwitch(_text(at), _snapshot_from_json(branch, snapshot), notes, rows, bool(is_done))
 
 
 def _answer(choice: Any, text: Any, at: Any) -> Answer:

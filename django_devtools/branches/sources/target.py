@@ -13,7 +13,8 @@ from .graph import Graph
 from .history import label_in
 from .loader import Code, Source, UnusableSource, load_all, parse
 from .provenance import Past, Provenance, recorded_source
-from .snapshots import DETACHED, Key, Snapshot
+from .rows import local
+from .snapshots import DETACHED, Key, LastSwitch, Snapshot
 
 
 class TargetError(DevtoolsError):
@@ -32,6 +33,8 @@ class Target(NamedTuple):
     """Whether every migration that another depends on should be there."""
     listed_apps: Collection[str] | None = None
     """The apps that a managestate.json lists; None for other targets."""
+    since: Collection[Key] | None = None
+    """What was applied since, of a target that is just what was there once; None for others."""
 
     @property
     def name(self) -> str:
@@ -60,6 +63,53 @@ def named(name: str, provenance: Provenance, rows: Mapping[Key, str]) -> Target:
     if snapshot and name != DETACHED:
         return _from_snapshot(snapshot, provenance, rows)
     return _from_ref(name, provenance)
+
+
+def before(
+    last: LastSwitch | None, alias: str, provenance: Provenance, rows: Mapping[Key, str]
+) -> Target:
+    """
+    What the database ``alias`` had applied before its ``last`` switch.
+
+    Raises TargetError if there was none, or if other migrations were applied or unapplied since.
+    """
+    if last is None:
+        raise TargetError(
+            f"No switch of database '{alias}' is recorded, so there is nothing to undo. "
+            "`manage.py migrations_status` shows what it has."
+        )
+    if last.after is not None and (changes := _changes(last.after, rows)):
+        raise TargetError(
+            f"Since the switch of {local(last.at)}, something else has changed database "
+            f"'{alias}': {changes}. Undoing the switch would take that back, too. "
+            f"{_where_to_go(last.before.branch)}"
+        )
+    snapshot, repository = last.before, provenance.repository
+    sources = _recorded_sources(snapshot, provenance, rows)
+    branch = None if snapshot.branch == DETACHED else snapshot.branch
+    commit = None
+    if repository and snapshot.commit:
+        commit = repository.commit(snapshot.commit)
+    what = f"branch {branch} as it was" if branch else "what it was"
+    title = f"{what} before the switch of {local(last.at)}"
+    target = _target(title, Past(branch, commit), sources, provenance.disk)
+    return target._replace(is_complete=False, since=rows.keys() - snapshot.records().keys())
+
+
+def _changes(before: Mapping[Key, str], after: Mapping[Key, str]) -> str:
+    """What was applied and unapplied between two times."""
+    applied = [key for key, at in after.items() if before.get(key) != at]
+    unapplied = [key for key in before if key not in after]
+    parts = (("applied", applied), ("unapplied", unapplied))
+    return ", ".join(f"{'.'.join(key)} was {what}" for what, keys in parts for key in sorted(keys))
+
+
+def _where_to_go(branch: str) -> str:
+    if branch == DETACHED:
+        return "`manage.py migrations_status` shows what it has now."
+    import shlex
+
+    return f"To go to that branch, run `manage.py migrations_switch {shlex.quote(branch)}`."
 
 
 def managestate(

@@ -1,11 +1,13 @@
 import json
+import shlex
 import sys
 import time
 from argparse import ArgumentParser
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import CommandError
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_devtools.branches.decision import Decision, Workspace
 from django_devtools.branches.errors import SwitchError, UnfitRows
@@ -14,7 +16,7 @@ from django_devtools.branches.planning.policy import Irreversible, Options
 from django_devtools.branches.progress import Progress, database_option
 from django_devtools.branches.schema.dialects import database_id
 from django_devtools.branches.sources.loader import listed_operations
-from django_devtools.branches.sources.snapshots import Key
+from django_devtools.branches.sources.snapshots import Key, LastSwitch
 from django_devtools.branches.switch import Switch
 from django_devtools.branches.ticker import took
 from django_devtools.conf import takes_snapshots
@@ -71,6 +73,11 @@ class Command(BranchesCommand):
             "--json", action="store_true", help="Outputs what --plan shows as JSON."
         )
         parser.add_argument(
+            "--undo",
+            action="store_true",
+            help="Takes back the last switch: the databases get what they had before it.",
+        )
+        parser.add_argument(
             "--irreversible",
             choices=[choice.value for choice in Irreversible],
             help="What to do about migrations that can't be unapplied: fail, keep them applied, "
@@ -119,9 +126,14 @@ class Command(BranchesCommand):
             help="Tells the command to NOT prompt the user for input of any kind.",
         )
 
+    undone: Mapping[str, LastSwitch | None] = {}
+    """The switches that are taken back, by the aliases of the databases."""
+
     def work(self, options: dict[str, Any]) -> None:
         self.began = time.monotonic()
         self.progress = Progress(self.stdout, self.style, self.verbosity)
+        if options["undo"] and options["target"]:
+            raise CommandError("--undo knows where to go: leave out TARGET.")
         looks_only = options["plan"] or options["check"] or options["json"]
         if not (looks_only or options["allow_debug_off"]):
             require_debug(
@@ -139,14 +151,29 @@ class Command(BranchesCommand):
         wishes = Options(
             options["target"],
             Irreversible(options["irreversible"]) if options["irreversible"] else None,
-            options["roll_back_shared"],
-            options["rerun"],
+            # What the last switch has rolled back and run, this one does, too.
+            options["roll_back_shared"] or options["undo"],
+            options["rerun"] or options["undo"],
             options["forget_interrupted"],
             options["stash"],
             tuple(options["trust"]),
+            options["undo"],
         )
+        connections = self.connections(options)
+        if options["undo"]:
+            connections = self._switched_last(workspace, connections)
         with self.progress.meanwhile("Comparing the databases with the target"):
-            return [Switch(one, workspace, wishes) for one in self.connections(options)]
+            return [Switch(connection, workspace, wishes) for connection in connections]
+
+    def _switched_last(
+        self, workspace: Workspace, connections: list[BaseDatabaseWrapper]
+    ) -> list[BaseDatabaseWrapper]:
+        """Those that the last switch has changed; all of them if there was none."""
+        switches = workspace.snapshot_file.read_all().last
+        self.undone = {one.alias: switches.get(database_id(one)) for one in connections}
+        last = max((one.at for one in self.undone.values() if one), default=None)
+        found = [one for one in connections if getattr(self.undone[one.alias], "at", None) == last]
+        return found or connections
 
     def _look(self, switches: list[Switch], options: dict[str, Any]) -> None:
         if options["json"]:
@@ -329,8 +356,21 @@ class Command(BranchesCommand):
             self.notice(note)
         self._notice_left_alone(decision, decision.plan)
 
+    def _notice_undone(self, decision: Decision) -> None:
+        """Say what taking back a switch does not bring back, and where its branch is."""
+        last = self.undone.get(decision.connection.alias)
+        for note in last.notes if last else ():
+            self.notice(note)
+        branch, repository = decision.comparison.target.past.branch, decision.workspace.repository
+        if last and branch and repository and repository.branch() != branch:
+            self.notice(
+                f"Another branch is checked out. To work on {branch}: git checkout "
+                f"{shlex.quote(branch)}"
+            )
+
     def _notice_left_alone(self, decision: Decision, plan: "Plan | None") -> None:
         """Name what was seen and left alone, with the command that does something about it."""
+        self._notice_undone(decision)
         if plan is not None:
             self._notice_not_rolled_back(decision, plan)
         for key, error in sorted(decision.comparison.incomparable.items()):

@@ -1,0 +1,236 @@
+"""Switches that are taken back."""
+
+import json
+
+import pytest
+
+from tests.branches.shop import add_colour, columns, make_shop
+from tests.commands.test_migrations_switch import at_terminal
+from tests.project import Project
+
+ROW = """
+from shop.models import Product
+Product.objects.create(name="Chair", colour="blue")
+"""
+COLOURS = (
+    "from shop.models import Product; print(*Product.objects.values_list('colour', flat=True))"
+)
+
+
+@pytest.fixture
+def shop(vendor_project: Project) -> Project:
+    """On feature, which is applied, and has a row with a colour."""
+    make_shop(vendor_project)
+    vendor_project.manage("migrate")
+    vendor_project.manage("migrations_snapshot")
+    vendor_project.checkout("-b", "feature")
+    add_colour(vendor_project)
+    vendor_project.commit()
+    vendor_project.manage("migrate")
+    vendor_project.manage("migrations_snapshot")
+    vendor_project.python(ROW)
+    return vendor_project
+
+
+def undo(project: Project, *arguments: str, status: int = 0) -> str:
+    result = project.manage("migrations_switch", "--undo", *arguments, status=status)
+    return result.stdout + result.stderr
+
+
+def test_a_switch_to_the_wrong_branch_is_taken_back(shop: Project) -> None:
+    shop.switch("main")
+    assert columns(shop) == {"id", "name"}
+    said = undo(shop)
+    assert "Switch database 'default' to branch feature as it was before the switch of " in said
+    assert shop.python(COLOURS) == "blue"
+    shop.assert_in_step()
+    assert "migrations_stash" not in shop.manage("migrations_status").stdout
+
+
+def test_the_plan_shows_it(shop: Project) -> None:
+    shop.switch("main")
+    said = undo(shop, "--plan")
+    assert "Apply shop.0003_colour (file)" in said
+    assert "Would be restored from the stash:" in said
+    assert columns(shop) == {"id", "name"}
+    undo(shop, "--check", status=1)
+
+
+def test_taking_back_is_taken_back(shop: Project) -> None:
+    shop.switch("main")
+    undo(shop)
+    undo(shop)
+    assert columns(shop) == {"id", "name"}
+    undo(shop)
+    assert shop.python(COLOURS) == "blue"
+
+
+def test_without_a_switch_there_is_nothing_to_take_back(shop: Project) -> None:
+    assert undo(shop, status=1).strip() == (
+        "CommandError: No switch of database 'default' is recorded, so there is nothing to undo. "
+        "`manage.py migrations_status` shows what it has."
+    )
+
+
+def test_a_switch_that_did_nothing_is_none(shop: Project) -> None:
+    shop.switch("main")
+    shop.switch("main")
+    undo(shop)
+    assert shop.python(COLOURS) == "blue"
+
+
+def test_what_was_applied_since_is_not_taken_back_with_it(shop: Project) -> None:
+    shop.switch("main")
+    shop.checkout("main")
+    shop.migration("shop", "0003_other", "", [("shop", "0002_longer_name")])
+    shop.manage("migrate")
+    said = undo(shop, status=1)
+    assert said.startswith("CommandError: Since the switch of ")
+    assert said.strip().endswith(
+        ", something else has changed database 'default': shop.0003_other was applied. Undoing "
+        "the switch would take that back, too. To go to that branch, run `manage.py "
+        "migrations_switch feature`."
+    )
+    shop.manage("migrations_switch", "feature")
+    assert columns(shop) == {"id", "name", "colour"}
+
+
+def test_what_a_pull_has_brought_is_taken_back(shop: Project) -> None:
+    """The target of the switch is the branch that the database was on."""
+    shop.migration(
+        "shop",
+        "0004_size",
+        'migrations.AddField("product", "size", models.IntegerField(default=1)),',
+        [("shop", "0003_colour")],
+    )
+    shop.commit()
+    shop.switch()
+    undo(shop)
+    assert columns(shop) == {"id", "name", "colour"}
+    assert shop.states() == {"shop.0004_size": "pending"}
+    shop.switch()
+    assert columns(shop) == {"id", "name", "colour", "size"}
+    assert shop.states() == {}
+
+
+def test_rows_that_were_added_since_go_to_the_stash(shop: Project) -> None:
+    shop.checkout("main")
+    shop.switch()
+    shop.migration(
+        "shop",
+        "0003_size",
+        'migrations.AddField("product", "size", models.IntegerField(default=1)),',
+        [("shop", "0002_longer_name")],
+    )
+    shop.commit()
+    shop.switch()
+    shop.python(
+        "from django.db import connection as c; "
+        "c.cursor().execute('UPDATE shop_product SET size = 7')"
+    )
+    undo(shop)
+    assert columns(shop) == {"id", "name"}
+    assert "column shop_product.size: 1 row" in shop.manage("migrations_stash", "show", "2").stdout
+
+
+def test_it_says_where_the_branch_is(shop: Project) -> None:
+    shop.checkout("main")
+    shop.switch()
+    assert undo(shop).endswith(
+        "Another branch is checked out. To work on feature: git checkout feature\n"
+    )
+
+
+def test_an_edited_migration_gets_its_old_text_back(shop: Project) -> None:
+    file = shop.path / "shop/migrations/0003_colour.py"
+    old = file.read_text()
+    file.write_text(old.replace('"colour"', '"tint"'))
+    shop.switch()
+    assert columns(shop) == {"id", "name", "tint"}
+    undo(shop)
+    assert columns(shop) == {"id", "name", "colour"}
+    file.write_text(old)
+    assert shop.python(COLOURS) == "blue"
+    shop.assert_in_step()
+
+
+def test_what_was_dropped_for_good_is_named(shop: Project) -> None:
+    shop.switch("main", "--no-stash")
+    note = (
+        "column shop_product.colour comes back without the values of 1 row, which were dropped "
+        "with --no-stash.\n"
+    )
+    assert note in undo(shop, "--plan")
+    assert note in undo(shop)
+    assert columns(shop) == {"id", "name", "colour"}
+
+
+def test_code_that_runs_once_more_is_named(shop: Project) -> None:
+    shop.migration("shop", "0004_sql", 'migrations.RunSQL("SELECT 1")', [("shop", "0003_colour")])
+    shop.commit()
+    shop.manage("migrate")
+    shop.switch("main", "--irreversible=noop")
+    assert (
+        "shop.0004_sql is applied again, and what it ran before was never taken back.\n"
+    ) in undo(shop)
+    shop.assert_in_step()
+
+
+def test_what_can_not_be_unapplied_is_refused(shop: Project) -> None:
+    shop.migration("shop", "0004_sql", 'migrations.RunSQL("SELECT 1")', [("shop", "0003_colour")])
+    shop.commit()
+    shop.switch()
+    assert "shop.0004_sql can't be unapplied" in undo(shop, status=1)
+    status, _ = at_terminal(shop, "noop", "--undo")
+    assert status == 0
+    assert shop.states() == {"shop.0004_sql": "pending"}
+
+
+def test_a_killed_switch_is_taken_back_from_where_it_began(shop: Project) -> None:
+    shop.migration(
+        "shop",
+        "0004_kill",
+        "migrations.RunPython(migrations.RunPython.noop, backwards)",
+        [("shop", "0003_colour")],
+        before="""
+        import os, signal
+
+        def backwards(apps, schema_editor):
+            if "KILL" in os.environ:
+                os.kill(os.getpid(), signal.SIGKILL)
+        """,
+    )
+    shop.migration("shop", "0005_last", "", [("shop", "0004_kill")])
+    shop.commit()
+    shop.manage("migrate")
+    shop.environment["KILL"] = "1"
+    shop.manage("migrations_switch", "main", status=-9)
+    del shop.environment["KILL"]
+    assert shop.states() == {"shop.0005_last": "pending"}
+    shop.switch("main")
+    undo(shop)
+    assert shop.states() == {}
+    assert shop.python(COLOURS) == "blue"
+
+
+def test_a_target_makes_no_sense(shop: Project) -> None:
+    assert undo(shop, "main", status=1).strip() == (
+        "CommandError: --undo knows where to go: leave out TARGET."
+    )
+
+
+def test_without_a_repository(project: Project) -> None:
+    make_shop(project)
+    (project.path / ".git").rename(project.path / ".gone")
+    project.manage("migrate")
+    add_colour(project)
+    project.switch()
+    undo(project)
+    assert columns(project) == {"id", "name"}
+
+
+def test_the_json_of_the_file_is_read_by_this_version(shop: Project) -> None:
+    shop.switch("main")
+    file = shop.path / ".git/django-devtools/snapshots.json"
+    (last,) = json.loads(file.read_text())["last_switch"].values()
+    assert (last["before"][0], last["is_done"], last["notes"]) == ("feature", True, [])
