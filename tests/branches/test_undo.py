@@ -130,7 +130,7 @@ def test_rows_that_were_added_since_go_to_the_stash(shop: Project) -> None:
     )
     undo(shop)
     assert columns(shop) == {"id", "name"}
-    assert "column shop_product.size: 1 row" in shop.manage("migrations_stash", "show", "2").stdout
+    assert "id  size\n1   7\n" in shop.manage("migrations_stash", "show", "2").stdout
 
 
 def test_it_says_where_the_branch_is(shop: Project) -> None:

@@ -370,16 +370,21 @@ def _traces(rows: Mapping[Key, str], provenance: Provenance, target: Target) -> 
         explained.update(_replaced(squash))
     keys = [key for key in rows if key not in explained]
     traces = provenance.traces(rows, keys, target.past)
-    for key, trace in traces.items():
-        is_listed = key[0] in (target.listed_apps or ())
-        if is_listed and trace.source and key in provenance.disk.migrations:
-            # The managestate.json says that it is not applied, wherever it came from.
-            traces[key] = trace._replace(origin=Origin.OTHER)
+    return {
+        key: trace._replace(origin=_origin(key, trace, provenance, target))
+        for key, trace in traces.items()
+    }
+
+
+def _origin(key: Key, trace: Trace, provenance: Provenance, target: Target) -> Origin:
+    """The origin of a row, unless the target itself says what is not applied in it."""
     if target.since is not None:
-        for key, trace in traces.items():
-            origin = Origin.OTHER if key in target.since else Origin.UNKNOWN
-            traces[key] = trace._replace(origin=origin)
-    return traces
+        return Origin.OTHER if key in target.since else Origin.UNKNOWN
+    is_listed = key[0] in (target.listed_apps or ())
+    if is_listed and trace.source and key in provenance.disk.migrations:
+        # The managestate.json says that it is not applied, wherever it came from.
+        return Origin.OTHER
+    return trace.origin
 
 
 def _load_traced(

@@ -14,7 +14,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -482,32 +482,28 @@ def _projects(contents: Contents) -> set[str]:
 
 
 def _to_json(contents: Contents) -> dict[str, Any]:
-    snapshots, begun, answers, last = contents
     data: dict[str, Any] = {
         "format": FORMAT,
         "databases": {
             database: {branch: _snapshot_to_json(found[branch]) for branch in sorted(found)}
-            for database, found in sorted(snapshots.items())
+            for database, found in sorted(contents.snapshots.items())
             if found
         },
     }
-    if any(begun.values()):
-        data["begun"] = {
-            database: [[one.branch, _snapshot_to_json(one)] for one in found]
-            for database, found in sorted(begun.items())
-            if found
-        }
-    if any(answers.values()):
-        data["irreversible"] = {
-            database: _answers_to_json(found)
-            for database, found in sorted(answers.items())
-            if found
-        }
-    if last:
-        data["last_switch"] = {
-            database: _switch_to_json(one) for database, one in sorted(last.items())
-        }
-    return data
+    others = {
+        "begun": _by_database(contents.begun, _begun_to_json),
+        "irreversible": _by_database(contents.answers, _answers_to_json),
+        "last_switch": _by_database(contents.last, _switch_to_json),
+    }
+    return data | {name: found for name, found in others.items() if found}
+
+
+def _by_database(found: Mapping[str, Any], to_json: Callable[[Any], Any]) -> dict[str, Any]:
+    return {database: to_json(one) for database, one in sorted(found.items()) if one}
+
+
+def _begun_to_json(begun: Iterable[Snapshot]) -> list[Any]:
+    return [[one.branch, _snapshot_to_json(one)] for one in begun]
 
 
 def _switch_to_json(switch: LastSwitch) -> dict[str, Any]:
@@ -574,11 +570,7 @@ def _from_json(data: dict[str, Any]) -> Contents:
         for database, found in data.get("begun", {}).items()
     }
     answers = {
-        database: {
-            (_text(app), _text(name)): _answer(*answer)
-            for app, migrations in found.items()
-            for name, answer in migrations.items()
-        }
+        database: _answers_from_json(found)
         for database, found in data.get("irreversible", {}).items()
     }
     last = {
@@ -601,6 +593,14 @@ def _switch_from_json(
         }
     notes = [str(note) for note in notes]
     return LastSwitch(_text(at), _snapshot_from_json(branch, snapshot), notes, rows, bool(is_done))
+
+
+def _answers_from_json(data: dict[str, Any]) -> dict[Key, Answer]:
+    return {
+        (_text(app), _text(name)): _answer(*answer)
+        for app, migrations in data.items()
+        for name, answer in migrations.items()
+    }
 
 
 def _answer(choice: Any, text: Any, at: Any) -> Answer:
