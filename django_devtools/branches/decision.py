@@ -6,11 +6,13 @@ What forbids it: ``preconditions.py``.
 
 import logging
 from collections.abc import Collection
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from django_devtools.branches.errors import SwitchError
 from django_devtools.branches.planning.comparison import (
     Comparison,
     compare,
@@ -168,12 +170,13 @@ def left_on_request(
     """
     What a switch would leave applied, because a person has said so of it, or of what needs it.
 
-    Raises as ``decide`` does.
+    Nothing, if a switch would refuse to look.
     """
-    if not comparison.answers():
-        return set()
-    plan = decide(connection, workspace, Options(), comparison).plan
-    return set(plan.left_applied) if plan is not None else set()
+    if comparison.answers():
+        with suppress(SwitchError):
+            plan = decide(connection, workspace, Options(), comparison).plan
+            return set(plan.left_applied) if plan is not None else set()
+    return set()
 
 
 def _our_tables(connection: BaseDatabaseWrapper) -> set[str]:

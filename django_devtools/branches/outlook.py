@@ -202,7 +202,9 @@ class Outlook:
         """The branch that the database is on, as far as that is known."""
         comparison = self.comparison
         snapshots, here = comparison.provenance.snapshots, comparison.target.past.branch
-        if known := branch_of(snapshots, comparison.whole.rows, here):
+        rows = comparison.whole.rows
+        without_left = {key: at for key, at in rows.items() if key not in self.plan.left_applied}
+        if known := branch_of(snapshots, rows, here) or branch_of(snapshots, without_left, here):
             return known
         sources = map(comparison.held_source, self.plan.unapply)
         return next((source.branch for source in sources if source and source.branch), None)

@@ -141,7 +141,8 @@ class Switch:
         from django_devtools.branches.running.begun import not_recorded
 
         comparison, outlook = self.decision.comparison.whole, self.decision.outlook
-        if comparison.target.listed_apps is not None:
+        changes_rows = self.decision.plan or self.decision.interrupted
+        if comparison.target.listed_apps is not None or not changes_rows:
             return []
         states, began = outlook.plan.states, self.workspace.began
         notes, branch = self._not_undone(), outlook.held_branch()

@@ -244,6 +244,11 @@ def test_a_package_of_another_version_without_a_snapshot(project: Project, tmp_p
     assert project.states() == {"package.0002_f1": "phantom"}
     result = project.manage("migrations_switch", status=1)
     assert "The source of package.0002_f1 was not found" in result.stderr
+    assert "package.0002_f1 was left applied" in (
+        project.manage("migrations_switch", "--irreversible=keep").stderr
+    )
+    # That is remembered, until its source is found.
+    assert "package.0002_f1 was left applied" in project.manage("migrations_switch").stderr
     # A snapshot taken now is no proof of anything later.
     project.manage("migrations_snapshot")
     project.checkout("upgrade")

@@ -213,6 +213,32 @@ def test_a_killed_switch_is_taken_back_from_where_it_began(shop: Project) -> Non
     assert shop.python(COLOURS) == "blue"
 
 
+def test_what_fails_says_how_to_go_on_and_that_does(shop: Project) -> None:
+    shop.migration(
+        "shop",
+        "0004_unique",
+        'migrations.AlterUniqueTogether("product", {("name",)}),',
+        [("shop", "0003_colour")],
+    )
+    shop.commit()
+    shop.manage("migrate")
+    shop.manage("migrations_snapshot")
+    shop.checkout("main")
+    shop.switch()
+    shop.python('from shop.models import Product; Product.objects.create(name="Chair")')
+    result = shop.manage("migrations_switch", "--undo", status=1)
+    assert result.stderr.strip().endswith(
+        "Change or delete them, and run `manage.py migrations_switch feature`; it resumes where "
+        "this run stopped."
+    )
+    shop.python("from shop.models import Product; Product.objects.last().delete()")
+    shop.switch("feature")
+    assert shop.python(
+        "from django.db import connection as c; k = c.cursor(); "
+        "k.execute('SELECT colour FROM shop_product'); print(k.fetchall())"
+    ) in ("[('blue',)]", "(('blue',),)")
+
+
 def test_a_target_makes_no_sense(shop: Project) -> None:
     assert undo(shop, "main", status=1).strip() == (
         "CommandError: --undo knows where to go: leave out TARGET."

@@ -146,6 +146,19 @@ def test_a_switch_says_once_that_nothing_is_recorded(shop: Project) -> None:
     assert not_recorded(lock) in again.stderr
 
 
+def test_an_answer_that_can_not_be_remembered_counts_all_the_same(shop: Project) -> None:
+    shop.migration("shop", "0004_sql", 'migrations.RunSQL("SELECT 1")', [("shop", "0003_colour")])
+    shop.commit()
+    shop.switch()
+    shop.checkout("main")
+    lock = block(shop)
+    result = shop.manage("migrations_switch", "--irreversible=keep")
+    assert (
+        f"What was said about shop.0004_sql is not remembered: {lock} can't be written: "
+    ) in result.stderr
+    assert "shop.0004_sql was left applied" in result.stderr
+
+
 def test_objects_that_can_not_be_written(shop: Project) -> None:
     refs = shop.path / ".git/refs/django-devtools"
     shop.git("pack-refs", "--all")

@@ -198,9 +198,7 @@ def make_plan(
     applied = held.applied_nodes()
     seeds |= _misplaced(facts, verdicts, held, seeds, not_rolled_back)
     unapply = held.descendants(seeds) & applied
-    stuck = {
-        key for key in unapply if key in known_stuck or is_stuck(held.graph.nodes[key], policy)
-    }
+    stuck = _stuck(held, unapply, policy, known_stuck)
     kept = {key for key in {*stuck, *missing} if policy.of(key) is Irreversible.KEEP}
     left_applied = _left_applied(held, seeds, unapply, kept & stuck, kept & missing)
     unapply -= left_applied
@@ -304,6 +302,14 @@ def _not_rolled_back(
         if key in leave or (shared and not roll_back_shared):
             found[key] = sorted(shared)
     return found
+
+
+def _stuck(held: Graph, keys: Iterable[Key], policy: Policy, known: Collection[Key]) -> set[Key]:
+    """Those of ``keys`` that can't be unapplied."""
+    nodes = held.graph.nodes
+    return {
+        key for key in keys if key in known or policy.leaves(key) or is_stuck(nodes[key], policy)
+    }
 
 
 def _left_applied(

@@ -58,6 +58,10 @@ class Policy:
         """What to do about ``key``, if it can't be unapplied. Raises as ``configured`` does."""
         return self._answers.get(key) or self._rest
 
+    def leaves(self, key: Key) -> bool:
+        """Whether a person has said that ``key`` stays: so it can't be unapplied."""
+        return self._answers.get(key) is Irreversible.KEEP
+
     @cached_property
     def _rest(self) -> Irreversible:
         rest = self._rest_or_callable

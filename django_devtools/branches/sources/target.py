@@ -100,8 +100,9 @@ def _changes(before: Mapping[Key, str], after: Mapping[Key, str]) -> str:
     """What was applied and unapplied between two times."""
     applied = [key for key, at in after.items() if before.get(key) != at]
     unapplied = [key for key in before if key not in after]
-    parts = (("applied", applied), ("unapplied", unapplied))
-    return ", ".join(f"{'.'.join(key)} was {what}" for what, keys in parts for key in sorted(keys))
+    words = [f"{'.'.join(key)} was applied" for key in sorted(applied)]
+    words += [f"{'.'.join(key)} was unapplied" for key in sorted(unapplied)]
+    return ", ".join(words)
 
 
 def _where_to_go(branch: str) -> str:

@@ -16,7 +16,7 @@ from django_devtools.branches.planning.policy import Irreversible, Options
 from django_devtools.branches.progress import Progress, database_option
 from django_devtools.branches.schema.dialects import database_id
 from django_devtools.branches.sources.loader import listed_operations
-from django_devtools.branches.sources.snapshots import Key, LastSwitch
+from django_devtools.branches.sources.snapshots import DETACHED, Key, LastSwitch
 from django_devtools.branches.switch import Switch
 from django_devtools.branches.ticker import took
 from django_devtools.conf import takes_snapshots
@@ -218,8 +218,10 @@ class Command(BranchesCommand):
         )
 
     def _switch_or_say_how_to_go_on(self, workspace: Workspace, options: dict[str, Any]) -> None:
-        again = " ".join(filter(None, ("manage.py migrations_switch", options["target"])))
-        resumes = f"run `{again}` again; it resumes where this run stopped."
+        target = _target_of_undo(workspace) if options["undo"] else options["target"]
+        again = " ".join(filter(None, ("manage.py migrations_switch", target)))
+        again = f"`{again}`" if options["undo"] else f"`{again}` again"
+        resumes = f"run {again}; it resumes where this run stopped."
         try:
             with (
                 self.progress,
@@ -531,6 +533,15 @@ class Command(BranchesCommand):
             self.stdout.write(f"    {_loss(loss, rows)}")
         if not ask("Type 'yes' to continue, or 'no' to cancel: "):
             raise CommandError("Switch cancelled. Nothing was changed.")
+
+
+def _target_of_undo(workspace: Workspace) -> str | None:
+    """What leads to where an undoing goes: undone once more, it would be taken back itself."""
+    switches = workspace.snapshot_file.read_all().last.values()
+    last = max(switches, key=lambda one: one.at, default=None)
+    if last is None or last.before.branch == DETACHED:
+        return last and last.before.commit
+    return shlex.quote(last.before.branch)
 
 
 def _database(switch: Switch) -> str:

@@ -117,6 +117,34 @@ def test_irreversible_in_the_work_tree(project: Project) -> None:
     assert columns(project) == {"id", "name"}
 
 
+def test_what_is_left_needs_no_work_tree_from_then_on(project: Project) -> None:
+    make_feature(project)
+    edit(project, "0004_paint", "RunPython(paint, unpaint)", "RunPython(paint)")
+    project.commit()
+    project.manage("migrations_snapshot", "--accept")
+    project.checkout("main")
+    project.switch("--irreversible=keep")
+    assert columns(project) == {"id", "name", "colour"}
+    project.environment["TMPDIR"] = "/nonexistent"
+    result = project.manage("migrations_switch", "--no-input", "-v", "2")
+    assert "Nothing to do: database 'default' is left as it is." in result.stdout
+    assert "shop.0004_paint was left applied" in result.stderr
+
+
+def test_what_counts_as_empty_is_remembered_of_a_work_tree(project: Project) -> None:
+    make_feature(project)
+    edit(project, "0004_paint", "RunPython(paint, unpaint)", "RunPython(paint)")
+    project.commit()
+    project.manage("migrations_snapshot", "--accept")
+    project.checkout("main")
+    project.switch("--irreversible=noop")
+    project.checkout("feature")
+    project.switch()
+    project.checkout("main")
+    project.switch()
+    assert columns(project) == {"id", "name"}
+
+
 def test_a_database_named_relative_to_the_project(project: Project) -> None:
     """The work tree's settings would point at a file inside of it."""
     project.databases = {
