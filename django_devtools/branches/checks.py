@@ -7,7 +7,7 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections
 
-from django_devtools.branches.decision import Workspace, left_on_request
+from django_devtools.branches.decision import Workspace, left_by_a_switch
 from django_devtools.branches.hooks.hook import Condition, Hooks
 from django_devtools.branches.hooks.state import HookState
 from django_devtools.branches.planning.classify import State
@@ -33,7 +33,7 @@ def about_databases(aliases: Iterable[str]) -> Iterator[checks.CheckMessage]:
             with suppress(DatabaseError):  # Django has a check for that.
                 found = compare(connections[alias], repository, snapshot_file, disk)
                 workspace = Workspace(repository, snapshot_file, disk)
-                left = left_on_request(connections[alias], workspace, found)
+                left = left_by_a_switch(connections[alias], workspace, found)
                 if wrong := _out_of_step(found, left):
                     yield checks.Warning(
                         f"Database '{alias}' is out of step with {found.target.title}: "

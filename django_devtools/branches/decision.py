@@ -164,15 +164,15 @@ def decide(
     return decision
 
 
-def left_on_request(
+def left_by_a_switch(
     connection: BaseDatabaseWrapper, workspace: Workspace, comparison: Comparison
 ) -> set[Key]:
     """
-    What a switch would leave applied, because a person has said so of it, or of what needs it.
+    What a switch would leave applied: it can't be unapplied, or what can't be needs it.
 
     Nothing, if a switch would refuse to look.
     """
-    if comparison.answers():
+    if comparison.traces or comparison.changed:
         with suppress(SwitchError):
             plan = decide(connection, workspace, Options(), comparison).plan
             return set(plan.left_applied) if plan is not None else set()

@@ -19,7 +19,13 @@ from django_devtools.branches.planning.policy import Irreversible, Options
 from django_devtools.branches.schema.dialects import database_id
 from django_devtools.branches.sources.git import GitError
 from django_devtools.branches.sources.rows import read_rows
-from django_devtools.branches.sources.snapshots import DETACHED, Answer, Key, NotWritten
+from django_devtools.branches.sources.snapshots import (
+    DETACHED,
+    Answer,
+    Key,
+    NotWritten,
+    SnapshotError,
+)
 
 from .decision import Decision, Workspace, compare_with_target, decide
 from .progress import Progress
@@ -152,7 +158,7 @@ class Switch:
             if self.workspace.repository and texts:
                 self.workspace.repository.store(texts)
             snapshot_file.begin(database, switch, comparison.rows)
-        except (GitError, NotWritten) as error:
+        except (GitError, SnapshotError) as error:  # It may be the name of a branch, too.
             return [not_recorded(error)]
         return []
 

@@ -300,6 +300,38 @@ def test_without_a_repository(project: Project) -> None:
     assert "shop.0003_data was left applied" in project.manage("migrations_switch").stderr
 
 
+def test_what_was_left_stays_when_a_switch_is_taken_back(stuck: Project) -> None:
+    stuck.manage("migrations_switch", "--irreversible=keep")
+    stuck.checkout("-b", "other")
+    stuck.migration(
+        "shop",
+        "0003_size",
+        'migrations.AddField("product", "size", models.IntegerField(default=1)),',
+        [("shop", "0002_longer_name")],
+    )
+    stuck.commit()
+    stuck.switch()
+    stuck.switch("--undo")
+    assert columns(stuck) == {"id", "name", "colour"}
+    assert stuck.states() == {
+        "shop.0003_colour": "phantom",
+        "shop.0003_size": "pending",
+        "shop.0004_data": "phantom",
+    }
+    stuck.switch("--undo")
+    assert columns(stuck) == {"id", "name", "colour", "size"}
+
+
+def test_a_person_is_not_asked_where_a_source_is_missing(stuck: Project) -> None:
+    stuck.python(
+        "from django.db import connection; from django.db.migrations.recorder import "
+        "MigrationRecorder as R; R(connection).record_applied('shop', '0009_gone')"
+    )
+    status, said = at_terminal(stuck, "keep")
+    assert status == 1
+    assert said.startswith("CommandError: The source of shop.0009_gone was not found")
+
+
 # Who shows it
 
 
@@ -355,6 +387,7 @@ def test_what_is_configured(stuck: Project, setting: str | None, config: str | N
     # Nobody has said so of this one.
     assert stuck.manage("migrations_switch").stderr.endswith(LEFT)
     assert "irreversible" not in stuck.manage("migrations_status", "--json").stdout
+    assert "To bring them into step" not in stuck.manage("migrations_status").stdout
 
 
 def test_what_is_remembered_counts_before_what_is_configured(stuck: Project) -> None:

@@ -17,6 +17,9 @@ COLOURS = (
 )
 
 
+pytestmark = pytest.mark.once
+
+
 @pytest.fixture
 def shop(vendor_project: Project) -> Project:
     """On feature, which is applied, and has a row with a colour."""
@@ -45,6 +48,21 @@ def test_a_switch_to_the_wrong_branch_is_taken_back(shop: Project) -> None:
     assert shop.python(COLOURS) == "blue"
     shop.assert_in_step()
     assert "migrations_stash" not in shop.manage("migrations_status").stdout
+
+
+def test_a_branch_that_has_no_snapshot(project: Project) -> None:
+    make_shop(project)
+    project.checkout("-b", "feature")
+    add_colour(project)
+    project.commit()
+    project.manage("migrate")
+    project.checkout("main")
+    project.switch()
+    project.git("branch", "-D", "feature")
+    assert "Another branch" not in undo(project)
+    assert columns(project) == {"id", "name", "colour"}
+    project.switch()
+    project.assert_in_step()
 
 
 def test_the_plan_shows_it(shop: Project) -> None:
@@ -88,7 +106,7 @@ def test_what_was_applied_since_is_not_taken_back_with_it(shop: Project) -> None
     assert said.startswith("CommandError: Since the switch of ")
     assert said.strip().endswith(
         ", something else has changed database 'default': shop.0003_other was applied. Undoing "
-        "the switch would take that back, too. To go to that branch, run `manage.py "
+        "the switch would take that back, too. To go where it was before, run `manage.py "
         "migrations_switch feature`."
     )
     shop.manage("migrations_switch", "feature")

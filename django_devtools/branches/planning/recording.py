@@ -57,16 +57,18 @@ def last_switch(
 
     ``branch`` is the one that the database is on, as far as that is known.
     """
-    rows, known = found.rows, found.provenance.snapshots.get(branch or "")
-    if known and known.says(rows):
+    known = found.provenance.snapshots.get(branch or DETACHED)
+    if branch and known and known.says(found.rows):
         return LastSwitch(at, known, notes), {}
-    # What another branch has applied is applied, too.
-    there = dict.fromkeys(rows, State.APPLIED)
-    there |= {key: one for key, one in states.items() if one is State.OBSOLETE and key in rows}
-    snapshot, texts = snapshot_of(found, branch or DETACHED, rows, there)
-    if branch != found.target.past.branch:
-        snapshot = snapshot._replace(commit=known.commit if known else None)
-    return LastSwitch(at, snapshot, notes), texts
+    is_here = branch == found.target.past.branch
+    # What other branches have applied is applied, too.
+    there = dict.fromkeys(found.rows, State.APPLIED)
+    there |= {key: State.OBSOLETE for key in there if states.get(key) is State.OBSOLETE}
+    before, texts = snapshot_of(found, DETACHED, found.rows, there)
+    if branch:
+        commit = before.commit if is_here else known and known.commit
+        before = before._replace(branch=branch, commit=commit)
+    return LastSwitch(at, before, notes), texts
 
 
 def _divided(

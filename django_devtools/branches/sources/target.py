@@ -110,7 +110,7 @@ def _where_to_go(branch: str) -> str:
         return "`manage.py migrations_status` shows what it has now."
     import shlex
 
-    return f"To go to that branch, run `manage.py migrations_switch {shlex.quote(branch)}`."
+    return f"To go where it was before, run `manage.py migrations_switch {shlex.quote(branch)}`."
 
 
 def managestate(

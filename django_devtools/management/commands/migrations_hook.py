@@ -138,9 +138,9 @@ class Command(BranchesCommand):
         self._show_hooks(hooks)
         if any(one is not Condition.INSTALLED for one in hooks.conditions().values()):
             self.stdout.write("To install them: manage.py migrations_hook install")
-        self._show_answers(SnapshotFile.find(repository))
         if failure:
             self.stdout.write(self.style.NOTICE(failure))
+        self._show_answers(SnapshotFile.find(repository))
 
     def _show_hooks(self, hooks: Hooks) -> None:
         for name, condition in hooks.conditions().items():

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from django_devtools.branches.decision import Workspace, left_on_request
+from django_devtools.branches.decision import Workspace, left_by_a_switch
 from django_devtools.branches.hooks.state import HookState
 from django_devtools.branches.planning.classify import State
 from django_devtools.branches.planning.comparison import Comparison, compare
@@ -73,7 +73,7 @@ class Command(BranchesCommand):
         self.left = {
             (found.connection.alias, *key)
             for found in comparisons
-            for key in left_on_request(found.connection, workspace, found)
+            for key in left_by_a_switch(found.connection, workspace, found)
         }
         classified = [(found, found.states()) for found in comparisons]
         rows = [row for found, states in classified for row in _rows(found, states)]

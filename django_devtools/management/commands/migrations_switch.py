@@ -271,9 +271,12 @@ class Command(BranchesCommand):
 
     def _ask_about_irreversible(self, switch: Switch) -> None:
         """Ask about what is in the way, one by one: what is left may need others of them."""
-        while switch.decision.plan is not None and (stuck := switch.decision.outlook.irreversible):
-            unapply = switch.decision.plan.unapply
-            key = min(stuck, key=unapply.index)
+        # Without a source, it is refused whatever a person says.
+        while (plan := switch.decision.plan) is not None and not plan.missing_sources:
+            stuck = switch.decision.outlook.irreversible
+            if not stuck:
+                return
+            key = min(stuck, key=plan.unapply.index)
             switch.consider({key: self._ask_what_to_do(switch.decision, key)})
 
     def _ask_what_to_do(self, decision: Decision, key: Key) -> Irreversible:
@@ -364,7 +367,9 @@ class Command(BranchesCommand):
         for note in last.notes if last else ():
             self.notice(note)
         branch, repository = decision.comparison.target.past.branch, decision.workspace.repository
-        if last and branch and repository and repository.branch() != branch:
+        if not (last and branch and repository):
+            return
+        if repository.branch() != branch and repository.is_branch(branch):
             self.notice(
                 f"Another branch is checked out. To work on {branch}: git checkout "
                 f"{shlex.quote(branch)}"

@@ -13,6 +13,7 @@ from django.core.files import locks
 from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.snapshots import (
     Answer,
+    LastSwitch,
     Record,
     Snapshot,
     SnapshotError,
@@ -385,6 +386,37 @@ def test_answers_are_about_one_text(snapshot_file: SnapshotFile) -> None:
     snapshot_file.remember(DATABASE, {KEY: answer})
     snapshot_file.update(DATABASE, [MAIN], rows={KEY: answer.at})
     assert snapshot_file.read_all().answers == {}
+
+
+def test_the_last_switch_is_one_with_those_that_it_finishes(snapshot_file: SnapshotFile) -> None:
+    row, rows = {KEY: "2026-01-01T00:00:00"}, {KEY: "2026-01-01T00:00:00", ("a", "b"): "later"}
+    first = LastSwitch("1", MAIN, ["a"])
+    second = LastSwitch("2", MAIN._replace(branch="feature"), ["b"])
+
+    def last() -> LastSwitch:
+        return snapshot_file.read_all().last[DATABASE]
+
+    snapshot_file.begin(DATABASE, first, row)
+    assert last() == first
+    # It was killed.
+    snapshot_file.begin(DATABASE, second, rows)
+    assert last() == second._replace(before=MAIN, notes=["a", "b"])
+    # It failed, and nothing else has changed a row.
+    snapshot_file.update(DATABASE, rows=rows, is_done=False)
+    snapshot_file.begin(DATABASE, second, rows)
+    assert last().before == MAIN
+    # It failed, and something else has.
+    snapshot_file.update(DATABASE, rows=rows, is_done=False)
+    snapshot_file.begin(DATABASE, second, row)
+    assert last() == second
+    # It ended.
+    snapshot_file.update(DATABASE, rows=rows, is_done=True)
+    assert last() == second._replace(after=rows, is_done=True)
+    snapshot_file.begin(DATABASE, first, rows)
+    assert last() == first
+    # Nothing ends where nothing has begun.
+    snapshot_file.update("sqlite:other", rows=rows, is_done=True)
+    assert snapshot_file.read_all().last.keys() == {DATABASE}
 
 
 def test_what_was_begun_stays_where_it_became_a_row(snapshot_file: SnapshotFile) -> None:
