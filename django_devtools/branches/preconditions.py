@@ -130,6 +130,23 @@ def all_is_reversible(decision: Decision, plan: Plan) -> str | None:
     return "\n".join([*lines, f"Leave it applied with --irreversible=keep{noop}."])
 
 
+def what_is_left_fits(decision: Decision, plan: Plan) -> str | None:
+    """What is left applied refers to no model that the target lacks."""
+    if not (plan.left_applied and plan.apply):
+        return None
+    state = plan.wanted.state(plan.wanted.ordered(plan.wanted.graph.nodes, plan.rows))
+    lacking = [key for key in state.relations if key not in state.models]
+    lacking = [key for key in lacking if key[0] not in state.real_apps]
+    if not lacking:
+        return None
+    return (
+        f"What is left applied ({_names(plan.left_applied)}) refers to "
+        f"{_names(sorted(lacking))}, which {decision.comparison.target.title} lacks. To have it "
+        "unapplied, with its RunPython and RunSQL treated as empty, run `manage.py "
+        "migrations_switch --irreversible=noop`."
+    )
+
+
 def rows_agree_with_target(decision: Decision, plan: Plan) -> str | None:
     """Nothing is dropped that the target has by a migration that counts as applied."""
     broken = plan.broken_by(decision.outlook.dropped_backwards())
@@ -236,6 +253,7 @@ PRECONDITIONS: list[Precondition] = [
     # What follows looks into the migrations, so their texts come first.
     sources_are_found,
     all_is_reversible,
+    what_is_left_fits,
     rows_agree_with_target,
     nothing_is_dropped_along,
     # What follows looks into the tables.
@@ -249,6 +267,7 @@ PRECONDITIONS: list[Precondition] = [
 WAYS_OUT: dict[Precondition, str] = {
     sources_are_found: "--irreversible=keep",
     all_is_reversible: "--irreversible=keep",
+    what_is_left_fits: "--irreversible=noop",
 }
 """The options with which they would not refuse, and that lose nothing."""
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.branches.shop import COLOUR, PRODUCT, add_colour, columns, make_shop
+from tests.branches.shop import COLOUR, ID, PRODUCT, add_colour, columns, make_shop
 from tests.commands.test_migrations_switch import at_terminal
 from tests.project import Project
 
@@ -330,6 +330,41 @@ def test_a_person_is_not_asked_where_a_source_is_missing(stuck: Project) -> None
     status, said = at_terminal(stuck, "keep")
     assert status == 1
     assert said.startswith("CommandError: The source of shop.0009_gone was not found")
+
+
+def test_what_is_left_may_not_refer_to_what_the_target_deletes(project: Project) -> None:
+    project.app("shop", "")
+    project.migration(
+        "shop",
+        "0001_initial",
+        f'migrations.CreateModel("Brand", [{ID}]), migrations.CreateModel("Product", [{ID}]),',
+    )
+    project.commit()
+    project.checkout("-b", "feature")
+    brand = 'models.ForeignKey("shop.brand", models.CASCADE, null=True)'
+    project.migration(
+        "shop",
+        "0002_brand",
+        f'migrations.AddField("product", "brand", {brand}), migrations.RunSQL("SELECT 1"),',
+        [("shop", "0001_initial")],
+    )
+    project.commit()
+    project.manage("migrate")
+    project.checkout("main")
+    project.switch("--irreversible=keep")
+    project.migration(
+        "shop", "0002_none", 'migrations.DeleteModel("Brand")', [("shop", "0001_initial")]
+    )
+    project.commit()
+    result = project.manage("migrations_switch", "--no-input", status=1)
+    assert result.stderr.strip() == (
+        "CommandError: What is left applied (shop.0002_brand) refers to shop.brand, which branch "
+        "main lacks. To have it unapplied, with its RunPython and RunSQL treated as empty, run "
+        "`manage.py migrations_switch --irreversible=noop`."
+    )
+    project.switch("--irreversible=noop")
+    assert columns(project) == {"id"}
+    assert project.states() == {}
 
 
 # Who shows it
