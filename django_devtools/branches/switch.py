@@ -81,7 +81,7 @@ class Switch:
         report.notes += self._tell_hooks()
         label = f"Switching database '{self.connection.alias}'"
         report.notes += self.remember()
-        report.notes += self._begin()
+        self._begin()
         try:
             with observed(self.connection, progress, label):
                 return self._run(report, progress, interactive)
@@ -141,15 +141,14 @@ class Switch:
             return self._record()
         return []
 
-    def _begin(self) -> list[str]:
-        """Record what `--undo` has to know. What users should know about it."""
+    def _begin(self) -> None:
+        """Record what `--undo` has to know, if that can be written."""
         from django_devtools.branches.planning.recording import last_switch
-        from django_devtools.branches.running.begun import not_recorded
 
         comparison, outlook = self.decision.comparison.whole, self.decision.outlook
         changes_rows = self.decision.plan or self.decision.interrupted
         if comparison.target.listed_apps is not None or not changes_rows:
-            return []
+            return
         states, began = outlook.plan.states, self.workspace.began
         notes, branch = self._not_undone(), outlook.held_branch()
         switch, texts = last_switch(comparison, branch, states, began, notes)
@@ -158,9 +157,9 @@ class Switch:
             if self.workspace.repository and texts:
                 self.workspace.repository.store(texts)
             snapshot_file.begin(database, switch, comparison.rows)
-        except (GitError, SnapshotError) as error:  # It may be the name of a branch, too.
-            return [not_recorded(error)]
-        return []
+        except (GitError, SnapshotError) as error:
+            # What else is to be recorded says so. Or it is the name of a branch that is left.
+            logger.debug("%s: not recorded for --undo: %s", self.connection.alias, error)
 
     def _not_undone(self) -> list[str]:
         """What taking this switch back would not bring back, or do once more."""

@@ -406,6 +406,17 @@ def test_what_was_answered_once_stops_no_other_checkout(shop: Project) -> None:
     assert left in git(shop, "checkout", "-b", "third")
 
 
+def test_what_a_hook_did_for_the_wrong_branch_is_taken_back(shop: Project) -> None:
+    git(shop, "checkout", "feature")
+    result = shop.manage("migrations_switch", "--undo")
+    assert "to branch main as it was before the switch of" in result.stdout
+    assert columns(shop) == {"id", "name"}
+    command = result.stderr.strip().rpartition(": git ")[2]
+    assert said(git(shop, *command.split())) == []
+    shop.assert_in_step()
+    assert said(git(shop, "checkout", "feature")) == [APPLIED]
+
+
 def test_changed_under_what_both_sides_share(shop: Project) -> None:
     git(shop, "checkout", "feature")
     file = shop.path / "shop/migrations/0001_initial.py"
