@@ -29,7 +29,7 @@ _django_devtools() {
         --database) _django_devtools_values database migrations_status --json ;;
         --trust) _django_devtools_refs ;;
         --delete) _django_devtools_values branch migrations_snapshot --list --json ;;
-        --irreversible) _django_devtools_offer "$(printf '%s\n' fail keep noop)" ;;
+        --irreversible) _django_devtools_offer "$(printf '%s\n' fail keep noop ask)" ;;
         --file | --older-than | --pythonpath) ;;
         *) _django_devtools_word "${COMP_WORDS[$((first + 1))]}" "$((COMP_CWORD - first))" ;;
     esac

@@ -31,24 +31,28 @@ def with_lost_dependencies(
     above them: what they need may have been below the dependency that is lost.
     """
     found = dict(migrations)
-    known = set(found).union(*(_replaced(migration) for migration in found.values()))
-    lacking = _with_all_above(
-        migrations,
-        {
-            key
-            for key, migration in migrations.items()
-            if any(_is_lost(dependency, known) for dependency in migration.dependencies)
-        },
-    )
+    lacking = _with_all_above(migrations, _with_lost_parents(migrations))
     makers = _makers(migrations) if lacking else {}
     for key in lacking:
         before = former[key].dependencies if former and key in former else []
-        parents = [parent for parent in before if parent in found]
-        for parent in (*parents, *_makers_of(_needed(migrations[key]), makers)):
-            if not (_depends_on(found, key, parent) or _depends_on(found, parent, key)):
+        for parent in (*before, *_makers_of(_needed(migrations[key]), makers)):
+            if parent in found and not _are_related(found, key, parent):
                 dependencies = [*found[key].dependencies, parent]
                 found[key] = variant(found[key], dependencies=dependencies)
     return found
+
+
+def _with_lost_parents(migrations: Mapping[Key, Migration]) -> set[Key]:
+    known = set(migrations).union(*(_replaced(migration) for migration in migrations.values()))
+    return {
+        key
+        for key, migration in migrations.items()
+        if any(_is_lost(dependency, known) for dependency in migration.dependencies)
+    }
+
+
+def _are_related(migrations: Mapping[Key, Migration], key: Key, other: Key) -> bool:
+    return _depends_on(migrations, key, other) or _depends_on(migrations, other, key)
 
 
 def _with_all_above(migrations: Mapping[Key, Migration], keys: Collection[Key]) -> list[Key]:

@@ -219,9 +219,9 @@ class Command(BranchesCommand):
 
     def _switch_or_say_how_to_go_on(self, workspace: Workspace, options: dict[str, Any]) -> None:
         target = _target_of_undo(workspace) if options["undo"] else options["target"]
-        again = " ".join(filter(None, ("manage.py migrations_switch", target)))
-        again = f"`{again}`" if options["undo"] else f"`{again}` again"
-        resumes = f"run {again}; it resumes where this run stopped."
+        command = f"`{switch_command(target)}`"
+        again = "" if options["undo"] else " again"
+        resumes = f"run {command}{again}; it resumes where this run stopped."
         try:
             with (
                 self.progress,
@@ -236,7 +236,7 @@ class Command(BranchesCommand):
         except UnfitRows as error:
             raise CommandError(f"{error}\nChange or delete them, and {resumes}") from error
         except KeyboardInterrupt as error:
-            words = f"{str(error) or INTERRUPTED}\nTo continue, run `{again}`"
+            words = f"{str(error) or INTERRUPTED}\nTo continue, run {command}"
             raise CommandError(words, returncode=CTRL_C) from None
 
     def _switch(self, workspace: Workspace, options: dict[str, Any]) -> None:
