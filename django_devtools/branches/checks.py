@@ -14,7 +14,8 @@ from django_devtools.branches.planning.classify import State
 from django_devtools.branches.planning.comparison import Comparison, compare
 from django_devtools.branches.sources.git import INSTALL_NEWER, GitError, Repository, too_old
 from django_devtools.branches.sources.loader import code_on_disk
-from django_devtools.branches.sources.snapshots import Key, SnapshotFile
+from django_devtools.branches.sources.snapshot_file import SnapshotFile
+from django_devtools.branches.sources.snapshots import Key
 from django_devtools.conf import database_files, project_root
 
 SWITCH = "To bring them into step: manage.py migrations_switch"

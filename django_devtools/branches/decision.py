@@ -22,7 +22,8 @@ from django_devtools.branches.planning.policy import Irreversible, Options
 from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.history import Fetched
 from django_devtools.branches.sources.loader import Code
-from django_devtools.branches.sources.snapshots import Key, NotOurs, SnapshotFile
+from django_devtools.branches.sources.snapshot_file import NotOurs, SnapshotFile
+from django_devtools.branches.sources.snapshots import Key
 from django_devtools.conf import TABLE_PREFIX
 
 if TYPE_CHECKING:

@@ -21,8 +21,9 @@ from django_devtools.branches.schema.operations import may_rename, writes_rows
 from django_devtools.branches.schema.tracker import track
 from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.loader import code_on_disk, variant
-from django_devtools.branches.sources.snapshots import Key, SnapshotFile
-from django_devtools.branches.sources.texts import Texts
+from django_devtools.branches.sources.snapshot_file import SnapshotFile
+from django_devtools.branches.sources.snapshots import Key
+from django_devtools.branches.sources.text_ids import Texts
 from django_devtools.branches.stash.detours import Way, find_way
 from django_devtools.branches.stash.entries import Step
 from django_devtools.branches.stash.returns import Applied, AppliedMigration, Detour, Returns

@@ -25,12 +25,12 @@ from django_devtools.branches.schema.dialects import database_id
 from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.loader import code_on_disk
 from django_devtools.branches.sources.rows import read_rows
+from django_devtools.branches.sources.snapshot_file import SnapshotFile
 from django_devtools.branches.sources.snapshots import (
     DETACHED,
     Key,
     Snapshot,
     SnapshotError,
-    SnapshotFile,
     branch_of,
 )
 from django_devtools.branches.sources.target import checkout

@@ -25,7 +25,8 @@ from django_devtools.branches.sources.git import GitError
 from django_devtools.branches.sources.graph import Graph
 from django_devtools.branches.sources.loader import Source
 from django_devtools.branches.sources.provenance import Past
-from django_devtools.branches.sources.snapshots import Key, NotWritten
+from django_devtools.branches.sources.snapshot_file import NotWritten
+from django_devtools.branches.sources.snapshots import Key
 from django_devtools.branches.stash.entries import Step
 from django_devtools.branches.stash.returns import AppliedMigration
 from django_devtools.branches.stash.transfer import Report, Transfer

@@ -18,14 +18,10 @@ from django_devtools.branches.planning.comparison import Comparison
 from django_devtools.branches.planning.policy import Irreversible, Options
 from django_devtools.branches.schema.dialects import database_id
 from django_devtools.branches.sources.git import GitError
+from django_devtools.branches.sources.remembered import Answer
 from django_devtools.branches.sources.rows import read_rows
-from django_devtools.branches.sources.snapshots import (
-    DETACHED,
-    Answer,
-    Key,
-    NotWritten,
-    SnapshotError,
-)
+from django_devtools.branches.sources.snapshot_file import NotWritten
+from django_devtools.branches.sources.snapshots import DETACHED, Key, SnapshotError
 
 from .decision import Decision, Workspace, compare_with_target, decide
 from .progress import Progress

@@ -1,5 +1,5 @@
 """
-Says what is being done while nothing else is said, so that a long copy does not look like a hang.
+Says what is being done, and how far it is, so that a long copy does not look like a hang.
 
 A thread says it, because the main one waits for the database.
 """

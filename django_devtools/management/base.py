@@ -39,7 +39,8 @@ from django_devtools.branches.schema.dialects import database_id
 from django_devtools.branches.sources.git import NoGit, Repository
 from django_devtools.branches.sources.loader import code_on_disk
 from django_devtools.branches.sources.rows import iso
-from django_devtools.branches.sources.snapshots import Key, SnapshotFile
+from django_devtools.branches.sources.snapshot_file import SnapshotFile
+from django_devtools.branches.sources.snapshots import Key
 from django_devtools.conf import project_root
 
 from .tables import SHORTEST, shortened, table

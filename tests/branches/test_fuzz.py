@@ -10,12 +10,8 @@ from typing import Any
 
 import pytest
 
-from django_devtools.branches.sources.snapshots import (
-    Record,
-    Snapshot,
-    SnapshotError,
-    SnapshotFile,
-)
+from django_devtools.branches.sources.snapshot_file import SnapshotFile
+from django_devtools.branches.sources.snapshots import Record, Snapshot, SnapshotError
 from tests.branches.shop import columns, make_shop, make_shop_with_feature
 from tests.project import Project
 

@@ -1,4 +1,8 @@
-"""The projects of a repository. The hooks call each of them, and remember it by its directory."""
+"""
+The projects of a repository.
+
+The end of ``hook.sh`` calls one after the other; each is remembered by its directory.
+"""
 
 import hashlib
 import os

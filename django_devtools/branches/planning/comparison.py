@@ -25,10 +25,12 @@ from django_devtools.branches.sources.loader import (
     load_or_outline,
 )
 from django_devtools.branches.sources.provenance import Origin, Past, Provenance, Trace
+from django_devtools.branches.sources.remembered import Answer
 from django_devtools.branches.sources.rows import read_rows
-from django_devtools.branches.sources.snapshots import Answer, Key, SnapshotFile
+from django_devtools.branches.sources.snapshot_file import SnapshotFile
+from django_devtools.branches.sources.snapshots import Key
 from django_devtools.branches.sources.target import Target, before, checkout, managestate, named
-from django_devtools.branches.sources.texts import Texts
+from django_devtools.branches.sources.text_ids import Texts
 
 from .classify import Facts, State, states
 

@@ -204,7 +204,8 @@ def make_plan(
     unapply -= left_applied
     stuck -= left_applied
     missing -= left_applied
-    # Of all that is applied, as what lies between two of them decides on their order, too.
+    # Of all that is applied: what lies between two of them decides on their order, too, which is
+    # that of the rows, as `Graph.ordered` has it.
     newest_first = held.ordered(applied, facts.rows)[::-1]
     unapplied = _with_replaced(unapply, held)
     wanted = _wanted_after(facts, verdicts, unapplied, _beside(facts, held, left_applied))

@@ -1,4 +1,8 @@
-"""What users want of a switch, and of the migrations that can't be unapplied."""
+"""
+What users want of a switch, and of the migrations that can't be unapplied.
+
+What they have said of one before is in the snapshot file, as ``sources/remembered.py`` has it.
+"""
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum

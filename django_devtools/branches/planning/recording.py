@@ -5,14 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from django_devtools.branches.sources.git import GitError, Repository
 from django_devtools.branches.sources.loader import Source
-from django_devtools.branches.sources.snapshots import (
-    DETACHED,
-    Key,
-    LastSwitch,
-    Record,
-    Snapshot,
-    now,
-)
+from django_devtools.branches.sources.remembered import LastSwitch
+from django_devtools.branches.sources.snapshots import DETACHED, Key, Record, Snapshot, now
 from django_devtools.conf import database_files
 
 from .classify import State

@@ -14,14 +14,8 @@ from django_devtools.branches.sources.git import GitError, Repository
 from django_devtools.branches.sources.loader import Source
 from django_devtools.branches.sources.provenance import Past
 from django_devtools.branches.sources.rows import iso, read_rows
-from django_devtools.branches.sources.snapshots import (
-    DETACHED,
-    Key,
-    Record,
-    Snapshot,
-    SnapshotFile,
-    now,
-)
+from django_devtools.branches.sources.snapshot_file import SnapshotFile
+from django_devtools.branches.sources.snapshots import DETACHED, Key, Record, Snapshot, now
 from django_devtools.conf import database_files
 
 from .journal import Journal

@@ -7,7 +7,7 @@ is a table that is created when such a migration begins, and dropped at the end 
 next run reads it and finishes what was begun, operation by operation.
 
 What a kill leaves at any other point, the saved data included, is listed at the top of
-``switch.py``.
+``resume.py``.
 """
 
 import re

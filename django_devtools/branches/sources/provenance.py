@@ -1,4 +1,15 @@
-"""Finds the origins and the texts of applied migrations that the target lacks."""
+"""
+Finds the origins and the texts of applied migrations that the target lacks.
+
+The first of these that has a text wins:
+
+1. the record of exactly this application, in a snapshot or among what was begun,
+2. the disk, if there is no such record, or if it says the same,
+3. any snapshot that has a migration of this name,
+4. what git had checked out when the row was written, or else the newest text of a trusted commit.
+
+``history.py`` finds the last one, and ``trust.py`` says which commits are trusted.
+"""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from enum import Enum
@@ -9,7 +20,7 @@ from .git import Repository
 from .history import History
 from .loader import Code, Source
 from .snapshots import Begun, Key, Record, Snapshot, Snapshots
-from .texts import Texts
+from .text_ids import Texts
 
 
 class Origin(Enum):

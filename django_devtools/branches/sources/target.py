@@ -13,8 +13,9 @@ from .graph import Graph
 from .history import label_in
 from .loader import Code, Source, UnusableSource, load_all, parse
 from .provenance import Past, Provenance, recorded_source
+from .remembered import LastSwitch
 from .rows import local
-from .snapshots import DETACHED, Key, LastSwitch, Snapshot
+from .snapshots import DETACHED, Key, Snapshot
 
 
 class TargetError(DevtoolsError):

@@ -297,7 +297,7 @@ class Transfer:
         narrowed = {entry.id for entry in self.report.saved if entry.is_narrowed}
         if narrowed:
             found = [entry for entry in self.stash.entries() if entry.id in narrowed]
-            from .cuts import cut_values
+            from .cut_notices import cut_values
 
             words = [cut_values(self.stash.tables, entry) for entry in found]
             self.report.cut += filter(None, words)

@@ -26,7 +26,7 @@ from django_devtools.branches.hooks.without_app import ADDED
 from django_devtools.branches.planning.policy import Options
 from django_devtools.branches.progress import Progress, database_option
 from django_devtools.branches.sources.git import GitError, Repository
-from django_devtools.branches.sources.snapshots import SnapshotFile
+from django_devtools.branches.sources.snapshot_file import SnapshotFile
 from django_devtools.branches.switch import Switch
 from django_devtools.branches.ticker import took
 from django_devtools.conf import SETTINGS_NAME, option, project_root

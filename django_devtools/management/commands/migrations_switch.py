@@ -16,7 +16,8 @@ from django_devtools.branches.planning.policy import Irreversible, Options
 from django_devtools.branches.progress import Progress, database_option
 from django_devtools.branches.schema.dialects import database_id
 from django_devtools.branches.sources.loader import listed_operations
-from django_devtools.branches.sources.snapshots import DETACHED, Key, LastSwitch
+from django_devtools.branches.sources.remembered import LastSwitch
+from django_devtools.branches.sources.snapshots import DETACHED, Key
 from django_devtools.branches.switch import Switch
 from django_devtools.branches.ticker import took
 from django_devtools.conf import takes_snapshots
@@ -220,8 +221,9 @@ class Command(BranchesCommand):
     def _switch_or_say_how_to_go_on(self, workspace: Workspace, options: dict[str, Any]) -> None:
         target = _target_of_undo(workspace) if options["undo"] else options["target"]
         command = f"`{switch_command(target)}`"
-        again = "" if options["undo"] else " again"
-        resumes = f"run {command}{again}; it resumes where this run stopped."
+        resumes = f"run {command} again; it resumes where this run stopped."
+        if options["undo"]:  # Another one would take back what this one has done.
+            resumes = f"run {command}; it resumes where this run stopped."
         try:
             with (
                 self.progress,

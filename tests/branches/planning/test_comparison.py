@@ -19,12 +19,8 @@ from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.loader import Code, Source, load
 from django_devtools.branches.sources.provenance import Origin
 from django_devtools.branches.sources.rows import read_rows
-from django_devtools.branches.sources.snapshots import (
-    DETACHED,
-    Record,
-    Snapshot,
-    SnapshotFile,
-)
+from django_devtools.branches.sources.snapshot_file import SnapshotFile
+from django_devtools.branches.sources.snapshots import DETACHED, Record, Snapshot
 from tests.branches.planning.values import History, add, create, key, keys, line
 
 DISK = line(m1=create(), n2=add("b"))

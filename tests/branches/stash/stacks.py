@@ -27,7 +27,7 @@ from django_devtools.branches.planning.policy import Options
 from django_devtools.branches.progress import Progress
 from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.loader import Code, Source, load
-from django_devtools.branches.sources.snapshots import SnapshotFile
+from django_devtools.branches.sources.snapshot_file import SnapshotFile
 from django_devtools.branches.stash.transfer import Report
 from django_devtools.branches.switch import Switch
 from tests.branches.stash.test_walks import empty

@@ -30,7 +30,7 @@ from django_devtools.branches.sources.graph import Graph
 from django_devtools.branches.sources.loader import Code, Source
 from django_devtools.branches.sources.provenance import Origin, Past, Provenance, Trace
 from django_devtools.branches.sources.rows import read_rows
-from django_devtools.branches.sources.snapshots import SnapshotFile
+from django_devtools.branches.sources.snapshot_file import SnapshotFile
 from django_devtools.branches.sources.target import Target
 from django_devtools.branches.stash.entries import Entry
 from django_devtools.branches.switch import Switch

@@ -1,4 +1,4 @@
-"""MySQL and MariaDB."""
+"""What differs on MySQL and MariaDB: the top of ``base.py`` lists the methods."""
 
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""PostgreSQL."""
+"""What differs on PostgreSQL: the top of ``base.py`` lists the methods."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""SQLite."""
+"""What differs on SQLite: the top of ``base.py`` lists the methods."""
 
 import os.path
 import re

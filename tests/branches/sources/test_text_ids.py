@@ -8,7 +8,7 @@ from django.db.migrations import RunSQL
 
 from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.loader import Code, Source, load
-from django_devtools.branches.sources.texts import Texts
+from django_devtools.branches.sources.text_ids import Texts
 
 KEY = ("shop", "0001_initial")
 TEXT = b"from django.db.migrations import Migration as Migration\n"

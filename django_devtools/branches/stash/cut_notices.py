@@ -1,4 +1,8 @@
-"""Which values were changed because a column got narrower. They are in the stash as they were."""
+"""
+The words about values that were changed because a column got narrower.
+
+``running/narrowing.py`` changes them. They are in the stash as they were.
+"""
 
 import re
 

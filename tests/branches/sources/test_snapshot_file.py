@@ -11,15 +11,9 @@ import pytest
 from django.core.files import locks
 
 from django_devtools.branches.sources.git import Repository
-from django_devtools.branches.sources.snapshots import (
-    Answer,
-    LastSwitch,
-    Record,
-    Snapshot,
-    SnapshotError,
-    SnapshotFile,
-    check_name,
-)
+from django_devtools.branches.sources.remembered import Answer, LastSwitch
+from django_devtools.branches.sources.snapshot_file import SnapshotFile
+from django_devtools.branches.sources.snapshots import Record, Snapshot, SnapshotError, check_name
 from django_devtools.branches.sources.trees import PROJECTS_REF, write_tree
 from django_devtools.conf import project_root
 from tests.processes import read_until, started
@@ -613,7 +607,7 @@ HOLD = """
 import sys
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from django_devtools.branches.sources.snapshots import SnapshotFile
+from django_devtools.branches.sources.snapshot_file import SnapshotFile
 
 with SnapshotFile(Path(sys.argv[1]), Path(sys.argv[2])).lock("switch"):
     print("locked", flush=True)
@@ -623,7 +617,7 @@ WAIT = """
 import sys
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from django_devtools.branches.sources.snapshots import SnapshotFile
+from django_devtools.branches.sources.snapshot_file import SnapshotFile
 
 def waiting(who):
     print(who, flush=True)
@@ -686,7 +680,8 @@ UPDATE = """
 import sys
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from django_devtools.branches.sources.snapshots import Snapshot, SnapshotFile
+from django_devtools.branches.sources.snapshot_file import SnapshotFile
+from django_devtools.branches.sources.snapshots import Snapshot
 
 snapshot_file = SnapshotFile(Path(sys.argv[1]), Path(sys.argv[2]))
 name = sys.stdin.readline().strip()
