@@ -114,10 +114,9 @@ def refresh(connection: BaseDatabaseWrapper) -> None:
     snapshot_file = SnapshotFile.find(repository)
     branch = repository.branch() or DETACHED
     rows = read_rows(connection)
-    snapshots, begun, *_ = snapshot_file.read_all()
-    database = database_id(connection)
-    snapshot = snapshots.get(database, {}).get(branch)
-    if snapshot and snapshot.says(rows) and not begun.get(database):
+    contents, database = snapshot_file.read_all(), database_id(connection)
+    snapshot = contents.snapshots.get(database, {}).get(branch)
+    if snapshot and snapshot.says(rows) and not contents.begun.get(database):
         return
     found = compare(connection, repository, snapshot_file, code_on_disk())
     snapshot, texts = snapshot_of(found, branch, found.rows, found.states())
@@ -176,7 +175,7 @@ def _held_branch(connection: BaseDatabaseWrapper, rows: Mapping[Key, str]) -> st
         return None
     here, snapshots = repository.branch(), dict[str, Snapshot]()
     with suppress(SnapshotError, OSError):  # What is dropped has to be saved all the same.
-        snapshots = SnapshotFile.find(repository).read_all()[0].get(database_id(connection), {})
+        snapshots = SnapshotFile.find(repository).read().get(database_id(connection), {})
     return branch_of(snapshots, rows, here) or here
 
 

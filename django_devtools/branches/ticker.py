@@ -67,7 +67,7 @@ class Line:
     def __init__(self, stream: OutputWrapper, indent: str = "") -> None:
         self.stream = stream
         self.indent = indent
-        """What what is shown begins with."""
+        """What each line begins with."""
         self._begun = ""
         """What is written of a line that goes on."""
         self._is_cut = False

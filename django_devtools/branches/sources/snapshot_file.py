@@ -55,7 +55,7 @@ class SnapshotFile(NamedTuple):
         Raises SnapshotError if the file is damaged or has a newer format, and NotOurs if it is
         not a snapshot file.
         """
-        return self.read_all()[0]
+        return self.read_all().snapshots
 
     def read_all(self) -> Contents:
         """

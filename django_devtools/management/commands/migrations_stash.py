@@ -41,6 +41,7 @@ ONCE_FIXED = (
 
 
 class Command(BranchesCommand):
+    progress: Progress
     help = (
         "Lists, shows, restores or drops the data that migrations_switch has saved for other "
         "branches."
@@ -89,7 +90,9 @@ class Command(BranchesCommand):
         require_debug(
             "DEBUG is off: this may be production, and the stash is for development only."
         )
-        with self.workspace(options).snapshot_file.lock("switch", self.say_who_works):
+        self.progress = Progress(self.stdout, self.style, self.verbosity)
+        snapshot_file = self.workspace(options).snapshot_file
+        with self.progress, self.locked(snapshot_file, self.progress):
             getattr(self, f"_{options['action']}")(stashes, options)
 
     def _list(self, stashes: list[Stash], options: dict[str, Any]) -> None:
@@ -129,14 +132,13 @@ class Command(BranchesCommand):
     def _restore(self, stashes: list[Stash], options: dict[str, Any]) -> None:
         found = self._named(stashes, options)
         notes = []
-        with Progress(self.stdout, self.style, self.verbosity) as progress:
-            for stash in stashes:
-                entries = [entry for one, entry in found if one is stash]
-                restore = Restore(stash, apps, progress)
-                with observed(stash.connection, progress, "Restoring from the stash"):
-                    restore.restore_requested(entries)
-                stash.clean()
-                notes += restore.notes
+        for stash in stashes:
+            entries = [entry for one, entry in found if one is stash]
+            restore = Restore(stash, apps, self.progress)
+            with observed(stash.connection, self.progress, "Restoring from the stash"):
+                restore.restore_requested(entries)
+            stash.clean()
+            notes += restore.notes
         for note in notes:
             self.notice(note)
 
