@@ -1,11 +1,14 @@
 """The graph of given migrations: which depends on which, and in which order they are run."""
 
 from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 from django.db.migrations import Migration
 from django.db.migrations.exceptions import NodeNotFoundError
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.state import ProjectState
+from django.db.models import Field
+from django.db.models.fields import NOT_PROVIDED
 
 from .loader import variant
 from .snapshots import Key
@@ -149,7 +152,7 @@ class Graph(MigrationLoader):
 
     def state(self, keys: Iterable[Key]) -> ProjectState:
         """The project state after ``keys``, which have to be in order."""
-        state = ProjectState(real_apps=self.unmigrated_apps)
+        state = _State(real_apps=self.unmigrated_apps)
         for key in keys:
             self.graph.nodes[key].mutate_state(state, preserve=False)
         return state
@@ -168,3 +171,26 @@ def bridged(migration: Migration, absent: Mapping[Key, Migration]) -> Migration:
             seen.add(key)
             waiting += absent[key].dependencies
     return variant(migration, dependencies=list(found)) if seen else migration
+
+
+class _State(ProjectState):
+    """A project state that doesn't look for what has to be rendered anew where nothing was."""
+
+    def alter_field(
+        self,
+        app_label: str,
+        model_name: str,
+        name: str,
+        field: "Field[Any, Any]",
+        preserve_default: bool,
+    ) -> None:
+        # Django compares the field with all fields of all models, to know which to render anew. In
+        # a project of 300 migrations, that is most of the time that its state takes.
+        has_relations = self._relations is not None  # type: ignore[attr-defined]
+        if "apps" in vars(self) or has_relations:
+            super().alter_field(app_label, model_name, name, field, preserve_default)
+            return
+        if not preserve_default:
+            field = field.clone()
+            field.default = NOT_PROVIDED
+        self.models[app_label, model_name].fields[name] = field

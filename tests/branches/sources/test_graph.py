@@ -3,9 +3,11 @@
 import random
 
 import pytest
-from django.db.migrations import Migration
+from django.db import models
+from django.db.migrations import Migration, operations
 from django.db.migrations.exceptions import NodeNotFoundError
 from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.state import ProjectState
 
 from django_devtools.branches.sources.graph import Graph
 from django_devtools.branches.sources.loader import variant
@@ -88,3 +90,50 @@ def test_descendants_and_ancestors() -> None:
     graph = Graph(chain, ())
     assert graph.descendants([("shop", "b"), ("no", "such")]) == {("shop", "b"), ("shop", "c")}
     assert graph.ancestors([("shop", "b")]) == {("shop", "a"), ("shop", "b")}
+
+
+KEY = ("shop", "0001_initial")
+LINE = [("id", models.AutoField(primary_key=True)), ("code", models.CharField(max_length=10))]
+REFERENCE = models.ForeignKey("shop.Product", models.CASCADE, to_field="code")
+MODELS = [
+    operations.CreateModel("Product", [("code", models.CharField(max_length=10, unique=True))]),
+    operations.CreateModel("Line", [*LINE, ("product", REFERENCE)]),
+]
+
+
+def altered(length: int, preserve_default: bool = True) -> operations.AlterField:
+    field = models.CharField(max_length=length, unique=True, default="a")
+    return operations.AlterField("Product", "code", field, preserve_default)
+
+
+def both_states(*found: operations.base.Operation) -> tuple[ProjectState, ProjectState]:
+    """The state of a graph, and Django's."""
+    one = variant(migration("0001_initial"), operations=[*MODELS, *found])
+    return Graph({KEY: one}, [KEY]).state([KEY]), one.mutate_state(ProjectState(real_apps=set()))
+
+
+@pytest.mark.parametrize("preserve_default", [True, False])
+def test_altered_fields_are_those_of_django(preserve_default: bool) -> None:
+    ours, django = both_states(altered(20), altered(30, preserve_default))
+    assert ours == django
+    field = ours.models["shop", "product"].fields["code"]
+    assert (field.max_length, field.has_default()) == (30, preserve_default)
+
+
+def test_what_is_rendered_is_rendered_anew_when_a_field_is_altered() -> None:
+    ours, _ = both_states()
+    assert ours.apps.get_model("shop", "Line")._meta.get_field("product").db_parameters
+    altered(40).state_forwards("shop", ours)
+    line, product = (ours.apps.get_model("shop", name) for name in ("Line", "Product"))
+    assert product._meta.get_field("code").max_length == 40
+    assert line._meta.get_field("product").related_model is product
+
+
+def test_relations_that_are_known_are_kept_up_to_date() -> None:
+    ours, django = both_states()
+    to_nothing = operations.AlterField("Line", "product", models.CharField(max_length=1))
+    for state in (ours, django):
+        assert ("shop", "line") in state.relations["shop", "product"]
+        to_nothing.state_forwards("shop", state)
+    assert ours.relations == django.relations
+    assert ("shop", "line") not in ours.relations["shop", "product"]
