@@ -103,11 +103,11 @@ class Source(_Source):
 
     def reads_like(self, other: "Source") -> bool:
         """Whether the texts differ in comments, formatting and docstrings at most."""
-        return self.content == other.content or _dump(self.tree) == _dump(other.tree)
+        return self.content == other.content or _same(self.tree, other.tree)
 
     def functions_read_like(self, other: "Source") -> bool:
         """The same outside the Migration class, where the functions are that RunPython calls."""
-        return _outside_migration(self.tree) == _outside_migration(other.tree)
+        return _same(_outside_migration(self.tree), _outside_migration(other.tree))
 
 
 def parse(content: bytes) -> ast.Module:
@@ -125,9 +125,26 @@ def _syntax_limits() -> Iterator[None]:
         raise UnusableSource(f"is not valid Python ({error or 'too deep'})") from error
 
 
-def _dump(node: ast.AST) -> str:
-    with _syntax_limits():
-        return ast.dump(node)
+def _same(one: object, other: object) -> bool:
+    """
+    Whether two trees, or lists of them, are the same wherever they stand in their texts.
+
+    Comparing what ``ast.dump`` makes of them takes as long for trees that differ at once.
+    """
+    waiting = [(one, other)]
+    while waiting:
+        ours, theirs = waiting.pop()
+        if type(ours) is not type(theirs):
+            return False
+        if isinstance(ours, ast.AST):
+            waiting += [(getattr(ours, name), getattr(theirs, name)) for name in ours._fields]
+        elif isinstance(ours, list) and isinstance(theirs, list):
+            if len(ours) != len(theirs):
+                return False
+            waiting += zip(ours, theirs, strict=True)
+        elif ours != theirs:
+            return False
+    return True
 
 
 def _name_of(node: ast.AST) -> str | None:
@@ -136,9 +153,9 @@ def _name_of(node: ast.AST) -> str | None:
     return node.id if isinstance(node, ast.Name) else None
 
 
-def _outside_migration(tree: ast.Module) -> list[str]:
+def _outside_migration(tree: ast.Module) -> list[ast.stmt]:
     return [
-        _dump(node)
+        node
         for node in tree.body
         if not (isinstance(node, ast.ClassDef) and node.name == "Migration")
     ]
