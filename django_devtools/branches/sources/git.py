@@ -11,7 +11,7 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -647,16 +647,14 @@ class Repository(NamedTuple):
         """
         Whether the history of ``commits`` added or removed a ``pattern`` under ``path``.
 
-        False in a partial clone that lacks some of it.
+        Raises Incomplete in a partial clone that lacks some of it.
         """
         # Otherwise git runs what the attributes of a file name, to turn it into text.
         how = ("--no-follow", "--no-textconv", "--pickaxe-regex")
         arguments = ("-1", "--format=%H", *how, f"-S{pattern}")
         revisions = ("--ignore-missing", "--stdin", "--", f":(top,literal){path}")
         stdin = "".join(f"{commit}\n" for commit in commits)
-        with suppress(Incomplete):
-            return bool(stdin and self.git("log", *arguments, *revisions, stdin=stdin.encode()))
-        return False
+        return bool(stdin and self.git("log", *arguments, *revisions, stdin=stdin.encode()))
 
     def has(self, pattern: str, path: str, tree: str) -> bool:
         """Whether a file under ``path`` in ``tree`` has a ``pattern``."""

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from django_devtools.conf import project_root, settings_file
 
+from .answers import Answers
 from .git import GitError, Repository, Version
 from .loader import Code, Source, UnusableSource, parse
 from .rows import second
@@ -58,6 +59,10 @@ class History:
         if self.repository is None:
             raise GitError("There is no git repository.")
         return self.repository
+
+    @cached_property
+    def _answers(self) -> Answers:
+        return Answers(self._git)
 
     @property
     def _trust(self) -> Trust:
@@ -258,10 +263,10 @@ class History:
         settings = self._settings()
         return bool(settings) and self._git.has(_quoted(source.package), settings, source.project)
 
-    def was_installed(self, package: str, commits: Iterable[str]) -> bool:
+    def was_installed(self, package: str, commits: Collection[str]) -> bool:
         """Whether the settings ever named ``package`` in the history of ``commits``."""
         settings = self._settings()
-        return bool(settings) and self._git.mentions(_quoted(package), settings, commits)
+        return bool(settings) and self._answers.mentions(_quoted(package), settings, commits)
 
     def _settings(self) -> str:
         """The directory of the settings in the repository; empty if it is elsewhere."""
@@ -272,9 +277,11 @@ class History:
             return ""
         return settings.parent.relative_to(self.repository.top).as_posix()
 
-    def versions(self, keys: Collection[Key], commits: Iterable[str]) -> dict[Key, list[Version]]:
+    def versions(
+        self, keys: Collection[Key], commits: Collection[str]
+    ) -> dict[Key, list[Version]]:
         """The versions of each of ``keys`` in the history of ``commits``, newest first."""
-        return self._by_key(self._git.versions(self._names(keys), commits), keys)
+        return self._by_key(self._answers.versions(self._names(keys), commits), keys)
 
     def _by_key(
         self, versions: Iterable[Version], keys: Collection[Key]

@@ -1052,7 +1052,8 @@ def test_a_partial_clone_reads_what_it_has(partial: Repository) -> None:
     names = ["a.py", "b.py", "settings.py"]
     both = {str(one.path) for one in partial.other_versions(names, [])}
     assert both == {"a.py", "b.py", "settings.py"}
-    assert not partial.mentions("settings", "", partial.branch_tips().values())
+    with pytest.raises(Incomplete):
+        partial.mentions("settings", "", partial.branch_tips().values())
 
 
 def test_a_partial_clone_says_what_completes_it(partial: Repository, tmp_path: Path) -> None:

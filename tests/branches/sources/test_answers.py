@@ -1,0 +1,185 @@
+"""Answers of git that are kept: they hold while a commit's history is what the commit says."""
+
+import json
+import os
+import subprocess
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from django_devtools.branches.sources.answers import _KEPT, Answers
+from django_devtools.branches.sources.git import NoGit, Repository, Version
+from tests.processes import TIMEOUT
+from tests.project import ENVIRONMENT
+
+pytestmark = pytest.mark.once
+
+NAME = "0001_initial.py"
+FILE = f"shop/migrations/{NAME}"
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    for name in [name for name in ENVIRONMENT if name.startswith("GIT_")]:
+        monkeypatch.setenv(name, ENVIRONMENT[name])
+
+
+def git(directory: Path, *arguments: str) -> str:
+    return subprocess.run(
+        ["git", *arguments],
+        cwd=directory,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+    ).stdout.strip()
+
+
+def commit(repository: Repository, text: str) -> str:
+    """Commit a migration and settings that have a text in them."""
+    for name in (FILE, "config/settings.py"):
+        file = repository.top / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"{text}\n")
+    git(repository.top, "add", "--all")
+    git(repository.top, "commit", "--quiet", "--message=Work")
+    return git(repository.top, "rev-parse", "HEAD")
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    """A repository with two versions of a migration."""
+    git(tmp_path, "init", "--quiet", "--initial-branch=main")
+    found = Repository.find(tmp_path)
+    assert found
+    commit(found, "first")
+    commit(found, "second")
+    return found
+
+
+@pytest.fixture
+def head(repository: Repository) -> str:
+    return repository.commit() or ""
+
+
+@pytest.fixture
+def no_git(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Where this is used, what has to ask git raises NoGit: ``no_git.setenv("PATH", "")``."""
+    return monkeypatch
+
+
+def kept(repository: Repository) -> Path:
+    return repository.common_dir / "django-devtools/answers.json"
+
+
+def test_the_versions_are_those_of_git(repository: Repository, head: str) -> None:
+    found = Answers(repository).versions([NAME], [head])
+    assert [one.path for one in found] == [PurePosixPath(FILE)] * 2
+    assert found == repository.versions([NAME], [head])
+
+
+def test_git_is_not_asked_twice(
+    repository: Repository, head: str, no_git: pytest.MonkeyPatch
+) -> None:
+    versions = Answers(repository).versions([NAME], [head])
+    assert Answers(repository).mentions("first", "config", [head])
+    assert not Answers(repository).mentions("third", "config", [head])
+
+    no_git.setenv("PATH", "")
+    assert Answers(repository).versions([NAME], [head]) == versions
+    assert all(isinstance(one, Version) for one in versions)
+    assert Answers(repository).mentions("first", "config", [head])
+    assert not Answers(repository).mentions("third", "config", [head])
+
+
+def test_other_commits_and_other_names_are_another_question(
+    repository: Repository, head: str
+) -> None:
+    Answers(repository).versions([NAME], [head])
+    assert Answers(repository).versions(["0002.py"], [head]) == []
+    third = commit(repository, "third")
+    assert len(Answers(repository).versions([NAME], [third])) == 3
+
+
+def test_nothing_is_kept_of_a_ref(repository: Repository) -> None:
+    assert len(Answers(repository).versions([NAME], ["main"])) == 2
+    commit(repository, "third")
+    assert len(Answers(repository).versions([NAME], ["main"])) == 3
+    assert not kept(repository).exists()
+
+
+def test_nothing_is_asked_of_nothing(repository: Repository, head: str) -> None:
+    assert Answers(repository).versions([], [head]) == []
+    assert Answers(repository).versions([NAME], []) == []
+    assert not kept(repository).exists()
+
+
+def test_a_history_with_grafts(repository: Repository, head: str) -> None:
+    assert len(Answers(repository).versions([NAME], [head])) == 2
+    (repository.common_dir / "info").mkdir(exist_ok=True)
+    (repository.common_dir / "info/grafts").write_text(f"{head}\n")
+    assert len(Answers(repository).versions([NAME], [head])) == 1
+
+
+def test_a_history_that_is_shallow(repository: Repository, head: str, tmp_path: Path) -> None:
+    git(tmp_path, "clone", "--quiet", "--depth=1", repository.top.as_uri(), "clone")
+    shallow = Repository.find(tmp_path / "clone")
+    assert shallow
+    assert len(Answers(shallow).versions([NAME], [head])) == 1
+    git(shallow.top, "fetch", "--quiet", "--unshallow")
+    assert len(Answers(shallow).versions([NAME], [head])) == 2
+
+
+def test_a_partial_clone_that_lacks_what_is_asked(
+    repository: Repository, head: str, tmp_path: Path
+) -> None:
+    git(repository.top, "config", "uploadpack.allowFilter", "true")
+    clone = ("clone", "--quiet", "--no-checkout", "--filter=blob:none")
+    git(tmp_path, *clone, repository.top.as_uri(), "clone")
+    partial = Repository.find(tmp_path / "clone")
+    assert partial
+    assert not Answers(partial).mentions("first", "config", [head])
+    git(partial.top, "log", "-p")  # Fetches the rest.
+    assert Answers(partial).mentions("first", "config", [head])
+
+
+@pytest.mark.parametrize(
+    "damage", ["", "{", "[]", '{"KEY": 1}', '{"KEY": [1]}', '{"KEY": [["a"]]}', "[" * 100_000]
+)
+def test_a_file_that_is_damaged(repository: Repository, head: str, damage: str) -> None:
+    answer = Answers(repository).versions([NAME], [head])
+    (key,) = json.loads(kept(repository).read_text())
+    kept(repository).write_text(damage.replace("KEY", key))
+    assert Answers(repository).versions([NAME], [head]) == answer
+
+
+def test_a_directory_that_can_not_be_written(repository: Repository, head: str) -> None:
+    kept(repository).parent.write_text("A file.")
+    assert len(Answers(repository).versions([NAME], [head])) == 2
+    assert len(Answers(repository).versions([NAME], [head])) == 2
+
+
+def test_what_git_refuses_is_not_kept(
+    repository: Repository, head: str, no_git: pytest.MonkeyPatch
+) -> None:
+    with no_git.context() as there:
+        there.setenv("PATH", "")
+        with pytest.raises(NoGit):
+            Answers(repository).versions([NAME], [head])
+    assert len(Answers(repository).versions([NAME], [head])) == 2
+
+
+def test_only_the_latest_answers_are_kept(
+    repository: Repository, head: str, no_git: pytest.MonkeyPatch
+) -> None:
+    answers = Answers(repository)
+    answers.versions([NAME], [head])
+    for number in range(_KEPT):
+        answers.versions([f"{number}.py"], [head])
+    assert len(json.loads(kept(repository).read_text())) == _KEPT
+    no_git.setenv("PATH", "")
+    assert answers.versions(["0.py"], [head]) == []
+    with pytest.raises(NoGit):
+        answers.versions([NAME], [head])
