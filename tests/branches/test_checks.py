@@ -1,5 +1,6 @@
 """What ``manage.py check`` and ``runserver`` say of the databases and the hooks."""
 
+import gc
 import shutil
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from django_devtools.branches import checks
 from tests.branches.shop import make_shop, make_shop_with_feature
 from tests.processes import read_until, started
 from tests.project import Project
@@ -94,6 +96,28 @@ def test_git_that_refuses(hooked: Project) -> None:
     assert "W005) The databases can't be compared with this checkout: fatal: detected" in check(
         hooked, "--database", "default"
     )
+
+
+@pytest.mark.parametrize("is_enabled", [True, False])
+def test_the_garbage_collector_is_as_it_was(
+    is_enabled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def compare(*arguments: object) -> None:
+        seen.append(gc.isenabled())
+        raise ValueError("Something is wrong.")
+
+    monkeypatch.setattr(checks, "compare", compare)
+    was_enabled = gc.isenabled()
+    try:
+        (gc.enable if is_enabled else gc.disable)()
+        (warning,) = checks.about_databases(["default"])
+        assert "Something is wrong." in warning.msg
+        assert seen == [False]
+        assert gc.isenabled() is is_enabled
+    finally:
+        (gc.enable if was_enabled else gc.disable)()
 
 
 def test_runserver(project: Project) -> None:
