@@ -142,5 +142,5 @@ def _out_of_step(found: Comparison, left: Collection[Key]) -> list[str]:
 
 def _described(found: Comparison, key: tuple[str, str], state: State) -> str:
     source = found.held_source(key)
-    origin = f" from {source.branch}" if source and source.branch else ""
+    origin = f" from {source.applied_on}" if source and source.applied_on else ""
     return f"{key[0]}.{key[1]} ({state.value}{origin})"

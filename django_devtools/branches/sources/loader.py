@@ -18,7 +18,7 @@ from django_devtools.branches.errors import DevtoolsError
 
 from .git import Repository
 from .rows import local
-from .snapshots import Key
+from .snapshots import DETACHED, Key
 
 # Names by which a migration reads files of its project, or runs a command that does.
 _READ_FILES = frozenset(
@@ -75,6 +75,13 @@ class Source(_Source):
         if self.at:
             return where.replace("snapshot", f"snapshot of {local(self.at)}", 1)
         return where.replace("git history", "git reflog", 1) if self.in_reflog else where
+
+    @property
+    def applied_on(self) -> str | None:
+        """The branch that it was applied on; the commit, if HEAD was detached. None if unknown."""
+        if self.branch == DETACHED:
+            return self.commit[:10] if self.commit else None
+        return self.branch
 
     @property
     def package(self) -> str:

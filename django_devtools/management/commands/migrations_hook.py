@@ -357,7 +357,7 @@ def _summary(switch: Switch) -> str:
     if not plan:
         return "finished what was interrupted"
     sources = [switch.decision.comparison.held_source(key) for key in plan.unapply]
-    branches = sorted({source.branch for source in sources if source and source.branch})
+    branches = sorted({source.applied_on for source in sources if source and source.applied_on})
     origin = f" (from {', '.join(branches)})" if branches else ""
     counted = (
         (plan.unapply, f"unapplied{origin}"),

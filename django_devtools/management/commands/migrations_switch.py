@@ -431,7 +431,7 @@ class Command(BranchesCommand):
     def _show_unapplied(self, decision: Decision, plan: "Plan") -> None:
         for key in plan.unapply:
             source = decision.comparison.held_source(key)
-            branch = f" from {source.branch}" if source and source.branch else ""
+            branch = f" from {source.applied_on}" if source and source.applied_on else ""
             place = source.place if source else None
             self._show_heading(f"Unapply {_name(key)}{branch} ({place})")
             if decision.outlook.worktree.is_needed([key], backwards=True):

@@ -185,6 +185,8 @@ def test_detached(shop: Project) -> None:
         "Database 'default' is in step with this checkout: 1 applied"
     ]
     assert "colour" in columns(shop)
+    commit = shop.git("rev-parse", "HEAD")[:10]
+    assert said(git(shop, "checkout", "main"))[0] == UNAPPLIED.replace("feature", commit)
 
 
 def test_switched_off(shop: Project) -> None:

@@ -16,6 +16,7 @@ from django_devtools.branches.sources.loader import (
     load,
     outline,
 )
+from django_devtools.branches.sources.snapshots import DETACHED
 
 KEY = ("shop", "0001_initial")
 TEXT = '''
@@ -120,6 +121,40 @@ def test_reading_alike() -> None:
     assert not source().functions_read_like(source("return"))
     with pytest.raises(UnusableSource, match="is not valid Python"):
         source().reads_like(Source("shop", b"\0", "file"))
+
+
+@pytest.mark.parametrize(
+    ("branch", "commit", "applied_on"),
+    [
+        ("main", "a" * 40, "main"),
+        (DETACHED, "a" * 40, "a" * 10),
+        (DETACHED, None, None),
+        (None, "a" * 40, None),
+    ],
+)
+def test_where_it_was_applied(
+    branch: str | None, commit: str | None, applied_on: str | None
+) -> None:
+    assert Source("a", b"", "snapshot", branch, commit).applied_on == applied_on
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        b"x = 1\ny = 'a'",
+        b"x = 1\ny = 2\nz = 3",
+        b"x = 1\ny = b'a'",
+        b"x = 1\ny = u'a'",
+        b"x: int = 1",
+    ],
+)
+def test_texts_that_read_differently(other: bytes) -> None:
+    source = Source("a", b"x = 1\ny = 2", "file")
+    assert source.reads_like(Source("a", b"x  =  1 # One\ny = (2)", "file"))
+    assert not source.reads_like(Source("a", other, "file"))
+    text = Source("a", b"y = 'a'", "file")
+    assert not text.reads_like(Source("a", b"y = b'a'", "file"))
+    assert not text.reads_like(Source("a", b"y = u'a'", "file"))
 
 
 def test_code_without_a_text() -> None:
