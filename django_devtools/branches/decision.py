@@ -18,7 +18,7 @@ from django_devtools.branches.planning.comparison import (
     compare,
     compare_managestate,
 )
-from django_devtools.branches.planning.policy import Irreversible, Options
+from django_devtools.branches.planning.policy import Irreversible, Options, configured
 from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.history import Fetched
 from django_devtools.branches.sources.loader import Code
@@ -173,11 +173,20 @@ def left_by_a_switch(
 
     Nothing, if a switch would refuse to look.
     """
-    if comparison.traces or comparison.changed:
-        with suppress(SwitchError):
+    with suppress(SwitchError):
+        if _may_leave(comparison):
             plan = decide(connection, workspace, Options(), comparison).plan
             return set(plan.left_applied) if plan is not None else set()
     return set()
+
+
+def _may_leave(comparison: Comparison) -> bool:
+    """Whether anybody has said that something stays applied. If not, no plan has to be made."""
+    if not (comparison.traces or comparison.changed):
+        return False
+    if Irreversible.KEEP in comparison.answers().values():
+        return True
+    return configured(comparison.provenance.repository) is Irreversible.KEEP
 
 
 def _our_tables(connection: BaseDatabaseWrapper) -> set[str]:
