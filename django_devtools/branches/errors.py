@@ -24,7 +24,7 @@ class SwitchError(DevtoolsError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Someone has pressed Ctrl-C while a database was changed. The text says in which state it is."""
+    """Ctrl-C was pressed while a database was changed. The text says in which state it is."""
 
 
 class UnfitRows(DevtoolsError):

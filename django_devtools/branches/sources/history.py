@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from django_devtools.conf import project_root, settings_file
 
-from .answers import Answers
 from .git import GitError, Repository, Version
+from .history_cache import HistoryCache
 from .loader import Code, Source, UnusableSource, parse
 from .rows import second
 from .snapshots import Key
@@ -61,8 +61,8 @@ class History:
         return self.repository
 
     @cached_property
-    def _answers(self) -> Answers:
-        return Answers(self._git)
+    def _cache(self) -> HistoryCache:
+        return HistoryCache(self._git)
 
     @property
     def _trust(self) -> Trust:
@@ -266,7 +266,7 @@ class History:
     def was_installed(self, package: str, commits: Collection[str]) -> bool:
         """Whether the settings ever named ``package`` in the history of ``commits``."""
         settings = self._settings()
-        return bool(settings) and self._answers.mentions(_quoted(package), settings, commits)
+        return bool(settings) and self._cache.mentions(_quoted(package), settings, commits)
 
     def _settings(self) -> str:
         """The directory of the settings in the repository; empty if it is elsewhere."""
@@ -281,7 +281,7 @@ class History:
         self, keys: Collection[Key], commits: Collection[str]
     ) -> dict[Key, list[Version]]:
         """The versions of each of ``keys`` in the history of ``commits``, newest first."""
-        return self._by_key(self._answers.versions(self._names(keys), commits), keys)
+        return self._by_key(self._cache.versions(self._names(keys), commits), keys)
 
     def _by_key(
         self, versions: Iterable[Version], keys: Collection[Key]

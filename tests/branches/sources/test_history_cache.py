@@ -1,4 +1,4 @@
-"""Answers of git that are kept: they hold while a commit's history is what the commit says."""
+"""What is kept of git's answers holds while the history of a commit is what the commit says."""
 
 import json
 import os
@@ -7,8 +7,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from django_devtools.branches.sources.answers import _KEPT, Answers
 from django_devtools.branches.sources.git import NoGit, Repository, Version
+from django_devtools.branches.sources.history_cache import _KEPT, HistoryCache
 from tests.processes import TIMEOUT
 from tests.project import ENVIRONMENT
 
@@ -71,11 +71,11 @@ def no_git(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 def kept(repository: Repository) -> Path:
-    return repository.common_dir / "django-devtools/answers.json"
+    return repository.common_dir / "django-devtools/history.json"
 
 
 def test_the_versions_are_those_of_git(repository: Repository, head: str) -> None:
-    found = Answers(repository).versions([NAME], [head])
+    found = HistoryCache(repository).versions([NAME], [head])
     assert [one.path for one in found] == [PurePosixPath(FILE)] * 2
     assert found == repository.versions([NAME], [head])
 
@@ -83,53 +83,53 @@ def test_the_versions_are_those_of_git(repository: Repository, head: str) -> Non
 def test_git_is_not_asked_twice(
     repository: Repository, head: str, no_git: pytest.MonkeyPatch
 ) -> None:
-    versions = Answers(repository).versions([NAME], [head])
-    assert Answers(repository).mentions("first", "config", [head])
-    assert not Answers(repository).mentions("third", "config", [head])
+    versions = HistoryCache(repository).versions([NAME], [head])
+    assert HistoryCache(repository).mentions("first", "config", [head])
+    assert not HistoryCache(repository).mentions("third", "config", [head])
 
     no_git.setenv("PATH", "")
-    assert Answers(repository).versions([NAME], [head]) == versions
+    assert HistoryCache(repository).versions([NAME], [head]) == versions
     assert all(isinstance(one, Version) for one in versions)
-    assert Answers(repository).mentions("first", "config", [head])
-    assert not Answers(repository).mentions("third", "config", [head])
+    assert HistoryCache(repository).mentions("first", "config", [head])
+    assert not HistoryCache(repository).mentions("third", "config", [head])
 
 
 def test_other_commits_and_other_names_are_another_question(
     repository: Repository, head: str
 ) -> None:
-    Answers(repository).versions([NAME], [head])
-    assert Answers(repository).versions(["0002.py"], [head]) == []
+    HistoryCache(repository).versions([NAME], [head])
+    assert HistoryCache(repository).versions(["0002.py"], [head]) == []
     third = commit(repository, "third")
-    assert len(Answers(repository).versions([NAME], [third])) == 3
+    assert len(HistoryCache(repository).versions([NAME], [third])) == 3
 
 
 def test_nothing_is_kept_of_a_ref(repository: Repository) -> None:
-    assert len(Answers(repository).versions([NAME], ["main"])) == 2
+    assert len(HistoryCache(repository).versions([NAME], ["main"])) == 2
     commit(repository, "third")
-    assert len(Answers(repository).versions([NAME], ["main"])) == 3
+    assert len(HistoryCache(repository).versions([NAME], ["main"])) == 3
     assert not kept(repository).exists()
 
 
 def test_nothing_is_asked_of_nothing(repository: Repository, head: str) -> None:
-    assert Answers(repository).versions([], [head]) == []
-    assert Answers(repository).versions([NAME], []) == []
+    assert HistoryCache(repository).versions([], [head]) == []
+    assert HistoryCache(repository).versions([NAME], []) == []
     assert not kept(repository).exists()
 
 
 def test_a_history_with_grafts(repository: Repository, head: str) -> None:
-    assert len(Answers(repository).versions([NAME], [head])) == 2
+    assert len(HistoryCache(repository).versions([NAME], [head])) == 2
     (repository.common_dir / "info").mkdir(exist_ok=True)
     (repository.common_dir / "info/grafts").write_text(f"{head}\n")
-    assert len(Answers(repository).versions([NAME], [head])) == 1
+    assert len(HistoryCache(repository).versions([NAME], [head])) == 1
 
 
 def test_a_history_that_is_shallow(repository: Repository, head: str, tmp_path: Path) -> None:
     git(tmp_path, "clone", "--quiet", "--depth=1", repository.top.as_uri(), "clone")
     shallow = Repository.find(tmp_path / "clone")
     assert shallow
-    assert len(Answers(shallow).versions([NAME], [head])) == 1
+    assert len(HistoryCache(shallow).versions([NAME], [head])) == 1
     git(shallow.top, "fetch", "--quiet", "--unshallow")
-    assert len(Answers(shallow).versions([NAME], [head])) == 2
+    assert len(HistoryCache(shallow).versions([NAME], [head])) == 2
 
 
 def test_a_partial_clone_that_lacks_what_is_asked(
@@ -140,25 +140,25 @@ def test_a_partial_clone_that_lacks_what_is_asked(
     git(tmp_path, *clone, repository.top.as_uri(), "clone")
     partial = Repository.find(tmp_path / "clone")
     assert partial
-    assert not Answers(partial).mentions("first", "config", [head])
+    assert not HistoryCache(partial).mentions("first", "config", [head])
     git(partial.top, "log", "-p")  # Fetches the rest.
-    assert Answers(partial).mentions("first", "config", [head])
+    assert HistoryCache(partial).mentions("first", "config", [head])
 
 
 @pytest.mark.parametrize(
     "damage", ["", "{", "[]", '{"KEY": 1}', '{"KEY": [1]}', '{"KEY": [["a"]]}', "[" * 100_000]
 )
 def test_a_file_that_is_damaged(repository: Repository, head: str, damage: str) -> None:
-    answer = Answers(repository).versions([NAME], [head])
+    answer = HistoryCache(repository).versions([NAME], [head])
     (key,) = json.loads(kept(repository).read_text())
     kept(repository).write_text(damage.replace("KEY", key))
-    assert Answers(repository).versions([NAME], [head]) == answer
+    assert HistoryCache(repository).versions([NAME], [head]) == answer
 
 
 def test_a_directory_that_can_not_be_written(repository: Repository, head: str) -> None:
     kept(repository).parent.write_text("A file.")
-    assert len(Answers(repository).versions([NAME], [head])) == 2
-    assert len(Answers(repository).versions([NAME], [head])) == 2
+    assert len(HistoryCache(repository).versions([NAME], [head])) == 2
+    assert len(HistoryCache(repository).versions([NAME], [head])) == 2
 
 
 def test_what_git_refuses_is_not_kept(
@@ -167,14 +167,14 @@ def test_what_git_refuses_is_not_kept(
     with no_git.context() as there:
         there.setenv("PATH", "")
         with pytest.raises(NoGit):
-            Answers(repository).versions([NAME], [head])
-    assert len(Answers(repository).versions([NAME], [head])) == 2
+            HistoryCache(repository).versions([NAME], [head])
+    assert len(HistoryCache(repository).versions([NAME], [head])) == 2
 
 
 def test_only_the_latest_answers_are_kept(
     repository: Repository, head: str, no_git: pytest.MonkeyPatch
 ) -> None:
-    answers = Answers(repository)
+    answers = HistoryCache(repository)
     answers.versions([NAME], [head])
     for number in range(_KEPT):
         answers.versions([f"{number}.py"], [head])

@@ -1,5 +1,5 @@
 """
-Answers of git on the history of commits, kept from one command to the next.
+What git says of the history of commits, kept from one command to the next.
 
 To list what all commits have changed takes git half a second in a repository of 15,000 commits.
 A commit never changes, nor does what came before it. So an answer holds for good, unless the user
@@ -25,7 +25,7 @@ _OTHER_HISTORIES = ("shallow", "info/grafts")
 """Files of a git directory that cut off what came before a commit, or put other commits there."""
 
 
-class Answers:
+class HistoryCache:
     """What git answers on the history of commits. Raises GitError where git does."""
 
     def __init__(self, repository: Repository) -> None:
@@ -90,7 +90,7 @@ class Answers:
 
     @property
     def _file(self) -> Path:
-        return self._repository.common_dir / "django-devtools" / "answers.json"
+        return self._repository.common_dir / "django-devtools" / "history.json"
 
 
 def _is_id(commit: str) -> bool:
