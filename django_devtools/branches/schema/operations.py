@@ -52,7 +52,8 @@ def same_schema(one: Migration, other: Migration) -> bool:
 
 def result_of(found: Iterable[Operation], app: str) -> list[Any]:
     """What operations of an app do to the schema once they are optimized, as equal values."""
-    return _schema(MigrationOptimizer().optimize(list(found), app))
+    own = [operation for operation in found if not _is_put_in(operation)]
+    return _schema(MigrationOptimizer().optimize(own, app))
 
 
 def same_raw_operations(one: Migration, other: Migration) -> bool:
@@ -117,7 +118,17 @@ def irreversible_operations(migration: Migration) -> list[Operation]:
 
 def is_seen_by_state(migration: Migration) -> bool:
     """Whether all that a migration does to the database shows in the project state."""
-    return all(isinstance(operation, _SEEN_BY_STATE) for operation in migration.operations)
+    return all(
+        isinstance(operation, _SEEN_BY_STATE)
+        for operation in migration.operations
+        if not _is_put_in(operation)
+    )
+
+
+def runs_no_code(migration: Migration) -> bool:
+    """Whether a migration changes the database by operations on models and fields alone."""
+    found = _database_operations(migration.operations)
+    return all(isinstance(operation, _SEEN_BY_STATE) for operation in found)
 
 
 def only_adds(migration: Migration) -> bool:
@@ -135,7 +146,7 @@ def hidden_operations(migrations: Iterable[Migration], elide: bool = False) -> l
         operation
         for migration in migrations
         for operation in migration.operations
-        if not isinstance(operation, _SEEN_BY_STATE)
+        if not (isinstance(operation, _SEEN_BY_STATE) or _is_put_in(operation))
         if not (elide and operation.elidable)
     ]
 
@@ -188,8 +199,20 @@ def _database_operations(found: Iterable[Operation]) -> Iterator[Operation]:
     for operation in found:
         if isinstance(operation, operations.SeparateDatabaseAndState):
             yield from _database_operations(operation.database_operations)
-        else:
+        elif not _is_put_in(operation):
             yield operation
+
+
+def _is_put_in(operation: Operation) -> bool:
+    """
+    Whether an operation is not of the migration's text.
+
+    A receiver of pre_migrate puts it into the migrations that are about to be run: it renames the
+    content types of renamed models.
+    """
+    kind = type(operation)
+    is_of_contenttypes = kind.__module__ == "django.contrib.contenttypes.management"
+    return is_of_contenttypes and kind.__name__ == "RenameContentType"
 
 
 def _may_write(operation: Operation, backwards: bool) -> bool:

@@ -7,6 +7,7 @@ again. Whatever else is in the database is to be as before: so code is left out 
 unapplying undoes.
 """
 
+import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -24,6 +25,8 @@ from django_devtools.branches.sources.snapshots import Key
 
 from .entries import Entry
 from .returns import Applied, Detour
+
+logger = logging.getLogger("django_devtools.branches")
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +99,17 @@ def find_way(
     spared = [key for key, migration in known.items() if has_lasting_code(migration)]
     for key in spared:
         graph.graph.nodes[key] = without_lasting_code(graph.graph.nodes[key])
-    return Way(graph, graph.ordered(known), begins_backwards, max_name_length, spared)
+    way = Way(graph, graph.ordered(known), begins_backwards, max_name_length, spared)
+    return way if _is_possible(way) else None
+
+
+def _is_possible(way: Way) -> bool:
+    """Whether its migrations fit the models that are there, by whatever names these are known."""
+    try:
+        return bool(way.history)
+    except Exception as error:  # noqa: BLE001 - an operation may raise anything on a foreign state
+        logger.debug("No detour by %s: %r", way.keys, error)
+        return False
 
 
 def _migrations_of(detour: Detour, applied: Applied) -> dict[Key, Migration]:

@@ -10,15 +10,15 @@ migrations of one name.
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from enum import Enum, auto
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from django.db.migrations import Migration
 from django.db.migrations.operations.base import Operation
 
 from django_devtools.branches.schema.changes import SchemaChanges
 from django_devtools.branches.schema.operations import (
-    is_seen_by_state,
     result_of,
+    runs_no_code,
     same_operations,
     same_schema,
 )
@@ -26,6 +26,8 @@ from django_devtools.branches.sources.rows import iso
 from django_devtools.branches.sources.snapshots import Key
 
 from .entries import Entry, Status, Step
+
+T = TypeVar("T")
 
 MOST_COMBINED = 12
 """The longest run of steps that is compared with a single newer migration."""
@@ -74,7 +76,9 @@ class Applied:
         self.recorded = recorded
         # Each is computed once, and asked for after each step.
         self._results: dict[tuple[Step, ...], list[Any]] = {}
-        self._known: dict[int, tuple[Migration, list[Any]]] = {}
+        self._known: dict[tuple[int, ...], tuple[list[Migration], list[Any]]] = {}
+        self._passes: dict[tuple[Step, ...], None] = {}
+        """The passes whose entries wait, oldest first."""
 
     def __contains__(self, key: Key) -> bool:
         return key in self._migrations
@@ -91,7 +95,12 @@ class Applied:
         """The same, to be changed on its own."""
         found = Applied(self._migrations, self.recorded)
         found._results, found._known = self._results, self._known
+        found._passes = self._passes
         return found
+
+    def learn(self, entries: Iterable[Entry]) -> None:
+        """``entries`` wait: a migration may do again what several of their passes have undone."""
+        self._passes |= dict.fromkeys(entry.steps for entry in entries if entry.steps)
 
     def add(self, key: Key, applied: AppliedMigration) -> None:
         """``key`` is applied, and with it what it replaces."""
@@ -176,10 +185,31 @@ class Applied:
         newer = self._newer_than(entry)
         found: set[Step] = set()
         for app in {step.key[0] for step in entry.steps} if newer else ():
-            for part in _parts([step for step in entry.steps if step.key[0] == app]):
-                if self._is_adopted(part, newer):
-                    found.update(part)
+            others = [one for one in newer if one.app_label == app]
+            for steps in self._in_a_row(entry, app):
+                for part in _parts(steps):
+                    if self._is_adopted(part, others):
+                        found.update(part)
         return found
+
+    def _in_a_row(self, entry: Entry, app: str) -> list[list[Step]]:
+        """The steps of an entry's pass, and those with what other passes have left around them."""
+        own, before, after = entry.steps, list[Step](), list[Step]()
+        side, seen = before, set(own)
+        for steps in self._passes:
+            if steps == own:
+                side = after
+            elif seen.isdisjoint(steps) and self._is_undone_alike(own, steps):
+                side += steps
+                seen.update(steps)
+        rows = [own, (*before, *own, *after)] if before or after else [own]
+        return [[step for step in row if step.key[0] == app] for row in rows]
+
+    def _is_undone_alike(self, own: Sequence[Step], others: Sequence[Step]) -> bool:
+        """Whether ``others`` have gone the same way, and are not applied under their own names."""
+        if any(step.key in self._migrations for step in others):
+            return False
+        return own[0].backwards is others[0].backwards
 
     def _newer_than(self, entry: Entry) -> list[Migration]:
         """
@@ -193,14 +223,14 @@ class Applied:
         return [one for one in newer if one is not None]
 
     def _is_adopted(self, steps: list[Step], newer: list[Migration]) -> bool:
-        """Whether one of ``newer`` does what ``steps``, all of one app, are about."""
-        others = [one for one in newer if one.app_label == steps[0].key[0]]
-        if len(steps) == 1 and self._does_the_same(steps[0], others):
+        """Whether one of ``newer`` does what ``steps``, all of one app, are about; or a few do."""
+        if len(steps) == 1 and self._does_the_same(steps[0], newer):
             return True
         # Models show the whole of several migrations only where none runs code.
-        seen = [one for one in others if is_seen_by_state(one)]
+        runs = _parts(newer) if len(steps) == 1 else ([one] for one in newer)
+        seen = [run for run in runs if all(map(runs_no_code, run))]
         result = self._result_of_steps(tuple(steps)) if seen else []
-        return bool(result) and any(self._result_of(other) == result for other in seen)
+        return bool(result) and any(self._result_of(run) == result for run in seen)
 
     def _does_the_same(self, step: Step, others: list[Migration]) -> bool:
         """Whether one of ``others`` is what a step is about under another name, code and all."""
@@ -214,21 +244,19 @@ class Applied:
             self._results[steps] = result_of(self._operations(steps), steps[0].key[0])
         return self._results[steps]
 
-    def _result_of(self, migration: Migration) -> list[Any]:
+    def _result_of(self, migrations: list[Migration]) -> list[Any]:
         # Django takes migrations of one name for equal, whatever they do.
-        number = id(migration)
-        if number not in self._known:
-            self._known[number] = (
-                migration,
-                result_of(migration.operations, migration.app_label),
-            )
-        return self._known[number][1]
+        numbers = tuple(map(id, migrations))
+        if numbers not in self._known:
+            found = [operation for one in migrations for operation in one.operations]
+            self._known[numbers] = migrations, result_of(found, migrations[0].app_label)
+        return self._known[numbers][1]
 
     def _operations(self, steps: Sequence[Step]) -> list[Operation]:
         """What the migrations of ``steps`` do; nothing if models don't show all of it."""
         in_order = reversed(steps) if steps[0].backwards else steps
         recorded = [self.recorded(step) for step in in_order]
-        known = [one for one in recorded if one is not None and is_seen_by_state(one)]
+        known = [one for one in recorded if one is not None and runs_no_code(one)]
         if len(known) < len(steps):
             return []
         return [operation for one in known for operation in one.operations]
@@ -249,6 +277,9 @@ class Returns:
         """``applied`` is what is applied now, and ``final`` what will be when all is done."""
         self.applied = applied
         self._final = final
+        entries = list(entries)
+        applied.learn(entries)
+        final.learn(entries)
         self.waiting = [
             entry
             for entry in entries
@@ -260,6 +291,8 @@ class Returns:
 
     def add(self, entries: Iterable[Entry]) -> None:
         """``entries`` are dropped by what follows."""
+        entries = list(entries)
+        self.applied.learn(entries)
         self.waiting += entries
 
     def held(self) -> list[Entry]:
@@ -378,12 +411,12 @@ def _is_in_place_of(one: Entry, other: Entry) -> bool:
     return not one.columns.keys().isdisjoint(other.columns)
 
 
-def _parts(steps: list[Step]) -> Iterator[list[Step]]:
-    """The steps one by one, and all that follow each other."""
-    longest = len(steps) if len(steps) <= MOST_COMBINED else 1
-    for first in range(len(steps)):
-        for last in range(first + 1, min(first + longest, len(steps)) + 1):
-            yield steps[first:last]
+def _parts(found: list[T]) -> Iterator[list[T]]:
+    """Steps, or migrations, one by one, and all that follow each other."""
+    longest = len(found) if len(found) <= MOST_COMBINED else 1
+    for first in range(len(found)):
+        for last in range(first + 1, min(first + longest, len(found)) + 1):
+            yield found[first:last]
 
 
 def _replaced(migration: Migration | None) -> list[Key]:

@@ -5,6 +5,7 @@ import functools
 from typing import Any
 
 import pytest
+from django.contrib.contenttypes.management import RenameContentType
 from django.core.validators import RegexValidator
 from django.db import migrations, models
 from django.db.migrations import Migration
@@ -13,11 +14,15 @@ from django.db.migrations.state import ProjectState
 
 from django_devtools.branches.schema.operations import (
     created_models,
+    hidden_operations,
     holds_raw,
     irreversible_operations,
     is_seen_by_state,
     raw_operations,
+    result_of,
+    runs_no_code,
     same_models,
+    same_operations,
     same_raw_operations,
     same_schema,
     sql_renames,
@@ -224,6 +229,25 @@ def test_the_state_sees_all_that_operations_on_models_do() -> None:
     assert is_seen_by_state(migration())
     assert not is_seen_by_state(migration(create(), migrations.RunPython(NOOP)))
     assert not is_seen_by_state(migration(migrations.SeparateDatabaseAndState([create()], [])))
+
+
+def test_what_receivers_put_into_a_migration_makes_no_difference() -> None:
+    rename = migrations.RenameModel("Product", "Article")
+    put_in = RenameContentType("shop", "product", "article")
+    both = migration(rename, put_in)
+    assert is_seen_by_state(both)
+    assert runs_no_code(both)
+    assert not hidden_operations([both])
+    assert not writes_rows(both)
+    assert same_operations(both.operations, [rename])
+    assert result_of(both.operations, "shop") == result_of([rename], "shop")
+
+
+def test_operations_apart_from_the_state_may_be_without_code() -> None:
+    assert runs_no_code(migration(migrations.SeparateDatabaseAndState([create()], [])))
+    assert not runs_no_code(
+        migration(migrations.SeparateDatabaseAndState([migrations.RunSQL("…")], [create()]))
+    )
 
 
 def test_created_models_are_named() -> None:

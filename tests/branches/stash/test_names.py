@@ -412,3 +412,39 @@ def test_a_model_takes_over_the_table_of_a_many_to_many_field(vendor_project: Pr
     go(vendor_project, "feature")
     links = values(vendor_project, "product_id", "tag_id", "weight", model="Link")
     assert links == "1 1 7; 3 3 7; 2 3 0"
+
+
+ARTICLE = """
+class Article(models.Model):
+    name = models.CharField(max_length=50)
+    size = models.IntegerField(default=1)
+"""
+
+
+@pytest.mark.parametrize("files", [["0003_article", "0004_length"], ["0003_merged"]])
+def test_a_model_that_is_renamed_in_other_files(project: Project, files: list[str]) -> None:
+    """Receivers of pre_migrate put in what renames its content type. That is no difference."""
+    make_products(project)
+    operations = (
+        'migrations.RenameModel("Product", "Article"),',
+        'migrations.AddField("article", "size", models.IntegerField(default=1)),',
+    )
+    project.checkout("-b", "feature")
+    project.migration("shop", "0003_rename", operations[0], [("shop", "0002_longer_name")])
+    project.migration("shop", "0004_size", operations[1], [("shop", "0003_rename")])
+    project.models("shop", ARTICLE)
+    project.commit("Rename")
+    project.switch()
+    project.python("from shop.models import *; Article.objects.filter(pk=2).update(size=5)")
+    go(project, "main")
+    project.checkout("-b", "other")
+    parts = operations if len(files) == 2 else ["\n        ".join(operations)]
+    parent = "0002_longer_name"
+    for name, part in zip(files, parts, strict=True):
+        project.migration("shop", name, part, [("shop", parent)])
+        parent = name
+    project.models("shop", ARTICLE)
+    project.commit("Merged")
+    assert project.manage("migrations_switch").stderr == ""
+    assert values(project, "size", model="Article") == "1; 5; 1"
+    project.assert_in_step()

@@ -394,6 +394,9 @@ AMENDED = {
 # Merged into main.
 two = feature.add("label", add("item", LABEL))
 merged = main.add("feature", create("item", QTY, LABEL))
+APART = f"migrations.SeparateDatabaseAndState([{add('item', LABEL)}], [{add('item', LABEL)}])"
+apart = a.fork("apart").add("label", APART)
+merged_apart = main.add("feature", create("item", QTY), APART)
 labelled = a.fork("labelled").add("label", add("item", LABEL))
 FILL_TWO = "INSERT INTO shop_item (id, qty, label) VALUES (1, 3, 'x')"
 renamed_two = two.fork("upper").add("rename", RENAME)
@@ -434,6 +437,27 @@ MERGED = {
         stop(a, product="1; 2", item="1 3"),
         stop(merged, product="1; 2", item="1 3 x", is_all=True),
         stop(labelled, product="1; 2", item="1 3 x", is_all=True),
+    ],
+    "merged as one migration, after each of two was left": [
+        begin,
+        stop(a, product="1; 2", item=""),
+        stop(labelled, FILL_TWO, product="1; 2", item=""),
+        stop(a, product="1; 2", item="1 3"),
+        stop(main, product="1; 2"),
+        stop(merged, product="1; 2", item="1 3 x", is_all=True),
+    ],
+    "merged as one migration, and back by way of what was before": [
+        begin,
+        stop(labelled, FILL_TWO, product="1; 2", item=""),
+        stop(merged, product="1; 2", item="1 3 x"),
+        stop(main, product="1; 2"),
+        stop(labelled, product="1; 2", item="1 3 x", is_all=True),
+    ],
+    "merged as one migration, with an operation apart from the state": [
+        begin,
+        stop(apart, FILL_TWO, product="1; 2", item=""),
+        stop(main, product="1; 2"),
+        stop(merged_apart, product="1; 2", item="1 3 x", is_all=True),
     ],
     "squashed on main": [
         stop(long_main, *fill_long, product="", part="", item=""),
