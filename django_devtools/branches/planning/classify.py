@@ -8,23 +8,25 @@ verdicts so far and returns the verdicts after it.
    that left no trace is obsolete.
 2. ``redundant_squash``: if the target has migrations that an applied squash replaces, the row of
    the squash is obsolete on the branch that had it, and is forgotten elsewhere.
-3. ``app_removed``: a row of the target's past is obsolete if the target has no migrations of its
+3. ``repeated``: a row that left no trace is forgotten if a phantom has done the same again, under
+   another name. Whatever undoes the one undoes the other.
+4. ``app_removed``: a row of the target's past is obsolete if the target has no migrations of its
    app any more.
-4. ``target_has_its_models``: a row of the target's past is obsolete if the target's applied
+5. ``target_has_its_models``: a row of the target's past is obsolete if the target's applied
    migrations lead to the models of the database without it. Nothing in that app is changed then.
-5. ``left_behind_by_squash``: rows of the target's past are obsolete if the models of the database
+6. ``left_behind_by_squash``: rows of the target's past are obsolete if the models of the database
    are the same without them. Neither these two rules nor models say anything of code that is
    pending under another name: it would run twice.
-6. ``adopted``: rows of the target's past and phantoms are forgotten, and pending migrations
+7. ``adopted``: rows of the target's past and phantoms are forgotten, and pending migrations
    recorded, as far as they do the same: under other names, as a squash, or in another place.
-7. ``models_unknown``: a row of the target's past is obsolete if the models of the database can't
+8. ``models_unknown``: a row of the target's past is obsolete if the models of the database can't
    be computed.
-8. ``made_anew``: any other row of the target's past is a phantom. The target deleted its migration
+9. ``made_anew``: any other row of the target's past is a phantom. The target deleted its migration
    to make something else. So did another branch with what the target has, if a phantom creates
    the same tables.
-9. ``created_twice``: a phantom is forgotten if it creates what the target's applied migrations
+10. ``created_twice``: a phantom is forgotten if it creates what the target's applied migrations
    create, too. Another branch has reset its migrations.
-10. ``rerun_on_request``: what the user wants to run again is changed.
+11. ``rerun_on_request``: what the user wants to run again is changed.
 
 "The target's past" is what its branch had once: ``Origin.OWN``. ``sources/provenance.py`` finds
 the origins. It also takes a row for one without a trace if the target's own snapshot has it as
@@ -223,6 +225,7 @@ def classify(facts: Facts) -> Verdicts:
     rules: tuple[Rule, ...] = (
         by_origin,
         redundant_squash,
+        repeated,
         app_removed,
         target_has_its_models,
         left_behind_by_squash,
@@ -332,6 +335,29 @@ def redundant_squash(facts: Facts, verdicts: Verdicts) -> Verdicts:
         obsolete=verdicts.obsolete | own,
         forget=verdicts.forget | (squashes - own),
     )
+
+
+def repeated(facts: Facts, verdicts: Verdicts) -> Verdicts:
+    """Forget the rows that left no trace, and whose work phantoms have done again."""
+    again = frozenset(
+        key
+        for key in verdicts.obsolete & facts.held.keys()
+        if any(_repeats(facts, other, key) for other in _of_app(verdicts.phantoms, key[0]))
+    )
+    return verdicts._replace(
+        obsolete=verdicts.obsolete - again,
+        forget=verdicts.forget | again,
+        superseded=verdicts.superseded | again,
+    )
+
+
+def _repeats(facts: Facts, key: Key, earlier: Key) -> bool:
+    """Whether an applied migration does the same as one that was applied before it."""
+    rows = list(facts.rows)
+    if key not in facts.held or rows.index(key) < rows.index(earlier):
+        return False
+    former = facts.held[earlier].operations
+    return bool(former) and same_operations(former, facts.held[key].operations)
 
 
 def app_removed(facts: Facts, verdicts: Verdicts) -> Verdicts:

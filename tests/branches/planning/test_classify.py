@@ -185,6 +185,21 @@ def test_a_redundant_squash_keeps_its_place_and_does_nothing() -> None:
 # app_removed
 
 
+def test_what_was_done_again_under_another_name_is_forgotten_with_it() -> None:
+    held = line(m1=create(), m2=add("a")) | after(line(n2=add("a")), key("n2"), key("m1"))
+    found = classify(facts(held, BASE, {key("m2"): UNKNOWN, key("n2"): OTHER}))
+    assert (names(found.phantoms), names(found.forget)) == (["n2"], ["m2"])
+    assert not found.obsolete
+    graph = graph_by(facts(held, BASE, {key("m2"): UNKNOWN, key("n2"): OTHER}), found)
+    assert key("m2") not in graph.applied_nodes()
+
+
+def test_what_was_done_once_more_before_is_not_forgotten() -> None:
+    held = line(m1=create(), n2=add("a")) | after(line(m2=add("a")), key("m2"), key("m1"))
+    found = classify(facts(held, BASE, {key("m2"): UNKNOWN, key("n2"): OTHER}))
+    assert names(found.obsolete) == ["m2"]
+
+
 def test_the_past_is_obsolete_where_the_app_was_taken_out() -> None:
     old = line("old", o1=create("Old"))
     given = facts(BASE | old, BASE, OWN)
