@@ -1,6 +1,7 @@
 """The contents of the system checks: databases that are out of step, hooks that do not work."""
 
 import gc
+import shlex
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -85,9 +86,10 @@ def _about_hooks_of(repository: Repository) -> Iterator[checks.CheckMessage]:
     if caller := hooks.callers.own():
         yield from _about_files_of(hooks)
         if not caller.python.exists() and not hooks.callers.command():
+            setting = shlex.quote(hooks.callers.setting)
             yield checks.Warning(
                 f"The git hooks call {caller.python}, which no longer exists.",
-                hint=f"{INSTALL[:-1]}, or `git config django-devtools.manage 'COMMAND'`.",
+                hint=f"{INSTALL[:-1]}, or `git config {setting} 'COMMAND'`.",
                 id="django_devtools.W003",
             )
     if failure := HookState(repository).failure():

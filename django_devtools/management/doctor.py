@@ -31,7 +31,6 @@ INSIDE = "--in-hook"
 
 SWITCH = "manage.py migrations_switch"
 INSTALL = "Run `manage.py migrations_hook install`."
-COMMAND = "Run `git config django-devtools.manage 'COMMAND'` with one that has what it needs."
 
 # What a client has that was started from a menu. Whatever a shell sets up is not there.
 KEPT = ("HOME", "USER", "LOGNAME", "LANG", "TMPDIR", "SYSTEMROOT")
@@ -155,12 +154,14 @@ def _differences(here: Facts, there: Facts | str, hooks: Hooks) -> Iterator[str]
 
 def _command(hooks: Hooks) -> str:
     """How to give the hooks another environment."""
-    caller = hooks.callers.own()
+    caller, setting = hooks.callers.own(), shlex.quote(hooks.callers.setting)
     if caller and (hooks.repository.top / ".env").is_file() and not hooks.callers.command():
-        python, script = (shlex.quote(str(one)) for one in (caller.python, caller.script))
-        command = shlex.quote(f"set -a; . ./.env; set +a; {python} {script}")
-        return f"If .env has what it needs, run `git config django-devtools.manage {command}`."
-    return COMMAND
+        words = [str(caller.python), str(caller.script)]
+        if caller.variables:
+            words = ["env", *caller.variables, *words]
+        command = shlex.quote(f"set -a; . ./.env; set +a; {shlex.join(words)}")
+        return f"If .env has what it needs, run `git config {setting} {command}`."
+    return f"Run `git config {setting} 'COMMAND'` with one that has what it needs."
 
 
 def _obstacle(connection: BaseDatabaseWrapper, workspace: Workspace) -> str:

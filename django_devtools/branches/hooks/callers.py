@@ -10,6 +10,8 @@ from django_devtools.branches.hooks.projects import HOME, place, project_directo
 from django_devtools.branches.sources.git import Repository
 
 NAME = "caller.sh"
+OF_ALL = "django-devtools.manage"
+"""The setting for all projects that have none of their own."""
 WRITTEN = "# Written by `manage.py migrations_hook install`.\n"
 
 
@@ -27,6 +29,12 @@ class Caller(NamedTuple):
     @property
     def options(self) -> list[str]:
         return [*filter(None, (self.settings, self.pythonpath))]
+
+    @property
+    def variables(self) -> list[str]:
+        """What has the same effect as the options, in the environment."""
+        named = (("DJANGO_SETTINGS_MODULE", self.settings), ("PYTHONPATH", self.pythonpath))
+        return [f"{name}={one.partition('=')[2]}" for name, one in named if one]
 
 
 class Callers:
@@ -60,10 +68,14 @@ class Callers:
 
     def command(self) -> str | None:
         """What a setting of git has the hooks call instead, if there is one."""
-        own = None
-        if self.project != Path():
-            own = self.repository.config(f"django-devtools.{self.project.as_posix()}.manage")
-        return own or self.repository.config("django-devtools.manage")
+        own = self.repository.config(self.setting)
+        return own if own or self.setting == OF_ALL else self.repository.config(OF_ALL)
+
+    @property
+    def setting(self) -> str:
+        """The name of that setting, which leaves projects in other directories alone."""
+        directory = self.project.as_posix()
+        return OF_ALL if directory == "." else f"django-devtools.{directory}.manage"
 
     def write(self, caller: Caller, specs: Sequence[str]) -> None:
         """Have the hooks call this project. Raises OSError."""

@@ -406,7 +406,7 @@ def _caller(callers: Callers, options: dict[str, Any]) -> Caller:
     if not (script.is_file() or callers.command()):
         raise CommandError(
             "The hooks need to know how to call manage.py: run this command with manage.py, or "
-            "set it with `git config django-devtools.manage 'COMMAND'`."
+            f"set it with `git config {shlex.quote(callers.setting)} 'COMMAND'`."
         )
     settings, pythonpath = _settings_option(read_text(script)), ""
     if options["pythonpath"]:

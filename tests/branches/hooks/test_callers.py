@@ -1,5 +1,7 @@
 """Several projects in one repository, which the hooks call one after the other."""
 
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from django_devtools.branches.hooks.projects import place
-from tests.branches.hooks.test_hook import add_size, git, said
+from tests.branches.hooks.test_hook import ROOT, add_size, git, said
 from tests.branches.shop import add_colour, make_shop
 from tests.databases import MAKERS
 from tests.processes import run
@@ -116,6 +118,33 @@ def test_each_has_its_own_setting_of_git(both: Both) -> None:
     assert "Of all: migrations_hook run\nOf the web: migrations_hook run\n" in output
     assert "Of the web:" in web.manage("migrations_hook", "status", "--json").stdout
     assert "Of all:" in api.manage("migrations_hook", "status", "--json").stdout
+
+
+def test_the_setting_that_doctor_names_leaves_the_others_alone(both: Both) -> None:
+    """What it says is typed, and both are called as before: one of them with its settings."""
+    api, web = both
+    api.write("config/dev.py", "import os\nfrom .settings import *\nos.environ['NEEDED']\n")
+    api.environment |= {"DJANGO_SETTINGS_MODULE": "config.dev", "NEEDED": "here"}
+    api.manage("migrations_hook", "install", f"--pythonpath={ROOT}")
+    output = api.manage("migrations_hook", "doctor", status=1).stdout
+    assert "\nRun `git config django-devtools.api.manage 'COMMAND'` with one that has " in output
+    api.write("../.env", f"TEST_DATABASES={shlex.quote(_json(api))}\nNEEDED=yes\n")
+    output = api.manage("migrations_hook", "doctor", status=1).stdout
+    (command,) = re.findall(r"has what it needs, run `(git config .*)`", output)
+    assert shlex.split(command)[2] == "django-devtools.api.manage"
+    run(["sh", "-c", command], cwd=api.path).check_returncode()
+    api.environment.clear()
+    words = "Database 'default' is in step with branch feature: 1 applied"
+    assert lines(git(api, "checkout", "feature")) == [f"api: {words}", f"the web's: {words}"]
+
+
+def test_a_setting_whose_name_has_spaces(both: Both) -> None:
+    _, web = both
+    caller = entry(web) / "caller.sh"
+    caller.write_text(caller.read_text().replace(sys.executable, "/gone/python"))
+    quoted = """git config 'django-devtools.the web'"'"'s.manage' 'COMMAND'"""
+    assert f"or `{quoted}`" in web.manage("check").stderr
+    assert f"Run `{quoted}` with" in web.manage("migrations_hook", "doctor", status=1).stdout
 
 
 def test_settings_that_are_meant_for_one_of_them(both: Both) -> None:
