@@ -143,6 +143,7 @@ bring_in_step() {
             "The databases were left alone: django_devtools could not start manage.py. $last_line" \
             "To see all of it, run \`cat \"\$(git rev-parse --git-dir)/django-devtools$project/hook.log\"\`. Once it starts, run \`manage.py migrations_switch\`"
     fi
+    return "$result"
 }
 
 # What the blocks of earlier versions read, instead of calling it, has another name in $0.
@@ -164,7 +165,8 @@ for caller; do
         # Whichever project of the repository that is meant for, it is not for the others.
         unset DJANGO_SETTINGS_MODULE
     fi
-    # Where one project ends with `exit`, the next one is still to come.
-    is_in_step || (bring_in_step)
+    # Where one project ends with `exit`, the next one is still to come. Ctrl-C is for all of them: bash
+    # itself goes on if the command has ended by itself.
+    is_in_step || (bring_in_step) || [ $? != 130 ] || exit 0
 done
 exit 0

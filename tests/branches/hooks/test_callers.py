@@ -1,7 +1,9 @@
 """Several projects in one repository, which the hooks call one after the other."""
 
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +13,7 @@ import pytest
 
 from django_devtools.branches.hooks.projects import place
 from tests.branches.hooks.test_hook import ROOT, add_size, git, said
+from tests.branches.hooks.test_long import CTRL_C, WAIT, WAITING, at_terminal
 from tests.branches.shop import add_colour, make_shop
 from tests.databases import MAKERS
 from tests.processes import run
@@ -19,6 +22,9 @@ from tests.project import Project
 pytestmark = pytest.mark.once
 
 Both = tuple[Project, Project]
+
+# Where git runs hooks: at the top.
+LAST_WORD = 'trap : INT; cd ..; "$@"; echo The end.'
 
 
 @pytest.fixture
@@ -108,6 +114,32 @@ def test_where_one_fails_the_other_goes_on(both: Both) -> None:
     assert "left alone" not in web.manage("migrations_hook", "status").stdout
     assert (entry(web) / "in-step").exists()
     assert not (entry(api) / "in-step").exists()
+
+
+@pytest.mark.parametrize("shell", ["bash", "dash"])
+def test_ctrl_c_is_for_all_of_them(both: Both, shell: str) -> None:
+    """Bash goes on where a process ends by itself at Ctrl-C, and others end with it."""
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    api, web = both
+    os.mkfifo(api.path / "gate")
+    api.environment |= {"DJANGO_DEVTOOLS_HOOK": "0", "GIT_PROGRESS_DELAY": "0"}
+    git(api, "checkout", "feature")
+    api.migration(
+        "shop", "0004_wait", "migrations.RunPython(wait),", [("shop", "0003_colour")], before=WAIT
+    )
+    api.commit("Wait")
+    del api.environment["DJANGO_DEVTOOLS_HOOK"]
+    commits = api.git("rev-parse", "main", "feature").split()
+    script = str(api.path.parent / ".git/django-devtools/hook.sh")
+    hook = [shell, script, "post-checkout", *commits, "1"]
+    with at_terminal(api, "sh", "-c", LAST_WORD, "sh", *hook) as terminal:
+        terminal.read_until("\rdjango_devtools: Applying shop.0004_wait")
+        terminal.type(CTRL_C)
+        terminal.read_until("The end.")
+    assert f"{WAITING}migration left it.\r\n" in terminal.said
+    assert web.states() == {"shop.0003_colour": "pending"}
+    assert "the web's:" not in terminal.said
 
 
 def test_each_has_its_own_setting_of_git(both: Both) -> None:
