@@ -166,6 +166,6 @@ def test_the_status_with_the_stash(shop: Project) -> None:
     assert full == {
         "migrations": json.loads(shop.manage("migrations_status", "--json").stdout),
         "stash": json.loads(shop.manage("migrations_stash", "list", "--json").stdout),
-        "hook": "Something failed.",
+        "failure": "Something failed.",
     }
     assert full["stash"][0]["table"] == "shop_product"

@@ -106,7 +106,7 @@ class Command(BranchesCommand):
             printed = {
                 "migrations": rows,
                 "stash": [entry_as_json(stash, entry) for stash, entry in entries],
-                "hook": _failure(workspace.repository),
+                "failure": _failure(workspace.repository),
             }
         self.stdout.write(json.dumps(printed, indent=2))
 
