@@ -308,8 +308,7 @@ def _rows_to_copy(switches: list[Switch]) -> tuple[int, int]:
     """How many rows are saved and restored, about, and how many may be without being asked."""
     chosen = option("HOOK_ROWS")
     most = HOOK_ROWS if chosen is None else chosen
-    rows = sum(rows_to_copy(switch.decision, most) for switch in switches if switch.decision.plan)
-    return rows, most
+    return rows_to_copy([one.decision for one in switches if one.decision.plan], most), most
 
 
 def _agree_to_copy(rows: int, most: int) -> None:

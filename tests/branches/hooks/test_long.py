@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from django.core.files import locks
 
-from tests.branches.hooks.test_hook import UNAPPLIED, git, make_feature, said
+from tests.branches.hooks.test_hook import UNAPPLIED, add_size, git, make_feature, said
 from tests.branches.shop import columns
 from tests.databases import Configuration, connected
 from tests.processes import started
@@ -243,6 +243,28 @@ def test_what_stays_in_the_stash_does_not_count(project: Project) -> None:
     assert said(project.manage("migrations_hook", "run").stdout) == [
         "Database 'default' is in step with branch main: 1 applied"
     ]
+
+
+def test_what_stays_in_the_stash_of_several_databases_does_not_count(
+    make_project: Callable[..., Project], make_database: Callable[[str], Configuration]
+) -> None:
+    """In each of them it is less than the settings allow, and in both it is more."""
+    project = make_project(default=make_database("sqlite"), second=make_database("sqlite"))
+    make_feature(project)
+    project.manage("migrate", "--database=second")
+    git(project, "checkout", "feature")
+    for alias in ("default", "second"):
+        add = ADD.replace("create", f"using('{alias}').create")
+        project.python(f"{add}; {add}")
+    git(project, "checkout", "main")
+    limit(project, rows=3)
+    add_size(project)
+    output = project.manage("migrations_hook", "run").stdout
+    assert output.count("is in step with branch main: 1 applied") == 2
+    (project.path / "shop/migrations/0003_size.py").unlink()
+    project.git("restore", "shop/models.py")
+    # Each has two products, and both together are too many.
+    assert "Rows to save and restore: about 8." in git(project, "checkout", "feature")
 
 
 @pytest.mark.parametrize("answer", ["yes", "no", CTRL_C])
