@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -84,23 +85,36 @@ def ask_hook(hooks: Hooks) -> Facts | str:
     """
     line, directory = _hooks_command(hooks.callers)
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             line,
             cwd=directory,
             env=_environment(hooks.repository),
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            check=False,
-            timeout=PATIENCE,
             start_new_session=True,
         )
-    except subprocess.TimeoutExpired:
-        return f"It did not end within {PATIENCE} seconds."
     except OSError as error:
         return f"{error.filename}: {error.strerror}"
-    return _facts(done.stdout) or _last_line(done.stdout + done.stderr)
+    with process:
+        try:
+            output, errors = process.communicate(timeout=PATIENCE)
+        except BaseException as error:
+            _kill(process)
+            if isinstance(error, subprocess.TimeoutExpired):
+                return f"It did not end within {PATIENCE} seconds."
+            raise  # Ctrl-C, which a session of its own does not see.
+    return _facts(output) or _last_line(output + errors)
+
+
+def _kill(process: "subprocess.Popen[str]") -> None:
+    """End a process, and whatever it has started."""
+    if os.name == "posix":
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
 
 
 def _hooks_command(callers: Callers) -> tuple[list[str], Path]:
