@@ -31,14 +31,12 @@ from django_devtools.branches.switch import Switch
 from django_devtools.branches.ticker import took
 from django_devtools.conf import SETTINGS_NAME, option, project_root
 from django_devtools.management.base import (
-    ASK_AGAIN,
     CTRL_C,
     INTERRUPTED,
     MESSAGES,
     BranchesCommand,
     ask_of_a_hook,
     described,
-    described_answers,
     notices_of_irreversible,
     require_debug,
 )
@@ -48,6 +46,8 @@ if TYPE_CHECKING:
 
 HOOKS_STDERR = 4
 """The descriptor that `hook.sh` gives to the command to speak by."""
+
+JSON_IS_FOR = "--json is for the status alone: manage.py migrations_hook status --json"
 
 # Scripts that stand in for manage.py, and need an environment that hooks don't have.
 DJANGOS_OWN = ("__main__.py", "django-admin", "django-admin.exe")
@@ -84,6 +84,8 @@ class Command(BranchesCommand):
         super().notice(self.prefix + text)
 
     def work(self, options: dict[str, Any]) -> None:
+        if options["json"] and options["action"] != "status":
+            raise CommandError(JSON_IS_FOR)
         if options["action"] == "run":
             _speak()
         self.repository = repository = Repository.find(project_root())
@@ -140,7 +142,6 @@ class Command(BranchesCommand):
             self.stdout.write("To install them: manage.py migrations_hook install")
         if failure:
             self.stdout.write(self.style.NOTICE(failure))
-        self._show_answers(SnapshotFile.find(repository))
 
     def _show_hooks(self, hooks: Hooks) -> None:
         for name, condition in hooks.conditions().items():
@@ -179,17 +180,6 @@ class Command(BranchesCommand):
             self.stdout.write(line)
         if lacking := [one for one in dict.fromkeys(here.path) if one not in there.path]:
             self.stdout.write(f"PATH of the hook lacks: {', '.join(lacking)}")
-
-    def _show_answers(self, snapshot_file: SnapshotFile) -> None:
-        """Say what is remembered of migrations that can't be unapplied."""
-        found = snapshot_file.read_all().answers
-        for database, answers in sorted(found.items()):
-            for line in described_answers(
-                {key: answer.choice for key, answer in answers.items()}, database
-            ):
-                self.stdout.write(line)
-        if found:
-            self.stdout.write(f"To be asked again: {ASK_AGAIN}")
 
     def _run(self, repository: Repository, options: dict[str, Any]) -> None:
         """Bring the databases into step where nothing is lost. Otherwise say what to type."""

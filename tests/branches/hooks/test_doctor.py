@@ -1,6 +1,7 @@
 """What `migrations_hook doctor` finds: hooks that would not do what they are for."""
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -162,11 +163,25 @@ def test_status_for_other_programs(shop: Project) -> None:
     assert found["hooks"][1]["state"] == "not installed"
 
 
+@pytest.mark.parametrize("action", ["install", "uninstall", "doctor", "run"])
+def test_json_is_for_the_status(shop: Project, action: str) -> None:
+    refused = shop.manage("migrations_hook", action, "--json", status=1)
+    assert refused.stdout == ""
+    assert refused.stderr == (
+        "CommandError: --json is for the status alone: manage.py migrations_hook status --json\n"
+    )
+
+
 def test_a_command_that_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor_module, "PATIENCE", 0.1)
     subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
-    command = ["git", "config", "django-devtools.manage", "sleep 60; :"]
+    os.mkfifo(tmp_path / "pipe")
+    # Two processes: a shell, and one that it waits for. Both hold the pipe open.
+    command = ["git", "config", "django-devtools.manage", "sh -c 'read line; :' <>pipe; :"]
     subprocess.run(command, cwd=tmp_path, check=True)
     repository = Repository.find(tmp_path)
     assert repository
     assert doctor_module.ask_hook(Hooks(repository)) == "It did not end within 0.1 seconds."
+    # Nobody has it open any more who could read what is written to it.
+    with pytest.raises(OSError, match="No such device or address"):
+        os.open(tmp_path / "pipe", os.O_WRONLY | os.O_NONBLOCK)
