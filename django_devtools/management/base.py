@@ -207,11 +207,10 @@ class BranchesCommand(BaseCommand):
         found: dict[str, BaseDatabaseWrapper] = {}
         for alias in options["databases"] or connections:
             connection = connections[alias]
-            if not options["databases"] and connection.settings_dict["TEST"]["MIRROR"]:
+            if not options["databases"] and is_mirror(connection):
                 continue
             _connect(connection)
-            named = options["databases"] or alias == DEFAULT_DB_ALIAS
-            if named or MigrationRecorder(connection).has_table():
+            if options["databases"] or is_meant(connection):
                 found.setdefault(database_id(connection), connection)
             elif self.verbosity >= 2:
                 self.notice(
@@ -219,6 +218,16 @@ class BranchesCommand(BaseCommand):
                     f"To include it: --database {alias}."
                 )
         return list(found.values())
+
+
+def is_mirror(connection: BaseDatabaseWrapper) -> bool:
+    """Whether this is another way to a database that has an alias of its own."""
+    return bool(connection.settings_dict["TEST"]["MIRROR"])
+
+
+def is_meant(connection: BaseDatabaseWrapper) -> bool:
+    """Whether commands work with a database if they are given none by name."""
+    return connection.alias == DEFAULT_DB_ALIAS or MigrationRecorder(connection).has_table()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.db import DatabaseError, connections
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_devtools.branches.checks import tracked_databases
@@ -22,10 +22,11 @@ from django_devtools.branches.hooks.callers import Caller, Callers
 from django_devtools.branches.hooks.hook import Condition, Hooks
 from django_devtools.branches.hooks.state import HookState
 from django_devtools.branches.planning.policy import Options
+from django_devtools.branches.progress import database_option
 from django_devtools.branches.sources.git import INSTALL_NEWER, Repository, too_old
 from django_devtools.branches.switch import Switch
 
-from .base import MESSAGES, described, place
+from .base import MESSAGES, described, is_meant, is_mirror, place
 
 INSIDE = "--in-hook"
 """Has `migrations_hook doctor` say what is so where the hooks run it."""
@@ -50,6 +51,8 @@ class Facts(NamedTuple):
     path: list[str]
     databases: dict[str, str]
     """By alias: the name and the host."""
+    names: dict[str, str]
+    """By alias: the name, without the directory that a file is in."""
     obstacles: dict[str, str] = {}
     """By alias, and only where a hook looked: why it would leave that database alone."""
 
@@ -61,6 +64,10 @@ class Facts(NamedTuple):
             debug=settings.DEBUG,
             path=os.environ.get("PATH", "").split(os.pathsep),
             databases={alias: place(connections[alias]) for alias in connections},
+            names={
+                alias: Path(str(connections[alias].settings_dict["NAME"])).name
+                for alias in connections
+            },
         )
 
     def shown(self) -> dict[str, str]:
@@ -72,7 +79,8 @@ class Facts(NamedTuple):
 
 def inside(workspace: Workspace) -> str:
     """What `migrations_hook doctor` says where the hooks run it: a line of JSON."""
-    found = {alias: _obstacle(connections[alias], workspace) for alias in connections}
+    meant = [connections[alias] for alias in connections if not is_mirror(connections[alias])]
+    found = {connection.alias: _obstacle(connection, workspace) for connection in meant}
     obstacles = {alias: words for alias, words in found.items() if words}
     return json.dumps(Facts.here()._replace(obstacles=obstacles)._asdict())
 
@@ -158,12 +166,21 @@ def _differences(here: Facts, there: Facts | str, hooks: Hooks) -> Iterator[str]
         return
     if not there.debug:
         yield f"DEBUG is off in the hook, which then changes no database. {_command(hooks)}"
-    for alias in sorted(here.databases | there.databases):
+    for alias in _others(here, there, hooks.callers.command() is not None):
         ours, theirs = here.databases.get(alias, "nowhere"), there.databases.get(alias, "nowhere")
-        if ours != theirs:
-            fix = INSTALL if here.settings != there.settings else _command(hooks)
-            yield f"Database '{alias}' is {ours} here, and {theirs} in the hook. {fix}"
+        fix = INSTALL if here.settings != there.settings else _command(hooks)
+        yield f"Database '{alias}' is {ours} here, and {theirs} in the hook. {fix}"
     yield from there.obstacles.values()
+
+
+def _others(here: Facts, there: Facts, is_elsewhere: bool) -> list[str]:
+    """
+    The aliases that stand for another database in the hook.
+
+    In a container, where a command of the user leads, hosts and directories have other names.
+    """
+    ours, theirs = (here.names, there.names) if is_elsewhere else (here.databases, there.databases)
+    return sorted(alias for alias in ours | theirs if ours.get(alias) != theirs.get(alias))
 
 
 def _command(hooks: Hooks) -> str:
@@ -180,16 +197,19 @@ def _command(hooks: Hooks) -> str:
 
 def _obstacle(connection: BaseDatabaseWrapper, workspace: Workspace) -> str:
     """Why the hook would leave a database alone; empty if it would not. Changes nothing."""
-    what = described(connection)
+    what, migrate = described(connection), f"manage.py migrate{database_option(connection)}"
     name = str(connection.settings_dict["NAME"])
     # To connect would make the file.
     if connection.vendor == "sqlite" and not (":" in name or Path(name).exists()):
-        return f"{what} does not exist. Run `manage.py migrate` to make it."
+        is_missed = connection.alias == DEFAULT_DB_ALIAS
+        return f"{what} does not exist. Run `{migrate}` to make it." if is_missed else ""
     try:
         connection.ensure_connection()
+        if not is_meant(connection):
+            return ""
         switch = Switch(connection, workspace, Options())
         if not switch.decision.comparison.rows:
-            return f"{what} has no applied migrations. Run `manage.py migrate` to apply them."
+            return f"{what} has no applied migrations. Run `{migrate}` to apply them."
         switch.check()
     except DatabaseError as error:
         return f"{what} can't be reached: {str(error).strip()}\nStart it."

@@ -154,7 +154,7 @@ def test_each_has_its_own_setting_of_git(both: Both) -> None:
 
 def test_the_setting_that_doctor_names_leaves_the_others_alone(both: Both) -> None:
     """What it says is typed, and both are called as before: one of them with its settings."""
-    api, web = both
+    api, _ = both
     api.write("config/dev.py", "import os\nfrom .settings import *\nos.environ['NEEDED']\n")
     api.environment |= {"DJANGO_SETTINGS_MODULE": "config.dev", "NEEDED": "here"}
     api.manage("migrations_hook", "install", f"--pythonpath={ROOT}")

@@ -5,6 +5,7 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from django_devtools.branches.hooks.hook import Hooks
 from django_devtools.branches.sources.git import Repository
 from django_devtools.management import doctor as doctor_module
 from tests.branches.hooks.test_hook import ROOT, make_feature, paint
+from tests.databases import Configuration
 from tests.project import Project
 
 pytestmark = pytest.mark.once
@@ -117,6 +119,60 @@ def test_another_database(shop: Project) -> None:
     assert "(fallback.sqlite3) has no applied migrations. Run `manage.py migrate`" in doctor(shop)
     (shop.path / "fallback.sqlite3").write_text("This is no database, and far from being one.")
     assert "can't be reached: file is not a database" in doctor(shop)
+
+
+def with_all_it_needs(project: Project) -> Project:
+    """Whatever the environment of the terminal, the settings have all databases."""
+    make_feature(project)
+    settings = project.path / "config/settings.py"
+    named = 'os.environ["TEST_DATABASES"]'
+    databases = project.full_environment()["TEST_DATABASES"]
+    settings.write_text(settings.read_text().replace(named, repr(databases)))
+    project.manage("migrations_hook", "install", f"--pythonpath={ROOT}")
+    return project
+
+
+def test_databases_that_a_switch_leaves_alone(
+    make_project: Callable[..., Project], make_database: Callable[[str], Configuration]
+) -> None:
+    databases = {"legacy": make_database("sqlite"), "reports": make_database("sqlite")}
+    project = with_all_it_needs(make_project(default=make_database("sqlite"), **databases))
+    project.settings(
+        'DATABASES["new"] = {"ENGINE": "django.db.backends.sqlite3", "NAME": "new.sqlite3"}\n'
+        'DATABASES["copy"] = {**DATABASES["new"], "NAME": "copy.sqlite3"}\n'
+        'DATABASES["copy"]["TEST"] = {"MIRROR": "default"}'
+    )
+    project.python(
+        "from django.db import connections\n"
+        "connections['legacy'].cursor().execute('CREATE TABLE theirs (a)')"
+    )
+    assert doctor(project, status=0).endswith(WELL)
+    assert not (project.path / "new.sqlite3").exists()
+    # Whoever has the table of migrations, has had some.
+    project.python(
+        "from django.db import connections\n"
+        "from django.db.migrations.recorder import MigrationRecorder\n"
+        "MigrationRecorder(connections['reports']).ensure_schema()"
+    )
+    assert doctor(project).endswith(
+        " has no applied migrations. Run `manage.py migrate --database reports` to apply them.\n"
+    )
+
+
+def test_another_host_is_only_shown_where_git_has_a_command_of_yours(project: Project) -> None:
+    """A container has names of its own for hosts and directories."""
+    with_all_it_needs(project).settings(
+        'import os\nDATABASES["default"]["HOST"] = os.environ.get("DB_HOST", "db")'
+    )
+    project.environment["DB_HOST"] = "localhost"
+    assert f" at localhost here, and {project.databases['default']['NAME']} at db in the " in (
+        doctor(project)
+    )
+    call_with(project)
+    output = doctor(project, status=0)
+    assert " at localhost " in output
+    assert " at db\n" in output
+    assert output.endswith(WELL)
 
 
 def test_debug_is_off(shop: Project) -> None:
