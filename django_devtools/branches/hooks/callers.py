@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from django_devtools.branches.files import read_text, write_aside
@@ -63,19 +63,30 @@ class Callers:
 
     def others(self) -> list[str]:
         """The directories of the other projects that the hooks call."""
-        found = [_values(read_text(file)) for file in self._files() if file != self._file]
-        return sorted(values["directory"] for values in found if "directory" in values)
+        return sorted(values["directory"] for values in self._others().values())
+
+    def forget_gone(self) -> dict[str, str]:
+        """
+        Have the hooks no longer call other projects that are on no branch any more.
+
+        Their scripts, by their directories. Raises GitError and OSError.
+        """
+        gone = {}
+        for file, values in self._others().items():
+            directory, script = values["directory"], PurePosixPath(values.get("script", "."))
+            if not self._command_of(directory) and self._is_gone(script):
+                file.unlink()
+                gone[directory] = str(script)
+        return gone
 
     def command(self) -> str | None:
         """What a setting of git has the hooks call instead, if there is one."""
-        own = self.repository.config(self.setting)
-        return own if own or self.setting == OF_ALL else self.repository.config(OF_ALL)
+        return self._command_of(self.project.as_posix())
 
     @property
     def setting(self) -> str:
         """The name of that setting, which leaves projects in other directories alone."""
-        directory = self.project.as_posix()
-        return OF_ALL if directory == "." else f"django-devtools.{directory}.manage"
+        return _setting(self.project.as_posix())
 
     def write(self, caller: Caller, specs: Sequence[str]) -> None:
         """Have the hooks call this project. Raises OSError."""
@@ -121,9 +132,28 @@ class Callers:
         home = self.repository.common_dir / HOME
         return [home / NAME, *home.glob(f"*/{NAME}")]
 
+    def _others(self) -> dict[Path, dict[str, str]]:
+        found = {file: _values(read_text(file)) for file in self._files() if file != self._file}
+        return {file: values for file, values in found.items() if "directory" in values}
+
+    def _command_of(self, directory: str) -> str | None:
+        setting = _setting(directory)
+        own = self.repository.config(setting)
+        return own if own or setting == OF_ALL else self.repository.config(OF_ALL)
+
+    def _is_gone(self, script: PurePosixPath) -> bool:
+        if (self.repository.top / script).exists():
+            return False
+        tips = self.repository.branch_tips().values()
+        return not self.repository.contents(f"{tip}:{script}" for tip in tips)
+
     def _earlier(self) -> dict[str, str]:
         header, _, _ = read_text(self.script).partition("\n\n")
         return _values(header)
+
+
+def _setting(directory: str) -> str:
+    return OF_ALL if directory == "." else f"django-devtools.{directory}.manage"
 
 
 def _directory(values: dict[str, str]) -> Path | None:

@@ -97,6 +97,15 @@ class Hooks:
             self._prompt.unlink(missing_ok=True)
             return was_called or any(found)
 
+    def forget_gone(self, action: str) -> dict[str, str]:
+        """
+        Have the hooks no longer call projects that are gone: see ``Callers.forget_gone``.
+
+        Raises GitError, and HookError, which names the ``action``, where a file can't be removed.
+        """
+        with _writing(action):
+            return self.callers.forget_gone()
+
     @property
     def _prompt(self) -> Path:
         """The script that prompts and editors call."""

@@ -101,6 +101,7 @@ class Command(BranchesCommand):
         for words, hint in tracked_databases(repository):
             self.notice(f"{words} {hint}")
         hooks = Hooks(repository)
+        self._forget_gone(hooks, options["action"])
         workspace = self.workspace(options)
         caller, earlier = _caller(hooks.callers, options), hooks.callers.own()
         notes = hooks.install(caller, pathspecs(repository, workspace.disk))
@@ -121,6 +122,7 @@ class Command(BranchesCommand):
 
     def _uninstall(self, repository: Repository, options: dict[str, Any]) -> None:
         hooks = Hooks(repository)
+        self._forget_gone(hooks, options["action"])
         was_called, others = hooks.uninstall(), hooks.callers.others()
         if was_called and others:
             self.write(
@@ -131,6 +133,12 @@ class Command(BranchesCommand):
             self.write(f"Removed from {hooks.place}.")
         else:
             self.write(f"No django_devtools hooks found in {hooks.place}.")
+
+    def _forget_gone(self, hooks: Hooks, action: str) -> None:
+        for directory, script in hooks.forget_gone(action).items():
+            self.write(
+                f"The hooks no longer call the project in {directory}, as no branch has {script}."
+            )
 
     def _status(self, repository: Repository, options: dict[str, Any]) -> None:
         hooks, failure = Hooks(repository), HookState(repository).failure()

@@ -232,6 +232,30 @@ def test_install_says_whom_they_call(both: Both) -> None:
     )
 
 
+@pytest.mark.parametrize("action", ["install", "uninstall"])
+def test_a_project_that_is_gone_is_called_no_longer(both: Both, action: str) -> None:
+    """It was moved. While a branch has it where it was, that branch may be checked out."""
+    api, web = both
+    web.git("mv", str(api.path), "../moved")
+    web.commit("Moved")
+    web.manage("migrations_hook", "install")
+    assert (entry(api) / "caller.sh").exists()
+    web.git("branch", "--delete", "--force", "feature")
+    gone = "The hooks no longer call the project in api, as no branch has api/manage.py.\n"
+    assert gone in web.manage("migrations_hook", action).stdout
+    assert not (entry(api) / "caller.sh").exists()
+    installed = (api.path.parent / ".git/django-devtools/hook.sh").exists()
+    assert installed is (action == "install")
+
+
+def test_a_project_that_only_a_command_finds_is_called(both: Both) -> None:
+    api, web = both
+    api.git("config", "django-devtools.api.manage", "true")
+    caller = entry(api) / "caller.sh"
+    caller.write_text(caller.read_text().replace("./api/manage.py", "./api/elsewhere.py"))
+    assert "also call the projects in: api.\n" in web.manage("migrations_hook", "install").stdout
+
+
 def test_status_and_uninstall_are_about_one_of_them(both: Both) -> None:
     api, web = both
     hooks = api.path.parent / ".git/hooks"
