@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,9 +17,9 @@ from tests.project import Project
 pytestmark = pytest.mark.once
 
 SCRIPT = Path(__file__).parents[2] / "django_devtools/management/completion.sh"
-# Calls what `complete -F` has registered for the command, as bash does when Tab is pressed: of a
-# path, its last part counts.
-PRESS_TAB = """
+# Calls what is registered for the command, as Tab does: of a path, its last part counts.
+PRESS_TAB = {
+    "bash": """
 . {script}
 words=({words})
 registered=$(complete -p "${{words[0]##*/}}") || exit
@@ -26,7 +27,17 @@ COMP_WORDS=("${{words[@]}}") COMP_CWORD={last}
 function=${{registered#*-F }}
 "${{function%% *}}" "${{words[0]}}" "${{words[{last}]}}"
 printf '%s\\n' "${{COMPREPLY[@]}}"
-"""
+""",
+    "zsh": """
+autoload -Uz compinit && compinit -u -D
+. {script}
+words=({words}) CURRENT=$(({last} + 1))
+registered=(${{=_comps[${{words[1]:t}}]}})
+COMP_WORDS=("${{words[@]}}") COMP_CWORD={last}
+compgen "${{registered[@]:1}}" -- "${{words[CURRENT]}}"
+""",
+}
+START = {"bash": ["bash", "--norc", "-c"], "zsh": ["zsh", "-f", "-c"]}
 
 
 @pytest.fixture
@@ -43,46 +54,61 @@ def shop(project: Project) -> Project:
     return project
 
 
-def completed(project: Project, *words: str) -> list[str]:
-    """What bash offers for the last of some words."""
+@pytest.fixture(params=["bash", "zsh"])
+def shell(request: pytest.FixtureRequest) -> str:
+    if shutil.which(request.param) is None:
+        pytest.skip(f"{request.param} is not installed")
+    return str(request.param)
+
+
+def completed(shell: str, project: Project, *words: str) -> list[str]:
+    """What a shell offers for the last of some words."""
     quoted = " ".join(map(shlex.quote, words))
-    code = PRESS_TAB.format(script=shlex.quote(str(SCRIPT)), words=quoted, last=len(words) - 1)
+    script = shlex.quote(str(SCRIPT))
+    code = PRESS_TAB[shell].format(script=script, words=quoted, last=len(words) - 1)
     done = run(
-        ["bash", "--norc", "-c", code],
+        [*START[shell], code],
         cwd=project.path,
         env=project.full_environment(),
         stdout=subprocess.PIPE,
     )
-    return done.stdout.split("\n")[:-1]
+    return [*filter(None, done.stdout.split("\n"))]
 
 
-def test_a_target_is_any_ref(shop: Project) -> None:
+def test_a_target_is_any_ref(shop: Project, shell: str) -> None:
     shop.git("tag", "v1")
-    offered = completed(shop, "./manage.py", "migrations_switch", "")
+    offered = completed(shell, shop, "./manage.py", "migrations_switch", "")
     assert offered == ["feature", "main", "v1"]
-    assert completed(shop, "./manage.py", "migrations_switch", "fe") == ["feature"]
-    assert completed(shop, "./manage.py", "migrations_switch", "--trust", "v") == ["v1"]
+    assert completed(shell, shop, "./manage.py", "migrations_switch", "fe") == ["feature"]
+    assert completed(shell, shop, "./manage.py", "migrations_switch", "--trust", "v") == ["v1"]
 
 
-def test_names_are_words_for_the_shell(shop: Project) -> None:
+def test_names_are_words_for_the_shell(shop: Project, shell: str) -> None:
     hostile = "x$(touch${IFS}harm);`touch${IFS}harm`'\"&|"
     shop.git("update-ref", f"refs/heads/{hostile}", "HEAD")
-    (offered,) = completed(shop, "./manage.py", "migrations_switch", "x")
+    (offered,) = completed(shell, shop, "./manage.py", "migrations_switch", "x")
     assert shlex.split(offered) == [hostile]
     assert not (shop.path / "harm").exists()
 
 
-def test_entries_snapshots_and_databases(shop: Project) -> None:
+def test_entries_snapshots_and_databases(shop: Project, shell: str) -> None:
     (entry,) = json.loads(shop.look("migrations_stash", "list", "--json"))
     python = (sys.executable, "manage.py")
-    assert completed(shop, *python, "migrations_stash", "show", "") == [str(entry["id"])]
-    assert completed(shop, *python, "migrations_snapshot", "--delete", "") == ["feature", "main"]
-    assert completed(shop, *python, "migrations_status", "--database", "d") == ["default"]
-    assert completed(shop, *python, "migrations_status", "--database", "=", "d") == ["default"]
-    assert completed(shop, *python, "migrations_status", "--database", "=") == ["default"]
+    assert completed(shell, shop, *python, "migrations_stash", "show", "") == [str(entry["id"])]
+    assert completed(shell, shop, *python, "migrations_snapshot", "--delete", "") == [
+        "feature",
+        "main",
+    ]
+    assert completed(shell, shop, *python, "migrations_status", "--database", "d") == ["default"]
 
 
-def test_choices_are_those_of_the_command(shop: Project) -> None:
+def test_bash_makes_words_of_an_equals_sign(shop: Project) -> None:
+    words = ("./manage.py", "migrations_status", "--database", "=")
+    assert completed("bash", shop, *words) == ["default"]
+    assert completed("bash", shop, *words, "d") == ["default"]
+
+
+def test_choices_are_those_of_the_command(shop: Project, shell: str) -> None:
     for name, option in (
         ("migrations_stash", "action"),
         ("migrations_hook", "action"),
@@ -95,15 +121,15 @@ def test_choices_are_those_of_the_command(shop: Project) -> None:
             if one.dest == option or option in one.option_strings
         )
         words = [option] if option.startswith("--") else []
-        assert completed(shop, "./manage.py", name, *words, "") == [*(choices or ())]
-    assert completed(shop, "./manage.py", "migrations_hook", "un") == ["uninstall"]
+        assert completed(shell, shop, "./manage.py", name, *words, "") == [*(choices or ())]
+    assert completed(shell, shop, "./manage.py", "migrations_hook", "un") == ["uninstall"]
 
 
-def test_commands_and_options_are_those_of_django(shop: Project) -> None:
-    assert completed(shop, "./manage.py", "migrations_sw") == ["migrations_switch"]
-    assert "--rerun" in completed(shop, "./manage.py", "migrations_switch", "--")
-    assert completed(shop, "./manage.py", "migrate", "--fake-") == ["--fake-initial"]
+def test_commands_and_options_are_those_of_django(shop: Project, shell: str) -> None:
+    assert completed(shell, shop, "./manage.py", "migrations_sw") == ["migrations_switch"]
+    assert "--rerun" in completed(shell, shop, "./manage.py", "migrations_switch", "--")
+    assert completed(shell, shop, "./manage.py", "migrate", "--fake-") == ["--fake-initial"]
 
 
-def test_python_without_manage_py_is_left_alone(shop: Project) -> None:
-    assert completed(shop, "python3", "-m", "") == [""]
+def test_python_without_manage_py_is_left_alone(shop: Project, shell: str) -> None:
+    assert completed(shell, shop, "python3", "-m", "") == []
