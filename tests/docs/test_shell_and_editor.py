@@ -6,13 +6,14 @@ import shlex
 import shutil
 import subprocess
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.branches.hooks.test_hook import git
-from tests.branches.shop import make_shop_with_feature
+from tests.branches.shop import make_shop, make_shop_with_feature
 from tests.docs.pages import blocks, page
 from tests.processes import run
 from tests.project import Project
@@ -111,6 +112,30 @@ def test_the_problem_matcher_reads_what_is_printed(
     assert [match[pattern["file"]] for match in found] == ["shop/migrations/0003_colour.py"]
     assert [match[pattern["line"]] for match in found] == ["1"]
     assert "shop.0003_colour" in found[0][pattern["message"]]
+
+
+def test_the_files_of_a_project_in_a_directory(make_project: Callable[..., Project]) -> None:
+    """The folder that is open may be the top of the repository, or that of the project."""
+    project = make_project("repository/api", git=False)
+    top = Project(project.path.parent, {}, project.zygote)
+    top.git("init", "--quiet")
+    make_shop(project)
+    project.manage("migrate")
+    project.migration("shop", "0003_other", "", [("shop", "0002_longer_name")])
+    pattern = task("migrations: status")["problemMatcher"]["pattern"]
+    project.environment["GITHUB_ACTIONS"] = "true"
+
+    output = project.manage("migrations_status", "--check", status=1).stdout
+
+    (line,) = (line for line in output.splitlines() if line.startswith("::"))
+    found = re.search(pattern["regexp"], line)
+    assert found
+    text = " ".join(page("shell-and-editor.md").split())
+    assert '"${workspaceFolder}/.."' in text
+    for folder in (top.path, project.path / ".."):
+        assert (folder / found[pattern["file"]]).samefile(
+            project.path / "shop/migrations/0003_other.py"
+        )
 
 
 def test_the_tasks_bring_the_databases_into_step(shop: Project) -> None:
