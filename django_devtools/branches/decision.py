@@ -18,7 +18,13 @@ from django_devtools.branches.planning.comparison import (
     compare,
     compare_managestate,
 )
-from django_devtools.branches.planning.policy import Irreversible, Options, configured
+from django_devtools.branches.planning.policy import (
+    Irreversible,
+    Options,
+    configured,
+    switch_command,
+)
+from django_devtools.branches.progress import database_option
 from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.history import Fetched
 from django_devtools.branches.sources.loader import Code
@@ -116,6 +122,10 @@ class Decision(_Decision):
         if self.options.irreversible in (Irreversible.KEEP, Irreversible.NOOP):
             return found
         return {key: choice for key, choice in found.items() if key in self.options.answers}
+
+    def command(self, *more: str) -> str:
+        """The command that goes to the same target with this database, and ``more`` options."""
+        return switch_command(self.options, *more) + database_option(self.connection)
 
     @property
     def plan(self) -> "Plan | None":

@@ -198,14 +198,21 @@ class Outlook:
             self.connection.ops.max_name_length(),
         )
 
+    @property
+    def left(self) -> set[Key]:
+        """What stays applied and the target's branch does not have."""
+        return {*self.plan.left_applied, *self.comparison.target.left}
+
     def held_branch(self) -> str | None:
         """The branch that the database is on, as far as that is known."""
         comparison = self.comparison
         snapshots, here = comparison.provenance.snapshots, comparison.target.past.branch
-        rows = comparison.whole.rows
-        without_left = {key: at for key, at in rows.items() if key not in self.plan.left_applied}
-        if known := branch_of(snapshots, rows, here) or branch_of(snapshots, without_left, here):
-            return known
+        rows, left = comparison.whole.rows, self.left
+        without_left = {key: at for key, at in rows.items() if key not in left}
+        known = {branch_of(snapshots, one, here) for one in (rows, without_left)} - {None}
+        if known:
+            # Where one branch has what another one's is beside what was left, it may be either.
+            return known.pop() if len(known) == 1 else None
         sources = map(comparison.held_source, self.plan.unapply)
         return next((source.branch for source in sources if source and source.branch), None)
 

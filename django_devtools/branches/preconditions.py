@@ -10,7 +10,6 @@ that don't run at the commit they came from either (``running/worktree.py``).
 """
 
 import logging
-import shlex
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
@@ -58,9 +57,9 @@ def nothing_is_recreated(decision: Decision, plan: Plan) -> str | None:
     prune = ", ".join(f"`manage.py migrate {app} --prune`" for app in apps)
     return (
         f"{_names(recreated)} was deleted and recreated, and unapplying it would empty tables "
-        "that the target has as well. If you don't need their rows, run `manage.py "
-        "migrations_switch --roll-back-shared`. If the database is right already: `manage.py "
-        f"migrate --fake`, then {prune}.{_way_round(decision, recreated)}"
+        "that the target has as well. If you don't need their rows, run "
+        f"`{decision.command('--roll-back-shared')}`. If the database is right already: "
+        f"`manage.py migrate --fake`, then {prune}.{_way_round(decision, recreated)}"
     )
 
 
@@ -75,8 +74,7 @@ def _way_round(decision: Decision, recreated: Collection[Key]) -> str:
         return ""
     return (
         " If migrations were squashed, keep the rows by way of the last commit that had "
-        f"the old ones: `manage.py migrations_switch {found[0]}`, then `manage.py "
-        "migrations_switch`."
+        f"the old ones: `manage.py migrations_switch {found[0]}`, then `{decision.command()}`."
     )
 
 
@@ -108,13 +106,11 @@ def sources_are_found(decision: Decision, plan: Plan) -> str | None:
 
 def _not_run(decision: Decision, key: Key, fetched: Fetched) -> str:
     ref = fetched.ref or fetched.commit
-    target = f" {shlex.quote(decision.options.target)}" if decision.options.target else ""
     return (
         f"{'.'.join(key)} is applied, and only {fetched} has it. That was fetched and never "
         f"checked out here, so its code is not run. Read it: `git show {fetched.commit}`. "
-        f"If you trust {ref} and its history, run `manage.py migrations_switch{target} "
-        f"--trust {shlex.quote(ref)}`. If not, leave the migration applied with "
-        "--irreversible=keep."
+        f"If you trust {ref} and its history, run `{decision.command('--trust', ref)}`. If not, "
+        "leave the migration applied with --irreversible=keep."
     )
 
 
@@ -142,8 +138,8 @@ def what_is_left_fits(decision: Decision, plan: Plan) -> str | None:
     return (
         f"What is left applied ({_names(plan.left_applied)}) refers to "
         f"{_names(sorted(lacking))}, which {decision.comparison.target.title} lacks. To have it "
-        "unapplied, with its RunPython and RunSQL treated as empty, run `manage.py "
-        "migrations_switch --irreversible=noop`."
+        "unapplied, with its RunPython and RunSQL treated as empty, run "
+        f"`{decision.command('--irreversible=noop')}`."
     )
 
 
@@ -168,7 +164,7 @@ def nothing_is_dropped_along(decision: Decision, plan: Plan) -> str | None:
         f"This switch would drop {_named(dict.fromkeys(found.values()))}. That would take along "
         "what no migration of it is about. "
         f"If you don't need it, run `{'; '.join(found)}` in `manage.py dbshell`, and then "
-        "`manage.py migrations_switch`."
+        f"`{decision.command()}`."
     )
 
 
@@ -226,8 +222,9 @@ def tables_are_listed(decision: Decision, plan: Plan) -> str | None:
         return None
     return (
         f"{_named(unlisted)} would be dropped and can't be saved: the database lists no table of "
-        "this name. Save its data yourself, and then run `manage.py migrations_switch "
-        "--no-stash`. If the table is gone already: `manage.py migrate --fake`."
+        "this name. Save its data yourself, and then run "
+        f"`{decision.command('--no-stash')}`. If the table is gone already: `manage.py migrate "
+        "--fake`."
     )
 
 
@@ -242,7 +239,7 @@ def shared_tables_are_empty(decision: Decision, plan: Plan) -> str | None:
     return (
         "This switch would drop something that the target has as well, together with its data: "
         f"{_named(filled)}. Without --no-stash the data is saved. If you don't need it, run "
-        "`manage.py migrations_switch --no-stash --roll-back-shared`."
+        f"`{decision.command('--no-stash', '--roll-back-shared')}`."
     )
 
 

@@ -18,7 +18,7 @@ from django_devtools.branches.planning.comparison import Comparison
 from django_devtools.branches.planning.policy import Irreversible, Options
 from django_devtools.branches.schema.dialects import database_id
 from django_devtools.branches.sources.git import GitError
-from django_devtools.branches.sources.remembered import Answer
+from django_devtools.branches.sources.remembered import Answer, LastSwitch
 from django_devtools.branches.sources.rows import read_rows
 from django_devtools.branches.sources.snapshot_file import NotWritten
 from django_devtools.branches.sources.snapshots import DETACHED, Key, SnapshotError
@@ -36,7 +36,8 @@ class Switch:
     """
     The switch of one database.
 
-    ``decision`` is what is known and wanted. It never changes: a new look makes a new one.
+    ``decision`` is what is known and wanted. It never changes: a new look makes a new one, and so
+    does ``consider``.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class Switch:
         except BaseException as error:  # Ctrl-C, too
             # It may be the connection that was lost.
             with suppress(Exception):
-                strike_out(self.connection, self.workspace.snapshot_file)
+                strike_out(self.connection, self.workspace.snapshot_file, self.workspace.began)
             if _is_ctrl_c(error):
                 from .resume import what_was_left
 
@@ -107,13 +108,15 @@ class Switch:
         """
         comparison = self.decision.comparison
         said = {} if comparison.target.listed_apps is not None else self.decision.said
-        texts = comparison.texts
         answers = {
-            key: Answer(choice, texts.id(comparison.held_source(key)), comparison.rows[key])
+            key: _answer(comparison, key, choice)
             for key, choice in said.items()
             if key in comparison.rows
         }
-        if all(comparison.remembered.get(key) == answer for key, answer in answers.items()):
+        # With ASK, the command forgets what was remembered.
+        is_asked = self.options.irreversible is Irreversible.ASK
+        remembered = {} if is_asked else comparison.remembered
+        if all(remembered.get(key) == answer for key, answer in answers.items()):
             return []
         try:
             self.workspace.snapshot_file.remember(database_id(self.connection), answers)
@@ -134,20 +137,28 @@ class Switch:
         )
         is_checkout = self.options.target is None and not self.options.undo
         if is_checkout and not is_recorded:
-            return self._record()
+            return self._record(began=None)
         return []
 
     def _begin(self) -> None:
         """Record what `--undo` has to know, if that can be written."""
-        from django_devtools.branches.planning.recording import last_switch
+        from django_devtools.branches.planning.recording import last_held
 
         comparison, outlook = self.decision.comparison.whole, self.decision.outlook
         changes_rows = self.decision.plan or self.decision.interrupted
         if comparison.target.listed_apps is not None or not changes_rows:
             return
-        states, began = outlook.plan.states, self.workspace.began
-        notes, branch = self._not_undone(), outlook.held_branch()
-        switch, texts = last_switch(comparison, branch, states, began, notes)
+        branch, plan = outlook.held_branch(), outlook.plan
+        before, left, texts = last_held(comparison, branch, plan.states, outlook.left)
+        switch = LastSwitch(
+            self.workspace.began,
+            before,
+            self._not_undone(),
+            left=left,
+            about=self._about(),
+            roll_back_shared=self.options.roll_back_shared,
+            rerun=self.options.rerun,
+        )
         database, snapshot_file = database_id(self.connection), self.workspace.snapshot_file
         try:
             if self.workspace.repository and texts:
@@ -156,6 +167,16 @@ class Switch:
         except (GitError, SnapshotError) as error:
             # What else is to be recorded says so. Or it is the name of a branch that is left.
             logger.debug("%s: not recorded for --undo: %s", self.connection.alias, error)
+
+    def _about(self) -> set[Key]:
+        """The migrations that are about to be applied or unapplied."""
+        plan, interrupted = self.decision.outlook.plan, self.decision.interrupted
+        keys = {*plan.unapply, *plan.forgotten, *plan.recorded, *plan.apply}
+        # Django writes and deletes the rows of what a squash replaces, and its own with these.
+        for key, squash in (*plan.held.replacements.items(), *plan.wanted.replacements.items()):
+            family = {key, *((app, name) for app, name in squash.replaces)}
+            keys |= family if keys & family else set()
+        return keys | {interrupted.key} if interrupted else keys
 
     def _not_undone(self) -> list[str]:
         """What taking this switch back would not bring back, or do once more."""
@@ -208,11 +229,16 @@ class Switch:
         # With nothing to do, too: receivers of post_migrate wait for what was interrupted.
         Execution(self.decision, report, progress, interactive).run()
         # The same may have been in the way before.
-        report.notes += [note for note in self._record() if note not in report.notes]
+        notes = self._record(self.workspace.began)
+        report.notes += [note for note in notes if note not in report.notes]
         return report
 
-    def _record(self) -> list[str]:
-        """Write the snapshot of what the database now holds. What users should know about it."""
+    def _record(self, began: str | None) -> list[str]:
+        """
+        Write the snapshot of what the database now holds, and that the switch of then has ended.
+
+        Returns what users should know about it.
+        """
         from django_devtools.branches.planning.recording import snapshot_of
         from django_devtools.branches.running.begun import not_recorded
 
@@ -221,15 +247,16 @@ class Switch:
         if target.listed_apps is not None:
             return []
         rows = read_rows(self.connection)
-        left = plan.left_as_is if plan is not None else set()
-        states = states_after_switch(rows, target.code.migrations, left)
+        left = {*target.left, *(plan.left_as_is if plan is not None else ())}
+        wanted = target.code.migrations.keys() - {*target.left}
+        states = states_after_switch(rows, wanted, left)
         branch = target.past.branch or DETACHED
         snapshot, texts = snapshot_of(comparison, branch, rows, states)
         database, snapshot_file = database_id(self.connection), self.workspace.snapshot_file
         try:
             if repository:
                 repository.store(texts)
-            snapshot_file.update(database, [snapshot], rows=rows, is_done=True)
+            snapshot_file.update(database, [snapshot], rows=rows, began=began)
         except (GitError, NotWritten) as error:
             return [not_recorded(error)]
         return []
@@ -241,6 +268,12 @@ def _is_ctrl_c(error: BaseException) -> bool:
     while found and not isinstance(found, KeyboardInterrupt):
         found = found.__context__
     return found is not None
+
+
+def _answer(comparison: Comparison, key: Key, choice: Irreversible) -> Answer:
+    source = comparison.held_source(key)
+    branch = source.branch if source and source.branch else ""
+    return Answer(choice, comparison.texts.id(source), comparison.rows[key], branch)
 
 
 def _names(keys: Iterable[Key]) -> str:

@@ -8,7 +8,6 @@ from django_devtools.branches.sources.loader import Source
 from django_devtools.branches.sources.snapshots import Key
 from django_devtools.branches.stash.entries import Entry
 from django_devtools.branches.stash.stash import Stash
-from django_devtools.management.base import switch_command
 
 if TYPE_CHECKING:
     from django_devtools.branches.outlook import Outlook
@@ -55,8 +54,8 @@ def _refusal(switch: "Switch") -> tuple[str | None, str | None]:
     try:
         switch.check()
     except SwitchError as error:
-        command = switch_command(switch.options.target, error.way_out)
-        return str(error), command if error.way_out else None
+        way_out = switch.decision.command(error.way_out) if error.way_out else None
+        return str(error), way_out
     return None, None
 
 

@@ -2,11 +2,10 @@
 
 import gc
 import os
-import shlex
 import shutil
 import sys
 from argparse import ArgumentParser
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -232,13 +231,15 @@ def is_meant(connection: BaseDatabaseWrapper) -> bool:
 
 @contextmanager
 def database_may_fail(
-    what_then: str, kinds: tuple[type[Error], ...] = (InterfaceError, OperationalError)
+    what_then: str | Callable[[], str],
+    kinds: tuple[type[Error], ...] = (InterfaceError, OperationalError),
 ) -> Iterator[None]:
     """Turn errors of the database into a CommandError that also says what to do then."""
     try:
         yield
     except kinds as error:
-        raise CommandError(f"Database error: {str(error).strip()}\n{what_then}") from error
+        advice = what_then if isinstance(what_then, str) else what_then()
+        raise CommandError(f"Database error: {str(error).strip()}\n{advice}") from error
 
 
 def require_debug(refusal: str) -> None:
@@ -274,12 +275,6 @@ def place(connection: BaseDatabaseWrapper) -> str:
 def described(connection: BaseDatabaseWrapper) -> str:
     """A database with its name and host."""
     return f"Database '{connection.alias}' ({place(connection)})"
-
-
-def switch_command(target: str | None, *options: str) -> str:
-    """The command that switches to ``target``, or does what ``options`` say about that."""
-    words = ["manage.py", "migrations_switch", target, *options]
-    return shlex.join(word for word in words if word)
 
 
 def ask_of_a_hook(question: str) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.branches.shop import ID, columns, make_shop_with_feature, tables
+from tests.branches.shop import ID, columns, make_shop, make_shop_with_feature, tables
 from tests.databases import Configuration
 from tests.project import Project
 
@@ -141,3 +141,83 @@ def test_the_default_database_does_not_answer(make_project: Callable[..., Projec
     for command in ("migrations_switch", "migrations_status", "migrations_snapshot"):
         result = project.manage(command, status=1)
         assert result.stderr.startswith("CommandError: Database 'default' can't be reached: ")
+
+
+def test_what_one_database_went_on_with_is_taken_back_in_all(
+    make_project: Callable[..., Project], make_database: Callable[[str], Configuration]
+) -> None:
+    databases = {"default": make_database("sqlite"), "logs": make_database("sqlite")}
+    project = make_project(**databases)
+    make_shop(project)
+    for alias in databases:
+        project.manage("migrate", f"--database={alias}")
+    project.checkout("-b", "feature")
+    project.migration(
+        "shop",
+        "0003_boom",
+        "migrations.RunPython(boom, migrations.RunPython.noop),",
+        [("shop", "0002_longer_name")],
+        before="""
+        import os
+
+        def boom(apps, schema_editor):
+            if schema_editor.connection.alias == "logs" and "BOOM" in os.environ:
+                from django.db import OperationalError
+
+                raise OperationalError("boom")
+        """,
+    )
+    project.commit()
+    project.environment["BOOM"] = "1"
+    project.manage("migrations_switch", status=1)
+    del project.environment["BOOM"]
+    assert "Switch database 'logs' to branch feature: apply 1 of shop" in project.switch()
+    said = project.switch("--undo")
+    assert said.count("unapply 1 of shop") == 2
+    assert said.count("database 'logs'") == said.count("database 'default'") == 1
+
+
+def test_what_goes_on_with_an_undoing_is_about_its_databases(
+    make_project: Callable[..., Project], make_database: Callable[[str], Configuration]
+) -> None:
+    databases = {"default": make_database("sqlite"), "logs": make_database("sqlite")}
+    project = make_project(**databases)
+    make_shop(project)
+    boom = """
+    import os
+
+    def boom(apps, schema_editor):
+        if "BOOM" in os.environ:
+            from django.db import OperationalError
+
+            raise OperationalError("boom")
+    """
+    for branch in ("one", "two"):
+        project.checkout("-b", branch, "main")
+        project.migration(
+            "shop",
+            f"0003_{branch}",
+            "migrations.RunPython(migrations.RunPython.noop, boom),",
+            [("shop", "0002_longer_name")],
+            before=boom,
+        )
+        project.commit()
+    project.checkout("one")
+    project.switch("--database=default")
+    project.checkout("main")
+    project.manage("migrations_snapshot", "--database=default")
+    project.switch("--database=logs")
+    project.checkout("two")
+    project.switch("--database=logs")
+    project.environment["BOOM"] = "1"
+    result = project.manage(
+        "migrations_switch", "--undo", "--database=logs", "--plan", "--check", status=1
+    )
+    assert result.stdout.endswith(
+        "To see each step: manage.py migrations_switch --undo --plan --database logs\n"
+    )
+    result = project.manage("migrations_switch", "--undo", "--database=logs", status=1)
+    assert result.stderr.strip().endswith(
+        "Once that is fixed, run `manage.py migrations_switch main --database=logs`; it resumes "
+        "where this run stopped. Use --traceback to see where it stopped."
+    )

@@ -263,6 +263,145 @@ def test_a_target_makes_no_sense(shop: Project) -> None:
     )
 
 
+# What was left applied
+
+SQL = 'migrations.RunSQL("SELECT 1")'
+
+
+@pytest.fixture
+def kept(project: Project) -> Project:
+    """
+    On main, with 0003_sql of fix(shop) left applied. The branch other adds 0003_colour.
+
+    By its rows, the database may be on fix(shop) as well, which has a snapshot.
+    """
+    make_shop(project)
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+    project.checkout("-b", "fix(shop)")
+    project.migration("shop", "0003_sql", SQL, [("shop", "0002_longer_name")])
+    project.commit()
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+    project.checkout("-b", "other", "main")
+    add_colour(project)
+    project.commit()
+    project.checkout("main")
+    project.switch("--irreversible=keep")
+    return project
+
+
+def recorded(project: Project, branch: str) -> set[str]:
+    snapshots = json.loads(project.manage("migrations_snapshot", "--list", "--json").stdout)
+    (found,) = [one["migrations"] for one in snapshots if one["branch"] == branch]
+    return {one["name"] for one in found if one["app"] == "shop"}
+
+
+def test_what_was_left_becomes_no_part_of_the_branch(kept: Project) -> None:
+    """Neither when a switch is taken back, nor when that is."""
+    kept.manage("migrations_snapshot", "--delete", "fix(shop)")
+    main, other = recorded(kept, "main"), {"0001_initial", "0002_longer_name", "0003_colour"}
+    kept.checkout("other")
+    kept.switch()
+    assert "to branch main as it was before" in undo(kept)
+    assert recorded(kept, "main") == main == {"0001_initial", "0002_longer_name"}
+    assert "to branch other as it was before" in undo(kept)
+    assert recorded(kept, "other") == other
+    assert kept.states() == {"shop.0003_sql": "phantom"}
+
+
+def test_where_two_branches_have_the_same_with_what_was_left_none_is_named(kept: Project) -> None:
+    kept.checkout("other")
+    kept.switch()
+    said = undo(kept)
+    assert "Switch database 'default' to what it was before the switch of " in said
+    assert "Another branch is checked out" not in said
+    assert recorded(kept, "main") == {"0001_initial", "0002_longer_name"}
+    assert columns(kept) == {"id", "name"}
+
+
+# What the commands say
+
+
+def test_check_and_json_end_with_what_takes_the_switch_back(kept: Project) -> None:
+    kept.checkout("fix(shop)")
+    kept.migration("shop", "0004_sql", SQL, [("shop", "0003_sql")])
+    kept.commit()
+    kept.switch()
+    said = undo(kept, "--check", status=1)
+    assert said.endswith("To see each step: manage.py migrations_switch --undo --plan\n")
+    (plan,) = json.loads(undo(kept, "--json"))
+    assert plan["way_out"] == "manage.py migrations_switch --undo --irreversible=keep"
+
+
+def test_a_name_is_quoted_once(shop: Project) -> None:
+    shop.checkout("-b", "fix(shop)")
+    shop.migration(
+        "shop",
+        "0004_unique",
+        'migrations.AlterUniqueTogether("product", {("name",)}),',
+        [("shop", "0003_colour")],
+    )
+    shop.commit()
+    shop.switch()
+    shop.checkout("main")
+    shop.switch()
+    shop.python('from shop.models import Product; Product.objects.create(name="Chair")')
+    assert "run `manage.py migrations_switch 'fix(shop)'`; it resumes" in undo(shop, status=1)
+
+
+# What else has changed
+
+
+def test_nothing_to_do_does_not_hide_what_was_applied_since(shop: Project) -> None:
+    shop.switch("main")
+    shop.checkout("main")
+    shop.migration("shop", "0003_other", "", [("shop", "0002_longer_name")])
+    shop.commit()
+    shop.environment["WITHOUT"] = "1"
+    shop.settings(
+        'import os\nif "WITHOUT" in os.environ:\n    INSTALLED_APPS.remove("django_devtools")'
+    )
+    shop.manage("migrate")
+    del shop.environment["WITHOUT"]
+    assert shop.switch().startswith("Nothing to do")
+    assert "shop.0003_other was applied" in undo(shop, status=1)
+
+
+def test_what_the_last_switch_was_not_given_is_not_implied(shop: Project) -> None:
+    """What it was given counts, in both directions."""
+    shop.migration("shop", "0004_sql", f"{SQL[:-1]}, 'SELECT 2')", [("shop", "0003_colour")])
+    shop.commit()
+    shop.switch()
+    file = shop.path / "shop/migrations/0004_sql.py"
+    file.write_text(file.read_text().replace("SELECT 1", "SELECT 3"))
+    shop.commit()
+    shop.switch("--rerun")
+    assert "Unapplying shop.0004_sql" in undo(shop)
+    assert "Unapplying shop.0004_sql" in undo(shop)
+    shop.checkout("main")
+    shop.switch()
+    (last,) = json.loads((shop.path / ".git/django-devtools/snapshots.json").read_text())[
+        "last_switch"
+    ].values()
+    assert (last["rerun"], last["roll_back_shared"]) == (False, False)
+
+
+def test_why_a_hook_failed_is_not_forgotten_where_nothing_is_to_take_back(shop: Project) -> None:
+    """What a hook has failed to reach is another place."""
+    boom = (
+        "from django.db import OperationalError\n\ndef boom(*args):\n    raise OperationalError\n"
+    )
+    code = "migrations.RunPython(boom, migrations.RunPython.noop)"
+    shop.migration("shop", "0004_boom", code, [("shop", "0003_colour")], before=boom)
+    shop.commit()
+    shop.manage("migrations_switch", status=1)
+    failed = shop.path / ".git/django-devtools/failed"
+    failed.write_text("why")
+    assert undo(shop).startswith("Nothing to do")
+    assert failed.exists()
+
+
 def test_without_a_repository(project: Project) -> None:
     make_shop(project)
     (project.path / ".git").rename(project.path / ".gone")

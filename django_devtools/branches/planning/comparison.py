@@ -145,8 +145,17 @@ class Comparison(NamedTuple):
     def standing_answers(self) -> dict[Key, str]:
         """The same, with those about what is applied no more and comes back with its branch."""
         absent = {key: one for key, one in self.remembered.items() if key not in self.rows}
-        due = {key: one.choice for key, one in absent.items() if one.is_due(self.rows, key)}
+        due = {
+            key: one.choice
+            for key, one in absent.items()
+            if one.is_due(self.rows, key) and self._stands(one)
+        }
         return {**due, **self.answers()}
+
+    def _stands(self, answer: Answer) -> bool:
+        """Whether the branch of what an answer is about is still there."""
+        repository = self.provenance.repository
+        return repository is None or repository.is_branch(answer.branch)
 
     def held_source(self, key: Key) -> Source | None:
         """The text that an applied migration was applied from."""

@@ -46,6 +46,15 @@ class Options(NamedTuple):
     """What the user has said of single migrations that can't be unapplied."""
 
 
+def switch_command(options: Options, *more: str) -> str:
+    """The command that goes where ``options`` say, with ``more`` options, as it is typed."""
+    import shlex  # only for messages
+
+    undo = "--undo" if options.undo else None
+    words = ["manage.py", "migrations_switch", options.target, undo, *more]
+    return shlex.join(word for word in words if word)
+
+
 class Policy:
     """What to do about each migration that can't be unapplied."""
 

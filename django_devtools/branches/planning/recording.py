@@ -1,11 +1,10 @@
 """Makes the snapshot of a database that has been compared with its target."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 
 from django_devtools.branches.sources.git import GitError, Repository
 from django_devtools.branches.sources.loader import Source
-from django_devtools.branches.sources.remembered import LastSwitch
 from django_devtools.branches.sources.snapshots import DETACHED, Key, Record, Snapshot, now
 from django_devtools.conf import database_files
 
@@ -39,30 +38,37 @@ def snapshot_of(
     return Snapshot(branch, commit, now(), packages, applied, obsolete), texts
 
 
-def last_switch(
+def last_held(
     found: Comparison,
     branch: str | None,
     states: Mapping[Key, State],
-    at: str,
-    notes: Sequence[str],
-) -> tuple[LastSwitch, dict[str, bytes]]:
+    left: Collection[Key],
+) -> tuple[Snapshot, set[Key], dict[str, bytes]]:
     """
-    A switch that is about to begin ``at`` some time, and the texts to store, by blob id.
+    What a database holds before a switch, and the texts to store, by blob id.
 
-    ``branch`` is the one that the database is on, as far as that is known.
+    ``branch`` is the one that it is on, as far as that is known. Returned second is what of
+    ``left``, which the switch leaves applied, is no part of that branch.
     """
     known = found.provenance.snapshots.get(branch or DETACHED)
-    if branch and known and known.says(found.rows):
-        return LastSwitch(at, known, notes), {}
-    is_here = branch == found.target.past.branch
+    if known and known.says(found.rows):
+        return known, set(), {}
+    before, texts = _of_all_rows(found, states)
+    if known is None or branch is None:
+        is_here = branch == found.target.past.branch
+        commit = before.commit if is_here else None
+        return before._replace(branch=branch or DETACHED, commit=commit), set(), texts
+    of_others = set(left) - known.records().keys()
+    return before._replace(branch=branch, commit=known.commit), of_others, texts
+
+
+def _of_all_rows(
+    found: Comparison, states: Mapping[Key, State]
+) -> tuple[Snapshot, dict[str, bytes]]:
     # What other branches have applied is applied, too.
     there = dict.fromkeys(found.rows, State.APPLIED)
     there |= {key: State.OBSOLETE for key in there if states.get(key) is State.OBSOLETE}
-    before, texts = snapshot_of(found, DETACHED, found.rows, there)
-    if branch:
-        commit = before.commit if is_here else known and known.commit
-        before = before._replace(branch=branch, commit=commit)
-    return LastSwitch(at, before, notes), texts
+    return snapshot_of(found, DETACHED, found.rows, there)
 
 
 def _divided(

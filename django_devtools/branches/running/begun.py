@@ -72,16 +72,16 @@ def not_recorded(error: Exception) -> str:
     )
 
 
-def strike_out(connection: BaseDatabaseWrapper, snapshot_file: SnapshotFile) -> None:
+def strike_out(connection: BaseDatabaseWrapper, snapshot_file: SnapshotFile, began: str) -> None:
     """
-    Forget what was recorded and then not applied because it failed.
+    Forget what a switch that ``began`` some time has recorded, and did not apply as it failed.
 
     Raises DatabaseError and SnapshotError.
     """
     rows = read_rows(connection)
     if entry := Journal(connection).entry():
         rows[entry.key] = iso(timezone.now())
-    snapshot_file.update(database_id(connection), rows=rows, is_done=False)
+    snapshot_file.update(database_id(connection), rows=rows, began=began, is_done=False)
 
 
 def _record_project(

@@ -21,6 +21,8 @@ class Answer(NamedTuple):
     """The id of the text that the migration was applied from; empty if that was not found."""
     at: str
     """When it was applied. What counts as empty does so when it is applied again, too."""
+    branch: str = ""
+    """The branch that it came from; empty if that is not known."""
 
     def is_due(self, rows: Mapping[Key, str], key: Key) -> bool:
         """Whether it is about something that is still applied, or comes back."""
@@ -65,11 +67,46 @@ class LastSwitch(NamedTuple):
     after: Mapping[Key, str] | None = None
     """The rows when it ended; None if it did not."""
     is_done: bool = False
-    """Whether it ended without an error."""
+    """Whether it ended without an error, or is past: nothing goes on with it."""
+    left: Collection[Key] = ()
+    """What was left applied before it, of other branches than that of ``before``."""
+    about: Collection[Key] = ()
+    """The migrations that it applies or unapplies."""
+    earlier: Sequence[str] = ()
+    """When those began that it goes on with."""
+    roll_back_shared: bool = False
+    rerun: bool = False
+    """What it was given, and what takes it back needs, too."""
+
+    @property
+    def times(self) -> set[str]:
+        """When it began, and those that it goes on with."""
+        return {self.at, *self.earlier}
+
+    def changes(self, rows: Mapping[Key, str]) -> tuple[list[Key], list[Key]]:
+        """What something else has applied, and unapplied, since it ended or was killed."""
+        known, own = self.after, set[Key]()
+        if known is None:
+            known = {key: record.at for key, record in self.before.records().items()}
+            own.update(self.about)
+        applied = [key for key, at in rows.items() if known.get(key) != at and key not in own]
+        return applied, [key for key in known if key not in rows and key not in own]
 
     def is_followed_by(self, rows: Mapping[Key, str]) -> bool:
         """Whether a switch that begins with ``rows`` goes on with this one."""
-        return not self.is_done and self.after in (None, rows)
+        return not self.is_done and self.changes(rows) == ([], [])
+
+    def going_on_with(self, earlier: "LastSwitch") -> "LastSwitch":
+        """This one and an ``earlier`` one that was killed or failed, as one."""
+        return self._replace(
+            before=earlier.before,
+            notes=[*dict.fromkeys([*earlier.notes, *self.notes])],
+            left=earlier.left,
+            about={*earlier.about, *self.about},
+            earlier=[*earlier.earlier, earlier.at],
+            roll_back_shared=earlier.roll_back_shared or self.roll_back_shared,
+            rerun=earlier.rerun or self.rerun,
+        )
 
 
 LastSwitches = dict[str, LastSwitch]

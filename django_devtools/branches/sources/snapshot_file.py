@@ -101,16 +101,17 @@ class SnapshotFile(NamedTuple):
         snapshots: Iterable[Snapshot] = (),
         delete: str | None = None,
         rows: Mapping[Key, str] | None = None,
-        is_done: bool | None = None,
+        began: str | None = None,
+        is_done: bool = True,
     ) -> None:
         """
         Add ``snapshots`` of ``database``, and delete the snapshot of the branch ``delete``.
 
         ``rows`` are its applied migrations, if no process is migrating it: then all is forgotten
         that was begun and did not become a row, or is in a snapshot now, and answers about what
-        is not applied. ``is_done`` says that a switch ends with these rows, and whether it has
-        done all of its work. Raises SnapshotError as ``read`` does, and if the file can't be
-        written.
+        is not applied. ``began`` says when the switch began that ends with these rows, and
+        ``is_done`` whether it has done all of its work. Raises SnapshotError as ``read`` does, and
+        if the file can't be written.
         """
         with self._changing() as contents:
             branches = contents.snapshots.setdefault(database, {})
@@ -122,9 +123,8 @@ class SnapshotFile(NamedTuple):
                 begun[:] = _unsaid(begun, branches.values(), rows)
                 answers = contents.answers.get(database, {})
                 contents.answers[database] = still_due(answers, branches.values(), rows)
-                if is_done is not None and database in contents.last:
-                    ended = contents.last[database]._replace(after=rows, is_done=is_done)
-                    contents.last[database] = ended
+                if last := contents.last.get(database):
+                    contents.last[database] = _ended(last, rows, began, is_done)
 
     def write_down(self, database: str, begun: Snapshot) -> None:
         """Add what is about to be applied. Raises SnapshotError as ``update`` does."""
@@ -140,8 +140,7 @@ class SnapshotFile(NamedTuple):
         with self._changing() as contents:
             earlier = contents.last.get(database)
             if earlier and earlier.is_followed_by(rows):
-                notes = dict.fromkeys([*earlier.notes, *switch.notes])
-                switch = switch._replace(before=earlier.before, notes=[*notes])
+                switch = switch.going_on_with(earlier)
             contents.last[database] = switch
 
     def remember(self, database: str, answers: Mapping[Key, Answer]) -> None:
@@ -267,6 +266,16 @@ def _is_managestate(data: Any) -> bool:
 
 def _is_state(data: Any) -> bool:
     return isinstance(data, dict) and all(isinstance(last, str) for last in data.values())
+
+
+def _ended(
+    last: LastSwitch, rows: Mapping[Key, str], began: str | None, is_done: bool
+) -> LastSwitch:
+    """The last switch, when that which ``began`` then, or something else, ends with ``rows``."""
+    if last.at == began:
+        return last._replace(after=rows, is_done=is_done)
+    # It was killed, and what came after that has brought the database to an end.
+    return last._replace(is_done=True) if last.after is None else last
 
 
 def _unsaid(

@@ -68,7 +68,19 @@ def _switch_to_json(switch: LastSwitch) -> dict[str, Any]:
         "notes": [*switch.notes],
         "after": after,
         "is_done": switch.is_done,
+        "left": _keys_to_json(switch.left),
+        "about": _keys_to_json(switch.about),
+        "earlier": [*switch.earlier],
+        "roll_back_shared": switch.roll_back_shared,
+        "rerun": switch.rerun,
     }
+
+
+def _keys_to_json(keys: Iterable[Key]) -> dict[str, list[str]]:
+    result: dict[str, list[str]] = {}
+    for app, name in sorted(keys):
+        result.setdefault(app, []).append(name)
+    return result
 
 
 def _answers_to_json(answers: Mapping[Key, Answer]) -> dict[str, dict[str, list[str]]]:
@@ -124,27 +136,37 @@ def from_json(data: dict[str, Any]) -> Contents:
         for database, found in data.get("irreversible", {}).items()
     }
     last = {
-        database: _switch_from_json(**switch)
+        database: _switch_from_json(switch)
         for database, switch in data.get("last_switch", {}).items()
     }
     return Contents(snapshots, begun, answers, last)
 
 
-def _switch_from_json(
-    at: Any, before: Any, notes: Any, after: Any, is_done: Any, **more: Any
-) -> LastSwitch:
-    branch, snapshot = before
+def _switch_from_json(data: dict[str, Any]) -> LastSwitch:
+    branch, snapshot = data["before"]
     rows = None
-    if after is not None:
+    if data["after"] is not None:
         rows = {
             (line_of(app), line_of(name)): line_of(applied)
-            for app, names in after.items()
+            for app, names in data["after"].items()
             for name, applied in names.items()
         }
-    notes = [str(note) for note in notes]
     return LastSwitch(
-        line_of(at), _snapshot_from_json(branch, snapshot), notes, rows, bool(is_done)
+        line_of(data["at"]),
+        _snapshot_from_json(branch, snapshot),
+        [str(note) for note in data["notes"]],
+        rows,
+        bool(data["is_done"]),
+        _keys_from_json(data.get("left", {})),
+        _keys_from_json(data.get("about", {})),
+        [line_of(at) for at in data.get("earlier", [])],
+        bool(data.get("roll_back_shared")),
+        bool(data.get("rerun")),
     )
+
+
+def _keys_from_json(data: dict[str, Any]) -> set[Key]:
+    return {(line_of(app), line_of(name)) for app, names in data.items() for name in names}
 
 
 def _answers_from_json(data: dict[str, Any]) -> dict[Key, Answer]:
@@ -155,10 +177,10 @@ def _answers_from_json(data: dict[str, Any]) -> dict[Key, Answer]:
     }
 
 
-def _answer(choice: Any, text: Any, at: Any) -> Answer:
+def _answer(choice: Any, text: Any, at: Any, branch: Any = "") -> Answer:
     if choice not in ("keep", "noop"):
         raise ValueError(f"not an answer: {choice!a:.60}")
-    return Answer(choice, text and _object_id(text), line_of(at))
+    return Answer(choice, text and _object_id(text), line_of(at), line_of(branch))
 
 
 def _snapshot_from_json(branch: str, data: dict[str, Any]) -> Snapshot:

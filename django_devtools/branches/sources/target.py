@@ -36,6 +36,8 @@ class Target(NamedTuple):
     """The apps that a managestate.json lists; None for other targets."""
     since: Collection[Key] | None = None
     """What was applied since, of a target that is just what was there once; None for others."""
+    left: Collection[Key] = ()
+    """What other branches had left applied there."""
 
     @property
     def name(self) -> str:
@@ -79,7 +81,7 @@ def before(
             f"No switch of database '{alias}' is recorded, so there is nothing to undo. "
             "`manage.py migrations_status` shows what it has."
         )
-    if last.after is not None and (changes := _changes(last.after, rows)):
+    if changes := _changes(last, rows):
         raise TargetError(
             f"Since the switch of {local(last.at)}, something else has changed database "
             f"'{alias}': {changes}. Undoing the switch would take that back, too. "
@@ -94,13 +96,13 @@ def before(
     what = f"branch {branch} as it was" if branch else "what it was"
     title = f"{what} before the switch of {local(last.at)}"
     target = _target(title, Past(branch, commit), sources, provenance.disk)
-    return target._replace(is_complete=False, since=rows.keys() - snapshot.records().keys())
+    since = rows.keys() - snapshot.records().keys()
+    return target._replace(is_complete=False, since=since, left=last.left)
 
 
-def _changes(before: Mapping[Key, str], after: Mapping[Key, str]) -> str:
-    """What was applied and unapplied between two times."""
-    applied = [key for key, at in after.items() if before.get(key) != at]
-    unapplied = [key for key in before if key not in after]
+def _changes(last: LastSwitch, rows: Mapping[Key, str]) -> str:
+    """What something else has applied and unapplied since a switch."""
+    applied, unapplied = last.changes(rows)
     words = [f"{'.'.join(key)} was applied" for key in sorted(applied)]
     words += [f"{'.'.join(key)} was unapplied" for key in sorted(unapplied)]
     return ", ".join(words)

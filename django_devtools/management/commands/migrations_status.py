@@ -61,7 +61,8 @@ class Command(BranchesCommand):
         parser.add_argument(
             "--check",
             action="store_true",
-            help="Exits with a non-zero status if anything is out of step.",
+            help="Exits with a non-zero status if anything is out of step that a switch would do "
+            "something about.",
         )
 
     def work(self, options: dict[str, Any]) -> None:
@@ -77,10 +78,10 @@ class Command(BranchesCommand):
         }
         classified = [(found, found.states()) for found in comparisons]
         rows = [row for found, states in classified for row in _rows(found, states)]
+        to_do = [row for row in rows if self._is_for_a_switch(row)]
         if options["json"]:
             self._print_json(workspace, rows, comparisons, options["json"])
         elif options["short"]:
-            to_do = [row for row in rows if self._is_for_a_switch(row)]
             self.write("failed" if _failure(workspace.repository) else _short(to_do))
         elif not options["check"] or self.verbosity >= 1:
             self._show(rows, options["all"])
@@ -89,9 +90,9 @@ class Command(BranchesCommand):
             for found in comparisons:
                 self._show_stash(found.connection)
             self._show_failure(workspace.repository)
-        if options["check"] and not _are_in_step(rows):
+        if options["check"] and not _are_in_step(to_do):
             if not options["json"]:
-                self._annotate(workspace, rows)
+                self._annotate(workspace, to_do)
             sys.exit(1)
 
     def _print_json(

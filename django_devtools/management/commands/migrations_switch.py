@@ -12,12 +12,12 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django_devtools.branches.decision import Decision, Workspace
 from django_devtools.branches.errors import SwitchError, UnfitRows
 from django_devtools.branches.hooks.state import HookState, StateError
-from django_devtools.branches.planning.policy import Irreversible, Options
+from django_devtools.branches.planning.policy import Irreversible, Options, switch_command
 from django_devtools.branches.progress import Progress, database_option
 from django_devtools.branches.schema.dialects import database_id
 from django_devtools.branches.sources.loader import listed_operations
 from django_devtools.branches.sources.remembered import LastSwitch
-from django_devtools.branches.sources.snapshots import DETACHED, Key
+from django_devtools.branches.sources.snapshots import DETACHED, Key, Snapshot
 from django_devtools.branches.switch import Switch
 from django_devtools.branches.ticker import took
 from django_devtools.conf import takes_snapshots
@@ -33,7 +33,6 @@ from django_devtools.management.base import (
     notices_of_irreversible,
     prompt,
     require_debug,
-    switch_command,
 )
 
 if TYPE_CHECKING:
@@ -127,7 +126,7 @@ class Command(BranchesCommand):
             help="Tells the command to NOT prompt the user for input of any kind.",
         )
 
-    undone: Mapping[str, LastSwitch | None] = {}
+    undone: Mapping[str, LastSwitch] = {}
     """The switches that are taken back, by the aliases of the databases."""
 
     def work(self, options: dict[str, Any]) -> None:
@@ -152,9 +151,8 @@ class Command(BranchesCommand):
         wishes = Options(
             options["target"],
             Irreversible(options["irreversible"]) if options["irreversible"] else None,
-            # What the last switch has rolled back and run, this one does, too.
-            options["roll_back_shared"] or options["undo"],
-            options["rerun"] or options["undo"],
+            options["roll_back_shared"],
+            options["rerun"],
             options["forget_interrupted"],
             options["stash"],
             tuple(options["trust"]),
@@ -164,17 +162,30 @@ class Command(BranchesCommand):
         if options["undo"]:
             connections = self._switched_last(workspace, connections)
         with self.progress.meanwhile("Comparing the databases with the target"):
-            return [Switch(connection, workspace, wishes) for connection in connections]
+            return [Switch(one, workspace, self._wishes(wishes, one)) for one in connections]
+
+    def _wishes(self, options: Options, connection: BaseDatabaseWrapper) -> Options:
+        """``options``, with those of the last switch that taking it back needs as well."""
+        last = self.undone.get(connection.alias)
+        if last is None:
+            return options
+        return options._replace(
+            roll_back_shared=options.roll_back_shared or last.roll_back_shared,
+            rerun=options.rerun or last.rerun,
+        )
 
     def _switched_last(
         self, workspace: Workspace, connections: list[BaseDatabaseWrapper]
     ) -> list[BaseDatabaseWrapper]:
         """Those that the last switch has changed; all of them if there was none."""
-        switches = workspace.snapshot_file.read_all().last
-        self.undone = {one.alias: switches.get(database_id(one)) for one in connections}
-        last = max((one.at for one in self.undone.values() if one), default=None)
-        found = [one for one in connections if getattr(self.undone[one.alias], "at", None) == last]
-        return found or connections
+        recorded = workspace.snapshot_file.read_all().last
+        switches = {one.alias: recorded.get(database_id(one)) for one in connections}
+        every = [one for one in switches.values() if one]
+        last = max((one.at for one in every), default="")
+        # One of them may have gone on with what failed there, and was done in others.
+        times = {at for one in every if one.at == last for at in one.times}
+        self.undone = {alias: one for alias, one in switches.items() if one and one.times & times}
+        return [one for one in connections if one.alias in self.undone] or connections
 
     def _look(self, switches: list[Switch], options: dict[str, Any]) -> None:
         if options["json"]:
@@ -214,32 +225,43 @@ class Command(BranchesCommand):
         return (
             f"Database '{switch.connection.alias}' is out of step with "
             f"{decision.comparison.target.title}: {', '.join(parts) or UNFINISHED}. "
-            f"To see each step: {switch_command(switch.options.target, '--plan')}"
-            + database_option(switch.connection)
+            f"To see each step: {decision.command('--plan')}"
         )
 
     def _switch_or_say_how_to_go_on(self, workspace: Workspace, options: dict[str, Any]) -> None:
-        target = _target_of_undo(workspace) if options["undo"] else options["target"]
-        command = f"`{switch_command(target)}`"
-        resumes = f"run {command} again; it resumes where this run stopped."
-        if options["undo"]:  # Another one would take back what this one has done.
-            resumes = f"run {command}; it resumes where this run stopped."
         try:
             with (
                 self.progress,
                 database_may_fail(
-                    f"Once that is fixed, {resumes} Use --traceback to see where it stopped."
+                    lambda: (
+                        f"Once that is fixed, {self._how_to_resume(options)} Use --traceback "
+                        "to see where it stopped."
+                    )
                 ),
                 self.locked(workspace.snapshot_file, self.progress),
             ):
-                if options["irreversible"] == Irreversible.ASK:
-                    self._forget_answers(workspace, options)
                 self._switch(workspace, options)
         except UnfitRows as error:
-            raise CommandError(f"{error}\nChange or delete them, and {resumes}") from error
+            words = f"{error}\nChange or delete them, and {self._how_to_resume(options)}"
+            raise CommandError(words) from error
         except KeyboardInterrupt as error:
-            words = f"{str(error) or INTERRUPTED}\nTo continue, run {command}"
+            command = self._command_to_resume(options)
+            words = f"{str(error) or INTERRUPTED}\nTo continue, run `{command}`"
             raise CommandError(words, returncode=CTRL_C) from None
+
+    def _how_to_resume(self, options: dict[str, Any]) -> str:
+        # Another --undo would take back what this one has done.
+        again = "" if options["undo"] else " again"
+        command = self._command_to_resume(options)
+        return f"run `{command}`{again}; it resumes where this run stopped."
+
+    def _command_to_resume(self, options: dict[str, Any]) -> str:
+        """What goes on from here: where an undoing goes, if it has begun, has a name."""
+        undo = options["undo"] and not self.undone
+        last = max(self.undone.values(), key=lambda one: one.at, default=None)
+        target = _name_of(last.before) if last else options["target"]
+        databases = [f"--database={alias}" for alias in options["databases"] or ()]
+        return switch_command(Options(target, undo=undo), *databases)
 
     def _switch(self, workspace: Workspace, options: dict[str, Any]) -> None:
         switches = self._switches(workspace, options)
@@ -248,13 +270,18 @@ class Command(BranchesCommand):
             switches = self._switches(workspace, options)
         if self.interactive and self._agrees_to_shared(switches):
             switches = self._switches(workspace, {**options, "roll_back_shared": True})
-        if self.interactive and options["irreversible"] in (None, Irreversible.ASK):
+        forgets = options["irreversible"] == Irreversible.ASK
+        if self.interactive and (forgets or options["irreversible"] is None):
             for switch in switches:
                 self._ask_about_irreversible(switch)
+        elif forgets:  # Nobody can be asked, nor say that all is to stay as it is.
+            self._forget_answers(workspace, options)
         for switch in switches:
             switch.check()
         if self.interactive and not options["stash"]:
             self._confirm_losses(switches)
+        if self.interactive and forgets:
+            self._forget_answers(workspace, options)
         has_work = any(switches)
         for switch in switches:
             self._run(switch)
@@ -307,7 +334,7 @@ class Command(BranchesCommand):
 
     def _clear_failure(self, workspace: Workspace, options: dict[str, Any]) -> None:
         """Forget why a hook failed, where all databases were brought into step since."""
-        is_whole = not (options["target"] or options["databases"])
+        is_whole = not (options["target"] or options["databases"] or options["undo"])
         if workspace.repository and is_whole:
             try:
                 HookState(workspace.repository).settled()
@@ -399,8 +426,9 @@ class Command(BranchesCommand):
             what = f"{_names(along)}, which both sides have" if along else SHARED_ROWS
             self.notice(
                 f"{_name(key)} was changed since it was applied, and left as it is: rolling it "
-                f"back would take along {what}. To do so: manage.py migrations_switch "
-                f"--roll-back-shared. If the database is right as it is: {ACCEPT}."
+                f"back would take along {what}. To do so: "
+                f"{decision.command('--roll-back-shared')}. If the database is right as it is: "
+                f"{ACCEPT}."
             )
 
     def _show_plan(self, switch: Switch) -> None:
@@ -542,13 +570,9 @@ class Command(BranchesCommand):
             raise CommandError("Switch cancelled. Nothing was changed.")
 
 
-def _target_of_undo(workspace: Workspace) -> str | None:
-    """What leads to where an undoing goes: undone once more, it would be taken back itself."""
-    switches = workspace.snapshot_file.read_all().last.values()
-    last = max(switches, key=lambda one: one.at, default=None)
-    if last is None or last.before.branch == DETACHED:
-        return last and last.before.commit
-    return shlex.quote(last.before.branch)
+def _name_of(snapshot: Snapshot) -> str | None:
+    """What names the place of a snapshot as TARGET; None if that has none."""
+    return snapshot.commit if snapshot.branch == DETACHED else snapshot.branch
 
 
 def _database(switch: Switch) -> str:

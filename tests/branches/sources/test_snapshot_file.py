@@ -382,10 +382,20 @@ def test_answers_are_about_one_text(snapshot_file: SnapshotFile) -> None:
     assert snapshot_file.read_all().answers == {}
 
 
+def switched(at: str, **facts: Any) -> LastSwitch:
+    """As it is read from the file."""
+    empty: dict[str, Any] = {"notes": [], "left": set(), "about": set(), "earlier": []}
+    return LastSwitch(at, **{"before": MAIN, **empty, **facts})
+
+
 def test_the_last_switch_is_one_with_those_that_it_finishes(snapshot_file: SnapshotFile) -> None:
-    row, rows = {KEY: "2026-01-01T00:00:00"}, {KEY: "2026-01-01T00:00:00", ("a", "b"): "later"}
-    first = LastSwitch("1", MAIN, ["a"])
-    second = LastSwitch("2", MAIN._replace(branch="feature"), ["b"])
+    row = {key: record.at for key, record in MAIN.records().items()}
+    other = ("a", "b")
+    rows = {**row, other: "later"}
+    first = switched("1", notes=["a"], about={other, ("a", "c")}, left={KEY}, rerun=True)
+    feature = MAIN._replace(branch="feature")
+    second = switched("2", before=feature, notes=["b"], about={other})
+    both = first._replace(at="2", notes=["a", "b"], earlier=["1"])
 
     def last() -> LastSwitch:
         return snapshot_file.read_all().last[DATABASE]
@@ -394,23 +404,60 @@ def test_the_last_switch_is_one_with_those_that_it_finishes(snapshot_file: Snaps
     assert last() == first
     # It was killed.
     snapshot_file.begin(DATABASE, second, rows)
-    assert last() == second._replace(before=MAIN, notes=["a", "b"])
+    assert last() == both
     # It failed, and nothing else has changed a row.
-    snapshot_file.update(DATABASE, rows=rows, is_done=False)
-    snapshot_file.begin(DATABASE, second, rows)
-    assert last().before == MAIN
+    snapshot_file.update(DATABASE, rows=rows, began="2", is_done=False)
+    snapshot_file.begin(DATABASE, second._replace(at="3"), rows)
+    assert last() == both._replace(at="3", earlier=["1", "2"])
+    assert last().times == {"1", "2", "3"}
     # It failed, and something else has.
-    snapshot_file.update(DATABASE, rows=rows, is_done=False)
+    snapshot_file.update(DATABASE, rows=rows, began="3", is_done=False)
     snapshot_file.begin(DATABASE, second, row)
     assert last() == second
     # It ended.
-    snapshot_file.update(DATABASE, rows=rows, is_done=True)
+    snapshot_file.update(DATABASE, rows=rows, began="2")
     assert last() == second._replace(after=rows, is_done=True)
     snapshot_file.begin(DATABASE, first, rows)
     assert last() == first
     # Nothing ends where nothing has begun.
-    snapshot_file.update("sqlite:other", rows=rows, is_done=True)
+    snapshot_file.update("sqlite:other", rows=rows, began="1")
     assert snapshot_file.read_all().last.keys() == {DATABASE}
+
+
+def test_what_comes_later_ends_no_earlier_switch(snapshot_file: SnapshotFile) -> None:
+    """As that of the later one could not be written, or there was nothing to do."""
+    row = {key: record.at for key, record in MAIN.records().items()}
+    failed = switched("1")
+    snapshot_file.begin(DATABASE, failed, row)
+    snapshot_file.update(DATABASE, rows=row, began="1", is_done=False)
+    for began in ("2", None):
+        snapshot_file.update(DATABASE, rows={}, began=began)
+        assert snapshot_file.read_all().last[DATABASE] == failed._replace(after=row)
+
+
+def test_a_killed_switch_is_one_only_with_what_follows_directly(
+    snapshot_file: SnapshotFile,
+) -> None:
+    row = {key: record.at for key, record in MAIN.records().items()}
+    killed, next_one = switched("1", about={("a", "b")}), switched("2")
+    snapshot_file.begin(DATABASE, killed, row)
+    snapshot_file.begin(DATABASE, next_one, {**row, ("a", "c"): "later"})
+    assert snapshot_file.read_all().last[DATABASE] == next_one
+    # Something else has brought the database to an end.
+    snapshot_file.begin(DATABASE, killed, {})
+    snapshot_file.update(DATABASE, rows=row)
+    snapshot_file.begin(DATABASE, next_one, row)
+    assert snapshot_file.read_all().last[DATABASE] == next_one
+
+
+def test_what_something_else_has_changed() -> None:
+    key, at = next((key, record.at) for key, record in MAIN.applied.items())
+    rows = {one: record.at for one, record in MAIN.records().items()}
+    switch = switched("1", about={("a", "b")})
+    assert switch.changes({**rows, ("a", "b"): at}) == ([], [])
+    assert switch.changes({**rows, key: "later", ("a", "c"): at}) == ([key, ("a", "c")], [])
+    assert switch._replace(about={key}).changes({}) == ([], [one for one in rows if one != key])
+    assert switch._replace(after={}).changes({("a", "b"): at}) == ([("a", "b")], [])
 
 
 def test_what_was_begun_stays_where_it_became_a_row(snapshot_file: SnapshotFile) -> None:
