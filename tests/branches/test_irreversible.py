@@ -511,3 +511,68 @@ def test_each_has_an_answer_of_its_own(stuck: Project) -> None:
     said = stuck.manage("migrations_status").stdout
     assert "shop.0004_data is left applied" in said
     assert "shop.0006_sql is unapplied as if" in said
+
+
+# Who is told what is left
+
+
+def test_check_passes_where_a_switch_would_do_nothing(stuck: Project) -> None:
+    stuck.manage("migrations_switch", "--irreversible=keep")
+    stuck.environment["GITHUB_ACTIONS"] = "true"
+    assert "::error" not in stuck.manage("migrations_status", "--check").stdout
+    assert stuck.manage("migrations_status", "--short", "--check").stdout == "in step\n"
+    stuck.migration("shop", "0003_more", "", [("shop", "0002_longer_name")])
+    said = stuck.manage("migrations_status", "--check", status=1).stdout
+    assert said.count("::error") == 1
+    assert "shop.0003_more from main is pending" in said
+
+
+def test_the_status_goes_on_about_no_branch_that_is_gone(stuck: Project) -> None:
+    stuck.manage("migrations_switch", "--irreversible=noop")
+    assert "shop.0004_data is unapplied as if" in stuck.manage("migrations_status").stdout
+    stuck.git("branch", "-D", "feature")
+    assert stuck.manage("migrations_status").stdout == "Databases and code are in step.\n"
+
+
+def test_nothing_is_forgotten_by_a_person_who_stops(stuck: Project) -> None:
+    at_terminal(stuck, "keep")
+    status, said = at_terminal(stuck, "stop", "--irreversible=ask")
+    assert (status, "Forgotten" in said) == (1, False)
+    assert stuck.switch("--no-input").startswith("Nothing to do")
+
+
+def test_the_same_answer_is_remembered_again(stuck: Project) -> None:
+    at_terminal(stuck, "keep")
+    status, said = at_terminal(stuck, "keep", "--irreversible=ask")
+    assert (status, "Forgotten" in said) == (0, True)
+    assert stuck.switch("--no-input").startswith("Nothing to do")
+
+
+def test_a_refusal_names_the_target_that_was_typed(project: Project) -> None:
+    project.app("shop", "")
+    project.migration(
+        "shop",
+        "0001_initial",
+        f'migrations.CreateModel("Brand", [{ID}]), migrations.CreateModel("Product", [{ID}]),',
+    )
+    project.commit()
+    project.checkout("-b", "none")
+    project.migration(
+        "shop", "0002_none", 'migrations.DeleteModel("Brand")', [("shop", "0001_initial")]
+    )
+    project.commit()
+    project.checkout("-b", "feature", "main")
+    brand = 'models.ForeignKey("shop.brand", models.CASCADE, null=True)'
+    project.migration(
+        "shop",
+        "0002_brand",
+        f'migrations.AddField("product", "brand", {brand}), migrations.RunSQL("SELECT 1"),',
+        [("shop", "0001_initial")],
+    )
+    project.commit()
+    project.manage("migrate")
+    result = project.manage("migrations_switch", "none", "--irreversible=keep", status=1)
+    assert result.stderr.strip().endswith(
+        "run `manage.py migrations_switch none --irreversible=noop`."
+    )
+    project.switch("none", "--irreversible=noop")
