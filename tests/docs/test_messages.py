@@ -17,7 +17,7 @@ PUT_IN = re.compile(
 # What else is put in, and what others say: Python, Django, RQ, pytest, the databases, the system.
 OTHERS = {
     *("table", "column", "by", "from", "phantom", "branch", "main", "default", "logs", "high"),
-    *("pending", "unapply", "apply", "plan"),
+    *("pending", "unapply", "apply", "plan", "trust", "no-stash"),
     *("bool", "rqworker", "rows", "stays", "with", "of", "applied", "Applying", "saving", "drop"),
     *(
         "Unapply",

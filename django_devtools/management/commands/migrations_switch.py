@@ -250,10 +250,10 @@ class Command(BranchesCommand):
             raise CommandError(words, returncode=CTRL_C) from None
 
     def _how_to_resume(self, options: dict[str, Any]) -> str:
-        # Another --undo would take back what this one has done.
-        again = "" if options["undo"] else " again"
         command = self._command_to_resume(options)
-        return f"run `{command}`{again}; it resumes where this run stopped."
+        if options["undo"]:  # Another one would take back what this one has done.
+            return f"run `{command}`; it resumes where this run stopped."
+        return f"run `{command}` again; it resumes where this run stopped."
 
     def _command_to_resume(self, options: dict[str, Any]) -> str:
         """What goes on from here: where an undoing goes, if it has begun, has a name."""
