@@ -24,7 +24,6 @@ from django_devtools.branches.planning.policy import (
     configured,
     switch_command,
 )
-from django_devtools.branches.progress import database_option
 from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.history import Fetched
 from django_devtools.branches.sources.loader import Code
@@ -125,6 +124,9 @@ class Decision(_Decision):
 
     def command(self, *more: str) -> str:
         """The command that goes to the same target with this database, and ``more`` options."""
+        # Only messages have it.
+        from django_devtools.branches.progress import database_option
+
         return switch_command(self.options, *more) + database_option(self.connection)
 
     @property
