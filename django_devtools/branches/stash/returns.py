@@ -185,11 +185,11 @@ class Applied:
         newer = self._newer_than(entry)
         found: set[Step] = set()
         for app in {step.key[0] for step in entry.steps} if newer else ():
-            others = [one for one in newer if one.app_label == app]
-            for steps in self._in_a_row(entry, app):
-                for part in _parts(steps):
-                    if self._is_adopted(part, others):
-                        found.update(part)
+            others = [migration for migration, _ in newer if migration.app_label == app]
+            # If some were applied before, their tables have had rows of their own since.
+            now = [migration for migration, at in newer if not at and migration in others]
+            parts = [part for steps in self._in_a_row(entry, app) for part in _parts(steps)]
+            found.update(*(part for part in parts if self._is_adopted(part, others, now)))
         return found
 
     def _in_a_row(self, entry: Entry, app: str) -> list[list[Step]]:
@@ -211,23 +211,29 @@ class Applied:
             return False
         return own[0].backwards is others[0].backwards
 
-    def _newer_than(self, entry: Entry) -> list[Migration]:
+    def _newer_than(self, entry: Entry) -> list[tuple[Migration, str]]:
         """
-        Migrations that were applied after an entry was saved.
+        Migrations that were applied after an entry was saved, and when.
 
         Without those of the steps themselves: on the usual way back there are no others.
         """
         since, own = iso(entry.at), {step.key for step in entry.steps}
         others = [one for key, one in self._migrations.items() if key not in own]
-        newer = [one.migration for one in others if one.is_newer_than(since)]
-        return [one for one in newer if one is not None]
+        newer = [one for one in others if one.is_newer_than(since)]
+        return [(one.migration, one.at) for one in newer if one.migration is not None]
 
-    def _is_adopted(self, steps: list[Step], newer: list[Migration]) -> bool:
-        """Whether one of ``newer`` does what ``steps``, all of one app, are about; or a few do."""
+    def _is_adopted(self, steps: list[Step], newer: list[Migration], now: list[Migration]) -> bool:
+        """
+        Whether one of ``newer`` does what ``steps``, all of one app, are about.
+
+        Or whether a few do what one step is about, all of which are applied ``now``.
+        """
         if len(steps) == 1 and self._does_the_same(steps[0], newer):
             return True
         # Models show the whole of several migrations only where none runs code.
-        runs = _parts(newer) if len(steps) == 1 else ([one] for one in newer)
+        runs = [[one] for one in newer]
+        if len(steps) == 1:
+            runs += _parts(now)
         seen = [run for run in runs if all(map(runs_no_code, run))]
         result = self._result_of_steps(tuple(steps)) if seen else []
         return bool(result) and any(self._result_of(run) == result for run in seen)
