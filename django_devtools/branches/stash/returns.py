@@ -185,12 +185,15 @@ class Applied:
         newer = self._newer_than(entry)
         found: set[Step] = set()
         for app in {step.key[0] for step in entry.steps} if newer else ():
-            others = [migration for migration, _ in newer if migration.app_label == app]
-            # If some were applied before, their tables have had rows of their own since.
-            now = [migration for migration, at in newer if not at and migration in others]
-            parts = [part for steps in self._in_a_row(entry, app) for part in _parts(steps)]
-            found.update(*(part for part in parts if self._is_adopted(part, others, now)))
+            others = [(one, at) for one, at in newer if one.app_label == app]
+            for part in self._parts_of(entry, app):
+                if self._is_adopted(part, others):
+                    found.update(part)
         return found
+
+    def _parts_of(self, entry: Entry, app: str) -> Iterator[list[Step]]:
+        for steps in self._in_a_row(entry, app):
+            yield from _parts(steps)
 
     def _in_a_row(self, entry: Entry, app: str) -> list[list[Step]]:
         """The steps of an entry's pass, and those with what other passes have left around them."""
@@ -222,20 +225,25 @@ class Applied:
         newer = [one for one in others if one.is_newer_than(since)]
         return [(one.migration, one.at) for one in newer if one.migration is not None]
 
-    def _is_adopted(self, steps: list[Step], newer: list[Migration], now: list[Migration]) -> bool:
+    def _is_adopted(self, steps: list[Step], newer: list[tuple[Migration, str]]) -> bool:
         """
         Whether one of ``newer`` does what ``steps``, all of one app, are about.
 
-        Or whether a few do what one step is about, all of which are applied ``now``.
+        Or whether a few do what one step is about.
         """
-        if len(steps) == 1 and self._does_the_same(steps[0], newer):
+        others = [migration for migration, _ in newer]
+        if len(steps) == 1 and self._does_the_same(steps[0], others):
             return True
-        # Models show the whole of several migrations only where none runs code.
-        runs = [[one] for one in newer]
+        runs = [[one] for one in others]
         if len(steps) == 1:
-            runs += _parts(now)
+            # If some were applied before, their tables have had rows of their own since.
+            runs += _parts([migration for migration, at in newer if not at])
+        return self._has_result_of(tuple(steps), runs)
+
+    def _has_result_of(self, steps: tuple[Step, ...], runs: Iterable[list[Migration]]) -> bool:
+        # Models show the whole of several migrations only where none runs code.
         seen = [run for run in runs if all(map(runs_no_code, run))]
-        result = self._result_of_steps(tuple(steps)) if seen else []
+        result = self._result_of_steps(steps) if seen else []
         return bool(result) and any(self._result_of(run) == result for run in seen)
 
     def _does_the_same(self, step: Step, others: list[Migration]) -> bool:
