@@ -339,10 +339,15 @@ def redundant_squash(facts: Facts, verdicts: Verdicts) -> Verdicts:
 
 def repeated(facts: Facts, verdicts: Verdicts) -> Verdicts:
     """Forget the rows that left no trace, and whose work phantoms have done again."""
+    places = {key: place for place, key in enumerate(facts.rows)}
+    later = verdicts.phantoms & facts.held.keys()
     again = frozenset(
         key
         for key in verdicts.obsolete & facts.held.keys()
-        if any(_repeats(facts, other, key) for other in _of_app(verdicts.phantoms, key[0]))
+        if any(
+            places[other] > places[key] and _is_repeated(facts.held[key], facts.held[other])
+            for other in _of_app(later, key[0])
+        )
     )
     return verdicts._replace(
         obsolete=verdicts.obsolete - again,
@@ -351,13 +356,12 @@ def repeated(facts: Facts, verdicts: Verdicts) -> Verdicts:
     )
 
 
-def _repeats(facts: Facts, key: Key, earlier: Key) -> bool:
-    """Whether an applied migration does the same as one that was applied before it."""
-    rows = list(facts.rows)
-    if key not in facts.held or rows.index(key) < rows.index(earlier):
+def _is_repeated(migration: Migration, other: Migration) -> bool:
+    # Most differ at the first glance, and an app may have hundreds of each.
+    kinds, others = (list(map(type, one.operations)) for one in (migration, other))
+    if not kinds or kinds != others:
         return False
-    former = facts.held[earlier].operations
-    return bool(former) and same_operations(former, facts.held[key].operations)
+    return same_operations(migration.operations, other.operations)
 
 
 def app_removed(facts: Facts, verdicts: Verdicts) -> Verdicts:
