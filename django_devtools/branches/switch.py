@@ -78,7 +78,8 @@ class Switch:
         report.notes += self._tell_hooks()
         label = f"Switching database '{self.connection.alias}'"
         report.notes += self.remember()
-        self._begin()
+        if not self.decision.interrupted:
+            self._begin()
         try:
             with observed(self.connection, progress, label):
                 return self._run(report, progress, interactive)
@@ -225,6 +226,8 @@ class Switch:
             with naming_interrupted(self.decision.interrupted):
                 Execution(self.decision, report, progress, interactive).run()
             self._look_again()
+            # Until then it is the work of the last switch, and `--undo` has to find that one.
+            self._begin()
             report.notes += self.remember()
         # With nothing to do, too: receivers of post_migrate wait for what was interrupted.
         Execution(self.decision, report, progress, interactive).run()

@@ -391,7 +391,7 @@ def test_what_the_last_switch_was_not_given_is_not_implied(shop: Project) -> Non
 def test_why_a_hook_failed_is_not_forgotten_where_nothing_is_to_take_back(shop: Project) -> None:
     """What a hook has failed to reach is another place."""
     if shop.databases["default"]["ENGINE"].endswith("mysql"):
-        pytest.skip("MySQL has no transaction that takes a failed migration back")
+        pytest.skip("MySQL leaves it half-way: any switch has to finish it, or forget it, first")
     boom = (
         "from django.db import OperationalError\n\ndef boom(*args):\n    raise OperationalError\n"
     )

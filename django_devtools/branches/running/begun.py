@@ -78,10 +78,16 @@ def strike_out(connection: BaseDatabaseWrapper, snapshot_file: SnapshotFile, beg
 
     Raises DatabaseError and SnapshotError.
     """
-    rows = read_rows(connection)
+    rows, interrupted = read_rows(connection), {}
     if entry := Journal(connection).entry():
-        rows[entry.key] = iso(timezone.now())
-    snapshot_file.update(database_id(connection), rows=rows, began=began, is_done=False)
+        interrupted[entry.key] = iso(timezone.now())
+    snapshot_file.update(
+        database_id(connection),
+        rows=rows,
+        began=began,
+        is_done=False,
+        interrupted=interrupted,
+    )
 
 
 def _record_project(

@@ -103,6 +103,7 @@ class SnapshotFile(NamedTuple):
         rows: Mapping[Key, str] | None = None,
         began: str | None = None,
         is_done: bool = True,
+        interrupted: Mapping[Key, str] | None = None,
     ) -> None:
         """
         Add ``snapshots`` of ``database``, and delete the snapshot of the branch ``delete``.
@@ -110,8 +111,8 @@ class SnapshotFile(NamedTuple):
         ``rows`` are its applied migrations, if no process is migrating it: then all is forgotten
         that was begun and did not become a row, or is in a snapshot now, and answers about what
         is not applied. ``began`` says when the switch began that ends with these rows, and
-        ``is_done`` whether it has done all of its work. Raises SnapshotError as ``read`` does, and
-        if the file can't be written.
+        ``is_done`` whether it has done all of its work. What was ``interrupted`` has no row, and
+        is not forgotten. Raises SnapshotError as ``read`` does, and if the file can't be written.
         """
         with self._changing() as contents:
             branches = contents.snapshots.setdefault(database, {})
@@ -120,7 +121,7 @@ class SnapshotFile(NamedTuple):
             if delete is not None:
                 branches.pop(delete, None)
             if rows is not None:
-                begun[:] = _unsaid(begun, branches.values(), rows)
+                begun[:] = _unsaid(begun, branches.values(), {**rows, **(interrupted or {})})
                 answers = contents.answers.get(database, {})
                 contents.answers[database] = still_due(answers, branches.values(), rows)
                 if last := contents.last.get(database):
