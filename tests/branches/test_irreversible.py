@@ -513,7 +513,7 @@ def test_each_has_an_answer_of_its_own(stuck: Project) -> None:
     assert "shop.0006_sql is unapplied as if" in said
 
 
-# Who is told what is left
+# What commands say about migrations that were left applied
 
 
 def test_check_passes_where_a_switch_would_do_nothing(stuck: Project) -> None:

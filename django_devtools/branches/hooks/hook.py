@@ -147,7 +147,7 @@ class Hooks:
         return writer(read_text(self.directory / name))
 
     def _holder(self, name: str) -> Tool | None:
-        """The same, or one that will write it as soon as it is told to."""
+        """The same, or a tool that will write it the next time that it is run."""
         if tool := self._writer(name):
             return tool
         return LEFTHOOK if LEFTHOOK.names(self.repository.top, name) else None

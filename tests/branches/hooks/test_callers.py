@@ -118,7 +118,7 @@ def test_where_one_fails_the_other_goes_on(both: Both) -> None:
 
 @pytest.mark.parametrize("shell", ["bash", "dash"])
 def test_ctrl_c_is_for_all_of_them(both: Both, shell: str) -> None:
-    """Bash goes on where a process ends by itself at Ctrl-C, and others end with it."""
+    """Bash continues after a command that handles Ctrl-C and exits; other shells exit, too."""
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")
     api, web = both

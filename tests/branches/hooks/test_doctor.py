@@ -32,7 +32,7 @@ def shop(project: Project) -> Project:
 
 
 def call_with(project: Project, **variables: str) -> None:
-    """Have the hooks call manage.py with variables that no hook has by itself."""
+    """Have the hooks call manage.py with environment variables that hooks lack."""
     words = [f"{name}={value}" for name, value in {"PYTHONPATH": str(ROOT), **variables}.items()]
     command = shlex.join(["env", *words, sys.executable, "manage.py"])
     project.git("config", "django-devtools.manage", command)
