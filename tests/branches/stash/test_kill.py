@@ -567,7 +567,8 @@ def sudden_end(scene: Scene, kind: str, chance: random.Random) -> tuple[str, lis
         what += f", {incident}"
         result = scene.switch(**incident)
         found += [f"neither here nor there: {value}" for value in scene.lost()]
-        if kind == "disconnect" and not says_what_to_type(result):
+        # A switch that goes on after a kill has fewer statements, and may never come to this one.
+        if kind == "disconnect" and result.status and not says_what_to_type(result):
             found += ["it does not say how to go on", *result.stderr.splitlines()[-3:]]
         elif kind == "kill" and result.status not in (-9, 0):
             found += result.stderr.splitlines()[-3:]
