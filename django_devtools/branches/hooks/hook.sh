@@ -48,6 +48,20 @@ start() {
     result=$?
 }
 
+# The $parent and the $words of the command line of a process. Where Linux has files about it, these take
+# a tenth of the time of `ps`.
+look_at() {
+    if read -r about 2>/dev/null <"/proc/$1/stat"; then
+        about=${about##*) ? } # Any name may stand in the parentheses, and before them the number.
+        parent=${about%% *}
+        words=$(tr '\0' ' ' 2>/dev/null <"/proc/$1/cmdline")
+    else
+        read -r parent words <<EOF
+$(ps -o ppid= -o args= -p "$1" 2>/dev/null)
+EOF
+    fi
+}
+
 # Git tells no hook that it was asked to be quiet, but its command line does. Git is the parent of the
 # block that has called this, or further above, if a tool calls the block.
 is_quiet() {
@@ -55,9 +69,8 @@ is_quiet() {
     [ "$hook" = post-checkout ] || return 1
     process=${DJANGO_DEVTOOLS_GIT:-$PPID}
     for _ in 1 2 3 4 5; do
-        read -r process words <<EOF
-$(ps -o ppid= -o args= -p "$process" 2>/dev/null)
-EOF
+        look_at "$process"
+        process=$parent
         case $words in
             '') return 1 ;;
             *git*\ checkout\ * | *git*\ switch\ *)
@@ -99,7 +112,7 @@ leave_alone() {
 bring_in_step() {
     log=$state/hook.log
     nothing="It said nothing."
-    mkdir -p "$state" 2>/dev/null
+    [ -d "$state" ] || mkdir -p "$state" 2>/dev/null
     verbosity=
     ! is_quiet || verbosity=--verbosity=0
     manage=
@@ -122,7 +135,7 @@ bring_in_step() {
     # In a container, the command can't empty the file. Whatever calls it may have a last word, too.
     if [ "$result" = 0 ] || grep -qs '^To continue, run' "$log" ||
         { has_spoken && [ -e "$state/failed" ]; }; then
-        [ ! -f "$log" ] || grep -vx "$nothing" "$log" >&2
+        [ ! -s "$log" ] || grep -vx "$nothing" "$log" >&2
         rm -f "$state/hook.log"
     elif [ "$log" = /dev/null ]; then
         : # What was said came out at once.

@@ -134,21 +134,31 @@ def test_without_a_difference_python_is_not_started(shop: Project) -> None:
     assert "Started" in git(shop, "--literal-pathspecs", "checkout", "feature")
 
 
+@pytest.fixture(params=["/proc", "ps"])
+def command_lines(request: pytest.FixtureRequest, shop: Project) -> None:
+    """Where the hook finds what git was called with."""
+    script = shop.path / ".git/django-devtools/hook.sh"
+    if request.param == "/proc" and not Path("/proc/self/stat").exists():
+        pytest.skip("This system has no files about its processes")
+    if request.param == "ps":
+        if shutil.which("ps") is None:
+            pytest.skip("ps is not installed")
+        script.write_text(script.read_text().replace("/proc/", "/nowhere/"))
+
+
 @pytest.mark.parametrize(
     "command", [["checkout", "-q"], ["switch", "--quiet"], ["-c", "a.b=c", "checkout", "-qf"]]
 )
+@pytest.mark.usefixtures("command_lines")
 def test_git_that_is_quiet(shop: Project, command: list[str]) -> None:
-    if shutil.which("ps") is None:
-        pytest.skip("ps is not installed")
     assert git(shop, *command, "feature") == ""
     assert "colour" in columns(shop)
     paint(shop)
     assert said(git(shop, "checkout", "-q", "main"))[0].startswith("The databases were left alone")
 
 
+@pytest.mark.usefixtures("command_lines")
 def test_git_that_is_quiet_by_an_alias_and_where_a_tool_calls_the_hook(shop: Project) -> None:
-    if shutil.which("ps") is None:
-        pytest.skip("ps is not installed")
     hook = shop.path / ".git/hooks/post-checkout"
     hook.rename(hook.with_name("ours"))
     hook.write_text('#!/bin/sh\nsh -e "${0%/*}/ours" "$@"\nexit\n')
