@@ -21,6 +21,8 @@ from .snapshots import Begun, Key, Record, Snapshot, Snapshots, is_line
 
 FORMAT = 1
 
+_OBJECT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+
 
 class Contents(NamedTuple):
     """All that the file has."""
@@ -207,8 +209,9 @@ def _projects_from_json(data: dict[str, Any]) -> dict[Key, str]:
 def _records_from_json(data: dict[str, Any], projects: Mapping[Key, str]) -> dict[Key, Record]:
     records = {}
     for app, migrations in data.items():
+        label = line_of(app)
         for name, (blob, at) in migrations.items():
-            key = line_of(app), line_of(name)
+            key = label, line_of(name)
             blob_id = None if blob is None else _object_id(blob)
             records[key] = Record(blob_id, line_of(at), projects.get(key))
     return records
@@ -228,6 +231,6 @@ def _dotted(value: Any) -> str:
 
 
 def _object_id(value: Any) -> str:
-    if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", line_of(value)):
+    if not isinstance(value, str) or not _OBJECT_ID.fullmatch(value):
         raise ValueError(f"not a git object: {value!a:.60}")
-    return line_of(value)
+    return value
