@@ -7,7 +7,6 @@ from django.apps.registry import Apps
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
-from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
 from django_devtools.branches.planning.comparison import compare
@@ -17,7 +16,7 @@ from django_devtools.branches.schema.changes import (
     renames_forwards,
     schema_changes,
 )
-from django_devtools.branches.schema.operations import may_rename, writes_rows
+from django_devtools.branches.schema.operations import Mark, may_rename, writes_rows
 from django_devtools.branches.schema.tracker import track
 from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.loader import code_on_disk, variant
@@ -86,7 +85,7 @@ class Session:
         fills = any(writes_rows(*one) for one in self.plan)
         for position, (migration, backwards) in enumerate(self.plan):
             operations: Any = migration.operations
-            operations.insert(len(operations) if backwards else 0, _Mark(self, position))
+            operations.insert(len(operations) if backwards else 0, _Beginning(self, position))
         self._steps = [self._step(*one) for one in self.plan]
         self._transfer.save(self.changes, self._steps, branch, fills)
 
@@ -190,15 +189,12 @@ class Session:
         return Applied(unknown, lambda step: self._texts.migration(step.key, step.text))
 
 
-class _Mark(Operation):
+class _Beginning(Mark):
     """Tells a session that a migration begins. There is one in each migration of the plan."""
 
     def __init__(self, session: Session, position: int) -> None:
         self.session = session
         self.position = position
-
-    def state_forwards(self, *_: Any) -> None:
-        pass
 
     def database_forwards(
         self, app: str, editor: BaseDatabaseSchemaEditor, state: ProjectState, after: ProjectState
@@ -233,7 +229,7 @@ def _changes(stash: Stash, plan: Plan) -> SchemaChanges:
 
 
 def _without_mark(migration: Migration) -> Migration:
-    operations = [one for one in migration.operations if not isinstance(one, _Mark)]
+    operations = [one for one in migration.operations if not isinstance(one, Mark)]
     return variant(migration, operations=operations)
 
 
@@ -241,6 +237,6 @@ def session_of(plan: Plan) -> Session | None:
     """The session whose marks a plan has, if any."""
     for migration, _ in plan:
         for operation in migration.operations:
-            if isinstance(operation, _Mark):
+            if isinstance(operation, _Beginning):
                 return operation.session
     return None

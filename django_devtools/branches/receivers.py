@@ -4,7 +4,7 @@ import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.apps import AppConfig, apps
 from django.apps.registry import Apps
@@ -40,6 +40,9 @@ from django_devtools.conf import project_root, takes_snapshots
 
 from .progress import Progress, write_notice
 
+if TYPE_CHECKING:
+    from .guard import Guard
+
 logger = logging.getLogger("django_devtools.branches")
 
 _DROPS_NOTHING = (
@@ -72,16 +75,25 @@ def before_migrate(
             notices = _write_down(connections[using], plan)
             for notice in notices if verbosity else ():
                 write_notice(color_style().WARNING(notice))
-    if not settings.DEBUG:
-        return
+    if settings.DEBUG:
+        _keep_safe(connections[using], plan, verbosity)
+        if repository := Repository.usable(project_root()):
+            with _warning("The git hooks were not told", verbosity, f" {UNTOLD}"):
+                HookState(repository).changed()
+
+
+def _keep_safe(connection: BaseDatabaseWrapper, plan: Steps, verbosity: int) -> None:
+    """Save what is about to be dropped, unless nothing may be run at all."""
     # Wrong settings are named by the system checks.
     with suppress(ImproperlyConfigured):
         if takes_snapshots():
-            with _warning(f"What is dropped from database '{using}' was not saved", verbosity):
-                save(Stash(connections[using]), plan, verbosity)
-    if repository := Repository.usable(project_root()):
-        with _warning("The git hooks were not told", verbosity, f" {UNTOLD}"):
-            HookState(repository).changed()
+            guard = _guard(connection, plan)
+            if guard is None or not guard.refusal:
+                what = f"What is dropped from database '{connection.alias}' was not saved"
+                with _warning(what, verbosity):
+                    save(Stash(connection), plan, verbosity)
+            if guard is not None:
+                guard.watch(plan)
 
 
 def after_migrate(
@@ -146,6 +158,16 @@ def restore(plan: Steps, models: Apps) -> None:
 
     if session := session_of(plan):
         session.end(models)
+
+
+def _guard(connection: BaseDatabaseWrapper, plan: Steps) -> "Guard | None":
+    """The guard of what is applied and has no file here, if anything is."""
+    from .guard import guard_of
+
+    # What makes this fail also makes the snapshot fail, and ``after_migrate`` reports it.
+    with suppress(Exception):
+        return guard_of(connection, plan)
+    return None
 
 
 def _may_restore(stash: Stash) -> bool:

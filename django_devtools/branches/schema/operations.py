@@ -29,6 +29,13 @@ _ALTERS_STATE_ALONE = (operations.AlterModelManagers, operations.AlterModelOptio
 _SQL_RENAME = r"""(?i)ALTER\s+TABLE\s+["`]?(\w+)["`]?\s+RENAME\s+TO\s+["`]?(\w+)["`]?"""
 
 
+class Mark(Operation):
+    """What a receiver of pre_migrate puts into migrations, to be told when these are run."""
+
+    def state_forwards(self, *_: Any) -> None:
+        """Nothing: models stay as they are."""
+
+
 _KEEPS_NAMES = (
     operations.AddConstraint,
     operations.AddField,
@@ -207,12 +214,14 @@ def _is_put_in(operation: Operation) -> bool:
     """
     Whether an operation is not of the migration's text.
 
-    A receiver of pre_migrate puts it into the migrations that are about to be run: it renames the
-    content types of renamed models.
+    Receivers of pre_migrate put it into the migrations that are about to be run. Django's own
+    renames the content types of renamed models.
     """
     kind = type(operation)
     is_of_contenttypes = kind.__module__ == "django.contrib.contenttypes.management"
-    return is_of_contenttypes and kind.__name__ == "RenameContentType"
+    return isinstance(operation, Mark) or (
+        is_of_contenttypes and kind.__name__ == "RenameContentType"
+    )
 
 
 def _may_write(operation: Operation, backwards: bool) -> bool:

@@ -1,0 +1,261 @@
+"""Plain ``migrate``, and what is applied and has no file here."""
+
+import pytest
+
+from tests.branches.shop import PRODUCT, columns, tables
+from tests.branches.stash.stashing import dump, go, kept, values
+from tests.branches.stash.test_owners import PART, fill
+from tests.branches.stash.test_stash import WEIGHT, make_products
+from tests.project import Project
+
+pytestmark = pytest.mark.once
+
+SIZE = "    size = models.IntegerField(default=1)\n"
+ADD = 'migrations.AddField("product", "{}", models.{}),'
+ADD_WEIGHT = ADD.format("weight", "IntegerField(default=0)")
+ADD_SIZE = ADD.format("size", "IntegerField(default=1)")
+CREATE_PART = """
+migrations.CreateModel("Part", [
+    ("id", models.BigAutoField(primary_key=True)), ("name", models.CharField(max_length=9)),
+]),
+"""
+DOUBLE = "migrations.RunPython(double, migrations.RunPython.noop),"
+CODE = """
+def double(apps, schema_editor):
+    for product in apps.get_model("shop", "Product").objects.all():
+        product.name *= 2
+        product.save()
+"""
+REFUSED = (
+    "CommandError: The work of {} is done: it is applied under other names, {}. To run it again "
+    "may lose values, so nothing was run. To give the rows of django_migrations the new names, "
+    "and apply the rest, run `manage.py migrations_switch`. If the database does not have it, "
+    "`manage.py migrate shop --prune` deletes the old rows.\n"
+)
+
+
+def add(project: Project, name: str, operations: str, after: str = "0002_longer_name") -> None:
+    project.migration("shop", name, operations, [("shop", after)], CODE)
+
+
+def rename(project: Project, old: str, new: str) -> None:
+    project.git("mv", f"shop/migrations/{old}.py", f"shop/migrations/{new}.py")
+    project.commit("Another name")
+
+
+@pytest.fixture
+def shop(vendor_project: Project) -> Project:
+    """With products."""
+    vendor_project.settings("DJANGO_DEVTOOLS = {}")
+    make_products(vendor_project, PRODUCT)
+    return vendor_project
+
+
+@pytest.fixture
+def weights(shop: Project) -> Project:
+    """With a weight in each product, by the last migration."""
+    shop.checkout("-b", "feature")
+    shop.models("shop", PRODUCT + WEIGHT)
+    add(shop, "0003_weight", ADD_WEIGHT)
+    shop.commit("Weight")
+    shop.manage("migrate")
+    fill(shop, "Product.objects.update(weight=4)")
+    return shop
+
+
+def refused(project: Project, *arguments: str) -> str:
+    """What ``migrate`` says when it refuses, and changes nothing."""
+    before = dump(project)
+    said = project.manage("migrate", *arguments, status=1).stderr
+    assert dump(project) == before
+    return said[said.index("CommandError") :]
+
+
+def test_a_renamed_file(weights: Project) -> None:
+    rename(weights, "0003_weight", "0003_renamed")
+    before = dump(weights)
+
+    said = refused(weights)
+
+    assert said == REFUSED.format("shop.0003_renamed", "shop.0003_weight")
+    assert "Forgetting shop.0003_weight... OK" in weights.switch()
+    assert dump(weights) == before
+    weights.assert_in_step()
+
+
+def test_what_is_only_looked_at_or_faked(weights: Project) -> None:
+    rename(weights, "0003_weight", "0003_renamed")
+    before = dump(weights)
+    assert "shop.0003_renamed" in weights.manage("migrate", "--plan").stdout
+    weights.manage("migrate", "--check", status=1)
+    weights.manage("migrate", "contenttypes")
+    assert "FAKED" in weights.manage("migrate", "--fake").stdout
+    assert dump(weights) == before
+    weights.manage("migrate")
+
+
+@pytest.mark.parametrize(
+    "settings", ["DEBUG = False", "from django.core import mail\nmail.outbox = []"]
+)
+def test_where_nothing_is_saved_either(project: Project, settings: str) -> None:
+    """In production, and in databases of tests that are kept."""
+    make_products(project, PRODUCT)
+    add(project, "0003_double", DOUBLE)
+    project.commit("Double")
+    project.settings(f"DJANGO_DEVTOOLS = {{}}\n{settings}")
+    project.manage("migrate")
+    rename(project, "0003_double", "0003_renamed")
+    project.manage("migrate")
+    assert values(project, "name") == "p1p1p1p1; p2p2p2p2; p3p3p3p3"
+
+
+def test_renumbered_above_another_one(weights: Project) -> None:
+    """Even if only that is to be applied: SQLite makes the table anew for it."""
+    weights.models("shop", PRODUCT + WEIGHT + SIZE)
+    add(weights, "0003_size", ADD_SIZE)
+    weights.remove("shop/migrations/0003_weight.py")
+    add(weights, "0004_weight", ADD_WEIGHT, "0003_size")
+    weights.commit("Rebased")
+
+    for arguments in ([], ["shop", "0003"]):
+        said = refused(weights, *arguments)
+        assert said == REFUSED.format("shop.0004_weight", "shop.0003_weight")
+    weights.switch()
+
+    assert values(weights, "weight", "size") == "4 1; 4 1; 4 1"
+    weights.assert_in_step()
+
+
+def test_code_that_would_run_twice(shop: Project) -> None:
+    add(shop, "0003_double", DOUBLE)
+    shop.commit("Double")
+    shop.manage("migrate")
+    rename(shop, "0003_double", "0003_renamed")
+
+    assert refused(shop) == REFUSED.format("shop.0003_renamed", "shop.0003_double")
+    shop.switch()
+
+    assert values(shop, "name") == "p1p1; p2p2; p3p3"
+
+
+def test_a_table(shop: Project) -> None:
+    shop.models("shop", PRODUCT + PART)
+    add(shop, "0003_part", CREATE_PART)
+    shop.commit("Part")
+    shop.manage("migrate")
+    fill(shop, "Part.objects.create(name='a')")
+    rename(shop, "0003_part", "0003_renamed")
+    assert refused(shop) == REFUSED.format("shop.0003_renamed", "shop.0003_part")
+    shop.switch()
+    assert values(shop, "name", model="Part") == "a"
+
+
+def test_a_column_that_was_dropped(weights: Project) -> None:
+    weights.models("shop", PRODUCT)
+    add(weights, "0004_less", 'migrations.RemoveField("product", "weight"),', "0003_weight")
+    weights.commit("Less")
+    weights.manage("migrate")
+    rename(weights, "0004_less", "0004_renamed")
+    assert refused(weights) == REFUSED.format("shop.0004_renamed", "shop.0004_less")
+    weights.switch()
+    assert kept(weights) == {"shop_product.weight 3"}
+
+
+def test_a_squash_that_does_not_say_so(weights: Project) -> None:
+    for path in (weights.path / "shop/migrations").glob("0*.py"):
+        path.unlink()
+    weights.manage("makemigrations", "shop", "--name=squashed")
+    weights.commit("Squashed")
+    replaced = "shop.0001_initial, shop.0002_longer_name, shop.0003_weight"
+    assert refused(weights) == REFUSED.format("shop.0001_squashed", replaced)
+    weights.switch()
+    assert values(weights, "weight") == "4; 4; 4"
+    weights.assert_in_step()
+
+
+def test_a_column_of_another_branch_in_a_table_that_is_made_anew(weights: Project) -> None:
+    """Where tables are altered in place, it does not matter."""
+    weights.checkout("-b", "other", "main")
+    weights.models("shop", PRODUCT + SIZE)
+    add(weights, "0003_size", ADD_SIZE)
+    weights.commit("Size")
+    before = dump(weights)
+
+    result = weights.manage("migrate", status=None)
+
+    if weights.databases["default"]["ENGINE"].endswith("sqlite3"):
+        assert result.stderr.endswith(
+            "CommandError: shop.0003_size drops column shop_product.weight, because SQLite makes "
+            "the table anew, so it was rolled back. Migrations without a file here have made it: "
+            "shop.0003_weight. To bring the database into step, run `manage.py "
+            "migrations_switch`.\n"
+        )
+        assert dump(weights) == before
+    else:
+        assert result.status == 0
+    weights.switch()
+    assert columns(weights) == {"id", "name", "size"}
+    go(weights, "feature")
+    assert values(weights, "weight") == "4; 4; 4"
+
+
+def test_a_way_back_below_a_column_of_another_branch(weights: Project) -> None:
+    weights.checkout("main")
+    result = weights.manage("migrate", "shop", "0001", status=None)
+    if weights.databases["default"]["ENGINE"].endswith("sqlite3"):
+        said = "CommandError: shop.0002_longer_name drops column shop_product.weight, because"
+        assert said in result.stderr
+    go(weights, "feature")
+    assert values(weights, "weight") == "4; 4; 4"
+
+
+def test_what_was_left_applied(project: Project) -> None:
+    """The switch, which knows it, takes the column along."""
+    project.settings("DJANGO_DEVTOOLS = {}")
+    make_products(project, PRODUCT)
+    project.checkout("-b", "feature")
+    project.models("shop", PRODUCT + WEIGHT)
+    add(project, "0003_weight", ADD_WEIGHT + "migrations.RunPython(double),")
+    project.commit("Weight")
+    project.manage("migrate")
+    project.checkout("main")
+    project.switch("--irreversible=keep")
+    project.models("shop", PRODUCT + SIZE)
+    add(project, "0003_size", ADD_SIZE)
+
+    assert "drops column shop_product.weight" in refused(project)
+    project.switch()
+
+    assert columns(project) == {"id", "name", "weight", "size"}
+    project.manage("migrate")
+
+
+def test_what_another_branch_has_made_otherwise(weights: Project) -> None:
+    weights.checkout("-b", "other", "main")
+    weights.models("shop", PRODUCT + WEIGHT.replace("Integer", "BigInteger"))
+    add(weights, "0003_other", ADD.format("weight", "BigIntegerField(default=0)"))
+    weights.commit("Another weight")
+
+    assert refused(weights) == (
+        "CommandError: shop.0003_other would make column shop_product.weight, which is there "
+        "already. Migrations without a file here have made it: shop.0003_weight. To bring the "
+        "database into step, run `manage.py migrations_switch`.\n"
+    )
+    weights.switch()
+    weights.assert_in_step()
+
+
+def test_a_table_that_another_branch_has_made(shop: Project) -> None:
+    shop.checkout("-b", "feature")
+    shop.models("shop", PRODUCT + PART)
+    add(shop, "0003_part", CREATE_PART)
+    shop.commit("Part")
+    shop.manage("migrate")
+    shop.checkout("-b", "other", "main")
+    shop.models("shop", PRODUCT + PART.replace("9", "12"))
+    add(shop, "0003_other", CREATE_PART.replace("9", "12"))
+    shop.commit("Another part")
+    said = refused(shop)
+    assert said.startswith("CommandError: shop.0003_other would make table shop_part, which is")
+    shop.manage("migrate", "--fake-initial", status=1)
+    assert "shop_part" in tables(shop)
