@@ -180,16 +180,19 @@ def decide(
 def left_by_a_switch(
     connection: BaseDatabaseWrapper, workspace: Workspace, comparison: Comparison
 ) -> set[Key]:
-    """
-    What a switch would leave applied: it can't be unapplied, or what can't be needs it.
+    """What a switch would leave applied: it can't be unapplied, or what can't be needs it."""
+    decision = leaving(connection, workspace, comparison)
+    return set() if decision is None or decision.plan is None else {*decision.plan.left_applied}
 
-    Nothing, if a switch would refuse to look.
-    """
+
+def leaving(
+    connection: BaseDatabaseWrapper, workspace: Workspace, comparison: Comparison
+) -> Decision | None:
+    """What a switch would decide that may leave something applied; None if it refuses to look."""
     with suppress(SwitchError):
         if _may_leave(comparison):
-            plan = decide(connection, workspace, Options(), comparison).plan
-            return set(plan.left_applied) if plan is not None else set()
-    return set()
+            return decide(connection, workspace, Options(), comparison)
+    return None
 
 
 def _may_leave(comparison: Comparison) -> bool:

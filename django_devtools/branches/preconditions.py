@@ -29,6 +29,7 @@ from django_devtools.branches.sources.snapshots import Key
 
 from .decision import Decision
 from .outlook import count_rows
+from .unfilled import described, is_helped_by_noop, unfilled_if_kept
 
 logger = logging.getLogger("django_devtools.branches")
 
@@ -44,7 +45,8 @@ def check(decision: Decision) -> None:
     for precondition in PRECONDITIONS:
         if words := precondition(decision, decision.plan):
             logger.debug("%s: refused by %s", decision.connection.alias, precondition.__name__)
-            raise SwitchError(words, WAYS_OUT.get(precondition, ""))
+            way_out = WAYS_OUT.get(precondition)
+            raise SwitchError(words, way_out(decision, decision.plan) if way_out else "")
         logger.debug("%s: satisfies %s", decision.connection.alias, precondition.__name__)
 
 
@@ -100,7 +102,7 @@ def sources_are_found(decision: Decision, plan: Plan) -> str | None:
         f"The source of {_names(plan.missing_sources)} was not found: not on disk, not in a "
         f"snapshot, not in the git history of any ref{fetch}. Put the file back, fetch the branch "
         "or install the version of the package that has it, or leave it applied with "
-        "--irreversible=keep."
+        f"--irreversible=keep.{_what_then_fails(decision, plan.missing_sources)}"
     )
 
 
@@ -123,7 +125,15 @@ def all_is_reversible(decision: Decision, plan: Plan) -> str | None:
     policy = decision.outlook.policy
     may_help = any(policy.of(key) is not Irreversible.NOOP for key in stuck)
     noop = ", or treat RunPython and RunSQL as empty with --irreversible=noop" if may_help else ""
-    return "\n".join([*lines, f"Leave it applied with --irreversible=keep{noop}."])
+    advice = f"Leave it applied with --irreversible=keep{noop}."
+    return "\n".join([*lines, f"{advice}{_what_then_fails(decision, stuck)}"])
+
+
+def _what_then_fails(decision: Decision, keys: Collection[Key]) -> str:
+    """Which rows the target can't add if ``keys`` are left applied."""
+    found = unfilled_if_kept(decision, keys)
+    title = decision.comparison.target.title
+    return "".join(f"\nIf it is left applied, {words}" for words in described(found, title))
 
 
 def what_is_left_fits(decision: Decision, plan: Plan) -> str | None:
@@ -243,6 +253,22 @@ def shared_tables_are_empty(decision: Decision, plan: Plan) -> str | None:
     )
 
 
+def _keep(decision: Decision, plan: Plan) -> str:
+    return "--irreversible=keep"
+
+
+def _noop(decision: Decision, plan: Plan) -> str:
+    return "--irreversible=noop"
+
+
+def _past_irreversible(decision: Decision, plan: Plan) -> str:
+    """To leave it applied, unless the target can't work with that, and there is another way."""
+    stuck = decision.outlook.irreversible
+    if is_helped_by_noop(plan, stuck) and unfilled_if_kept(decision, stuck):
+        return _noop(decision, plan)
+    return _keep(decision, plan)
+
+
 Precondition = Callable[[Decision, Plan], str | None]
 
 PRECONDITIONS: list[Precondition] = [
@@ -261,12 +287,12 @@ PRECONDITIONS: list[Precondition] = [
 ]
 """In the order in which they are asked: the first one that is not met refuses."""
 
-WAYS_OUT: dict[Precondition, str] = {
-    sources_are_found: "--irreversible=keep",
-    all_is_reversible: "--irreversible=keep",
-    what_is_left_fits: "--irreversible=noop",
+WAYS_OUT: dict[Precondition, Callable[[Decision, Plan], str]] = {
+    sources_are_found: _keep,
+    all_is_reversible: _past_irreversible,
+    what_is_left_fits: _noop,
 }
-"""The options with which they would not refuse, and that lose nothing."""
+"""What gives the options with which they would not refuse, and that lose nothing."""
 
 
 def _dropped_along(decision: Decision, plan: Plan) -> dict[str, DataLoss]:

@@ -45,6 +45,7 @@ from django_devtools.conf import project_root
 from .tables import SHORTEST, shortened, table
 
 if TYPE_CHECKING:
+    from django_devtools.branches.planning.plan import Plan
     from django_devtools.branches.progress import Progress
 
 MESSAGES = (
@@ -306,12 +307,36 @@ def notices_of_irreversible(decision: Decision) -> Iterator[str]:
     """What became of migrations that can't be unapplied, and how to have that otherwise."""
     if decision.plan is None:
         return
-    for app, name in decision.plan.left_applied:
-        yield f"{app}.{name} was left applied: it can't be unapplied."
+    for key in decision.plan.left_applied:
+        yield f"{'.'.join(key)} was left applied: {why_left(decision.plan, key)}."
+    yield from notices_of_unfilled(decision)
     for app, name in decision.outlook.emptied:
         yield f"{app}.{name} was unapplied, but what its RunPython or RunSQL did is still there."
     if decision.is_remembered:
         yield f"This is remembered. To be asked again: {ASK_AGAIN}"
+
+
+def why_left(plan: "Plan", key: Key) -> str:
+    """Why a migration is left applied."""
+    if key in plan.kept:
+        has_source = key in plan.held.graph.nodes
+        return "it can't be unapplied" if has_source else "its source was not found"
+    needing = [".".join(one) for one in plan.needing(key)]
+    return f"{needing[0]} needs it" if len(needing) == 1 else f"{', '.join(needing)} need it"
+
+
+def notices_of_unfilled(decision: Decision) -> Iterator[str]:
+    """What fails because of columns that are left applied, and what to do about it."""
+    plan = decision.plan
+    if plan is None or not plan.left_applied:
+        return
+    from django_devtools.branches.unfilled import described, is_helped_by_noop, unfilled
+
+    for words in described(unfilled(decision.outlook), decision.comparison.target.title):
+        what_then = "Give that a default in the database."
+        if is_helped_by_noop(plan, plan.kept):
+            what_then = f"To have that unapplied: {decision.command('--irreversible=noop')}"
+        yield f"While that is left applied, {words} {what_then}"
 
 
 def described_answers(answers: Mapping[Key, str], database: str) -> Iterator[str]:

@@ -14,6 +14,16 @@ def forwards(apps, schema_editor):
 """
 
 
+FAILS = (
+    "new rows of shop_product fail: branch main does not fill shop_product.colour, which is NOT "
+    "NULL and has no default in the database."
+)
+STILL_FAILS = (
+    f"While that is left applied, {FAILS} To have that unapplied: manage.py migrations_switch "
+    "--irreversible=noop"
+)
+
+
 @pytest.fixture
 def stuck(vendor_project: Project) -> Project:
     """Back on main from a branch with 0003_colour, 0004_data (no reverse) and 0005_price."""
@@ -50,15 +60,15 @@ def test_it_fails_before_anything_is_changed(stuck: Project) -> None:
     assert result.stderr.strip() == (
         "CommandError: shop.0004_data can't be unapplied: it has no reverse.\n"
         "Leave it applied with --irreversible=keep, or treat RunPython and RunSQL as empty with "
-        "--irreversible=noop."
+        f"--irreversible=noop.\nIf it is left applied, {FAILS}"
     )
     assert columns(stuck) == {"id", "name", "colour", "price"}
 
 
 def test_keep_leaves_it_and_what_it_depends_on(stuck: Project) -> None:
     result = stuck.manage("migrations_switch", "--irreversible=keep")
-    assert "shop.0003_colour was left applied" in result.stderr
-    assert "shop.0004_data was left applied" in result.stderr
+    assert "shop.0003_colour was left applied: shop.0004_data needs it.\n" in result.stderr
+    assert "shop.0004_data was left applied: it can't be unapplied.\n" in result.stderr
     assert columns(stuck) == {"id", "name", "colour"}
     again = stuck.manage("migrations_switch", "--irreversible=keep")
     assert "Nothing to do" in again.stdout
@@ -134,7 +144,7 @@ def test_what_was_left_keeps_its_values_when_its_table_gets_another_column(
 # What is remembered
 
 STUCK = "shop.0004_data can't be unapplied: it has no reverse."
-LEFT = "shop.0004_data was left applied: it can't be unapplied.\n"
+LEFT = f"shop.0004_data was left applied: it can't be unapplied.\n{STILL_FAILS}\n"
 EMPTIED = "shop.0004_data was unapplied, but what its RunPython or RunSQL did is still there.\n"
 REMEMBERED = (
     "This is remembered. To be asked again: manage.py migrations_switch --irreversible=ask"
@@ -218,7 +228,10 @@ def test_it_is_not_forgotten_by_a_look(stuck: Project) -> None:
 
 def test_a_look_remembers_nothing(stuck: Project) -> None:
     plan = stuck.manage("migrations_switch", "--plan", "--irreversible=keep").stdout
-    assert "\nLeave shop.0004_data (it can't be unapplied)\n" in plan
+    assert (
+        "\nLeave shop.0003_colour (shop.0004_data needs it)"
+        "\nLeave shop.0004_data (it can't be unapplied)\n"
+    ) in plan
     plan = stuck.manage("migrations_switch", "--plan", "--irreversible=noop").stdout
     assert "    With an empty reverse: what it ran stays in the database\n" in plan
     assert STUCK in refusal(stuck)
@@ -255,7 +268,7 @@ def test_work_trees_share_it(stuck: Project) -> None:
     is_file = "sqlite3" in stuck.databases["default"]["ENGINE"]
     default = {**stuck.databases["default"]} | ({"NAME": name} if is_file else {})
     tree = Project(directory, {"default": default}, stuck.zygote)
-    assert LEFT in tree.manage("migrations_switch", "--no-input").stderr
+    assert LEFT.replace("main", "other") in tree.manage("migrations_switch", "--no-input").stderr
 
 
 KILL = """
@@ -374,6 +387,7 @@ def test_the_status_shows_it_and_ends_with_what_takes_it_back(stuck: Project) ->
     stuck.manage("migrations_switch", "--irreversible=keep")
     assert stuck.manage("migrations_status").stdout.endswith(
         "shop.0004_data is left applied, as it can't be unapplied (database 'default').\n"
+        f"{STILL_FAILS}\n"
         "To be asked again: manage.py migrations_switch --irreversible=ask\n"
     )
     # It would do nothing.
@@ -452,6 +466,7 @@ def test_a_person_is_asked(stuck: Project) -> None:
     assert said.startswith(
         f"{STUCK} Database 'default' goes to branch main.\n"
         "    keep  leave it applied, with shop.0003_colour, which it needs\n"
+        f"          {FAILS}\n"
         "    noop  treat its RunPython and RunSQL as empty: what they did stays\n"
         "    stop  leave the databases alone\n"
         "Type 'keep', 'noop' or 'stop': "

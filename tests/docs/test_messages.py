@@ -23,6 +23,7 @@ OTHERS = {
         "Unapply",
         "Apply",
         "Finish",
+        "Leave",
         "Run",
         "install",
         "CommandError",

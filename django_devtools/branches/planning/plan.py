@@ -92,6 +92,14 @@ class Plan(_Plan):
         """What the target lacks or has another text of, and the plan leaves as it is."""
         return {*self.left_applied, *self.not_rolled_back}
 
+    def needing(self, left: Key) -> list[Key]:
+        """What the policy leaves, and that is why ``left`` is left applied, too."""
+        needing = [key for key in self.kept if left in self.held.ancestors([key]) - {key}]
+        # What a migration without a source depends on is unknown: it may be anything of its app.
+        return needing or [
+            key for key in self.kept if key not in self.held.graph.nodes and key[0] == left[0]
+        ]
+
     @cached_property
     def remaining(self) -> list[Key]:
         """The migrations that stay applied after the first pass, in order."""

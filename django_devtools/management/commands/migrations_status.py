@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from django_devtools.branches.decision import Workspace, left_by_a_switch
+from django_devtools.branches.decision import Decision, Workspace, leaving
 from django_devtools.branches.hooks.state import HookState
 from django_devtools.branches.planning.classify import State
 from django_devtools.branches.planning.comparison import Comparison, compare
@@ -19,6 +19,7 @@ from django_devtools.management.base import (
     BranchesCommand,
     described_answers,
     notice_of_edited_code,
+    notices_of_unfilled,
 )
 
 NEXT_COMMAND = "To bring them into step: manage.py migrations_switch"
@@ -71,10 +72,12 @@ class Command(BranchesCommand):
             compare(connection, workspace.repository, workspace.snapshot_file, workspace.disk)
             for connection in self.connections(options)
         ]
+        self.leaving = [leaving(found.connection, workspace, found) for found in comparisons]
         self.left = {
-            (found.connection.alias, *key)
-            for found in comparisons
-            for key in left_by_a_switch(found.connection, workspace, found)
+            (decision.connection.alias, *key)
+            for decision in self.leaving
+            if decision is not None and decision.plan is not None
+            for key in decision.plan.left_applied
         }
         classified = [(found, found.states()) for found in comparisons]
         rows = [row for found, states in classified for row in _rows(found, states)]
@@ -85,8 +88,8 @@ class Command(BranchesCommand):
             self.write("failed" if _failure(workspace.repository) else _short(to_do))
         elif not options["check"] or self.verbosity >= 1:
             self._show(rows, options["all"])
-            for found, states in classified:
-                self._show_notes(found, states)
+            for (found, states), decision in zip(classified, self.leaving, strict=True):
+                self._show_notes(found, states, decision)
             for found in comparisons:
                 self._show_stash(found.connection)
             self._show_failure(workspace.repository)
@@ -175,12 +178,14 @@ class Command(BranchesCommand):
                 "To look at them: manage.py migrations_stash list"
             )
 
-    def _show_notes(self, found: Comparison, states: States) -> None:
+    def _show_notes(self, found: Comparison, states: States, leaving: Decision | None) -> None:
         if edited := found.not_rerun(states):
             self.stdout.write(self.style.NOTICE(notice_of_edited_code(edited, self.verbosity)))
         answers = found.standing_answers()
         for line in described_answers(answers, found.connection.alias):
             self.stdout.write(line)
+        for words in notices_of_unfilled(leaving) if leaving else ():
+            self.stdout.write(self.style.WARNING(words))
         if answers:
             self.stdout.write(f"To be asked again: {ASK_AGAIN}")
 

@@ -31,8 +31,10 @@ from django_devtools.management.base import (
     listed,
     notice_of_edited_code,
     notices_of_irreversible,
+    notices_of_unfilled,
     prompt,
     require_debug,
+    why_left,
 )
 
 if TYPE_CHECKING:
@@ -313,6 +315,8 @@ class Command(BranchesCommand):
         choices = {"keep": Irreversible.KEEP, "noop": Irreversible.NOOP}
         if decision.outlook.policy.of(key) is Irreversible.NOOP:
             del choices["noop"]  # It was tried, and does not help.
+        from django_devtools.branches.unfilled import described, unfilled_if_kept
+
         alias, target = decision.connection.alias, decision.comparison.target.title
         self.stdout.write(
             f"{_name(key)} can't be unapplied: it has no reverse. Database '{alias}' goes to "
@@ -324,6 +328,9 @@ class Command(BranchesCommand):
         }
         for choice in choices:
             self.stdout.write(f"    {choice}  {meanings[choice]}")
+            if choice == "keep":
+                for words in described(unfilled_if_kept(decision, [key]), target):
+                    self.stdout.write(self.style.WARNING(f"          {words}"))
         self.stdout.write("    stop  leave the databases alone")
         answer = prompt(f"Type {', '.join(map(repr, choices))} or 'stop': ")
         while answer not in choices:
@@ -454,6 +461,8 @@ class Command(BranchesCommand):
             switch.check()
         except SwitchError as error:
             self.notice(str(error))
+        for note in notices_of_unfilled(decision):
+            self.notice(note)
         self._notice_left_alone(decision, decision.plan)
 
     def _show_unapplied(self, decision: Decision, plan: "Plan") -> None:
@@ -471,7 +480,7 @@ class Command(BranchesCommand):
                 self.stdout.write("    With an empty reverse: what it ran stays in the database")
             self._show_operations(plan.held.graph.nodes[key], backwards=True)
         for key in plan.left_applied:
-            self._show_heading(f"Leave {_name(key)} (it can't be unapplied)")
+            self._show_heading(f"Leave {_name(key)} ({why_left(plan, key)})")
 
     def _show_fetched(self, decision: Decision) -> None:
         """What is applied, and only commits have that are not trusted. It is read, not run."""

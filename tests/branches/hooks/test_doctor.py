@@ -187,7 +187,7 @@ def test_what_would_be_refused(shop: Project) -> None:
     output = doctor(shop)
     assert "\nDJANGO_DEVTOOLS_HOOK is 0: the hooks do nothing. Run `unset " in output
     assert "\nshop.0004_paint can't be unapplied: " in output
-    assert output.endswith("\nRun `manage.py migrations_switch --irreversible=keep`.\n")
+    assert output.endswith("\nRun `manage.py migrations_switch --irreversible=noop`.\n")
 
 
 def test_what_was_left(shop: Project) -> None:

@@ -254,6 +254,7 @@ def test_an_irreversible_migration_is_left_with_what_it_needs() -> None:
     plan = make_plan(facts(STUCK, BASE), KEEP)
     assert names(plan.left_applied) == ["m2", "m3"]
     assert plan.left_as_is == set(keys("m2", "m3"))
+    assert (plan.needing(key("m2")), plan.needing(key("m3"))) == ([key("m3")], [])
     assert names(plan.unapply) == ["m4"]
     assert not plan.irreversible
 

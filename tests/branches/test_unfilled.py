@@ -1,0 +1,121 @@
+"""Columns of what is left applied that the target gives no value."""
+
+from typing import Any
+
+import pytest
+from django.db import migrations, models
+from django.db.models.functions import Abs
+
+from django_devtools.branches.planning.plan import make_plan
+from django_devtools.branches.planning.policy import Irreversible, Policy
+from django_devtools.branches.unfilled import (
+    Unfilled,
+    candidates,
+    described,
+    is_helped_by_noop,
+)
+from tests.branches.planning.values import History, create, facts, keys, line, run
+from tests.branches.shop import COLOUR, PRODUCT, columns, make_shop
+from tests.project import Project
+
+NUMBER = models.IntegerField()
+KEEP = Policy(Irreversible.KEEP)
+
+
+def column(field: "models.Field[Any, Any]", name: str = "stock") -> migrations.AddField:
+    return migrations.AddField("product", name, field)
+
+
+def found(held: History, wanted: History) -> list[Unfilled]:
+    return [*candidates(make_plan(facts(held, wanted), KEEP))]
+
+
+BASE = line(m1=create("Product", "size"))
+STOCK = Unfilled("shop_product", "stock", is_known=False)
+
+
+def with_left(*operations: migrations.operations.base.Operation) -> History:
+    return line(m1=create("Product", "size"), m2=[*operations, run(reversible=False)])
+
+
+def test_a_column_that_the_target_does_not_know() -> None:
+    assert found(with_left(column(NUMBER)), BASE) == [STOCK]
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        models.IntegerField(null=True),
+        models.GeneratedField(expression=Abs("size"), output_field=NUMBER, db_persist=True),
+        models.ManyToManyField("shop.product"),
+    ],
+    ids=["nullable", "generated", "many to many"],
+)
+def test_a_column_that_needs_no_value(field: "models.Field[Any, Any]") -> None:
+    assert found(with_left(column(field)), BASE) == []
+
+
+def test_a_column_that_needs_a_value_only_where_it_is_left() -> None:
+    held = with_left(migrations.AlterField("product", "size", NUMBER))
+    assert found(held, BASE) == [Unfilled("shop_product", "size", is_known=True)]
+
+
+def test_a_table_that_the_target_does_not_know() -> None:
+    assert found(with_left(create("Brand")), BASE) == []
+
+
+def test_what_the_target_adds_is_its_own() -> None:
+    wanted = line(m1=create("Product", "size"), n2=column(NUMBER, "price"))
+    assert found(with_left(column(NUMBER)), wanted) == [STOCK]
+
+
+def test_nothing_is_left() -> None:
+    assert found(line(m1=create("Product", "size"), m2=column(NUMBER)), BASE) == []
+
+
+def test_what_helps() -> None:
+    plan = make_plan(facts(with_left(column(NUMBER)), BASE), KEEP)
+    assert is_helped_by_noop(plan, keys("m2"))
+    # Its source was not found.
+    assert not is_helped_by_noop(plan, keys("m2", "gone"))
+    removal = type("Removal", (migrations.RemoveField,), {"reversible": False})
+    stuck = line(m1=create("Product", "size"), m2=removal("product", "size"))
+    assert not is_helped_by_noop(make_plan(facts(stuck, BASE), KEEP), keys("m2"))
+
+
+def test_the_words() -> None:
+    size = Unfilled("shop_product", "size", is_known=True)
+    brand = Unfilled("shop_brand", "name", is_known=False)
+    assert [*described([STOCK, brand, size], "branch main")] == [
+        (
+            "new rows of shop_brand, shop_product fail: branch main does not fill "
+            "shop_product.stock, shop_brand.name, which are NOT NULL and have no default in the "
+            "database."
+        ),
+        (
+            "new rows of shop_product fail: branch main may leave out shop_product.size, which is "
+            "NOT NULL and has no default in the database."
+        ),
+    ]
+
+
+def test_a_default_that_only_the_database_has(vendor_project: Project) -> None:
+    make_shop(vendor_project)
+    vendor_project.checkout("-b", "feature")
+    vendor_project.models("shop", PRODUCT + COLOUR)
+    state = 'migrations.AddField("product", "colour", models.CharField(max_length=20))'
+    sql = "ALTER TABLE shop_product ADD colour varchar(20) DEFAULT 'red' NOT NULL"
+    vendor_project.migration(
+        "shop",
+        "0003_colour",
+        f'migrations.RunSQL("{sql}", state_operations=[{state}]),',
+        [("shop", "0002_longer_name")],
+    )
+    vendor_project.commit()
+    vendor_project.manage("migrate")
+    vendor_project.checkout("main")
+    said = vendor_project.manage("migrations_switch", "--irreversible=keep").stderr
+    assert "shop.0003_colour was left applied: it can't be unapplied.\n" in said
+    assert "new rows" not in said.lower()
+    assert columns(vendor_project) == {"id", "name", "colour"}
+    vendor_project.python('from shop.models import Product; Product.objects.create(name="a")')
