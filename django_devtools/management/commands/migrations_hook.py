@@ -40,6 +40,7 @@ from django_devtools.management.base import (
     notices_of_irreversible,
     require_debug,
 )
+from django_devtools.management.foreground import first_to_hear_ctrl_c
 
 if TYPE_CHECKING:
     from django_devtools.management.doctor import Facts
@@ -191,6 +192,10 @@ class Command(BranchesCommand):
 
     def _run(self, repository: Repository, options: dict[str, Any]) -> None:
         """Bring the databases into step where nothing is lost. Otherwise say what to type."""
+        with first_to_hear_ctrl_c(sys.stderr):
+            self._run_or_say_why_not(repository, options)
+
+    def _run_or_say_why_not(self, repository: Repository, options: dict[str, Any]) -> None:
         self.began = time.monotonic()
         state, callers = HookState(repository), Callers(repository)
         if callers.others():

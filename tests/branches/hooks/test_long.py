@@ -52,11 +52,11 @@ class Terminal:
 
 
 @contextmanager
-def at_terminal(project: Project, *command: str) -> Iterator[Terminal]:
+def at_terminal(project: Project, *command: str, shell: str = SHELL) -> Iterator[Terminal]:
     controller, terminal = pty.openpty()
     environment = project.full_environment() | {"COLUMNS": "200"}
-    shell = [sys.executable, "-c", LOG_IN, SHELL, "sh", *command]
-    with started(shell, cwd=project.path, env=environment, stdin=terminal):
+    words = [sys.executable, "-c", LOG_IN, shell, "sh", *command]
+    with started(words, cwd=project.path, env=environment, stdin=terminal):
         os.close(terminal)
         yield Terminal(controller)
     os.close(controller)
@@ -155,6 +155,29 @@ def test_a_hook_that_is_interrupted_says_what_is_left(shop: Project) -> None:
     leave_gate_open(shop)
     shop.switch()
     shop.assert_in_step()
+
+
+PROMPT = 'trap : INT; "$@"; echo "Status $?, prompt."; read line'
+
+
+def test_git_ends_by_ctrl_c_when_the_hook_has_said_its_last(shop: Project) -> None:
+    shop.environment["GIT_PROGRESS_DELAY"] = "0"
+    with at_terminal(shop, "git", "checkout", "feature", shell=PROMPT) as terminal:
+        terminal.read_until("\rdjango_devtools: Applying shop.0004_wait")
+        terminal.type("\x1a")  # Ctrl-Z, which the shell would not see
+        terminal.type(CTRL_C)
+        terminal.read_until("prompt.")
+    assert f"{TO_CONTINUE}\r\nStatus 130, prompt." in terminal.said
+
+
+def test_a_hook_in_the_background_leaves_the_terminal_alone(shop: Project) -> None:
+    leave_gate_open(shop)
+    background = '(set -m; "$@" & wait); echo Done.; read line; echo "Read $line."; read line'
+    with at_terminal(shop, "git", "checkout", "feature", shell=background) as terminal:
+        terminal.read_until("Done.")
+        terminal.type("it\n")
+        terminal.read_until("Read it.")
+    assert "is in step with branch feature" in terminal.said
 
 
 def test_a_switch_that_is_interrupted_says_what_is_left(shop: Project) -> None:
