@@ -134,10 +134,19 @@ class BranchesCommand(BaseCommand):
             self.stdout.write(text)
 
     def notice(self, text: str) -> None:
-        """Write a line to stderr, after what stdout holds: both may be one pipe or file."""
+        """Write a line to stderr that is about no error."""
+        # Django's own style of notices is as red as that of errors.
+        self._write_aside(text, self.style.WARNING)
+
+    def refusal(self, text: str) -> None:
+        """Write to stderr why nothing was done, or less than was wanted, and go on."""
+        self._write_aside(text, self.style.ERROR)
+
+    def _write_aside(self, text: str, style: Callable[[str], str]) -> None:
+        """Write to stderr, after what stdout holds: both may be one pipe or file."""
         self._make_room()
         self.stdout.flush()
-        self.stderr.write(self.style.NOTICE(text))
+        self.stderr.write(text, style)
 
     def _make_room(self) -> None:
         if self.progress:

@@ -134,3 +134,21 @@ def test_a_switch_with_nothing_to_do_imports_nothing_that_it_does_not_need(
             "jobs.redis",
         }
     )
+
+
+class Both(BranchesCommand):
+    def work(self, options: dict[str, Any]) -> None:
+        self.notice("Left as it is.")
+        self.refusal("Refused.")
+
+
+def test_notices_do_not_look_like_errors() -> None:
+    class Terminal(StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    stderr = Terminal()
+    Both(stderr=stderr, force_color=True).execute(
+        databases=None, verbosity=1, force_color=True, no_color=False
+    )
+    assert stderr.getvalue() == "\x1b[33;1mLeft as it is.\n\x1b[0m\x1b[31;1mRefused.\n\x1b[0m"

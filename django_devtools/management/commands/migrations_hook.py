@@ -84,6 +84,9 @@ class Command(BranchesCommand):
     def notice(self, text: str) -> None:
         super().notice(self.prefix + text)
 
+    def refusal(self, text: str) -> None:
+        super().refusal(self.prefix + text)
+
     def work(self, options: dict[str, Any]) -> None:
         if options["json"] and options["action"] != "status":
             raise CommandError(JSON_IS_FOR)
@@ -150,7 +153,7 @@ class Command(BranchesCommand):
         if any(one is not Condition.INSTALLED for one in hooks.conditions().values()):
             self.stdout.write("To install them: manage.py migrations_hook install")
         if failure:
-            self.stdout.write(self.style.NOTICE(failure))
+            self.stdout.write(self.style.ERROR(failure))
 
     def _show_hooks(self, hooks: Hooks) -> None:
         for name, condition in hooks.conditions().items():
@@ -224,7 +227,7 @@ class Command(BranchesCommand):
             why = f"{headline} {_reason(error, progress)}\nTo continue, run `{command}`"
             with suppress(GitError, StateError):
                 state.failed(why)
-            self.notice(why)
+            self.refusal(why)
             sys.exit(CTRL_C if isinstance(error, KeyboardInterrupt) else 1)
 
     def _remember(self, state: HookState, commit: str | None, specs: Sequence[str]) -> None:

@@ -111,18 +111,18 @@ class Command(BranchesCommand):
         titles, *lines = self.table(rows, spare=["migration", "size"])
         self.stdout.write(self.style.MIGRATE_HEADING(titles))
         for (_, entry), line in zip(found, lines, strict=True):
-            self.stdout.write(self.style.NOTICE(line) if entry.reason else line)
+            self.stdout.write(self.style.WARNING(line) if entry.reason else line)
         for _, entry in found:
             if entry.reason:
                 note = f"{entry.id} was not restored: {entry.reason}"
-                self.stdout.write(self.style.NOTICE(note))
+                self.stdout.write(self.style.WARNING(note))
 
     def _show(self, stashes: list[Stash], options: dict[str, Any]) -> None:
         for stash, entry in self._named(stashes, options):
             heading = f"{entry.id}: {entry}, in {stash.connection.alias}, as {entry.copy}"
             self.stdout.write(self.style.MIGRATE_HEADING(heading))
             if entry.reason:
-                self.stdout.write(self.style.NOTICE(f"Not restored: {entry.reason}"))
+                self.stdout.write(self.style.WARNING(f"Not restored: {entry.reason}"))
             names, rows = stash.rows(entry, SHOWN_ROWS)
             for line in self.table([names, *([_cell(value) for value in row] for row in rows)]):
                 self.stdout.write(line)

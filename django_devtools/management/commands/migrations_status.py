@@ -167,7 +167,7 @@ class Command(BranchesCommand):
     def _show_failure(self, repository: Repository | None) -> None:
         """Say why the hooks could not bring the databases into step."""
         if failure := _failure(repository):
-            self.stdout.write(self.style.NOTICE(failure))
+            self.stdout.write(self.style.ERROR(failure))
 
     def _show_stash(self, connection: BaseDatabaseWrapper) -> None:
         entries = Stash(connection).entries()
@@ -180,7 +180,7 @@ class Command(BranchesCommand):
 
     def _show_notes(self, found: Comparison, states: States, leaving: Decision | None) -> None:
         if edited := found.not_rerun(states):
-            self.stdout.write(self.style.NOTICE(notice_of_edited_code(edited, self.verbosity)))
+            self.stdout.write(self.style.WARNING(notice_of_edited_code(edited, self.verbosity)))
         answers = found.standing_answers()
         for line in described_answers(answers, found.connection.alias):
             self.stdout.write(line)

@@ -460,7 +460,7 @@ class Command(BranchesCommand):
         try:
             switch.check()
         except SwitchError as error:
-            self.notice(str(error))
+            self.refusal(str(error))
         for note in notices_of_unfilled(decision):
             self.notice(note)
         self._notice_left_alone(decision, decision.plan)
