@@ -11,7 +11,7 @@ from django_devtools.branches.sources.git import Repository
 
 NAME = "caller.sh"
 OF_ALL = "django-devtools.manage"
-"""The setting for all projects that have none of their own."""
+"""The setting of the project at the top, or else for all that have none of their own."""
 WRITTEN = "# Written by `manage.py migrations_hook install`.\n"
 
 
@@ -139,7 +139,8 @@ class Callers:
     def _command_of(self, directory: str) -> str | None:
         setting = _setting(directory)
         own = self.repository.config(setting)
-        return own if own or setting == OF_ALL else self.repository.config(OF_ALL)
+        is_that_of_the_top = (self.repository.common_dir / HOME / NAME).exists()
+        return own if own or is_that_of_the_top else self.repository.config(OF_ALL)
 
     def _is_gone(self, script: PurePosixPath) -> bool:
         if (self.repository.top / script).exists():

@@ -117,7 +117,10 @@ bring_in_step() {
     ! is_quiet || verbosity=--verbosity=0
     manage=
     [ "$directory" = . ] || manage=$(git config "django-devtools.$directory.manage")
-    [ -n "$manage" ] || manage=$(git config django-devtools.manage)
+    # If there is a project at the top, this is its own.
+    if [ -z "$manage" ] && { [ "$directory" = . ] || [ ! -f "$home/caller.sh" ]; }; then
+        manage=$(git config django-devtools.manage)
+    fi
     if [ -n "$manage" ]; then
         start by_git_setting
     elif [ ! -f "$script" ]; then
@@ -128,7 +131,7 @@ bring_in_step() {
         knows_the_command || start by_manage_py -m django_devtools.branches.hooks.without_app
     else
         leave_alone "The databases were left alone: $python no longer exists." \
-            "Run \`manage.py migrations_hook install\` with the Python that replaced it."
+            "Run \`$manage_py migrations_hook install\` with the Python that replaced it."
         exit 0
     fi
 
@@ -141,7 +144,7 @@ bring_in_step() {
         : # What was said came out at once.
     elif [ ! -s "$log" ] || [ "$result" -ge 128 ]; then
         leave_alone "The databases may not be in step: migrations_hook ended with status $result." \
-            "To continue, run \`manage.py migrations_switch\`"
+            "To continue, run \`$manage_py migrations_switch\`"
         rm -f "$log"
     elif ! knows_the_command; then
         branch=$(git symbolic-ref --quiet --short HEAD || git rev-parse HEAD)
@@ -149,14 +152,22 @@ bring_in_step() {
         case $branch in *[!A-Za-z0-9._/-]*) branch=$(git rev-parse HEAD) ;; esac
         leave_alone \
             "The databases were left alone: django_devtools is not in INSTALLED_APPS on this branch." \
-            "On a branch that has it, run \`manage.py migrations_switch $branch\`"
+            "On a branch that has it, run \`$manage_py migrations_switch $branch\`"
     else
         last_line=$(LC_ALL=C sed -n '/[^[:space:]]/h; ${x; p;}' "$log")
         leave_alone \
             "The databases were left alone: django_devtools could not start manage.py. $last_line" \
-            "To see all of it, run \`cat \"\$(git rev-parse --git-dir)/django-devtools$project/hook.log\"\`. Once it starts, run \`manage.py migrations_switch\`"
+            "To see all of it, run \`cat \"\$(git rev-parse --git-dir)/django-devtools$project/hook.log\"\`. Once it starts, run \`$manage_py migrations_switch\`"
     fi
     return "$result"
+}
+
+# A path as it is typed.
+quoted() {
+    case $1 in
+        *[!A-Za-z0-9._/-]*) printf '%s' "$1" | sed "s/'/'\"'\"'/g; 1s/^/'/; \$s/\$/'/" ;;
+        *) printf '%s' "$1" ;;
+    esac
 }
 
 # What the blocks of earlier versions read, instead of calling it, has another name in $0.
@@ -173,8 +184,10 @@ for caller; do
     project=${project#"$home"}
     state=$git_dir/django-devtools$project
     prefix=
+    manage_py=manage.py
     if [ $# -gt 1 ]; then
         prefix="$directory: "
+        manage_py=$(quoted "${script#./}")
         # Whichever project of the repository that is meant for, it is not for the others.
         unset DJANGO_SETTINGS_MODULE
     fi

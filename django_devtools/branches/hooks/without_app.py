@@ -8,6 +8,7 @@ this app, other branches lack it, and the databases have to follow all the same.
 import os
 import runpy
 import sys
+from pathlib import Path
 
 from django.core import management
 
@@ -18,6 +19,8 @@ ADDED = "DJANGO_DEVTOOLS_ADDED"
 def main() -> None:
     script, *arguments = sys.argv[1:]
     os.environ[ADDED] = "1"
+    # As Python does it for a script, which may be typed from another directory.
+    sys.path.insert(0, str(Path(script).resolve().parent))
     execute = management.execute_from_command_line
 
     def execute_with_app(argv: list[str] | None = None) -> None:

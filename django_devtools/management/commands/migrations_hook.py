@@ -75,17 +75,25 @@ class Command(BranchesCommand):
         )
         parser.add_argument("--in-hook", action="store_true", help=SUPPRESS)
 
-    prefix = ""
-    """Says which project speaks, if git calls several."""
+    project: Path | None = None
+    """The directory of the project that speaks, if git calls several."""
 
     def write(self, text: str) -> None:
-        super().write(self.prefix + text)
+        super().write(self._of_project(text))
 
     def notice(self, text: str) -> None:
-        super().notice(self.prefix + text)
+        super().notice(self._of_project(text))
 
     def refusal(self, text: str) -> None:
-        super().refusal(self.prefix + text)
+        super().refusal(self._of_project(text))
+
+    def _of_project(self, text: str) -> str:
+        """What is said with the name of the project, and commands as they are typed at the top."""
+        if self.project is None:
+            return text
+        manage_py = shlex.quote((self.project / "manage.py").as_posix())
+        text = re.sub(r"(?<![\w./-])manage\.py(?= [a-z])", lambda found: manage_py, text)
+        return f"{self.project.as_posix()}: {text}"
 
     def work(self, options: dict[str, Any]) -> None:
         if options["json"] and options["action"] != "status":
@@ -202,7 +210,7 @@ class Command(BranchesCommand):
         self.began = time.monotonic()
         state, callers = HookState(repository), Callers(repository)
         if callers.others():
-            self.prefix = f"{callers.project.as_posix()}: "
+            self.project = callers.project
         aside = self.stderr if self.verbosity >= 1 else None
         self.progress = progress = Progress(self.stdout, self.style, 0, aside)
         headline = "The databases were left alone."

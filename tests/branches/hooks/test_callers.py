@@ -1,5 +1,6 @@
 """Several projects in one repository, which the hooks call one after the other."""
 
+import json
 import os
 import re
 import shlex
@@ -110,10 +111,42 @@ def test_where_one_fails_the_other_goes_on(both: Both) -> None:
     )
     assert f'/django-devtools/{entry(api).name}/hook.log"`' in output
     assert "the web's: Database 'default' is in step with this checkout: 1 applied" in output
+    assert "Once it starts, run `api/manage.py migrations_switch`\n" in output
     assert "left alone" in (entry(api) / "failed").read_text()
     assert "left alone" not in web.manage("migrations_hook", "status").stdout
     assert (entry(web) / "in-step").exists()
     assert not (entry(api) / "in-step").exists()
+
+
+def test_commands_are_those_to_type_at_the_top(both: Both) -> None:
+    api, web = both
+    web.settings("DEBUG = False")
+    web.commit("Production")
+    output = git(api, "checkout", "feature")
+    assert output.count("DEBUG is off") == 0  # The setting is that of main.
+    web.settings("DEBUG = False")
+    web.commit("Production, too")
+    output = git(api, "checkout", "main")
+    _, _, command = output.rpartition("\nTo continue, run `")
+    words = shlex.split(command.rstrip("`\n"))
+    assert words == ["the web's/manage.py", "migrations_switch"]
+    done = run(
+        [sys.executable, *words, "--allow-debug-off"],
+        cwd=api.path.parent,
+        env=web.full_environment(),
+        stdout=subprocess.PIPE,
+    )
+    assert "unapply 1 of shop" in done.stdout
+
+
+def test_python_that_is_gone_in_one_of_them(both: Both) -> None:
+    api, web = both
+    caller = entry(web) / "caller.sh"
+    caller.write_text(caller.read_text().replace(sys.executable, "/gone/python"))
+    assert (
+        "the web's: The databases were left alone: /gone/python no longer exists.\n"
+        """Run `'the web'"'"'s/manage.py' migrations_hook install` with the Python """
+    ) in git(api, "checkout", "feature")
 
 
 @pytest.mark.parametrize("shell", ["bash", "dash"])
@@ -150,6 +183,22 @@ def test_each_has_its_own_setting_of_git(both: Both) -> None:
     assert "Of all: migrations_hook run\nOf the web: migrations_hook run\n" in output
     assert "Of the web:" in web.manage("migrations_hook", "status", "--json").stdout
     assert "Of all:" in api.manage("migrations_hook", "status", "--json").stdout
+
+
+def test_the_setting_of_a_project_at_the_top_is_its_own(project: Project) -> None:
+    make_shop(project)
+    below = Project.make(project.path / "below", {}, project.zygote, git=False)
+    project.commit("Below")
+    for one in (project, below):
+        one.manage("migrations_hook", "install")
+    project.git("config", "django-devtools.manage", "echo Of the top:")
+    output = git(project, "checkout", "-b", "feature")
+    assert output.count("Of the top: migrations_hook run") == 1
+    status = below.manage("migrations_hook", "status", "--json").stdout
+    assert json.loads(status)["caller"]["command"] is None
+    assert "Of the top:" in project.manage("migrations_hook", "status", "--json").stdout
+    project.git("config", "django-devtools.below.manage", "echo From below:")
+    assert "From below: migrations_hook run" in git(project, "checkout", "main")
 
 
 def test_the_setting_that_doctor_names_leaves_the_others_alone(both: Both) -> None:
