@@ -17,14 +17,17 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations import Migration, operations
 from django.db.migrations.operations.models import IndexOperation
 
+from django_devtools.branches.decision import Workspace, decide
+from django_devtools.branches.hooks.hook import pathspecs
 from django_devtools.branches.hooks.state import UNTOLD, HookState
 from django_devtools.branches.planning.comparison import compare
+from django_devtools.branches.planning.policy import Options
 from django_devtools.branches.planning.recording import snapshot_of
 from django_devtools.branches.running.begun import write_down
 from django_devtools.branches.schema.dialects import database_id
 from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.loader import code_on_disk
-from django_devtools.branches.sources.rows import read_rows
+from django_devtools.branches.sources.rows import is_meant, is_mirror, read_rows
 from django_devtools.branches.sources.snapshot_file import SnapshotFile
 from django_devtools.branches.sources.snapshots import (
     DETACHED,
@@ -112,6 +115,33 @@ def after_migrate(
     with _warning(f"No snapshot was taken of database '{using}'", verbosity, hint):
         if takes_snapshots():
             refresh(connections[using])
+    # Hooks and prompts were told that nothing is known, and look again if they aren't told more.
+    with suppress(Exception):
+        if plan and settings.DEBUG and takes_snapshots():
+            tell_hooks()
+
+
+def tell_hooks() -> None:
+    """
+    Have the hooks and prompts of this project know that the databases are in step, if all are.
+
+    Raises GitError, StateError, DatabaseError, and what broken migrations raise.
+    """
+    repository = Repository.find(project_root())
+    commit = repository.commit() if repository else None
+    if repository is None or commit is None or not HookState(repository).lacks(commit):
+        return
+    workspace = Workspace(repository, SnapshotFile.find(repository), code_on_disk())
+    meant = [one for one in connections.all() if not is_mirror(one) and is_meant(one)]
+    if all(_is_in_step(connection, workspace) for connection in meant):
+        HookState(repository).in_step(commit, pathspecs(repository, workspace.disk))
+
+
+def _is_in_step(connection: BaseDatabaseWrapper, workspace: Workspace) -> bool:
+    repository, snapshot_file = workspace.repository, workspace.snapshot_file
+    found = compare(connection, repository, snapshot_file, workspace.disk)
+    decision = decide(connection, workspace, Options(), found)
+    return not (decision.has_work or (decision.plan is not None and decision.plan.not_rolled_back))
 
 
 def refresh(connection: BaseDatabaseWrapper) -> None:

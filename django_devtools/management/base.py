@@ -15,7 +15,6 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, no_translations
 from django.db import (
-    DEFAULT_DB_ALIAS,
     DatabaseError,
     Error,
     InterfaceError,
@@ -28,7 +27,6 @@ from django.db.migrations.exceptions import (
     CircularDependencyError,
     NodeNotFoundError,
 )
-from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
 from django_devtools.branches.decision import Decision, Workspace
@@ -37,7 +35,7 @@ from django_devtools.branches.planning.policy import Irreversible
 from django_devtools.branches.schema.dialects import database_id
 from django_devtools.branches.sources.git import NoGit, Repository
 from django_devtools.branches.sources.loader import code_on_disk
-from django_devtools.branches.sources.rows import iso
+from django_devtools.branches.sources.rows import is_meant, is_mirror, iso
 from django_devtools.branches.sources.snapshot_file import SnapshotFile
 from django_devtools.branches.sources.snapshots import Key
 from django_devtools.conf import project_root
@@ -47,6 +45,7 @@ from .tables import SHORTEST, shortened, table
 if TYPE_CHECKING:
     from django_devtools.branches.planning.plan import Plan
     from django_devtools.branches.progress import Progress
+    from django_devtools.branches.switch import Switch
 
 MESSAGES = (
     DevtoolsError,
@@ -229,16 +228,6 @@ class BranchesCommand(BaseCommand):
         return list(found.values())
 
 
-def is_mirror(connection: BaseDatabaseWrapper) -> bool:
-    """Whether this is another way to a database that has an alias of its own."""
-    return bool(connection.settings_dict["TEST"]["MIRROR"])
-
-
-def is_meant(connection: BaseDatabaseWrapper) -> bool:
-    """Whether commands work with a database if they are given none by name."""
-    return connection.alias == DEFAULT_DB_ALIAS or MigrationRecorder(connection).has_table()
-
-
 @contextmanager
 def database_may_fail(
     what_then: str | Callable[[], str],
@@ -261,6 +250,12 @@ def require_debug(refusal: str) -> None:
     """
     if not settings.DEBUG:
         raise CommandError(refusal)
+
+
+def target_commit(switches: "Sequence[Switch]") -> str | None:
+    """The commit that all databases went to; None if a checkout came in between."""
+    commits = {switch.decision.comparison.target.past.commit for switch in switches}
+    return commits.pop() if len(commits) == 1 else None
 
 
 def ask(question: str) -> bool:

@@ -24,9 +24,10 @@ from django_devtools.branches.hooks.state import HookState
 from django_devtools.branches.planning.policy import Options
 from django_devtools.branches.progress import database_option
 from django_devtools.branches.sources.git import INSTALL_NEWER, Repository, too_old
+from django_devtools.branches.sources.rows import is_meant, is_mirror
 from django_devtools.branches.switch import Switch
 
-from .base import MESSAGES, described, is_meant, is_mirror, place
+from .base import MESSAGES, described, place
 
 INSIDE = "--in-hook"
 """Has `migrations_hook doctor` say what is so where the hooks run it."""

@@ -6,10 +6,9 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from django_devtools.branches.files import read_text, write_aside
-from django_devtools.branches.hooks.projects import HOME, place, project_directory
+from django_devtools.branches.hooks.projects import CALLER, HOME, place, project_directory
 from django_devtools.branches.sources.git import Repository
 
-NAME = "caller.sh"
 OF_ALL = "django-devtools.manage"
 """The setting of the project at the top, or else for all that have none of their own."""
 WRITTEN = "# Written by `manage.py migrations_hook install`.\n"
@@ -116,7 +115,7 @@ class Callers:
         earlier = self._earlier()
         directory = _directory(earlier)
         if directory is not None:
-            file = self.repository.common_dir / place(directory) / NAME
+            file = self.repository.common_dir / place(directory) / CALLER
             write_aside(file, _text({"directory": directory.as_posix()} | earlier))
 
     @property
@@ -126,11 +125,11 @@ class Callers:
 
     @property
     def _file(self) -> Path:
-        return self.repository.common_dir / place(self.project) / NAME
+        return self.repository.common_dir / place(self.project) / CALLER
 
     def _files(self) -> list[Path]:
         home = self.repository.common_dir / HOME
-        return [home / NAME, *home.glob(f"*/{NAME}")]
+        return [home / CALLER, *home.glob(f"*/{CALLER}")]
 
     def _others(self) -> dict[Path, dict[str, str]]:
         found = {file: _values(read_text(file)) for file in self._files() if file != self._file}
@@ -139,7 +138,7 @@ class Callers:
     def _command_of(self, directory: str) -> str | None:
         setting = _setting(directory)
         own = self.repository.config(setting)
-        is_that_of_the_top = (self.repository.common_dir / HOME / NAME).exists()
+        is_that_of_the_top = (self.repository.common_dir / HOME / CALLER).exists()
         return own if own or is_that_of_the_top else self.repository.config(OF_ALL)
 
     def _is_gone(self, script: PurePosixPath) -> bool:

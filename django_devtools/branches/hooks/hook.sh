@@ -105,7 +105,7 @@ has_spoken() {
 # Say why the databases were left alone, now, by the checks, and by `migrations_hook status`.
 leave_alone() {
     printf '%s\n%s\n' "$prefix$1" "$2" >&2
-    rm -f "$state/in-step" 2>/dev/null
+    rm -f "$state/in-step" "$state/worked-on" 2>/dev/null
     (printf '%s\n%s' "$1" "$2" >"$state/failed") 2>/dev/null
 }
 

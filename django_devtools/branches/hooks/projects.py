@@ -12,6 +12,8 @@ from pathlib import Path
 from django_devtools.branches.sources.git import Repository
 from django_devtools.conf import project_root
 
+CALLER = "caller.sh"
+"""Says how the hooks call a project."""
 HOME = "django-devtools"
 """What is below git directories is in this one."""
 

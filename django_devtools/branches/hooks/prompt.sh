@@ -25,7 +25,11 @@ words_of_project() {
         echo failed
         return
     fi
-    read -r in_step 2>/dev/null <"$state/in-step" || return
+    worked_on=/dev/null
+    if ! read -r in_step 2>/dev/null <"$state/in-step"; then
+        worked_on=$state/worked-on
+        read -r in_step 2>/dev/null <"$worked_on" || return
+    fi
     case $in_step in '' | *[!0-9a-f]*) return ;; esac # It is no commit.
     eval "set -- $pathspecs"
 
@@ -43,14 +47,17 @@ words_of_project() {
     unapply=0
     changed=0
     is_known=yes
+    seen=
+    look_at_what_was_worked_on <"$worked_on"
     while IFS='	' read -r letter file; do
-        [ -z "$letter" ] || look_at "$letter" "$file"
+        [ -z "$letter" ] || was_seen "$file" || look_at "$letter" "$file"
     done <<END
 $committed
 END
     while IFS= read -r line; do
         [ -n "$line" ] || continue
         file=${line#???}
+        ! was_seen "$file" || continue
         # Of what is in both, neither says what became of it.
         case $committed in *"	$file"*) return ;; esac
         look_at "${line%"${line#??}"}" "$file"
@@ -67,6 +74,31 @@ END
     elif [ -n "$is_known" ]; then
         echo "in step"
     fi
+}
+
+# Of what was not committed when the databases were in step, only what became of it since counts.
+look_at_what_was_worked_on() {
+    read -r _ # the commit
+    while read -r blob file; do
+        seen="$seen
+$file
+"
+        if [ ! -f "$file" ]; then
+            [ "$blob" = - ] || look_at D "$file"
+        elif [ "$blob" = - ]; then
+            look_at A "$file"
+        else
+            [ "$(git hash-object -- "$file" 2>/dev/null)" = "$blob" ] || look_at M "$file"
+        fi
+    done
+}
+
+was_seen() {
+    name=${1#\"} # Git puts names with spaces in quotes.
+    case $seen in *"
+${name%\"}
+"*) return 0 ;; esac
+    return 1
 }
 
 # Look at a file by the letters of git: one for what was committed, two for index and work tree.

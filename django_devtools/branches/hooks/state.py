@@ -1,5 +1,6 @@
 """What the hooks remember about a project in a work tree, in files of its git directory."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -7,8 +8,19 @@ from pathlib import Path
 
 from django_devtools.branches.errors import DevtoolsError
 from django_devtools.branches.files import read_text, write_aside
-from django_devtools.branches.hooks.projects import place, project_directory
+from django_devtools.branches.hooks.projects import CALLER, place, project_directory
 from django_devtools.branches.sources.git import Repository
+
+WORKED_ON = "worked-on"
+"""
+The file that says with what the databases are in step if not all of it is committed.
+
+A commit, and then a line for each file that it has not as on disk: its blob, or "-" if it is gone,
+and its path.
+"""
+
+# What needs no quotes, neither of git nor of a shell.
+_PLAIN_NAME = r"[A-Za-z0-9_./+-]([A-Za-z0-9_./ +-]*[A-Za-z0-9_./+-])?"
 
 UNTOLD = "Until that is fixed, the git hooks may take the databases for in step."
 
@@ -28,14 +40,27 @@ class HookState:
         self.repository = repository
 
     def in_step(self, commit: str | None, specs: Sequence[str]) -> None:
-        """Record that the databases are in step with ``commit``, if that is still checked out."""
-        is_checked_out = commit is not None and commit == self.repository.clean_commit(specs)
+        """
+        Record that the databases are in step with ``commit``, if that is still checked out.
+
+        Where it lacks something of what is on disk, only prompts are told, not the hooks: they ask
+        git for commits alone.
+        """
+        head, files = self.repository.uncommitted(specs)
+        is_checked_out = commit is not None and commit == head
+        words = self._worked_on(head, files) if is_checked_out and files else None
         with _writing():
             _remove(self._failure)
-            if is_checked_out:
-                write_aside(self._in_step, f"{commit}\n")
-            else:
-                _remove(self._in_step)
+            _write_or_remove(self._in_step, f"{head}\n" if is_checked_out and not files else None)
+            _write_or_remove(self._in_step.with_name(WORKED_ON), words)
+
+    def lacks(self, commit: str) -> bool:
+        """Whether hooks call this project, and look at the databases at ``commit`` again."""
+        if not (self.repository.common_dir / self._place / CALLER).exists():
+            return False
+        with suppress(OSError):
+            return read_text(self._in_step) != f"{commit}\n"
+        return True
 
     def changed(self) -> None:
         """Record that a database was changed. Hooks in all work trees look again."""
@@ -44,6 +69,7 @@ class HookState:
             # Work trees may share a database.
             for directory in (common, *common.glob("worktrees/*")):
                 _remove(directory / self._place / "in-step")
+                _remove(directory / self._place / WORKED_ON)
             _remove(self._failure)
 
     def settled(self) -> None:
@@ -55,6 +81,7 @@ class HookState:
         """Record why the databases could not be brought into step."""
         with _writing():
             _remove(self._in_step)
+            _remove(self._in_step.with_name(WORKED_ON))
             write_aside(self._failure, why)
 
     def failure(self) -> str | None:
@@ -63,6 +90,15 @@ class HookState:
             return read_text(self._failure) or None
         except OSError as error:
             return f"{self._failure} can't be read: {error.strerror}."
+
+    def _worked_on(self, commit: str, files: Sequence[str]) -> str | None:
+        """What the prompt reads of files that are not as in ``commit``; None of odd names."""
+        if not all(re.fullmatch(_PLAIN_NAME, file) for file in files):
+            return None
+        there = [file for file in files if (self.repository.top / file).is_file()]
+        blobs = dict(zip(there, self.repository.blobs(there), strict=True))
+        lines = [f"{blobs.get(file, '-')} {file}" for file in files]
+        return "\n".join([commit, *lines, ""])
 
     @cached_property
     def _place(self) -> Path:
@@ -83,6 +119,13 @@ def _writing() -> Iterator[None]:
         yield
     except OSError as error:
         raise StateError(f"{error.filename} can't be written: {error.strerror}.") from None
+
+
+def _write_or_remove(file: Path, text: str | None) -> None:
+    if text is None:
+        _remove(file)
+    else:
+        write_aside(file, text)
 
 
 def _remove(file: Path) -> None:

@@ -72,6 +72,9 @@ _OUR_SETTINGS = ("-c", "core.fsmonitor=false")
 # What was checked out before.
 PREVIOUS = "@{-1}"
 
+# In a line of `git status --porcelain=v2`, by how it begins: changed, unmerged, untracked.
+_FIELDS_BEFORE_PATH = {"1": 7, "u": 9, "?": 0}
+
 # What no ref has in its name, and what may follow one: main~1, main@{yesterday}, main:file
 _NOT_OF_REF = r"[~^:]|@\{"
 
@@ -233,22 +236,31 @@ class Repository(NamedTuple):
         except GitError:
             return None
 
-    def clean_commit(self, pathspecs: Sequence[str]) -> str | None:
-        """The commit that is checked out, if it has all matching files as they are on disk."""
+    def uncommitted(self, pathspecs: Sequence[str]) -> tuple[str, list[str]]:
+        """The commit that is checked out, and the matching files that it has not as on disk."""
         output = self.git(
             "status",
             "--porcelain=v2",
+            "-z",
             "--branch",
             "--no-ahead-behind",
+            "--no-renames",
             "--untracked-files=all",
             "--",
             *pathspecs,
         )
-        lines = output.decode(errors="surrogateescape").splitlines()
-        if not all(line.startswith("# ") for line in lines):
-            return None
-        # "(initial)" where there is no commit yet
-        return next(line.removeprefix("# branch.oid ") for line in lines if "branch.oid" in line)
+        commit, files = "", []
+        for line in output.decode(errors="surrogateescape").split("\0"):
+            kind, _, rest = line.partition(" ")
+            if kind == "#" and rest.startswith("branch.oid "):
+                commit = rest.removeprefix("branch.oid ")  # "(initial)" if there is none yet
+            elif kind in _FIELDS_BEFORE_PATH:
+                files.append(rest.split(" ", _FIELDS_BEFORE_PATH[kind])[-1])
+        return commit, files
+
+    def blobs(self, paths: Sequence[str]) -> list[str]:
+        """The ids that git would give to files of the work tree, which have to be there."""
+        return self.git("hash-object", "--", *paths).decode().split() if paths else []
 
     def commit(self, ref: str = "HEAD") -> str | None:
         """The id of the commit that ``ref`` names; None if it names none."""

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import QuerySet
@@ -63,3 +64,13 @@ def to_the_minute(moment: datetime) -> str:
     if timezone.is_aware(moment):
         moment = timezone.localtime(moment)
     return f"{moment:%Y-%m-%d %H:%M}"
+
+
+def is_mirror(connection: BaseDatabaseWrapper) -> bool:
+    """Whether this is another way to a database that has an alias of its own."""
+    return bool(connection.settings_dict["TEST"]["MIRROR"])
+
+
+def is_meant(connection: BaseDatabaseWrapper) -> bool:
+    """Whether commands work with a database if they are given none by name."""
+    return connection.alias == DEFAULT_DB_ALIAS or MigrationRecorder(connection).has_table()

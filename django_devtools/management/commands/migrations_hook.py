@@ -39,6 +39,7 @@ from django_devtools.management.base import (
     described,
     notices_of_irreversible,
     require_debug,
+    target_commit,
 )
 from django_devtools.management.foreground import first_to_hear_ctrl_c
 
@@ -227,7 +228,9 @@ class Command(BranchesCommand):
                 headline = "The databases are not in step."
                 self._bring_in_step(switches, progress)
                 if switches:
-                    self._remember(state, _target(switches), pathspecs(repository, workspace.disk))
+                    self._remember(
+                        state, target_commit(switches), pathspecs(repository, workspace.disk)
+                    )
         # The checkout is done in any case, and the next one is a new chance.
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001
             way_out = error.way_out if isinstance(error, SwitchError) else ""
@@ -343,12 +346,6 @@ def _reason(error: BaseException, progress: Progress) -> str:
         return str(error) or INTERRUPTED
     step = f"{progress.current}: " if progress.current else ""
     return f"{step}{type(error).__name__}: {error}"
-
-
-def _target(switches: list[Switch]) -> str | None:
-    """The commit that all databases went to; None if a checkout came in between."""
-    commits = {switch.decision.comparison.target.past.commit for switch in switches}
-    return commits.pop() if len(commits) == 1 else None
 
 
 def _refuse_changed(switches: list[Switch]) -> None:

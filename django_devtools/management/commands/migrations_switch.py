@@ -1,4 +1,5 @@
 import json
+import os
 import shlex
 import sys
 import time
@@ -12,6 +13,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django_devtools.branches.decision import Decision, Workspace
 from django_devtools.branches.errors import SwitchError, UnfitRows
 from django_devtools.branches.hooks.state import HookState, StateError
+from django_devtools.branches.hooks.without_app import ADDED
 from django_devtools.branches.planning.policy import Irreversible, Options, switch_command
 from django_devtools.branches.progress import Progress, database_option
 from django_devtools.branches.schema.dialects import database_id
@@ -34,6 +36,7 @@ from django_devtools.management.base import (
     notices_of_unfilled,
     prompt,
     require_debug,
+    target_commit,
     why_left,
 )
 
@@ -289,7 +292,7 @@ class Command(BranchesCommand):
             self._run(switch)
         if has_work:
             self.write(f"Done {took(time.monotonic() - self.began)}.")
-        self._clear_failure(workspace, options)
+        self._tell_hooks(workspace, switches, options)
 
     def _forget_answers(self, workspace: Workspace, options: dict[str, Any]) -> None:
         for connection in self.connections(options):
@@ -339,14 +342,26 @@ class Command(BranchesCommand):
             answer = prompt(f"Type {', '.join(map(repr, choices))} or 'stop': ")
         return choices[answer]
 
-    def _clear_failure(self, workspace: Workspace, options: dict[str, Any]) -> None:
-        """Forget why a hook failed, where all databases were brought into step since."""
-        is_whole = not (options["target"] or options["databases"] or options["undo"])
-        if workspace.repository and is_whole:
-            try:
-                HookState(workspace.repository).settled()
-            except StateError as error:
-                self.notice(str(error))
+    def _tell_hooks(
+        self, workspace: Workspace, switches: Sequence[Switch], options: dict[str, Any]
+    ) -> None:
+        """Tell hooks and prompts that all databases were brought into step, if they were."""
+        repository = workspace.repository
+        if repository is None or options["target"] or options["databases"] or options["undo"]:
+            return
+        state, commit = HookState(repository), target_commit(switches)
+        # As in the hooks: what was changed and left is not in step, and without the app, `migrate`
+        # would not tell them to look again.
+        is_left = any(_leaves_changed(one.decision.plan) for one in switches)
+        try:
+            if commit is None or is_left or ADDED in os.environ or not state.lacks(commit):
+                state.settled()
+            else:
+                from django_devtools.branches.hooks.hook import pathspecs
+
+                state.in_step(commit, pathspecs(repository, workspace.disk))
+        except StateError as error:
+            self.notice(str(error))
 
     def _run(self, switch: Switch) -> None:
         if switch:
@@ -577,6 +592,10 @@ class Command(BranchesCommand):
             self.stdout.write(f"    {_loss(loss, rows)}")
         if not ask("Type 'yes' to continue, or 'no' to cancel: "):
             raise CommandError("Switch cancelled. Nothing was changed.")
+
+
+def _leaves_changed(plan: "Plan | None") -> bool:
+    return plan is not None and bool(plan.not_rolled_back)
 
 
 def _name_of(snapshot: Snapshot) -> str | None:

@@ -111,9 +111,48 @@ def test_it_says_that_the_hook_failed(shop: Project) -> None:
     assert prompt(shop) == short(shop) == "failed\n"
 
 
-def test_it_says_nothing_after_migrate(shop: Project) -> None:
+@pytest.mark.parametrize("command", ["migrate", "migrations_switch"])
+@pytest.mark.parametrize("shell", SHELLS)
+def test_what_was_applied_before_it_is_committed(shop: Project, command: str, shell: str) -> None:
     add_size(shop)
-    assert prompt(shop) == "out of step: 1 to apply\n"
+    file = shop.path / "shop/migrations/0003_size.py"
+    assert prompt(shop, shell) == "out of step: 1 to apply\n"
+    shop.manage(command)
+    assert prompt(shop, shell) == short(shop) == IN_STEP
+    text = file.read_text()
+    file.write_text(text.replace("default=1", "default=2"))
+    assert prompt(shop, shell) == "out of step: 1 changed\n"
+    file.unlink()
+    assert prompt(shop, shell) == short(shop) == "out of step: 1 to unapply\n"
+    file.write_text(text)
+    without_hooks(shop, "add", "--all")
+    assert prompt(shop, shell) == IN_STEP
+    without_hooks(shop, "commit", "--quiet", "--message=Size")
+    assert prompt(shop, shell) == IN_STEP
+    file.unlink()
+    assert prompt(shop, shell) == "out of step: 1 to unapply\n"
+    shop.manage("migrations_switch")
+    assert prompt(shop, shell) == IN_STEP
+    without_hooks(shop, "checkout", "--quiet", "--", ".")
+    assert prompt(shop, shell) == "out of step: 1 to apply\n"
+
+
+def test_migrate_tells_it_what_is_committed(shop: Project) -> None:
+    without_hooks(shop, "checkout", "--quiet", "feature")
+    shop.manage("migrate")
+    assert prompt(shop) == IN_STEP
+    shop.manage("migrate", "shop", "0002")
+    assert (prompt(shop), short(shop)) == (UNKNOWN, "out of step: 1 to apply\n")
+    shop.manage("migrations_switch")
+    assert prompt(shop) == IN_STEP
+    # Python need not be started for that.
+    shop.git("config", "django-devtools.manage", "echo Started:")
+    assert "Started:" not in git(shop, "checkout", "-b", "another")
+
+
+def test_names_that_need_quotes_are_not_written_down(shop: Project) -> None:
+    shop.write("shop/migrations/sql/ö.sql", "")
+    shop.manage("migrate", "shop", "0001")
     shop.manage("migrate")
     assert (prompt(shop), short(shop)) == (UNKNOWN, IN_STEP)
 
