@@ -3,7 +3,9 @@
 import json
 import os
 import platform
+import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +25,7 @@ from django_devtools.branches.hooks.hook import Condition, Hooks
 from django_devtools.branches.hooks.state import HookState
 from django_devtools.branches.planning.policy import Options
 from django_devtools.branches.progress import database_option
-from django_devtools.branches.sources.git import INSTALL_NEWER, Repository, too_old
+from django_devtools.branches.sources.git import INSTALL_NEWER, too_old
 from django_devtools.branches.sources.rows import is_meant, is_mirror
 from django_devtools.branches.switch import Switch
 
@@ -97,7 +99,7 @@ def ask_hook(hooks: Hooks) -> Facts | str:
         process = subprocess.Popen(
             line,
             cwd=directory,
-            env=_environment(hooks.repository),
+            env=_environment(hooks),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -138,11 +140,13 @@ def _hooks_command(callers: Callers) -> tuple[list[str], Path]:
     return line, top / caller.script.parent
 
 
-def _environment(repository: Repository) -> dict[str, str]:
+def _environment(hooks: Hooks) -> dict[str, str]:
     """That of a hook where git was not started by a shell."""
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
-    directory = os.fsdecode(repository.git("--exec-path")).strip()
-    return kept | {"PATH": f"{directory}{os.pathsep}{PATH}", "GIT_EXEC_PATH": directory}
+    directory = os.fsdecode(hooks.repository.git("--exec-path")).strip()
+    caller = hooks.callers.own()
+    programs = filter(None, [directory, PATH, caller.programs if caller else ""])
+    return kept | {"PATH": os.pathsep.join(programs), "GIT_EXEC_PATH": directory}
 
 
 def troubles(hooks: Hooks, here: Facts, there: Facts | str) -> Iterator[str]:
@@ -163,7 +167,8 @@ def troubles(hooks: Hooks, here: Facts, there: Facts | str) -> Iterator[str]:
 
 def _differences(here: Facts, there: Facts | str, hooks: Hooks) -> Iterator[str]:
     if isinstance(there, str):
-        yield f"The hook could not start manage.py. {there}\n{_command(hooks)}"
+        fix = _missing_program(hooks) or _command(hooks)
+        yield f"The hook could not start manage.py. {there}\n{fix}"
         return
     if not there.debug:
         yield f"DEBUG is off in the hook, which then changes no database. {_command(hooks)}"
@@ -182,6 +187,20 @@ def _others(here: Facts, there: Facts, is_elsewhere: bool) -> list[str]:
     """
     ours, theirs = (here.names, there.names) if is_elsewhere else (here.databases, there.databases)
     return sorted(alias for alias in ours | theirs if ours.get(alias) != theirs.get(alias))
+
+
+def _missing_program(hooks: Hooks) -> str:
+    """What to do about a program that the hook does not find; empty if it finds it."""
+    name, _, _ = (hooks.callers.command() or "").partition(" ")
+    if not re.fullmatch(r"[\w.+-]+", name) or shutil.which(name, path=_environment(hooks)["PATH"]):
+        return ""
+    here = shutil.which(name)
+    if here is None:
+        setting = shlex.quote(hooks.callers.setting)
+        return (
+            f"{name} is not found here either. Run `git config {setting} 'COMMAND'` with another."
+        )
+    return f"{name} is {here} here. {INSTALL[:-1]}, which has the hooks look there."
 
 
 def _command(hooks: Hooks) -> str:

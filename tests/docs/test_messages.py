@@ -33,7 +33,7 @@ OTHERS = {
     ),
     *("KeyError", "ValueError", "TypeError", "AssertionError", "RuntimeError"),
     *("ImproperlyConfigured", "SynchronousOnlyOperation", "OperationalError"),
-    *("husky", "lefthook", "post-checkout"),
+    *("husky", "lefthook", "post-checkout", "sh", "uv"),
     *("ImportError", "UsageError", "django-rq", "rq", "and", "before", "3.2.2", "4.0"),
     *("ModuleNotFoundError", "No", "module", "named"),
     *("no", "such", "table", "nope", "unable", "to", "open", "database", "file"),

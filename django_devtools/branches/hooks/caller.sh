@@ -2,6 +2,7 @@
 directory=.
 python=python
 script=./manage.py
+programs=
 settings_option=
 pythonpath_option=
 pathspecs="':(top,glob)**/migrations/**' ':(top,glob)**/settings*.py' ':(top,glob)**/settings/**'"

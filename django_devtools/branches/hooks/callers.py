@@ -24,6 +24,8 @@ class Caller(NamedTuple):
     """The option that names the settings; empty if manage.py names these itself."""
     pythonpath: str = ""
     """The option that adds a directory to the search path; empty if none is needed."""
+    programs: str = ""
+    """The PATH of the terminal of ``install``, for what the hooks don't find in their own."""
 
     @property
     def options(self) -> list[str]:
@@ -54,7 +56,8 @@ class Callers:
             "".join(shlex.split(values.get(f"{name}_option", "")))
             for name in ("settings", "pythonpath")
         )
-        return Caller(Path(values["python"]), Path(values["script"]), settings, pythonpath)
+        python, script = Path(values["python"]), Path(values["script"])
+        return Caller(python, script, settings, pythonpath, values.get("programs", ""))
 
     def is_current(self) -> bool:
         """Whether this version has written how this project is called."""
@@ -96,6 +99,7 @@ class Callers:
             "script": f"./{caller.script.as_posix()}",
             "settings_option": shlex.join(filter(None, [caller.settings])),
             "pythonpath_option": shlex.join(filter(None, [caller.pythonpath])),
+            "programs": caller.programs,
             "pathspecs": shlex.join(specs),
         }
         write_aside(self._file, _text(values))

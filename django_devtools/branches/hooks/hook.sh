@@ -1,7 +1,7 @@
 # The body of the git hooks, for POSIX shells. Called with the name of the hook and its arguments.
 # Each project of the repository has a file caller.sh, here or in a directory beside this file, which
-# sets $directory, $python, $script, $pathspecs, $settings_option and $pythonpath_option. Starts Python
-# for it unless DJANGO_DEVTOOLS_HOOK is 0, this is no git repository, only single files were checked
+# sets $directory, $python, $script, $programs, $pathspecs, $settings_option and $pythonpath_option.
+# Starts Python for it unless DJANGO_DEVTOOLS_HOOK is 0, this is no git repository, only single files were checked
 # out, a clone or work tree was just made, a rebase or bisect is under way, no migration or setting
 # differs from those that its databases were last in step with, or, without the setting
 # django-devtools.manage, its manage.py or $python is gone.
@@ -38,7 +38,9 @@ is_in_step() {
 
 # What is said before the command speaks goes to a file: of a traceback, its last line says enough.
 # The command empties the file, and then its words come out at once, by descriptor 4.
+# A git client that was started from a menu has not the PATH of a terminal, which has uv and the like.
 start() {
+    PATH=$PATH${programs:+:$programs}
     if (echo "$nothing" >"$log") 2>/dev/null; then
         (DJANGO_DEVTOOLS_LOG=$log && export DJANGO_DEVTOOLS_LOG && "$@" </dev/null 4>&2 2>>"$log")
     else
@@ -153,8 +155,11 @@ bring_in_step() {
         leave_alone \
             "The databases were left alone: django_devtools is not in INSTALLED_APPS on this branch." \
             "On a branch that has it, run \`$manage_py migrations_switch $branch\`"
+    elif last_line=$(LC_ALL=C sed -n '/[^[:space:]]/h; ${x; p;}' "$log") && [ "$result" = 127 ]; then
+        leave_alone \
+            "The databases were left alone: django_devtools could not start manage.py. $last_line" \
+            "To find out why, run \`$manage_py migrations_hook doctor\`. Once it starts, run \`$manage_py migrations_switch\`"
     else
-        last_line=$(LC_ALL=C sed -n '/[^[:space:]]/h; ${x; p;}' "$log")
         leave_alone \
             "The databases were left alone: django_devtools could not start manage.py. $last_line" \
             "To see all of it, run \`cat \"\$(git rev-parse --git-dir)/django-devtools$project/hook.log\"\`. Once it starts, run \`$manage_py migrations_switch\`"
@@ -179,6 +184,7 @@ for caller in "$home"/caller.sh "$home"/*/caller.sh; do
 done
 same=
 for caller; do
+    programs= # Earlier versions did not write it.
     . "$caller"
     project=${caller%/caller.sh}
     project=${project#"$home"}

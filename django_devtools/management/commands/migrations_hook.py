@@ -421,4 +421,6 @@ def _caller(callers: Callers, options: dict[str, Any]) -> Caller:
     settings, pythonpath = _settings_option(read_text(script)), ""
     if options["pythonpath"]:
         pythonpath = f"--pythonpath={Path(options['pythonpath']).absolute()}"
-    return Caller(Path(sys.executable), script.relative_to(top), settings, pythonpath)
+    programs = os.environ.get("PATH", "").split(os.pathsep)
+    found = os.pathsep.join(one for one in programs if Path(one).is_absolute())
+    return Caller(Path(sys.executable), script.relative_to(top), settings, pythonpath, found)

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from django_devtools.branches.hooks.hook import Hooks
+from django_devtools.branches.hooks.state import HookState
 from django_devtools.branches.sources.git import Repository
 from django_devtools.management import doctor as doctor_module
-from tests.branches.hooks.test_hook import ROOT, make_feature, paint
+from tests.branches.hooks.test_hook import ROOT, git, make_feature, paint
 from tests.databases import Configuration
 from tests.project import Project
 
@@ -103,6 +104,47 @@ def test_python_that_is_gone(shop: Project) -> None:
     caller = shop.path / ".git/django-devtools/caller.sh"
     caller.write_text(caller.read_text().replace(sys.executable, "/gone/python"))
     assert "could not start manage.py. /gone/python: No such file or directory\n" in doctor(shop)
+
+
+def test_a_program_that_only_a_terminal_finds(shop: Project, tmp_path: Path) -> None:
+    """As uv and poetry are, which live in the home directory: a menu knows nothing of them."""
+    words = shop.git("config", "django-devtools.manage").strip().rpartition(" ")[0]
+    tool = tmp_path / "bin/tool-1"
+    tool.parent.mkdir()
+    tool.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+    tool.chmod(0o755)
+    shop.git("config", "django-devtools.manage", "tool-1 manage.py")
+    bare = shop.full_environment()["PATH"]
+    assert doctor(shop).endswith(
+        "tool-1: not found\n"
+        "tool-1 is not found here either. Run `git config django-devtools.manage 'COMMAND'` with "
+        "another.\n"
+    )
+    assert (
+        "could not start manage.py. sh: 1: tool-1: not found\n"
+        "To find out why, run `manage.py migrations_hook doctor`. Once it starts, run `manage.py "
+        "migrations_switch`\n"
+    ) in git(shop, "checkout", "feature")
+    shop.environment["PATH"] = f"{tool.parent}:.:{bare}"
+    assert doctor(shop).endswith(
+        f"\ntool-1 is {tool} here. Run `manage.py migrations_hook install`, which has the hooks "
+        "look there.\n\n"
+        f"{HookState(repository(shop)).failure()}\n"
+    )
+    shop.manage("migrations_hook", "install")
+    shop.environment["PATH"] = bare
+    git(shop, "checkout", "main")
+    assert "is in step with branch feature" in git(shop, "checkout", "feature")
+    assert doctor(shop, status=0).endswith(WELL)
+    # A path that moves is found nowhere, and the hooks still work otherwise.
+    tool.rename(tool.with_name("tool-2"))
+    assert "tool-1 is not found here either." in doctor(shop)
+
+
+def repository(project: Project) -> Repository:
+    found = Repository.find(project.path)
+    assert found
+    return found
 
 
 def test_another_database(shop: Project) -> None:
