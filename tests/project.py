@@ -103,11 +103,13 @@ class Zygote:
         assert self._process.stdin
         assert self._process.stdout
         out, err = self._directory / "out", self._directory / "err"
+        measured = measured and MEASURE in os.environ
         request = {
             "commands": commands,
             "directory": str(directory),
-            "environment": dict(environment),
-            "measured": measured and MEASURE in os.environ,
+            # What it starts itself may run what nothing else does.
+            "environment": {**environment, **({MEASURE: os.environ[MEASURE]} if measured else {})},
+            "measured": measured,
             "stdin": os.devnull,
             "stdout": str(out),
             "stderr": str(err),
@@ -212,13 +214,10 @@ class Project:
         file.write_text(text)
 
     def git(self, *arguments: str) -> str:
-        # Measured, the hooks that git starts take twice as long, and run what forks run, too.
-        environment = os.environ | ENVIRONMENT | self.environment
-        environment.pop(MEASURE, None)
         return subprocess.run(
             ["git", *arguments],
             cwd=self.path,
-            env=environment,
+            env=self.full_environment(),
             check=True,
             capture_output=True,
             text=True,
@@ -247,8 +246,13 @@ class Project:
         return result.stdout
 
     def full_environment(self) -> dict[str, str]:
+        """
+        What processes of the project need.
+
+        They are not measured: it takes twice as long, and they run what forks run, too.
+        """
         return {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name != MEASURE},
             **ENVIRONMENT,
             "TEST_DATABASES": json.dumps(self.databases),
             **self.environment,
