@@ -74,7 +74,7 @@ class Zygote:
     """See tests/zygote.py."""
 
     def __init__(self, directory: Path, is_measured: bool) -> None:
-        self._directory = directory
+        self.directory = directory
         # It measures coverage in its own way, and compiles what it warms.
         environment = os.environ | ENVIRONMENT
         environment.pop(MEASURE, None)
@@ -102,7 +102,7 @@ class Zygote:
         """
         assert self._process.stdin
         assert self._process.stdout
-        out, err = self._directory / "out", self._directory / "err"
+        out, err = self.directory / "out", self.directory / "err"
         measured = measured and MEASURE in os.environ
         request = {
             "commands": commands,
@@ -147,6 +147,8 @@ class Project:
     databases: Mapping[str, Any]
     zygote: Zygote
     environment: dict[str, str] = field(default_factory=dict)
+    _made: frozenset[tuple[str, int, int]] = field(default=frozenset(), repr=False)
+    """Its files, as it was made."""
 
     @classmethod
     def make(
@@ -160,7 +162,22 @@ class Project:
         if git:
             project.git("init", "--quiet", "--initial-branch=main")
             project.write(".gitignore", "*.sqlite3\n__pycache__\n.django-devtools\n")
+        project._made = project._files()
         return project
+
+    def is_new(self) -> bool:
+        """Whether nothing was done with it since it was made."""
+        databases = [Path(configuration["NAME"]) for configuration in self.databases.values()]
+        return (
+            not self.environment
+            and not any(file.exists() for file in databases)
+            and self._files() == self._made
+        )
+
+    def _files(self) -> frozenset[tuple[str, int, int]]:
+        """All files, each with its time and size."""
+        found = ((str(file), file.stat()) for file in self.path.rglob("*") if file.is_file())
+        return frozenset((file, facts.st_mtime_ns, facts.st_size) for file, facts in found)
 
     def write(self, name: str, text: str) -> None:
         file = self.path / name

@@ -2,6 +2,7 @@
 
 from tests import databases
 from tests.project import Project
+from tests.templates import made_once
 
 PRODUCT = """\
 class Product(models.Model):
@@ -14,6 +15,7 @@ ID = """\
 COLOUR = "    colour = models.CharField(max_length=20)\n"
 
 
+@made_once
 def make_shop(project: Project) -> None:
     """On main: an app with two migrations, committed and applied."""
     project.app("shop", PRODUCT)
@@ -52,6 +54,7 @@ def add_colour(project: Project, name: str = "0003_colour") -> None:
     )
 
 
+@made_once
 def make_shop_with_feature(project: Project) -> None:
     """Applied on branch feature, which is checked out: the shop with a colour."""
     make_shop(project)

@@ -16,6 +16,7 @@ from tests.branches.shop import COLOUR, PRODUCT, add_colour, columns, make_shop
 from tests.databases import MAKERS
 from tests.processes import TIMEOUT, read_until, run, started
 from tests.project import Project
+from tests.templates import made_once
 
 pytestmark = pytest.mark.once
 
@@ -34,6 +35,7 @@ def shop(project: Project) -> Project:
     return project
 
 
+@made_once
 def make_feature(project: Project) -> None:
     make_shop(project)
     project.settings("DJANGO_DEVTOOLS = {}")

@@ -11,6 +11,7 @@ from tests.branches.hooks.test_hook import add_size, git, make_feature, paint, w
 from tests.branches.shop import make_shop
 from tests.processes import run
 from tests.project import Project
+from tests.templates import made_once
 
 pytestmark = pytest.mark.once
 
@@ -21,10 +22,15 @@ UNKNOWN = ""
 @pytest.fixture
 def shop(project: Project) -> Project:
     """On main, with the hooks, which have seen that the databases are in step."""
+    make_seen(project)
+    return project
+
+
+@made_once
+def make_seen(project: Project) -> None:
     make_feature(project)
     git(project, "checkout", "feature")
     git(project, "checkout", "main")
-    return project
 
 
 def prompt(project: Project, shell: str = "sh", directory: str = ".") -> str:

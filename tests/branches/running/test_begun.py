@@ -8,6 +8,7 @@ import pytest
 
 from tests.branches.shop import PRODUCT, columns, make_shop
 from tests.project import Project
+from tests.templates import made_once
 
 FILE = ".git/django-devtools/snapshots.json"
 FAIL = "raise ValueError('Not today')"
@@ -43,6 +44,7 @@ def begun(project: Project) -> list[dict[str, Any]]:
     return [entry for found in data.get("begun", {}).values() for _, entry in found]
 
 
+@made_once
 def make_branches(project: Project, what: str) -> None:
     """On b, where 0004 fails; a has another 0003_more, and main has none."""
     make_shop(project)

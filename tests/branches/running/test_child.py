@@ -11,6 +11,7 @@ from tests.branches.stash.stashing import values
 from tests.branches.test_logging import documented_settings
 from tests.databases import Configuration
 from tests.project import Project
+from tests.templates import made_once
 
 pytestmark = pytest.mark.once
 
@@ -32,6 +33,7 @@ def unpaint(apps, schema_editor):
 """
 
 
+@made_once
 def make_feature(project: Project, where: str = "top", helpers: str = HELPERS) -> None:
     make_shop(project)
     project.manage("migrate")

@@ -5,6 +5,7 @@ import pytest
 from tests.branches.shop import PRODUCT, columns, make_shop
 from tests.branches.stash.stashing import dump, go, kept, make_branch, values
 from tests.project import Project
+from tests.templates import made_once
 
 REVIEWS = """
 class Tag(models.Model):
@@ -42,6 +43,7 @@ def make_shop_with_reviews(project: Project) -> None:
     )
 
 
+@made_once
 def make_products(project: Project, models: str = PRODUCT) -> None:
     """Applied on main: the shop with three products."""
     make_shop(project)
