@@ -1,6 +1,7 @@
 """What many tests begin with, made once in a session and copied from then on."""
 
 import hashlib
+import json
 import shutil
 from collections.abc import Callable
 from functools import wraps
@@ -54,6 +55,7 @@ def files(project: Project) -> list[Path]:
 
 def copy(project: Project, template: Path) -> None:
     shutil.copytree(project.path, template / "project", symlinks=True)
+    (template / "environment").write_text(json.dumps(project.environment))
     for number, file in enumerate(files(project)):
         (template / f"name{number}").write_text(str(file))
         if file.exists():
@@ -63,6 +65,7 @@ def copy(project: Project, template: Path) -> None:
 def paste(template: Path, project: Project) -> None:
     shutil.rmtree(project.path)
     shutil.copytree(template / "project", project.path, symlinks=True)
+    project.environment |= json.loads((template / "environment").read_text())
     snapshots = project.path / ".git/django-devtools/snapshots.json"
     for number, file in enumerate(files(project)):
         copied = template / f"database{number}"

@@ -7,6 +7,7 @@ import pytest
 from tests.branches.shop import add_colour, columns, make_shop
 from tests.commands.test_migrations_switch import at_terminal
 from tests.project import Project
+from tests.templates import made_once
 
 ROW = """
 from shop.models import Product
@@ -23,16 +24,21 @@ pytestmark = pytest.mark.once
 @pytest.fixture
 def shop(vendor_project: Project) -> Project:
     """On feature, which is applied, and has a row with a colour."""
-    make_shop(vendor_project)
-    vendor_project.manage("migrate")
-    vendor_project.manage("migrations_snapshot")
-    vendor_project.checkout("-b", "feature")
-    add_colour(vendor_project)
-    vendor_project.commit()
-    vendor_project.manage("migrate")
-    vendor_project.manage("migrations_snapshot")
-    vendor_project.python(ROW)
+    make_feature(vendor_project)
     return vendor_project
+
+
+@made_once
+def make_feature(project: Project) -> None:
+    make_shop(project)
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+    project.checkout("-b", "feature")
+    add_colour(project)
+    project.commit()
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+    project.python(ROW)
 
 
 def undo(project: Project, *arguments: str, status: int = 0) -> str:
@@ -275,6 +281,12 @@ def kept(project: Project) -> Project:
 
     By its rows, the database may be on fix(shop) as well, which has a snapshot.
     """
+    leave_applied(project)
+    return project
+
+
+@made_once
+def leave_applied(project: Project) -> None:
     make_shop(project)
     project.manage("migrate")
     project.manage("migrations_snapshot")
@@ -288,7 +300,6 @@ def kept(project: Project) -> Project:
     project.commit()
     project.checkout("main")
     project.switch("--irreversible=keep")
-    return project
 
 
 def recorded(project: Project, branch: str) -> set[str]:

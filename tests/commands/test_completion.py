@@ -13,6 +13,7 @@ from django.core.management import load_command_class
 from tests.branches.shop import make_shop_with_feature
 from tests.processes import run
 from tests.project import Project
+from tests.templates import made_once
 
 pytestmark = pytest.mark.once
 
@@ -43,6 +44,12 @@ START = {"bash": ["bash", "--norc", "-c"], "zsh": ["zsh", "-f", "-c"]}
 @pytest.fixture
 def shop(project: Project) -> Project:
     """On main: a column is in the stash, and there are snapshots."""
+    fill(project)
+    return project
+
+
+@made_once
+def fill(project: Project) -> None:
     make_shop_with_feature(project)
     project.manage("migrations_snapshot")
     project.python("from shop.models import Product; Product.objects.create(colour='red')")
@@ -51,7 +58,6 @@ def shop(project: Project) -> Project:
     manage = project.path / "manage.py"
     manage.write_text(f"#!{sys.executable}\n{manage.read_text()}")
     manage.chmod(0o755)
-    return project
 
 
 @pytest.fixture(params=["bash", "zsh"])

@@ -20,6 +20,7 @@ from tests.branches.stash.stashing import dump, go, kept, make_branch, values
 from tests.databases import Configuration
 from tests.processes import started
 from tests.project import Project
+from tests.templates import made_once
 
 pytestmark = pytest.mark.once
 
@@ -48,7 +49,8 @@ UNKNOWN = (
 )
 
 
-def fill_stash(project: Project) -> Project:
+@made_once
+def fill_stash(project: Project) -> None:
     """On main: two parts and a note are in the stash."""
     make_shop(project)
     project.checkout("-b", "feature")
@@ -77,12 +79,12 @@ def fill_stash(project: Project) -> Project:
         """
     )
     go(project, "main")
-    return project
 
 
 @pytest.fixture
 def stash(project: Project) -> Project:
-    return fill_stash(project)
+    fill_stash(project)
+    return project
 
 
 def test_an_empty_stash(project: Project) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from tests.branches.shop import COLOUR, ID, PRODUCT, add_colour, columns, make_shop, tables
 from tests.project import Project
+from tests.templates import made_once
 
 DATA = """
 def forwards(apps, schema_editor):
@@ -32,6 +33,7 @@ def names(project: Project) -> str:
     )
 
 
+@made_once
 def make_changed_leaf(project: Project) -> None:
     """On branch edit, which has another 0003_colour than main: what main has is applied."""
     make_shop(project)
@@ -91,6 +93,7 @@ def test_what_has_no_effect_on_the_database_is_no_change(
     assert "Nothing to do" in project.switch()
 
 
+@made_once
 def make_changed_root(project: Project) -> None:
     """0001 was changed, and 0002 depends on it."""
     make_shop(project)
@@ -151,6 +154,7 @@ def test_accepting_a_change(project: Project) -> None:
     assert project.manage("migrations_switch").stderr == ""
 
 
+@made_once
 def make_data_migration(project: Project) -> None:
     make_shop(project)
     project.migration(

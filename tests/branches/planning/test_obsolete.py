@@ -7,6 +7,7 @@ import pytest
 from tests.branches.shop import ID, PRODUCT, add_colour, columns, make_shop, tables
 from tests.branches.test_switch import add_reviews, install_package
 from tests.project import Project
+from tests.templates import made_once
 
 pytestmark = pytest.mark.once
 
@@ -37,6 +38,12 @@ def squash(project: Project, replaces: bool, keep_files: bool) -> None:
 @pytest.fixture
 def squashing(project: Project) -> Project:
     """Tags for the steps of a squash: before, both, during and after."""
+    make_squash(project)
+    return project
+
+
+@made_once
+def make_squash(project: Project) -> None:
     make_shop(project)
     project.git("tag", "before")
     squash(project, replaces=True, keep_files=True)
@@ -48,7 +55,6 @@ def squashing(project: Project) -> Project:
     squash(project, replaces=False, keep_files=False)
     project.commit("Done")
     project.git("tag", "after")
-    return project
 
 
 @pytest.mark.parametrize("start", ["before", "both", "during", "after"])

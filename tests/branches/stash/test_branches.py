@@ -13,6 +13,7 @@ from tests.branches.stash.test_stash import NOTE, REVIEWS, THREE, WEIGHT, make_p
 from tests.branches.test_several_databases import ROUTER
 from tests.databases import Configuration
 from tests.project import Project
+from tests.templates import made_once
 
 pytestmark = pytest.mark.once
 
@@ -28,6 +29,12 @@ def shop(project: Project) -> Project:
     """
     On main, coming from feature, which has parts and a weight; its rows are in the stash.
     """
+    come_from_feature(project)
+    return project
+
+
+@made_once
+def come_from_feature(project: Project) -> None:
     make_products(project)
     make_branch(project, "feature", PRODUCT + WEIGHT + PARTS)
     project.manage("migrate")
@@ -40,7 +47,6 @@ def shop(project: Project) -> Project:
         """
     )
     go(project, "main")
-    return project
 
 
 def assert_back(project: Project) -> None:
@@ -261,6 +267,7 @@ NUMBER = "models.IntegerField(default=0)"
 BOXES = "[Box.objects.create(x=1, y=y) for y in (1, 2, 3)]"
 
 
+@made_once
 def make_stack(
     project: Project, models: str, constraint: str, field: str = NUMBER, options: str = ""
 ) -> None:

@@ -18,6 +18,7 @@ from tests.branches.shop import PRODUCT, make_shop
 from tests.branches.stash.stashing import go, make_branch
 from tests.databases import Configuration
 from tests.project import Project
+from tests.templates import made_once
 
 WEIGHT = "    weight = models.IntegerField(default=0)\n"
 REVIEW = """
@@ -51,6 +52,7 @@ with connection.cursor() as cursor:
 """
 
 
+@made_once
 def make_shop_with_reviews(project: Project) -> None:
     """Applied on branch feature, which is checked out, and with rows."""
     make_shop(project)

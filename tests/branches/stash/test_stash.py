@@ -26,6 +26,7 @@ for number in (1, 2, 3):
 """
 
 
+@made_once
 def make_shop_with_reviews(project: Project) -> None:
     """Applied on branch feature, which is checked out, and with rows: reviews, and a weight."""
     make_shop(project)
@@ -55,6 +56,7 @@ def make_products(project: Project, models: str = PRODUCT) -> None:
     project.python(THREE)
 
 
+@made_once
 def make_shop_of(project: Project, models: str) -> None:
     """Applied on main: an app with just these models."""
     project.app("shop", models)
