@@ -10,7 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections
 
 from django_devtools.branches.decision import Workspace, left_by_a_switch
-from django_devtools.branches.hooks.hook import Condition, Hooks
+from django_devtools.branches.hooks.hook import INSTALL, Hooks
 from django_devtools.branches.hooks.state import HookState
 from django_devtools.branches.planning.classify import State
 from django_devtools.branches.planning.comparison import Comparison, compare
@@ -21,7 +21,6 @@ from django_devtools.branches.sources.snapshots import Key
 from django_devtools.conf import database_files, project_root
 
 SWITCH = "To bring them into step: manage.py migrations_switch"
-INSTALL = "Run `manage.py migrations_hook install`."
 
 
 def about_databases(aliases: Iterable[str]) -> Iterator[checks.CheckMessage]:
@@ -84,7 +83,9 @@ def _about_git() -> Iterator[checks.CheckMessage]:
 def _about_hooks_of(repository: Repository) -> Iterator[checks.CheckMessage]:
     hooks = Hooks(repository)
     if caller := hooks.callers.own():
-        yield from _about_files_of(hooks)
+        if trouble := hooks.trouble():
+            words, hint = trouble
+            yield checks.Warning(words, hint=hint, id="django_devtools.W002")
         if not caller.python.exists() and not hooks.callers.command():
             setting = shlex.quote(hooks.callers.setting)
             yield checks.Warning(
@@ -95,26 +96,6 @@ def _about_hooks_of(repository: Repository) -> Iterator[checks.CheckMessage]:
     if failure := HookState(repository).failure():
         what, _, next_command = failure.rpartition("\n")
         yield checks.Warning(what, hint=next_command, id="django_devtools.W004")
-
-
-def _about_files_of(hooks: Hooks) -> Iterator[checks.CheckMessage]:
-    conditions = hooks.conditions()
-    # Other tools write hooks, too, and may have overwritten ours.
-    lost = [name for name, condition in conditions.items() if condition is Condition.MISSING]
-    if lost:
-        words = f"no longer call django_devtools: {', '.join(lost)}{_written_by(hooks, lost)}."
-    elif Condition.OUTDATED in conditions.values():
-        words = "are not those of this version."
-    else:
-        return
-    yield checks.Warning(
-        f"The git hooks in {hooks.place} {words}", hint=INSTALL, id="django_devtools.W002"
-    )
-
-
-def _written_by(hooks: Hooks, names: list[str]) -> str:
-    tools = sorted({tool for name in names if (tool := hooks.owner(name))})
-    return f", which {' and '.join(tools)} has written" if tools else ""
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from django.db.migrations import Migration, operations
 from django.db.migrations.operations.models import IndexOperation
 
 from django_devtools.branches.decision import Workspace, decide
-from django_devtools.branches.hooks.hook import pathspecs
+from django_devtools.branches.hooks.hook import Hooks, pathspecs
 from django_devtools.branches.hooks.state import UNTOLD, HookState
 from django_devtools.branches.planning.comparison import compare
 from django_devtools.branches.planning.policy import Options
@@ -117,19 +117,26 @@ def after_migrate(
             refresh(connections[using])
     # Hooks and prompts were told that nothing is known, and look again if they aren't told more.
     with suppress(Exception):
-        if plan and settings.DEBUG and takes_snapshots():
-            tell_hooks()
+        if plan and settings.DEBUG and takes_snapshots() and (hooks := _hooks()):
+            tell_hooks(hooks.repository)
+            # Whoever works with a checkout migrates, long before anybody runs the checks.
+            if verbosity and (trouble := hooks.trouble()):
+                write_notice(color_style().WARNING(" ".join(trouble)))
 
 
-def tell_hooks() -> None:
+def _hooks() -> Hooks | None:
+    repository = Repository.find(project_root())
+    return Hooks(repository) if repository else None
+
+
+def tell_hooks(repository: Repository) -> None:
     """
     Have the hooks and prompts of this project know that the databases are in step, if all are.
 
     Raises GitError, StateError, DatabaseError, and what broken migrations raise.
     """
-    repository = Repository.find(project_root())
-    commit = repository.commit() if repository else None
-    if repository is None or commit is None or not HookState(repository).lacks(commit):
+    commit = repository.commit()
+    if commit is None or not HookState(repository).lacks(commit):
         return
     workspace = Workspace(repository, SnapshotFile.find(repository), code_on_disk())
     meant = [one for one in connections.all() if not is_mirror(one) and is_meant(one)]

@@ -21,7 +21,7 @@ from django_devtools.branches.checks import tracked_databases
 from django_devtools.branches.decision import Workspace
 from django_devtools.branches.errors import SwitchError
 from django_devtools.branches.hooks.callers import Caller, Callers
-from django_devtools.branches.hooks.hook import Condition, Hooks
+from django_devtools.branches.hooks.hook import INSTALL, Hooks
 from django_devtools.branches.hooks.state import HookState
 from django_devtools.branches.planning.policy import Options
 from django_devtools.branches.progress import database_option
@@ -35,7 +35,6 @@ INSIDE = "--in-hook"
 """Has `migrations_hook doctor` say what is so where the hooks run it."""
 
 SWITCH = "manage.py migrations_switch"
-INSTALL = "Run `manage.py migrations_hook install`."
 
 # What a client has that was started from a menu. Whatever a shell sets up is not there.
 KEPT = ("HOME", "USER", "LOGNAME", "LANG", "TMPDIR", "SYSTEMROOT")
@@ -155,9 +154,10 @@ def troubles(hooks: Hooks, here: Facts, there: Facts | str) -> Iterator[str]:
         yield f"{words} {INSTALL_NEWER}"
     if os.environ.get("DJANGO_DEVTOOLS_HOOK") == "0":
         yield "DJANGO_DEVTOOLS_HOOK is 0: the hooks do nothing. Run `unset DJANGO_DEVTOOLS_HOOK`."
-    conditions = hooks.conditions()
-    if wrong := [name for name in conditions if conditions[name] is not Condition.INSTALLED]:
-        yield f"Not as they should be: {', '.join(wrong)}. {INSTALL}"
+    if hooks.callers.own() is None:
+        yield f"The hooks are not installed for this project. {INSTALL}"
+    elif trouble := hooks.trouble():
+        yield " ".join(trouble)
     yield from _differences(here, there, hooks)
     for words, hint in tracked_databases(hooks.repository):
         yield f"{words} {hint}"

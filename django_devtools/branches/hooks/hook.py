@@ -31,6 +31,7 @@ from django_devtools.branches.sources.loader import Code
 NAMES = ("post-checkout", "post-merge", "post-rewrite")
 SCRIPT = Path(__file__).with_name("hook.sh")
 PROMPT = Path(__file__).with_name("prompt.sh")
+INSTALL = "Run `manage.py migrations_hook install`."
 MIGRATIONS = ":(top,glob)**/migrations/**"
 # Settings name the installed apps, those of packages included, and where their migrations are.
 SETTINGS = (":(top,glob)**/settings*.py", ":(top,glob)**/settings/**")
@@ -117,6 +118,34 @@ class Hooks:
             return dict.fromkeys(NAMES, Condition.MISSING)
         return {name: self._condition(name) for name in NAMES}
 
+    def trouble(self) -> tuple[str, str] | None:
+        """
+        What keeps git from calling hooks that were installed, and what to do.
+
+        As when `git clean -fdx` has taken away what other tools have written, or what git ignores.
+        """
+        if self.callers.own() is None:
+            return None
+        if self.is_unwritten:
+            return (
+                f"Git calls no hooks: it looks for them in {self.directory}, which is gone.",
+                f"Run `npx husky`, which writes it, and then {INSTALL[4:]}",
+            )
+        conditions = self.conditions()
+        # Other tools write hooks, too, and may have overwritten ours.
+        lost = [name for name in conditions if conditions[name] is Condition.MISSING]
+        if lost:
+            words = f"no longer call django_devtools: {', '.join(lost)}{self._written_by(lost)}."
+        elif Condition.OUTDATED in conditions.values():
+            words = "are not those of this version."
+        else:
+            return None
+        return f"The git hooks in {self.place} {words}", INSTALL
+
+    def _written_by(self, names: Iterable[str]) -> str:
+        tools = sorted({tool for name in names if (tool := self.owner(name))})
+        return f", which {' and '.join(tools)} has written" if tools else ""
+
     def owner(self, name: str) -> str | None:
         """The tool that writes a hook, if another one does."""
         if is_huskys(self.directory):
@@ -142,6 +171,11 @@ class Hooks:
         """Where ours are: there, or where the tool that writes those keeps what they call."""
         return self.directory.parent if is_huskys(self.directory) else self.directory
 
+    @property
+    def is_unwritten(self) -> bool:
+        """Whether git finds no hooks at all, as husky has yet to write the directory of them."""
+        return is_huskys(self.directory) and not self.directory.is_dir()
+
     def _writer(self, name: str) -> Tool | None:
         """The tool that has written what git calls, in which no line of ours would last."""
         return writer(read_text(self.directory / name))
@@ -155,6 +189,8 @@ class Hooks:
     def _condition(self, name: str) -> Condition:
         text = read_text(self.path(name))
         tool = self._writer(name)
+        if self.is_unwritten:
+            return Condition.MISSING
         if tool and tool.calls_us(self.repository.top, name):
             is_current = True
         elif BEGIN not in text:

@@ -130,6 +130,8 @@ class Command(BranchesCommand):
             self.write(f"They also call the projects in: {', '.join(others)}.")
         for note in notes:
             self.notice(note)
+        if hooks.is_unwritten:
+            self.refusal(" ".join(filter(None, hooks.trouble() or ())))
         if done == [*conditions]:
             self.write("From now on, the databases follow `git checkout`.")
 
@@ -159,7 +161,9 @@ class Command(BranchesCommand):
             self.stdout.write(json.dumps(_status_of(hooks, failure), indent=2))
             return
         self._show_hooks(hooks)
-        if any(one is not Condition.INSTALLED for one in hooks.conditions().values()):
+        if trouble := hooks.trouble():
+            self.stdout.write(self.style.WARNING(" ".join(trouble)))
+        elif any(one is not Condition.INSTALLED for one in hooks.conditions().values()):
             self.stdout.write("To install them: manage.py migrations_hook install")
         if failure:
             self.stdout.write(self.style.ERROR(failure))

@@ -8,6 +8,7 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_devtools.branches.decision import Decision, Workspace, leaving
+from django_devtools.branches.hooks.hook import Hooks
 from django_devtools.branches.hooks.state import HookState
 from django_devtools.branches.planning.classify import State
 from django_devtools.branches.planning.comparison import Comparison, compare
@@ -168,6 +169,8 @@ class Command(BranchesCommand):
         """Say why the hooks could not bring the databases into step."""
         if failure := _failure(repository):
             self.stdout.write(self.style.ERROR(failure))
+        if repository and (trouble := Hooks(repository).trouble()):
+            self.stdout.write(self.style.WARNING(" ".join(trouble)))
 
     def _show_stash(self, connection: BaseDatabaseWrapper) -> None:
         entries = Stash(connection).entries()

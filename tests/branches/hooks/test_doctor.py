@@ -70,9 +70,20 @@ def doctor_in_hook(project: Project) -> str:
 def test_hooks_that_are_not_installed(shop: Project) -> None:
     shop.manage("migrations_hook", "uninstall")
     assert (
-        "\nNot as they should be: post-checkout, post-merge, post-rewrite. Run `manage.py "
-        "migrations_hook install`.\n"
+        "\nThe hooks are not installed for this project. Run `manage.py migrations_hook "
+        "install`.\n"
     ) in doctor(shop)
+
+
+def test_hooks_that_were_written_over(shop: Project) -> None:
+    shop.write(".git/hooks/post-merge", "#!/bin/sh\n")
+    words = (
+        f"The git hooks in {shop.path / '.git/hooks'} no longer call django_devtools: post-merge. "
+        "Run `manage.py migrations_hook install`.\n"
+    )
+    assert f"\n{words}" in doctor(shop)
+    assert f"\n{words}" in shop.manage("migrations_hook", "status").stdout
+    assert f"\n{words}" in shop.manage("migrations_status").stdout
 
 
 def test_settings_that_need_the_environment_of_the_terminal(shop: Project) -> None:

@@ -877,7 +877,8 @@ def test_status_and_uninstall(shop: Project) -> None:
     hook.write_text(hook.read_text().replace("set +eu", "set +e"))
     assert shop.manage("migrations_hook", "status").stdout == (
         installed.replace(f"{hook}: installed", f"{hook}: outdated")
-        + "To install them: manage.py migrations_hook install\n"
+        + f"The git hooks in {hooks} are not those of this version. Run `manage.py "
+        "migrations_hook install`.\n"
     )
     assert shop.manage("migrations_hook", "uninstall").stdout == f"Removed from {hooks}.\n"
     assert shop.manage("migrations_hook", "status").stdout == (

@@ -81,6 +81,34 @@ def test_husky(tools: Project) -> None:
     assert "W002" not in tools.manage("check").stderr
 
 
+def test_husky_after_git_has_cleaned_up(tools: Project) -> None:
+    """What husky writes is ignored by git, and so are lines of ours that nobody has committed."""
+    tool(tools, "husky")
+    tools.manage("migrations_hook", "install")
+    tools.git("clean", "-fdxq", "-e", "*.sqlite3")
+    hooks = tools.path / ".husky"
+    assert not hooks.exists()
+    words = (
+        f"Git calls no hooks: it looks for them in {hooks / '_'}, which is gone. Run `npx husky`, "
+        "which writes it, and then `manage.py migrations_hook install`.\n"
+    )
+    assert words in status(tools)
+    assert words in tools.manage("migrations_hook", "doctor", status=1).stdout
+    assert words in tools.manage("migrations_status").stdout
+    assert words.partition(" Run")[0] in tools.manage("check").stderr
+    assert words in tools.manage("migrate", "shop", "0001").stderr
+    tools.manage("migrate")
+    assert words in tools.manage("migrations_hook", "install").stderr
+    tool(tools, "husky")
+    tools.manage("migrations_hook", "install")
+    assert said(git(tools, "checkout", "feature")) == [APPLIED]
+    (hooks / "post-checkout").unlink()
+    assert (
+        f"The git hooks in {hooks} no longer call django_devtools: post-checkout, which husky "
+        "has written. Run `manage.py migrations_hook install`.\n"
+    ) in status(tools)
+
+
 LEFTHOOK = """\
 post-checkout:
   commands:
