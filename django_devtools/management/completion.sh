@@ -9,13 +9,18 @@ _django_devtools() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} first=0
     local -a manage
     COMPREPLY=()
-    # In `python manage.py`, the first word is another one.
-    case ${COMP_WORDS[0]##*/} in
-        python*)
-            first=1
-            case ${COMP_WORDS[1]-} in *manage.py) ;; *) return ;; esac
-            ;;
-    esac
+    # In `uv run python manage.py`, the first word is another one. If there is none, the command has
+    # a name that only its user knows.
+    while [ "$first" -lt "$COMP_CWORD" ]; do
+        case ${COMP_WORDS[first]} in manage.py | */manage.py) break ;; esac
+        first=$((first + 1))
+    done
+    if [ "$first" -ge "$COMP_CWORD" ]; then
+        case ${COMP_WORDS[0]##*/} in
+            python* | uv | poetry | pdm | pipenv | hatch | docker | env) return ;;
+        esac
+        first=0
+    fi
     [ "$COMP_CWORD" -gt "$first" ] || return
     manage=("${COMP_WORDS[@]:0:$((first + 1))}")
     # Bash makes words of their own of `=` and what follows.
@@ -62,13 +67,14 @@ _django_devtools_refs() {
     )"
 }
 
-# The values of a key in the JSON that a command prints.
+# The values of a key in the JSON that a command prints, without those that are typed already.
 _django_devtools_values() {
     local key=$1
     shift
     _django_devtools_offer "$(
         command "${manage[@]}" "$@" 2>/dev/null |
-            sed -n 's/,$//; s/^    "'"$key"'": "\{0,1\}\([^"\\]*\)"\{0,1\}$/\1/p' | sort -u
+            sed -n 's/,$//; s/^    "'"$key"'": "\{0,1\}\([^"\\]*\)"\{0,1\}$/\1/p' | sort -u |
+            grep -Fvx "$(printf '%s\n' "${COMP_WORDS[@]:0:$COMP_CWORD}")"
     )"
 }
 

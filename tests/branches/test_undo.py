@@ -399,6 +399,17 @@ def test_what_the_last_switch_was_not_given_is_not_implied(shop: Project) -> Non
     assert (last["rerun"], last["roll_back_shared"]) == (False, False)
 
 
+def test_what_takes_along_shared_migrations_is_taken_back_with_them(shop: Project) -> None:
+    file = shop.path / "shop/migrations/0002_longer_name.py"
+    file.write_text(file.read_text().replace("max_length=50", "max_length=60"))
+    shop.commit()
+    assert "Nothing to do" in shop.switch("--no-input")
+    for switch in (shop.switch("--roll-back-shared"), undo(shop), undo(shop)):
+        assert "Unapplying shop.0003_colour" in switch
+        assert "Unapplying shop.0002_longer_name" in switch
+        assert "Applying shop.0003_colour" in switch
+
+
 def test_why_a_hook_failed_is_not_forgotten_where_nothing_is_to_take_back(shop: Project) -> None:
     """What a hook has failed to reach is another place."""
     if shop.databases["default"]["ENGINE"].endswith("mysql"):

@@ -67,11 +67,11 @@ def shell(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def completed(shell: str, project: Project, *words: str) -> list[str]:
+def completed(shell: str, project: Project, *words: str, also: str = ":") -> list[str]:
     """What a shell offers for the last of some words."""
     quoted = " ".join(map(shlex.quote, words))
     script = shlex.quote(str(SCRIPT))
-    code = PRESS_TAB[shell].format(script=script, words=quoted, last=len(words) - 1)
+    code = PRESS_TAB[shell].format(script=f"{script}\n{also}", words=quoted, last=len(words) - 1)
     done = run(
         [*START[shell], code],
         cwd=project.path,
@@ -106,6 +106,35 @@ def test_entries_snapshots_and_databases(shop: Project, shell: str) -> None:
         "main",
     ]
     assert completed(shell, shop, *python, "migrations_status", "--database", "d") == ["default"]
+
+
+def test_what_is_typed_already_is_not_offered_again(shop: Project, shell: str) -> None:
+    show = ("./manage.py", "migrations_stash", "show")
+    (entry,) = completed(shell, shop, *show, "")
+    assert completed(shell, shop, *show, entry, "") == []
+    assert completed(shell, shop, *show, entry) == [entry]
+    database = ("--database", "default", "--database", "")
+    assert completed(shell, shop, "./manage.py", "migrate", *database) == []
+
+
+@pytest.mark.parametrize("launcher", [["uv", "run"], ["poetry", "run", "python"]])
+def test_behind_a_launcher(shop: Project, shell: str, launcher: list[str], tmp_path: Path) -> None:
+    """Not without being told to: it would complete nothing else of the launcher any more."""
+    tool = tmp_path / launcher[0]
+    words = len(launcher) - 1
+    tool.write_text(f'#!/bin/sh\nshift {words}\nexec {shlex.quote(sys.executable)} "$@"\n')
+    tool.chmod(0o755)
+    shop.environment["PATH"] = f"{tmp_path}:{shop.full_environment()['PATH']}"
+    assert completed(shell, shop, launcher[0], "") == []
+    manage = [*launcher, "manage.py"]
+    register = f"complete -o default -F _django_devtools {launcher[0]}"
+    assert completed(shell, shop, *manage, "migrations_switch", "fe", also=register) == ["feature"]
+    assert len(completed(shell, shop, *manage, "migrations_stash", "drop", "", also=register)) == 1
+    assert completed(shell, shop, *manage, "migrations_st", also=register) == [
+        "migrations_stash",
+        "migrations_status",
+    ]
+    assert completed(shell, shop, launcher[0], "r", also=register) == []
 
 
 def test_bash_makes_words_of_an_equals_sign(shop: Project) -> None:
