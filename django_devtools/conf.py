@@ -18,6 +18,7 @@ TABLE_PREFIX = "django_devtools_"
 OPTIONS: dict[str, tuple[type | str, ...]] = {
     "AUTO_SNAPSHOT": (bool,),
     "HOOK_ROWS": (int,),
+    "HOOK_SECONDS": (int,),
     "IRREVERSIBLE": ("fail", "keep", "noop"),
     "SNAPSHOT_FILE": (str, Path),
 }

@@ -1,11 +1,55 @@
 """How many rows a switch copies, as far as that can be told at once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from django_devtools.branches.schema.dialects import database_id
+from django_devtools.branches.stash.entries import Entry
+from django_devtools.conf import option
 
 from .decision import Decision
 
 HOOK_ROWS = 1_000_000
 """Up to how many rows hooks copy, unless the settings have another limit."""
+
+
+ENOUGH_TO_TELL = 10_000
+"""From how many rows on a copy tells how fast the next one is: a few are done in no time."""
+
+
+class Limit(NamedTuple):
+    """How many rows hooks may copy without being asked."""
+
+    rows: int
+    seconds: int | None = None
+    """For how long they may, if that is less."""
+    pace: float = 0.0
+    """How many rows were copied in a second before; 0 if that is not known."""
+
+
+def pace_of(copied: Sequence[Entry], seconds: float) -> float:
+    """How many rows were copied in a second; 0 if that tells nothing of other copies."""
+    rows = sum(entry.rows for entry in copied)
+    return rows / seconds if rows >= ENOUGH_TO_TELL and seconds > 0 else 0.0
+
+
+def limit(decisions: Iterable[Decision]) -> Limit:
+    """What the settings allow hooks to copy in these databases; the slowest of them counts."""
+    chosen, seconds = option("HOOK_ROWS"), option("HOOK_SECONDS")
+    rows = HOOK_ROWS if chosen is None else chosen
+    if seconds is None:
+        return Limit(rows)
+    paces = [pace for decision in decisions if (pace := _pace(decision))]
+    pace = min(paces, default=0.0)
+    if not pace or seconds * pace >= rows:
+        return Limit(rows)
+    return Limit(int(seconds * pace), seconds, pace)
+
+
+def _pace(decision: Decision) -> float:
+    last = decision.workspace.snapshot_file.read_all().last
+    database = database_id(decision.connection)
+    return last[database].pace if database in last else 0.0
 
 
 def rows_to_copy(decisions: Sequence[Decision], most: int) -> int:

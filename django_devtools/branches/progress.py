@@ -40,6 +40,8 @@ class Progress:
         self.current = ""
         """The action that has begun and not ended, or an empty string."""
         self.clock = clock
+        self.copying = 0.0
+        """For how many seconds rows have been copied."""
         self._start = 0.0
         self._depth = 0
         self._observe: Observe | None = None
@@ -85,6 +87,7 @@ class Progress:
         except BaseException:
             self._ticker.end(self._depth)
             raise
+        self.copying += self.clock() - self._start
         self._end("OK")
 
     @contextmanager

@@ -218,6 +218,7 @@ class Switch:
         return []
 
     def _run(self, report: "Report", progress: Progress, interactive: bool) -> "Report":
+        from .effort import pace_of
         from .execution import Execution
 
         if self.decision.interrupted:
@@ -232,11 +233,12 @@ class Switch:
         # With nothing to do, too: receivers of post_migrate wait for what was interrupted.
         Execution(self.decision, report, progress, interactive).run()
         # The same may have been in the way before.
-        notes = self._record(self.workspace.began)
+        pace = pace_of(report.saved + report.restored, progress.copying)
+        notes = self._record(self.workspace.began, pace)
         report.notes += [note for note in notes if note not in report.notes]
         return report
 
-    def _record(self, began: str | None) -> list[str]:
+    def _record(self, began: str | None, pace: float = 0.0) -> list[str]:
         """
         Write the snapshot of what the database now holds, and that the switch of then has ended.
 
@@ -259,7 +261,7 @@ class Switch:
         try:
             if repository:
                 repository.store(texts)
-            snapshot_file.update(database, [snapshot], rows=rows, began=began)
+            snapshot_file.update(database, [snapshot], rows=rows, began=began, pace=pace)
         except (GitError, NotWritten) as error:
             return [not_recorded(error)]
         return []

@@ -235,7 +235,8 @@ def test_a_failure(hooked: Project) -> None:
             "{1: True}",
             (
                 "DJANGO_DEVTOOLS has no key 1.\n"
-                "\tHINT: It has AUTO_SNAPSHOT, HOOK_ROWS, IRREVERSIBLE, SNAPSHOT_FILE."
+                "\tHINT: It has AUTO_SNAPSHOT, HOOK_ROWS, HOOK_SECONDS, IRREVERSIBLE, "
+                "SNAPSHOT_FILE."
             ),
         ),
         (

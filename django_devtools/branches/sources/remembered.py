@@ -77,6 +77,8 @@ class LastSwitch(NamedTuple):
     roll_back_shared: bool = False
     rerun: bool = False
     """What it was given, and what takes it back needs, too."""
+    pace: float = 0.0
+    """How many rows were copied in a second, by it or by an earlier one; 0 if too few were."""
 
     @property
     def times(self) -> set[str]:

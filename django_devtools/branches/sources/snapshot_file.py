@@ -104,6 +104,7 @@ class SnapshotFile(NamedTuple):
         began: str | None = None,
         is_done: bool = True,
         interrupted: Mapping[Key, str] | None = None,
+        pace: float = 0.0,
     ) -> None:
         """
         Add ``snapshots`` of ``database``, and delete the snapshot of the branch ``delete``.
@@ -112,7 +113,8 @@ class SnapshotFile(NamedTuple):
         that was begun and did not become a row, or is in a snapshot now, and answers about what
         is not applied. ``began`` says when the switch began that ends with these rows, and
         ``is_done`` whether it has done all of its work. What was ``interrupted`` has no row, and
-        is not forgotten. Raises SnapshotError as ``read`` does, and if the file can't be written.
+        is not forgotten. ``pace`` is how many rows a second it has copied, if it was enough to
+        tell. Raises SnapshotError as ``read`` does, and if the file can't be written.
         """
         with self._changing() as contents:
             branches = contents.snapshots.setdefault(database, {})
@@ -125,7 +127,8 @@ class SnapshotFile(NamedTuple):
                 answers = contents.answers.get(database, {})
                 contents.answers[database] = still_due(answers, branches.values(), rows)
                 if last := contents.last.get(database):
-                    contents.last[database] = _ended(last, rows, began, is_done)
+                    ended = _ended(last, rows, began, is_done)
+                    contents.last[database] = ended._replace(pace=pace or ended.pace)
 
     def write_down(self, database: str, begun: Snapshot) -> None:
         """Add what is about to be applied. Raises SnapshotError as ``update`` does."""
@@ -142,7 +145,8 @@ class SnapshotFile(NamedTuple):
             earlier = contents.last.get(database)
             if earlier and earlier.is_followed_by(rows):
                 switch = switch.going_on_with(earlier)
-            contents.last[database] = switch
+            pace = earlier.pace if earlier else 0.0
+            contents.last[database] = switch._replace(pace=pace)
 
     def remember(self, database: str, answers: Mapping[Key, Answer]) -> None:
         """Add ``answers`` to those about ``database``. Raises SnapshotError as ``update`` does."""

@@ -75,6 +75,7 @@ def _switch_to_json(switch: LastSwitch) -> dict[str, Any]:
         "earlier": [*switch.earlier],
         "roll_back_shared": switch.roll_back_shared,
         "rerun": switch.rerun,
+        "pace": switch.pace,
     }
 
 
@@ -164,6 +165,7 @@ def _switch_from_json(data: dict[str, Any]) -> LastSwitch:
         [line_of(at) for at in data.get("earlier", [])],
         bool(data.get("roll_back_shared")),
         bool(data.get("rerun")),
+        float(data.get("pace", 0)),
     )
 
 

@@ -15,7 +15,7 @@ from django.core.management.base import CommandError
 
 from django_devtools.branches.checks import tracked_databases
 from django_devtools.branches.decision import Workspace
-from django_devtools.branches.effort import HOOK_ROWS, rows_to_copy
+from django_devtools.branches.effort import Limit, limit, rows_to_copy
 from django_devtools.branches.errors import SwitchError
 from django_devtools.branches.files import read_text
 from django_devtools.branches.hooks import without_app
@@ -29,7 +29,7 @@ from django_devtools.branches.sources.git import GitError, Repository
 from django_devtools.branches.sources.snapshot_file import SnapshotFile
 from django_devtools.branches.switch import Switch
 from django_devtools.branches.ticker import took
-from django_devtools.conf import SETTINGS_NAME, option, project_root
+from django_devtools.conf import SETTINGS_NAME, project_root
 from django_devtools.management.base import (
     CTRL_C,
     INTERRUPTED,
@@ -226,8 +226,10 @@ class Command(BranchesCommand):
                 with progress.meanwhile("Comparing the databases with this checkout"):
                     workspace = self.workspace(options)
                     switches = self._checked(workspace, options)
-                    rows, most = _rows_to_copy(switches)
-                if rows > most:
+                    decisions = [one.decision for one in switches if one.decision.plan]
+                    most = limit(decisions) if decisions else Limit(0)
+                    rows = rows_to_copy(decisions, most.rows)
+                if rows > most.rows:
                     _agree_to_copy(rows, most)
                 headline = "The databases are not in step."
                 self._bring_in_step(switches, progress)
@@ -325,21 +327,15 @@ def _status_of(hooks: Hooks, failure: str | None) -> dict[str, Any]:
     }
 
 
-def _rows_to_copy(switches: list[Switch]) -> tuple[int, int]:
-    """How many rows are saved and restored, about, and how many may be without being asked."""
-    chosen = option("HOOK_ROWS")
-    most = HOOK_ROWS if chosen is None else chosen
-    return rows_to_copy([one.decision for one in switches if one.decision.plan], most), most
-
-
-def _agree_to_copy(rows: int, most: int) -> None:
+def _agree_to_copy(rows: int, most: Limit) -> None:
     """Ask a person whether to copy as many rows. Raises SwitchError unless one says yes."""
     what = f"Rows to save and restore: about {rows:,}."
+    allowed = f"at most {most.rows:,}: {SETTINGS_NAME}['HOOK_ROWS'] in the settings."
+    if most.seconds is not None:
+        what = f"{what} At the pace of the last copy, that takes about {rows / most.pace:,.0f} s."
+        allowed = f"for at most {most.seconds} s: {SETTINGS_NAME}['HOOK_SECONDS'] in the settings."
     if not ask_of_a_hook(f"{what} Type 'yes' to go on, or 'no' to leave the databases alone: "):
-        raise SwitchError(
-            f"{what} Without being told to, a hook copies at most {most:,}: "
-            f"{SETTINGS_NAME}['HOOK_ROWS'] in the settings."
-        )
+        raise SwitchError(f"{what} Without being told to, a hook copies {allowed}")
 
 
 def _reason(error: BaseException, progress: Progress) -> str:

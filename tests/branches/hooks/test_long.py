@@ -253,6 +253,34 @@ def test_a_hook_leaves_more_rows_alone_than_the_settings_allow(project: Project)
     assert said(git(project, "checkout", "main")) == [UNAPPLIED]
 
 
+MANY = """
+from shop.models import Product
+Product.objects.bulk_create(Product(name="a", colour="b") for _ in range(10_000))
+"""
+
+
+def test_a_hook_leaves_alone_what_would_take_longer_than_the_settings_allow(
+    project: Project,
+) -> None:
+    make_feature(project)
+    git(project, "checkout", "feature")
+    project.python(MANY)
+    project.settings('DJANGO_DEVTOOLS = {"HOOK_SECONDS": 0}')
+    # Nobody knows yet how long that takes.
+    assert said(git(project, "checkout", "main")) == [UNAPPLIED]
+    output = git(project, "checkout", "feature")
+    assert "Rows to save and restore: about 10,000. At the pace of the last copy, that takes " in (
+        output
+    )
+    assert output.endswith(
+        "a hook copies for at most 0 s: DJANGO_DEVTOOLS['HOOK_SECONDS'] in the settings.\n"
+        f"{TO_CONTINUE}\n"
+    )
+    project.settings('DJANGO_DEVTOOLS = {"HOOK_SECONDS": 3600}')
+    git(project, "checkout", "main")
+    assert "is in step with branch feature" in git(project, "checkout", "feature")
+
+
 def test_what_stays_in_the_stash_does_not_count(project: Project) -> None:
     limited(project, rows=2)
     git(project, "checkout", "main")
