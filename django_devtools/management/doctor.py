@@ -161,8 +161,15 @@ def troubles(hooks: Hooks, here: Facts, there: Facts | str) -> Iterator[str]:
     yield from _differences(here, there, hooks)
     for words, hint in tracked_databases(hooks.repository):
         yield f"{words} {hint}"
-    if failure := HookState(hooks.repository).failure():
-        yield failure
+    failure = HookState(hooks.repository).failure()
+    if failure and not _is_said(failure, there):
+        yield f"The last hook said: {failure}"
+
+
+def _is_said(failure: str, there: Facts | str) -> bool:
+    """Whether why the last hook failed is so still, and found anew."""
+    reasons = [there] if isinstance(there, str) else [*there.obstacles.values()]
+    return any(reason.partition("\n")[0] in failure for reason in reasons)
 
 
 def _differences(here: Facts, there: Facts | str, hooks: Hooks) -> Iterator[str]:

@@ -155,14 +155,11 @@ bring_in_step() {
         leave_alone \
             "The databases were left alone: django_devtools is not in INSTALLED_APPS on this branch." \
             "On a branch that has it, run \`$manage_py migrations_switch $branch\`"
-    elif last_line=$(LC_ALL=C sed -n '/[^[:space:]]/h; ${x; p;}' "$log") && [ "$result" = 127 ]; then
-        leave_alone \
-            "The databases were left alone: django_devtools could not start manage.py. $last_line" \
-            "To find out why, run \`$manage_py migrations_hook doctor\`. Once it starts, run \`$manage_py migrations_switch\`"
     else
+        last_line=$(LC_ALL=C sed -n '/[^[:space:]]/h; ${x; p;}' "$log")
         leave_alone \
             "The databases were left alone: django_devtools could not start manage.py. $last_line" \
-            "To see all of it, run \`cat \"\$(git rev-parse --git-dir)/django-devtools$project/hook.log\"\`. Once it starts, run \`$manage_py migrations_switch\`"
+            "To see all of it, run \`cat \"\$(git rev-parse --git-dir)/django-devtools$project/hook.log\"\`. To find out why, run \`$manage_py migrations_hook doctor\`. Once it starts, run \`$manage_py migrations_switch\`"
     fi
     return "$result"
 }

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from django_devtools.branches.hooks.hook import Hooks
-from django_devtools.branches.hooks.state import HookState
 from django_devtools.branches.sources.git import Repository
 from django_devtools.management import doctor as doctor_module
 from tests.branches.hooks.test_hook import ROOT, git, make_feature, paint
@@ -131,18 +130,19 @@ def test_a_program_that_only_a_terminal_finds(shop: Project, tmp_path: Path) -> 
         "tool-1 is not found here either. Run `git config django-devtools.manage 'COMMAND'` with "
         "another.\n"
     )
-    assert (
-        "could not start manage.py. sh: 1: tool-1: not found\n"
-        "To find out why, run `manage.py migrations_hook doctor`. Once it starts, run `manage.py "
-        "migrations_switch`\n"
-    ) in git(shop, "checkout", "feature")
+    output = git(shop, "checkout", "feature")
+    assert "could not start manage.py. sh: 1: tool-1: not found\n" in output
+    assert ". To find out why, run `manage.py migrations_hook doctor`. Once it starts, " in output
     shop.environment["PATH"] = f"{tool.parent}:.:{bare}"
     assert doctor(shop).endswith(
         f"\ntool-1 is {tool} here. Run `manage.py migrations_hook install`, which has the hooks "
-        "look there.\n\n"
-        f"{HookState(repository(shop)).failure()}\n"
+        "look there.\n"
     )
     shop.manage("migrations_hook", "install")
+    assert (
+        "\nThe last hook said: The databases were left alone: django_devtools could not start "
+        "manage.py. sh: 1: tool-1: not found\n"
+    ) in doctor(shop)
     shop.environment["PATH"] = bare
     git(shop, "checkout", "main")
     assert "is in step with branch feature" in git(shop, "checkout", "feature")
@@ -150,12 +150,6 @@ def test_a_program_that_only_a_terminal_finds(shop: Project, tmp_path: Path) -> 
     # A path that moves is found nowhere, and the hooks still work otherwise.
     tool.rename(tool.with_name("tool-2"))
     assert "tool-1 is not found here either." in doctor(shop)
-
-
-def repository(project: Project) -> Repository:
-    found = Repository.find(project.path)
-    assert found
-    return found
 
 
 def test_another_database(shop: Project) -> None:
@@ -241,11 +235,14 @@ def test_what_would_be_refused(shop: Project) -> None:
     assert "\nDJANGO_DEVTOOLS_HOOK is 0: the hooks do nothing. Run `unset " in output
     assert "\nshop.0004_paint can't be unapplied: " in output
     assert output.endswith("\nRun `manage.py migrations_switch --irreversible=noop`.\n")
+    # It is not said again because a hook has found it, too.
+    shop.manage("migrations_hook", "run", status=1)
+    assert doctor(shop) == output
 
 
 def test_what_was_left(shop: Project) -> None:
     (shop.path / ".git/django-devtools/failed").write_text("The databases were left alone.")
-    assert doctor(shop).endswith("\nThe databases were left alone.\n")
+    assert doctor(shop).endswith("\nThe last hook said: The databases were left alone.\n")
 
 
 def test_status_for_other_programs(shop: Project) -> None:

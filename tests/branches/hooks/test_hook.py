@@ -477,6 +477,7 @@ def test_broken_project(shop: Project) -> None:
         "The databases were left alone: django_devtools could not start manage.py. "
         "ModuleNotFoundError: No module named 'nothing_of_that_name'\n"
         'To see all of it, run `cat "$(git rev-parse --git-dir)/django-devtools/hook.log"`. '
+        "To find out why, run `manage.py migrations_hook doctor`. "
         "Once it starts, run `manage.py migrations_switch`\n"
     )
     assert git(shop, "checkout", "broken") == f"Switched to branch 'broken'\n{why}"
