@@ -26,18 +26,18 @@ def check(project: Project, *arguments: str) -> str:
     return result.stdout + result.stderr
 
 
-def test_all_is_well(vendor_project: Project) -> None:
-    make_shop_with_feature(vendor_project)
-    assert check(vendor_project, "--database", "default") == WELL
+def test_all_is_well(project: Project) -> None:
+    make_shop_with_feature(project)
+    assert check(project, "--database", "default") == WELL
 
 
-def test_a_phantom(vendor_project: Project) -> None:
-    make_shop_with_feature(vendor_project)
-    vendor_project.checkout("main")
-    assert PHANTOM in check(vendor_project, "--database", "default")
-    assert check(vendor_project) == WELL
+def test_a_phantom(project: Project) -> None:
+    make_shop_with_feature(project)
+    project.checkout("main")
+    assert PHANTOM in check(project, "--database", "default")
+    assert check(project) == WELL
     # It would be no help while it is at work.
-    assert "W001" not in vendor_project.manage("migrations_switch", "--no-input").stderr
+    assert "W001" not in project.manage("migrations_switch", "--no-input").stderr
 
 
 def test_a_changed_migration(project: Project) -> None:

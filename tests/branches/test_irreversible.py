@@ -7,6 +7,7 @@ import pytest
 from tests.branches.shop import COLOUR, ID, PRODUCT, add_colour, columns, make_shop
 from tests.commands.test_migrations_switch import at_terminal
 from tests.project import Project
+from tests.templates import made_once
 
 FORWARDS = """
 def forwards(apps, schema_editor):
@@ -24,16 +25,14 @@ STILL_FAILS = (
 )
 
 
-@pytest.fixture
-def stuck(vendor_project: Project) -> Project:
+@made_once
+def get_stuck(project: Project) -> None:
     """Back on main from a branch with 0003_colour, 0004_data (no reverse) and 0005_price."""
-    make_shop(vendor_project)
-    vendor_project.checkout("-b", "feature")
-    add_colour(vendor_project)
-    vendor_project.models(
-        "shop", PRODUCT + COLOUR + "    price = models.IntegerField(null=True)\n"
-    )
-    vendor_project.migration(
+    make_shop(project)
+    project.checkout("-b", "feature")
+    add_colour(project)
+    project.models("shop", PRODUCT + COLOUR + "    price = models.IntegerField(null=True)\n")
+    project.migration(
         "shop",
         "0004_data",
         """
@@ -43,42 +42,55 @@ def stuck(vendor_project: Project) -> Project:
         [("shop", "0003_colour")],
         before=FORWARDS,
     )
-    vendor_project.migration(
+    project.migration(
         "shop",
         "0005_price",
         'migrations.AddField("product", "price", models.IntegerField(null=True)),',
         [("shop", "0004_data")],
     )
-    vendor_project.commit()
-    vendor_project.manage("migrate")
-    vendor_project.checkout("main")
+    project.commit()
+    project.manage("migrate")
+    project.checkout("main")
+
+
+@pytest.fixture
+def stuck(project: Project) -> Project:
+    """A project that got stuck, on SQLite: what is said and remembered is the same everywhere."""
+    get_stuck(project)
+    return project
+
+
+@pytest.fixture
+def vendor_stuck(vendor_project: Project) -> Project:
+    """A project that got stuck, on each vendor in turn."""
+    get_stuck(vendor_project)
     return vendor_project
 
 
-def test_it_fails_before_anything_is_changed(stuck: Project) -> None:
-    result = stuck.manage("migrations_switch", status=1)
+def test_it_fails_before_anything_is_changed(vendor_stuck: Project) -> None:
+    result = vendor_stuck.manage("migrations_switch", status=1)
     assert result.stderr.strip() == (
         "CommandError: shop.0004_data can't be unapplied: it has no reverse.\n"
         "Leave it applied with --irreversible=keep, or treat RunPython and RunSQL as empty with "
         f"--irreversible=noop.\nIf it is left applied, {FAILS}"
     )
-    assert columns(stuck) == {"id", "name", "colour", "price"}
+    assert columns(vendor_stuck) == {"id", "name", "colour", "price"}
 
 
-def test_keep_leaves_it_and_what_it_depends_on(stuck: Project) -> None:
-    result = stuck.manage("migrations_switch", "--irreversible=keep")
+def test_keep_leaves_it_and_what_it_depends_on(vendor_stuck: Project) -> None:
+    result = vendor_stuck.manage("migrations_switch", "--irreversible=keep")
     assert "shop.0003_colour was left applied: shop.0004_data needs it.\n" in result.stderr
     assert "shop.0004_data was left applied: it can't be unapplied.\n" in result.stderr
-    assert columns(stuck) == {"id", "name", "colour"}
-    again = stuck.manage("migrations_switch", "--irreversible=keep")
+    assert columns(vendor_stuck) == {"id", "name", "colour"}
+    again = vendor_stuck.manage("migrations_switch", "--irreversible=keep")
     assert "Nothing to do" in again.stdout
-    assert stuck.states() == {"shop.0003_colour": "phantom", "shop.0004_data": "phantom"}
+    assert vendor_stuck.states() == {"shop.0003_colour": "phantom", "shop.0004_data": "phantom"}
 
 
-def test_noop_treats_it_as_empty(stuck: Project) -> None:
-    stuck.switch("--irreversible=noop")
-    assert columns(stuck) == {"id", "name"}
-    stuck.assert_in_step()
+def test_noop_treats_it_as_empty(vendor_stuck: Project) -> None:
+    vendor_stuck.switch("--irreversible=noop")
+    assert columns(vendor_stuck) == {"id", "name"}
+    vendor_stuck.assert_in_step()
 
 
 def test_noop_helps_no_other_operation(project: Project) -> None:
@@ -115,30 +127,30 @@ def test_the_plan_names_it(stuck: Project) -> None:
 
 
 def test_what_was_left_keeps_its_values_when_its_table_gets_another_column(
-    stuck: Project,
+    vendor_stuck: Project,
 ) -> None:
     """SQLite makes a table anew then, from the model."""
-    stuck.python(
+    vendor_stuck.python(
         "from django.db import connection as c; "
         "c.cursor().execute(\"INSERT INTO shop_product (name, colour) VALUES ('a', 'blue')\")"
     )
-    stuck.checkout("-b", "other")
-    stuck.migration(
+    vendor_stuck.checkout("-b", "other")
+    vendor_stuck.migration(
         "shop",
         "0003_size",
         'migrations.AddField("product", "size", models.IntegerField(default=1)),',
         [("shop", "0002_longer_name")],
     )
-    stuck.commit()
-    stuck.manage("migrations_switch", "--irreversible=keep")
-    assert columns(stuck) == {"id", "name", "colour", "size"}
-    stuck.checkout("main")
-    stuck.switch()
-    assert columns(stuck) == {"id", "name", "colour"}
-    stuck.checkout("feature")
-    stuck.switch()
+    vendor_stuck.commit()
+    vendor_stuck.manage("migrations_switch", "--irreversible=keep")
+    assert columns(vendor_stuck) == {"id", "name", "colour", "size"}
+    vendor_stuck.checkout("main")
+    vendor_stuck.switch()
+    assert columns(vendor_stuck) == {"id", "name", "colour"}
+    vendor_stuck.checkout("feature")
+    vendor_stuck.switch()
     colours = "from shop.models import Product; print(*Product.objects.values_list('colour'))"
-    assert stuck.python(colours) == "('blue',)"
+    assert vendor_stuck.python(colours) == "('blue',)"
 
 
 # What is remembered
@@ -171,31 +183,33 @@ def test_what_is_kept_once_stops_no_other_switch(stuck: Project) -> None:
     assert again.stderr == first
 
 
-def test_all_that_does_not_need_what_is_kept_goes_on_switching(stuck: Project) -> None:
-    stuck.manage("migrations_switch", "--irreversible=keep")
-    stuck.checkout("-b", "other")
-    stuck.migration(
+def test_all_that_does_not_need_what_is_kept_goes_on_switching(vendor_stuck: Project) -> None:
+    vendor_stuck.manage("migrations_switch", "--irreversible=keep")
+    vendor_stuck.checkout("-b", "other")
+    vendor_stuck.migration(
         "shop",
         "0003_size",
         'migrations.AddField("product", "size", models.IntegerField(null=True)),',
         [("shop", "0002_longer_name")],
     )
-    stuck.commit()
-    stuck.switch()
-    assert columns(stuck) == {"id", "name", "colour", "size"}
-    stuck.checkout("feature")
-    stuck.switch()
-    assert columns(stuck) == {"id", "name", "colour", "price"}
-    stuck.checkout("main")
-    stuck.switch()
-    assert columns(stuck) == {"id", "name", "colour"}
+    vendor_stuck.commit()
+    vendor_stuck.switch()
+    assert columns(vendor_stuck) == {"id", "name", "colour", "size"}
+    vendor_stuck.checkout("feature")
+    vendor_stuck.switch()
+    assert columns(vendor_stuck) == {"id", "name", "colour", "price"}
+    vendor_stuck.checkout("main")
+    vendor_stuck.switch()
+    assert columns(vendor_stuck) == {"id", "name", "colour"}
 
 
-def test_what_counts_as_empty_does_so_each_time_that_its_branch_is_left(stuck: Project) -> None:
-    first = stuck.manage("migrations_switch", "--irreversible=noop").stderr
+def test_what_counts_as_empty_does_so_each_time_that_its_branch_is_left(
+    vendor_stuck: Project,
+) -> None:
+    first = vendor_stuck.manage("migrations_switch", "--irreversible=noop").stderr
     assert first == f"{EMPTIED}{REMEMBERED}\n"
-    assert come_and_go(stuck) == first
-    assert columns(stuck) == {"id", "name"}
+    assert come_and_go(vendor_stuck) == first
+    assert columns(vendor_stuck) == {"id", "name"}
 
 
 def test_each_option_replaces_what_is_remembered(stuck: Project) -> None:
@@ -281,22 +295,22 @@ def backwards(apps, schema_editor):
 
 
 @pytest.mark.parametrize("choice", ["keep", "noop"])
-def test_a_killed_switch_goes_on_with_the_same_answer(stuck: Project, choice: str) -> None:
-    stuck.checkout("feature")
-    stuck.migration(
+def test_a_killed_switch_goes_on_with_the_same_answer(vendor_stuck: Project, choice: str) -> None:
+    vendor_stuck.checkout("feature")
+    vendor_stuck.migration(
         "shop",
         "0006_kill",
         "migrations.RunPython(migrations.RunPython.noop, backwards)",
         [("shop", "0005_price")],
         before=KILL,
     )
-    stuck.commit()
-    stuck.manage("migrate")
-    stuck.checkout("main")
-    stuck.environment["KILL"] = "1"
-    stuck.manage("migrations_switch", f"--irreversible={choice}", status=-9)
-    del stuck.environment["KILL"]
-    said = stuck.manage("migrations_switch", "--no-input").stderr
+    vendor_stuck.commit()
+    vendor_stuck.manage("migrate")
+    vendor_stuck.checkout("main")
+    vendor_stuck.environment["KILL"] = "1"
+    vendor_stuck.manage("migrations_switch", f"--irreversible={choice}", status=-9)
+    del vendor_stuck.environment["KILL"]
+    said = vendor_stuck.manage("migrations_switch", "--no-input").stderr
     assert said.endswith(f"{LEFT if choice == 'keep' else EMPTIED}{REMEMBERED}\n")
 
 
@@ -313,26 +327,26 @@ def test_without_a_repository(project: Project) -> None:
     assert "shop.0003_data was left applied" in project.manage("migrations_switch").stderr
 
 
-def test_what_was_left_stays_when_a_switch_is_taken_back(stuck: Project) -> None:
-    stuck.manage("migrations_switch", "--irreversible=keep")
-    stuck.checkout("-b", "other")
-    stuck.migration(
+def test_what_was_left_stays_when_a_switch_is_taken_back(vendor_stuck: Project) -> None:
+    vendor_stuck.manage("migrations_switch", "--irreversible=keep")
+    vendor_stuck.checkout("-b", "other")
+    vendor_stuck.migration(
         "shop",
         "0003_size",
         'migrations.AddField("product", "size", models.IntegerField(default=1)),',
         [("shop", "0002_longer_name")],
     )
-    stuck.commit()
-    stuck.switch()
-    stuck.switch("--undo")
-    assert columns(stuck) == {"id", "name", "colour"}
-    assert stuck.states() == {
+    vendor_stuck.commit()
+    vendor_stuck.switch()
+    vendor_stuck.switch("--undo")
+    assert columns(vendor_stuck) == {"id", "name", "colour"}
+    assert vendor_stuck.states() == {
         "shop.0003_colour": "phantom",
         "shop.0003_size": "pending",
         "shop.0004_data": "phantom",
     }
-    stuck.switch("--undo")
-    assert columns(stuck) == {"id", "name", "colour", "size"}
+    vendor_stuck.switch("--undo")
+    assert columns(vendor_stuck) == {"id", "name", "colour", "size"}
 
 
 def test_a_person_is_not_asked_where_a_source_is_missing(stuck: Project) -> None:

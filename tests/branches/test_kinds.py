@@ -56,26 +56,24 @@ def test_a_dependency_that_was_forgotten_and_that_migrate_never_misses(project: 
     project.assert_in_step()
 
 
-def test_dependencies_across_apps_and_run_before(vendor_project: Project) -> None:
-    make_shop(vendor_project)
-    vendor_project.app(
-        "other", "class Other(models.Model):\n    name = models.CharField(max_length=9)\n"
-    )
-    vendor_project.migration(
+def test_dependencies_across_apps_and_run_before(project: Project) -> None:
+    make_shop(project)
+    project.app("other", "class Other(models.Model):\n    name = models.CharField(max_length=9)\n")
+    project.migration(
         "other",
         "0001_initial",
         f"""
         migrations.CreateModel("Other", [{ID} ("name", models.CharField(max_length=9))]),
         """,
     )
-    vendor_project.commit()
-    vendor_project.checkout("-b", "feature")
-    vendor_project.models(
+    project.commit()
+    project.checkout("-b", "feature")
+    project.models(
         "other",
         "class Other(models.Model):\n    name = models.CharField(max_length=9)\n"
         '    product = models.ForeignKey("shop.Product", models.CASCADE, null=True)\n',
     )
-    vendor_project.migration(
+    project.migration(
         "other",
         "0002_product",
         """
@@ -85,17 +83,17 @@ def test_dependencies_across_apps_and_run_before(vendor_project: Project) -> Non
         """,
         [("other", "0001_initial"), ("shop", "0003_colour")],
     )
-    add_colour(vendor_project)
-    vendor_project.migration(
+    add_colour(project)
+    project.migration(
         "shop",
         "0004_first",
         "",
         [("shop", "0003_colour")],
         body='run_before = [("other", "0002_product")]',
     )
-    vendor_project.commit()
-    walk(vendor_project)
-    assert columns(vendor_project, "other_other") == {"id", "name"}
+    project.commit()
+    walk(project)
+    assert columns(project, "other_other") == {"id", "name"}
 
 
 def test_a_custom_user_model(vendor_project: Project) -> None:
@@ -302,33 +300,33 @@ def test_without_a_transaction(vendor_project: Project) -> None:
 
 
 @pytest.mark.parametrize("where", ["elsewhere.shop_migrations", "shop.database"])
-def test_migrations_in_a_module_of_another_name(vendor_project: Project, where: str) -> None:
-    make_shop(vendor_project)
+def test_migrations_in_a_module_of_another_name(project: Project, where: str) -> None:
+    make_shop(project)
     directory = where.replace(".", "/")
-    vendor_project.settings(f'MIGRATION_MODULES = {{"shop": "{where}"}}')
-    vendor_project.write(f"{directory.split('/')[0]}/__init__.py", "")
-    vendor_project.git("mv", "shop/migrations", directory)
-    vendor_project.commit("Move")
-    vendor_project.checkout("-b", "feature")
-    add_colour(vendor_project)
-    vendor_project.git("add", "--all")
-    vendor_project.git("mv", "shop/migrations/0003_colour.py", f"{directory}/0003_colour.py")
-    vendor_project.commit()
-    walk(vendor_project)
-    assert columns(vendor_project) == {"id", "name"}
+    project.settings(f'MIGRATION_MODULES = {{"shop": "{where}"}}')
+    project.write(f"{directory.split('/')[0]}/__init__.py", "")
+    project.git("mv", "shop/migrations", directory)
+    project.commit("Move")
+    project.checkout("-b", "feature")
+    add_colour(project)
+    project.git("add", "--all")
+    project.git("mv", "shop/migrations/0003_colour.py", f"{directory}/0003_colour.py")
+    project.commit()
+    walk(project)
+    assert columns(project) == {"id", "name"}
 
 
-def test_apps_without_migrations(vendor_project: Project) -> None:
-    make_shop(vendor_project)
-    vendor_project.app("plain", "class Plain(models.Model):\n    pass\n")
-    vendor_project.remove("plain/migrations")
-    vendor_project.commit()
-    vendor_project.checkout("-b", "feature")
-    add_colour(vendor_project)
-    vendor_project.commit()
-    vendor_project.manage("migrate", "--run-syncdb")
-    walk(vendor_project)
-    assert "plain_plain" in tables(vendor_project)
+def test_apps_without_migrations(project: Project) -> None:
+    make_shop(project)
+    project.app("plain", "class Plain(models.Model):\n    pass\n")
+    project.remove("plain/migrations")
+    project.commit()
+    project.checkout("-b", "feature")
+    add_colour(project)
+    project.commit()
+    project.manage("migrate", "--run-syncdb")
+    walk(project)
+    assert "plain_plain" in tables(project)
 
 
 def test_an_app_that_gets_migrations_on_a_branch(project: Project) -> None:

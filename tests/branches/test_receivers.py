@@ -10,11 +10,21 @@ from tests.project import Project
 FILE = ".git/django-devtools/snapshots.json"
 
 
+def make_recorded_shop(project: Project) -> None:
+    make_shop(project)
+    project.settings("DJANGO_DEVTOOLS = {}")
+    project.commit("Snapshots")
+
+
 @pytest.fixture
-def shop(vendor_project: Project) -> Project:
-    make_shop(vendor_project)
-    vendor_project.settings("DJANGO_DEVTOOLS = {}")
-    vendor_project.commit("Snapshots")
+def shop(project: Project) -> Project:
+    make_recorded_shop(project)
+    return project
+
+
+@pytest.fixture
+def vendor_shop(vendor_project: Project) -> Project:
+    make_recorded_shop(vendor_project)
     return vendor_project
 
 
@@ -155,35 +165,39 @@ def make_shop_without_git(project: Project) -> None:
     project.settings("DJANGO_DEVTOOLS = {}")
 
 
-def test_migrate_brings_back_what_the_stash_waits_for(shop: Project) -> None:
-    shop.checkout("-b", "feature")
-    add_colour(shop)
-    shop.commit("Colour")
-    shop.manage("migrate")
-    shop.python("from shop.models import *; Product.objects.create(name='a', colour='blue')")
-    shop.checkout("main")
-    shop.switch()
-    shop.python("from shop.models import *; Product.objects.create(name='b')")
+def test_migrate_brings_back_what_the_stash_waits_for(vendor_shop: Project) -> None:
+    vendor_shop.checkout("-b", "feature")
+    add_colour(vendor_shop)
+    vendor_shop.commit("Colour")
+    vendor_shop.manage("migrate")
+    vendor_shop.python(
+        "from shop.models import *; Product.objects.create(name='a', colour='blue')"
+    )
+    vendor_shop.checkout("main")
+    vendor_shop.switch()
+    vendor_shop.python("from shop.models import *; Product.objects.create(name='b')")
 
-    shop.git("merge", "--quiet", "feature")
-    output = shop.manage("migrate").stdout
+    vendor_shop.git("merge", "--quiet", "feature")
+    output = vendor_shop.manage("migrate").stdout
 
     assert "  Restoring column shop_product.colour... OK" in output
     colours = "Product.objects.order_by('pk').values_list('colour', flat=True)"
-    assert shop.python(f"from shop.models import *; print(*{colours})") == "blue red"
-    assert "stash" not in shop.manage("migrations_status").stdout
+    assert vendor_shop.python(f"from shop.models import *; print(*{colours})") == "blue red"
+    assert "stash" not in vendor_shop.manage("migrations_status").stdout
 
 
-def test_migrate_fake_brings_nothing_back(shop: Project) -> None:
-    shop.checkout("-b", "feature")
-    add_colour(shop)
-    shop.commit("Colour")
-    shop.manage("migrate")
-    shop.python("from shop.models import *; Product.objects.create(name='a', colour='blue')")
-    shop.checkout("main")
-    shop.switch()
-    shop.checkout("feature")
+def test_migrate_fake_brings_nothing_back(vendor_shop: Project) -> None:
+    vendor_shop.checkout("-b", "feature")
+    add_colour(vendor_shop)
+    vendor_shop.commit("Colour")
+    vendor_shop.manage("migrate")
+    vendor_shop.python(
+        "from shop.models import *; Product.objects.create(name='a', colour='blue')"
+    )
+    vendor_shop.checkout("main")
+    vendor_shop.switch()
+    vendor_shop.checkout("feature")
 
-    assert "Restoring" not in shop.manage("migrate", "--fake").stdout
+    assert "Restoring" not in vendor_shop.manage("migrate", "--fake").stdout
 
-    assert "shop_product.colour" in shop.manage("migrations_stash", "list").stdout
+    assert "shop_product.colour" in vendor_shop.manage("migrations_stash", "list").stdout

@@ -34,14 +34,14 @@ def test_after_checkout_from_a_snapshot(vendor_project: Project) -> None:
     )
 
 
-def test_after_checkout_from_git_history(vendor_project: Project) -> None:
-    make_shop_with_feature(vendor_project)
-    vendor_project.checkout("main")
+def test_after_checkout_from_git_history(project: Project) -> None:
+    make_shop_with_feature(project)
+    project.checkout("main")
 
-    vendor_project.switch()
+    project.switch()
 
-    assert columns(vendor_project) == {"id", "name"}
-    vendor_project.assert_in_step()
+    assert columns(project) == {"id", "name"}
+    project.assert_in_step()
 
 
 def test_after_checkout_of_a_branch_that_was_deleted(project: Project) -> None:
@@ -346,63 +346,59 @@ def install_package(project: Project, directory: Path, *names: str) -> None:
     project.environment["PYTHONPATH"] = ":".join(dict.fromkeys(filter(None, paths)))
 
 
-def test_a_package_that_one_branch_upgrades(vendor_project: Project, tmp_path: Path) -> None:
-    make_shop(vendor_project)
-    install_package(vendor_project, tmp_path / "site-packages", "0001_initial", "0002_f1")
-    vendor_project.settings('INSTALLED_APPS += ["package"]')
-    vendor_project.commit("Package")
-    vendor_project.manage("migrate")
-    vendor_project.manage("migrations_snapshot")
-    vendor_project.checkout("-b", "upgrade")
+def test_a_package_that_one_branch_upgrades(project: Project, tmp_path: Path) -> None:
+    make_shop(project)
+    install_package(project, tmp_path / "site-packages", "0001_initial", "0002_f1")
+    project.settings('INSTALLED_APPS += ["package"]')
+    project.commit("Package")
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+    project.checkout("-b", "upgrade")
     names = ("0001_initial", "0002_f1", "0003_f2", "0004_f3")
-    install_package(vendor_project, tmp_path / "site-packages", *names)
-    vendor_project.commit("Upgrade")
-    vendor_project.manage("migrate")
-    vendor_project.manage("migrations_snapshot")
+    install_package(project, tmp_path / "site-packages", *names)
+    project.commit("Upgrade")
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
 
-    vendor_project.checkout("main")
-    install_package(vendor_project, tmp_path / "site-packages", "0001_initial", "0002_f1")
-    vendor_project.switch()
-    assert columns(vendor_project, "package_thing") == {"id", "f0", "f1"}
-    vendor_project.assert_in_step()
+    project.checkout("main")
+    install_package(project, tmp_path / "site-packages", "0001_initial", "0002_f1")
+    project.switch()
+    assert columns(project, "package_thing") == {"id", "f0", "f1"}
+    project.assert_in_step()
 
-    vendor_project.checkout("upgrade")
-    install_package(vendor_project, tmp_path / "site-packages", *names)
-    vendor_project.switch()
-    assert columns(vendor_project, "package_thing") == {"id", "f0", "f1", "f2", "f3"}
-    vendor_project.assert_in_step()
+    project.checkout("upgrade")
+    install_package(project, tmp_path / "site-packages", *names)
+    project.switch()
+    assert columns(project, "package_thing") == {"id", "f0", "f1", "f2", "f3"}
+    project.assert_in_step()
 
 
 @pytest.mark.committed
-def test_two_heads_and_their_merge(vendor_project: Project) -> None:
-    make_shop(vendor_project)
-    vendor_project.checkout("-b", "merge")
-    add_colour(vendor_project, "0003_colour")
-    vendor_project.migration(
+def test_two_heads_and_their_merge(project: Project) -> None:
+    make_shop(project)
+    project.checkout("-b", "merge")
+    add_colour(project, "0003_colour")
+    project.migration(
         "shop",
         "0003_price",
         'migrations.AddField("product", "price", models.IntegerField(null=True)),',
         [("shop", "0002_longer_name")],
     )
-    vendor_project.models(
-        "shop", PRODUCT + COLOUR + "    price = models.IntegerField(null=True)\n"
-    )
-    vendor_project.commit("Two heads")
-    vendor_project.migration(
-        "shop", "0004_merge", "", [("shop", "0003_colour"), ("shop", "0003_price")]
-    )
-    vendor_project.commit("Merge")
-    vendor_project.manage("migrate")
+    project.models("shop", PRODUCT + COLOUR + "    price = models.IntegerField(null=True)\n")
+    project.commit("Two heads")
+    project.migration("shop", "0004_merge", "", [("shop", "0003_colour"), ("shop", "0003_price")])
+    project.commit("Merge")
+    project.manage("migrate")
 
-    vendor_project.checkout("main")
-    vendor_project.switch()
-    assert columns(vendor_project) == {"id", "name"}
-    vendor_project.assert_in_step()
-    vendor_project.switch("merge~1")
-    assert columns(vendor_project) == {"id", "name", "colour", "price"}
-    vendor_project.checkout("merge")
-    vendor_project.switch()
-    vendor_project.assert_in_step()
+    project.checkout("main")
+    project.switch()
+    assert columns(project) == {"id", "name"}
+    project.assert_in_step()
+    project.switch("merge~1")
+    assert columns(project) == {"id", "name", "colour", "price"}
+    project.checkout("merge")
+    project.switch()
+    project.assert_in_step()
 
 
 @pytest.mark.own_order

@@ -21,15 +21,9 @@ COLOURS = (
 pytestmark = pytest.mark.once
 
 
-@pytest.fixture
-def shop(vendor_project: Project) -> Project:
-    """On feature, which is applied, and has a row with a colour."""
-    make_feature(vendor_project)
-    return vendor_project
-
-
 @made_once
 def make_feature(project: Project) -> None:
+    """On feature, which is applied, and has a row with a colour."""
     make_shop(project)
     project.manage("migrate")
     project.manage("migrations_snapshot")
@@ -41,19 +35,33 @@ def make_feature(project: Project) -> None:
     project.python(ROW)
 
 
+@pytest.fixture
+def shop(project: Project) -> Project:
+    """On SQLite: where a switch goes back to is the same everywhere."""
+    make_feature(project)
+    return project
+
+
+@pytest.fixture
+def vendor_shop(vendor_project: Project) -> Project:
+    """On each vendor in turn."""
+    make_feature(vendor_project)
+    return vendor_project
+
+
 def undo(project: Project, *arguments: str, status: int = 0) -> str:
     result = project.manage("migrations_switch", "--undo", *arguments, status=status)
     return result.stdout + result.stderr
 
 
-def test_a_switch_to_the_wrong_branch_is_taken_back(shop: Project) -> None:
-    shop.switch("main")
-    assert columns(shop) == {"id", "name"}
-    said = undo(shop)
+def test_a_switch_to_the_wrong_branch_is_taken_back(vendor_shop: Project) -> None:
+    vendor_shop.switch("main")
+    assert columns(vendor_shop) == {"id", "name"}
+    said = undo(vendor_shop)
     assert "Switch database 'default' to branch feature as it was before the switch of " in said
-    assert shop.python(COLOURS) == "blue"
-    shop.assert_in_step()
-    assert "migrations_stash" not in shop.manage("migrations_status").stdout
+    assert vendor_shop.python(COLOURS) == "blue"
+    vendor_shop.assert_in_step()
+    assert "migrations_stash" not in vendor_shop.manage("migrations_status").stdout
 
 
 def test_a_branch_that_has_no_snapshot(project: Project) -> None:
@@ -80,13 +88,13 @@ def test_the_plan_shows_it(shop: Project) -> None:
     undo(shop, "--check", status=1)
 
 
-def test_taking_back_is_taken_back(shop: Project) -> None:
-    shop.switch("main")
-    undo(shop)
-    undo(shop)
-    assert columns(shop) == {"id", "name"}
-    undo(shop)
-    assert shop.python(COLOURS) == "blue"
+def test_taking_back_is_taken_back(vendor_shop: Project) -> None:
+    vendor_shop.switch("main")
+    undo(vendor_shop)
+    undo(vendor_shop)
+    assert columns(vendor_shop) == {"id", "name"}
+    undo(vendor_shop)
+    assert vendor_shop.python(COLOURS) == "blue"
 
 
 def test_without_a_switch_there_is_nothing_to_take_back(shop: Project) -> None:
@@ -137,24 +145,24 @@ def test_what_a_pull_has_brought_is_taken_back(shop: Project) -> None:
     assert shop.states() == {}
 
 
-def test_rows_that_were_added_since_go_to_the_stash(shop: Project) -> None:
-    shop.checkout("main")
-    shop.switch()
-    shop.migration(
+def test_rows_that_were_added_since_go_to_the_stash(vendor_shop: Project) -> None:
+    vendor_shop.checkout("main")
+    vendor_shop.switch()
+    vendor_shop.migration(
         "shop",
         "0003_size",
         'migrations.AddField("product", "size", models.IntegerField(default=1)),',
         [("shop", "0002_longer_name")],
     )
-    shop.commit()
-    shop.switch()
-    shop.python(
+    vendor_shop.commit()
+    vendor_shop.switch()
+    vendor_shop.python(
         "from django.db import connection as c; "
         "c.cursor().execute('UPDATE shop_product SET size = 7')"
     )
-    undo(shop)
-    assert columns(shop) == {"id", "name"}
-    assert "id  size\n1   7\n" in shop.manage("migrations_stash", "show", "2").stdout
+    undo(vendor_shop)
+    assert columns(vendor_shop) == {"id", "name"}
+    assert "id  size\n1   7\n" in vendor_shop.manage("migrations_stash", "show", "2").stdout
 
 
 def test_it_says_where_the_branch_is(shop: Project) -> None:
@@ -165,17 +173,17 @@ def test_it_says_where_the_branch_is(shop: Project) -> None:
     )
 
 
-def test_an_edited_migration_gets_its_old_text_back(shop: Project) -> None:
-    file = shop.path / "shop/migrations/0003_colour.py"
+def test_an_edited_migration_gets_its_old_text_back(vendor_shop: Project) -> None:
+    file = vendor_shop.path / "shop/migrations/0003_colour.py"
     old = file.read_text()
     file.write_text(old.replace('"colour"', '"tint"'))
-    shop.switch()
-    assert columns(shop) == {"id", "name", "tint"}
-    undo(shop)
-    assert columns(shop) == {"id", "name", "colour"}
+    vendor_shop.switch()
+    assert columns(vendor_shop) == {"id", "name", "tint"}
+    undo(vendor_shop)
+    assert columns(vendor_shop) == {"id", "name", "colour"}
     file.write_text(old)
-    assert shop.python(COLOURS) == "blue"
-    shop.assert_in_step()
+    assert vendor_shop.python(COLOURS) == "blue"
+    vendor_shop.assert_in_step()
 
 
 def test_what_was_dropped_for_good_is_named(shop: Project) -> None:
@@ -210,8 +218,8 @@ def test_what_can_not_be_unapplied_is_refused(shop: Project) -> None:
     assert shop.states() == {"shop.0004_sql": "pending"}
 
 
-def test_a_killed_switch_is_taken_back_from_where_it_began(shop: Project) -> None:
-    shop.migration(
+def test_a_killed_switch_is_taken_back_from_where_it_began(vendor_shop: Project) -> None:
+    vendor_shop.migration(
         "shop",
         "0004_kill",
         "migrations.RunPython(migrations.RunPython.noop, backwards)",
@@ -224,40 +232,40 @@ def test_a_killed_switch_is_taken_back_from_where_it_began(shop: Project) -> Non
                 os.kill(os.getpid(), signal.SIGKILL)
         """,
     )
-    shop.migration("shop", "0005_last", "", [("shop", "0004_kill")])
-    shop.commit()
-    shop.manage("migrate")
-    shop.environment["KILL"] = "1"
-    shop.manage("migrations_switch", "main", status=-9)
-    del shop.environment["KILL"]
-    assert shop.states() == {"shop.0005_last": "pending"}
-    shop.switch("main")
-    undo(shop)
-    assert shop.states() == {}
-    assert shop.python(COLOURS) == "blue"
+    vendor_shop.migration("shop", "0005_last", "", [("shop", "0004_kill")])
+    vendor_shop.commit()
+    vendor_shop.manage("migrate")
+    vendor_shop.environment["KILL"] = "1"
+    vendor_shop.manage("migrations_switch", "main", status=-9)
+    del vendor_shop.environment["KILL"]
+    assert vendor_shop.states() == {"shop.0005_last": "pending"}
+    vendor_shop.switch("main")
+    undo(vendor_shop)
+    assert vendor_shop.states() == {}
+    assert vendor_shop.python(COLOURS) == "blue"
 
 
-def test_what_fails_says_how_to_go_on_and_that_does(shop: Project) -> None:
-    shop.migration(
+def test_what_fails_says_how_to_go_on_and_that_does(vendor_shop: Project) -> None:
+    vendor_shop.migration(
         "shop",
         "0004_unique",
         'migrations.AlterUniqueTogether("product", {("name",)}),',
         [("shop", "0003_colour")],
     )
-    shop.commit()
-    shop.manage("migrate")
-    shop.manage("migrations_snapshot")
-    shop.checkout("main")
-    shop.switch()
-    shop.python('from shop.models import Product; Product.objects.create(name="Chair")')
-    result = shop.manage("migrations_switch", "--undo", status=1)
+    vendor_shop.commit()
+    vendor_shop.manage("migrate")
+    vendor_shop.manage("migrations_snapshot")
+    vendor_shop.checkout("main")
+    vendor_shop.switch()
+    vendor_shop.python('from shop.models import Product; Product.objects.create(name="Chair")')
+    result = vendor_shop.manage("migrations_switch", "--undo", status=1)
     assert result.stderr.strip().endswith(
         "Change or delete them, and run `manage.py migrations_switch feature`; it resumes where "
         "this run stopped."
     )
-    shop.python("from shop.models import Product; Product.objects.last().delete()")
-    shop.switch("feature")
-    assert shop.python(
+    vendor_shop.python("from shop.models import Product; Product.objects.last().delete()")
+    vendor_shop.switch("feature")
+    assert vendor_shop.python(
         "from django.db import connection as c; k = c.cursor(); "
         "k.execute('SELECT colour FROM shop_product'); print(k.fetchall())"
     ) in ("[('blue',)]", "(('blue',),)")

@@ -35,27 +35,27 @@ def file_of(project: Project) -> Path:
 # Taking one
 
 
-def test_every_migration_and_its_source(vendor_project: Project) -> None:
-    make_shop(vendor_project)
-    vendor_project.manage("migrate")
+def test_every_migration_and_its_source(project: Project) -> None:
+    make_shop(project)
+    project.manage("migrate")
 
-    result = vendor_project.manage("migrations_snapshot")
+    result = project.manage("migrations_snapshot")
 
     assert result.stdout == "Snapshot of main in database 'default': 4 migrations\n"
     assert result.stderr == ""
-    found = snapshots(vendor_project)["main"]
+    found = snapshots(project)["main"]
     assert set(found) == {
         "contenttypes.0001_initial",
         "contenttypes.0002_remove_content_type_name",
         "shop.0001_initial",
         "shop.0002_longer_name",
     }
-    tracked = vendor_project.git("rev-parse", "HEAD:shop/migrations/0001_initial.py").strip()
+    tracked = project.git("rev-parse", "HEAD:shop/migrations/0001_initial.py").strip()
     assert found["shop.0001_initial"] == tracked
     # That one lies in site-packages, and its source is kept as well.
-    kept = vendor_project.git("cat-file", "blob", str(found["contenttypes.0001_initial"]))
+    kept = project.git("cat-file", "blob", str(found["contenttypes.0001_initial"]))
     assert 'name="ContentType"' in kept
-    assert vendor_project.git("status", "--porcelain") == ""
+    assert project.git("status", "--porcelain") == ""
 
 
 def test_as_json(project: Project) -> None:
@@ -122,18 +122,18 @@ def test_keeps_the_text_that_was_applied(project: Project) -> None:
     assert project.states() == {}
 
 
-def test_leaves_phantoms_out(vendor_project: Project) -> None:
-    make_shop_with_feature(vendor_project)
-    vendor_project.checkout("main")
+def test_leaves_phantoms_out(project: Project) -> None:
+    make_shop_with_feature(project)
+    project.checkout("main")
 
-    result = vendor_project.manage("migrations_snapshot")
+    result = project.manage("migrations_snapshot")
 
     assert result.stderr == (
         "Left out, because they are not part of main: shop.0003_colour. "
         "`manage.py migrations_switch` unapplies them.\n"
     )
-    assert "shop.0003_colour" not in snapshots(vendor_project)["main"]
-    assert "shop.0002_longer_name" in snapshots(vendor_project)["main"]
+    assert "shop.0003_colour" not in snapshots(project)["main"]
+    assert "shop.0002_longer_name" in snapshots(project)["main"]
 
 
 def test_under_another_name_with_everything(project: Project) -> None:

@@ -11,13 +11,13 @@ def test_in_step(project: Project) -> None:
     assert result.stdout == "Databases and code are in step.\n"
 
 
-def test_the_table(vendor_project: Project) -> None:
-    make_shop_with_feature(vendor_project)
-    vendor_project.manage("migrations_snapshot")
-    commit = vendor_project.git("rev-parse", "HEAD")[:10]
-    vendor_project.checkout("main")
-    add_colour(vendor_project, "0003_other")
-    vendor_project.python(
+def test_the_table(project: Project) -> None:
+    make_shop_with_feature(project)
+    project.manage("migrations_snapshot")
+    commit = project.git("rev-parse", "HEAD")[:10]
+    project.checkout("main")
+    add_colour(project, "0003_other")
+    project.python(
         """
         from django.db import connection
         from django.db.migrations.recorder import MigrationRecorder
@@ -25,7 +25,7 @@ def test_the_table(vendor_project: Project) -> None:
         """
     )
 
-    result = vendor_project.manage("migrations_status", "--check", status=1)
+    result = project.manage("migrations_status", "--check", status=1)
 
     assert result.stdout == (
         "app       migration     state     branch   source\n"
@@ -34,9 +34,9 @@ def test_the_table(vendor_project: Project) -> None:
         "shop      0003_other    pending   main     file\n"
         "To bring them into step: manage.py migrations_switch\n"
     )
-    vendor_project.remove("shop/migrations/0003_other.py")
-    vendor_project.switch()
-    assert vendor_project.manage("migrations_status", "--check").stdout.endswith(
+    project.remove("shop/migrations/0003_other.py")
+    project.switch()
+    assert project.manage("migrations_status", "--check").stdout.endswith(
         "Obsolete rows do no harm; `manage.py migrate APP --prune` deletes them.\n"
     )
 

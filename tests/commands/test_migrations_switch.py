@@ -32,23 +32,23 @@ def at_terminal(project: Project, answer: str, *arguments: str) -> tuple[int, st
     return process.returncode, process.stdout
 
 
-def test_the_plan(vendor_project: Project) -> None:
-    make_shop_with_feature(vendor_project)
-    vendor_project.python('from shop.models import Product; Product.objects.create(colour="red")')
-    vendor_project.manage("migrations_snapshot")
-    commit = vendor_project.git("rev-parse", "HEAD")[:10]
-    vendor_project.migration(
+def test_the_plan(project: Project) -> None:
+    make_shop_with_feature(project)
+    project.python('from shop.models import Product; Product.objects.create(colour="red")')
+    project.manage("migrations_snapshot")
+    commit = project.git("rev-parse", "HEAD")[:10]
+    project.migration(
         "shop",
         "0003_data",
         'migrations.RunPython(migrations.RunPython.noop), migrations.RunSQL("SELECT 1"),',
         [("shop", "0002_longer_name")],
     )
-    vendor_project.git("stash", "--quiet", "--include-untracked")
-    vendor_project.checkout("main")
-    vendor_project.git("stash", "pop", "--quiet")
-    before = vendor_project.manage("migrate", "--plan").stdout
+    project.git("stash", "--quiet", "--include-untracked")
+    project.checkout("main")
+    project.git("stash", "pop", "--quiet")
+    before = project.manage("migrate", "--plan").stdout
 
-    output = vendor_project.manage("migrations_switch", "--plan").stdout
+    output = project.manage("migrations_switch", "--plan").stdout
 
     assert re.sub(r" of \d{4}-\d\d-\d\d \d\d:\d\d", " of TIME", output) == (
         "Planned operations for database 'default', to branch main:\n"
@@ -60,11 +60,11 @@ def test_the_plan(vendor_project: Project) -> None:
         "Would be saved in the stash:\n"
         "    column shop_product.colour (1 row)\n"
     )
-    assert vendor_project.manage(
-        "migrations_switch", "--plan", "--no-stash"
-    ).stdout == output.replace("Would be saved in the stash:", "Would be dropped:")
-    assert vendor_project.manage("migrate", "--plan").stdout == before
-    assert columns(vendor_project) == {"id", "name", "colour"}
+    assert project.manage("migrations_switch", "--plan", "--no-stash").stdout == output.replace(
+        "Would be saved in the stash:", "Would be dropped:"
+    )
+    assert project.manage("migrate", "--plan").stdout == before
+    assert columns(project) == {"id", "name", "colour"}
 
 
 def test_the_plan_says_that_only_the_reflog_has_it(project: Project) -> None:

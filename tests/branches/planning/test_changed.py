@@ -104,21 +104,21 @@ def make_changed_root(project: Project) -> None:
     project.commit()
 
 
-def test_what_both_sides_share_is_not_rolled_back_without_consent(vendor_project: Project) -> None:
-    make_changed_root(vendor_project)
-    result = vendor_project.manage("migrations_switch", "--no-input")
+def test_what_both_sides_share_is_not_rolled_back_without_consent(project: Project) -> None:
+    make_changed_root(project)
+    result = project.manage("migrations_switch", "--no-input")
 
     assert "Nothing to do: database 'default' is left as it is." in result.stdout
     assert (
         "shop.0001_initial was changed since it was applied, and left as it is: rolling it back "
         "would take along shop.0002_longer_name, which both sides have."
     ) in result.stderr
-    vendor_project.manage("migrations_switch", "--check")
-    vendor_project.manage("migrations_status", "--check", status=1)
+    project.manage("migrations_switch", "--check")
+    project.manage("migrations_status", "--check", status=1)
 
-    vendor_project.switch("--roll-back-shared")
-    assert columns(vendor_project) == {"id", "name", "extra"}
-    vendor_project.assert_in_step()
+    project.switch("--roll-back-shared")
+    assert columns(project) == {"id", "name", "extra"}
+    project.assert_in_step()
 
 
 def test_an_edited_initial_migration_empties_no_table_by_itself(vendor_project: Project) -> None:
@@ -286,19 +286,19 @@ def test_a_changed_migration_whose_old_text_needs_a_helper_that_is_gone(
     assert columns(project) == {"id", "name", "colour"}
 
 
-def test_the_changed_one_of_several_apps(vendor_project: Project) -> None:
-    make_changed_leaf(vendor_project)
-    vendor_project.app("other", "class Other(models.Model):\n    pass\n")
-    vendor_project.migration(
+def test_the_changed_one_of_several_apps(project: Project) -> None:
+    make_changed_leaf(project)
+    project.app("other", "class Other(models.Model):\n    pass\n")
+    project.migration(
         "other",
         "0001_initial",
         f'migrations.CreateModel("Other", [{ID}]),',
         [("shop", "0003_colour")],
     )
-    vendor_project.commit()
-    vendor_project.switch()
-    assert "other_other" in tables(vendor_project)
-    vendor_project.assert_in_step()
+    project.commit()
+    project.switch()
+    assert "other_other" in tables(project)
+    project.assert_in_step()
 
 
 def test_changed_dependencies_alone_are_no_change(project: Project) -> None:

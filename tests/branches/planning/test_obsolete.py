@@ -157,24 +157,24 @@ def test_a_package_that_squashed(project: Project, tmp_path) -> None:  # type: i
     project.assert_in_step()
 
 
-def test_an_app_that_was_taken_out_long_ago(vendor_project: Project) -> None:
-    make_shop(vendor_project)
-    vendor_project.app("old", "class Old(models.Model):\n    pass\n")
-    vendor_project.migration("old", "0001_initial", f'migrations.CreateModel("Old", [{ID}]),')
-    vendor_project.commit("Old")
-    vendor_project.manage("migrate")
-    vendor_project.manage("migrations_snapshot")
-    vendor_project.checkout("-b", "feature")
-    vendor_project.manage("migrations_snapshot")
-    vendor_project.checkout("main")
-    settings = vendor_project.path / "config/settings.py"
+def test_an_app_that_was_taken_out_long_ago(project: Project) -> None:
+    make_shop(project)
+    project.app("old", "class Old(models.Model):\n    pass\n")
+    project.migration("old", "0001_initial", f'migrations.CreateModel("Old", [{ID}]),')
+    project.commit("Old")
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+    project.checkout("-b", "feature")
+    project.manage("migrations_snapshot")
+    project.checkout("main")
+    settings = project.path / "config/settings.py"
     settings.write_text(settings.read_text().replace("INSTALLED_APPS += ['old']", ""))
-    vendor_project.remove("old")
-    vendor_project.commit("Take it out")
+    project.remove("old")
+    project.commit("Take it out")
 
-    assert "Nothing to do" in vendor_project.switch()
-    assert "old_old" in tables(vendor_project)
-    assert vendor_project.states() == {"old.0001_initial": "obsolete"}
+    assert "Nothing to do" in project.switch()
+    assert "old_old" in tables(project)
+    assert project.states() == {"old.0001_initial": "obsolete"}
 
 
 def test_a_package_that_was_taken_out_long_ago(project: Project, tmp_path) -> None:  # type: ignore[no-untyped-def]
@@ -195,22 +195,22 @@ def test_a_package_that_was_taken_out_long_ago(project: Project, tmp_path) -> No
     assert "package_thing" in tables(project)
 
 
-def test_migrations_reset_and_made_anew(vendor_project: Project) -> None:
-    make_shop(vendor_project)
-    vendor_project.manage("migrate")
-    vendor_project.manage("migrations_snapshot")
-    add_row(vendor_project)
-    vendor_project.remove("shop/migrations/0001_initial.py")
-    vendor_project.remove("shop/migrations/0002_longer_name.py")
-    vendor_project.migration("shop", "0001_initial", SQUASHED)
-    vendor_project.commit("Reset")
+def test_migrations_reset_and_made_anew(project: Project) -> None:
+    make_shop(project)
+    project.manage("migrate")
+    project.manage("migrations_snapshot")
+    add_row(project)
+    project.remove("shop/migrations/0001_initial.py")
+    project.remove("shop/migrations/0002_longer_name.py")
+    project.migration("shop", "0001_initial", SQUASHED)
+    project.commit("Reset")
 
-    output = vendor_project.switch()
+    output = project.switch()
 
     assert "forget 2 of shop, record 1 of shop" in output
-    assert vendor_project.states() == {}
-    assert_row_is_there(vendor_project)
-    vendor_project.assert_in_step()
+    assert project.states() == {}
+    assert_row_is_there(project)
+    project.assert_in_step()
 
 
 def test_reset_on_a_branch_and_new_work_on_top(vendor_project: Project) -> None:
@@ -266,59 +266,57 @@ def test_deleted_and_made_anew_on_one_branch(vendor_project: Project, committed:
     vendor_project.assert_in_step()
 
 
-def test_a_file_that_only_got_another_name(vendor_project: Project) -> None:
-    make_shop(vendor_project)
-    add_colour(vendor_project, "0003_foo")
-    vendor_project.commit("Foo")
-    vendor_project.manage("migrate")
-    vendor_project.git("mv", "shop/migrations/0003_foo.py", "shop/migrations/0003_bar.py")
-    vendor_project.commit("Bar")
+def test_a_file_that_only_got_another_name(project: Project) -> None:
+    make_shop(project)
+    add_colour(project, "0003_foo")
+    project.commit("Foo")
+    project.manage("migrate")
+    project.git("mv", "shop/migrations/0003_foo.py", "shop/migrations/0003_bar.py")
+    project.commit("Bar")
 
-    output = vendor_project.switch()
+    output = project.switch()
 
     assert "pplying" not in output
     assert "Recording shop.0003_bar... OK" in output
-    vendor_project.assert_in_step()
+    project.assert_in_step()
 
 
-def test_two_branches_did_the_same_under_other_names(vendor_project: Project) -> None:
-    make_shop(vendor_project)
-    vendor_project.checkout("-b", "one")
-    add_colour(vendor_project, "0003_one")
-    vendor_project.commit()
-    vendor_project.checkout("main")
-    vendor_project.checkout("-b", "two")
-    add_colour(vendor_project, "0003_two")
-    vendor_project.commit()
-    vendor_project.manage("migrate")
-    vendor_project.python('from shop.models import Product; Product.objects.create(colour="blue")')
+def test_two_branches_did_the_same_under_other_names(project: Project) -> None:
+    make_shop(project)
+    project.checkout("-b", "one")
+    add_colour(project, "0003_one")
+    project.commit()
+    project.checkout("main")
+    project.checkout("-b", "two")
+    add_colour(project, "0003_two")
+    project.commit()
+    project.manage("migrate")
+    project.python('from shop.models import Product; Product.objects.create(colour="blue")')
     for branch in ("one", "two"):
-        vendor_project.checkout(branch)
-        assert "pplying" not in vendor_project.switch()
-        vendor_project.assert_in_step()
-        assert vendor_project.states() == {}
+        project.checkout(branch)
+        assert "pplying" not in project.switch()
+        project.assert_in_step()
+        assert project.states() == {}
     assert (
-        vendor_project.python(
-            "from shop.models import Product; print(Product.objects.get().colour)"
-        )
+        project.python("from shop.models import Product; print(Product.objects.get().colour)")
         == "blue"
     )
 
 
-def test_merged_and_reverted_on_main(vendor_project: Project) -> None:
-    make_shop(vendor_project)
-    vendor_project.checkout("-b", "feature")
-    add_colour(vendor_project)
-    vendor_project.commit("Colour")
-    vendor_project.manage("migrate")
-    vendor_project.checkout("main")
-    vendor_project.git("merge", "--quiet", "feature")
-    vendor_project.git("revert", "--no-edit", "HEAD")
+def test_merged_and_reverted_on_main(project: Project) -> None:
+    make_shop(project)
+    project.checkout("-b", "feature")
+    add_colour(project)
+    project.commit("Colour")
+    project.manage("migrate")
+    project.checkout("main")
+    project.git("merge", "--quiet", "feature")
+    project.git("revert", "--no-edit", "HEAD")
 
-    vendor_project.switch()
+    project.switch()
 
-    assert columns(vendor_project) == {"id", "name"}
-    vendor_project.assert_in_step()
+    assert columns(project) == {"id", "name"}
+    project.assert_in_step()
 
 
 def test_what_was_obsolete_on_another_branch_does_not_come_from_there(

@@ -5,47 +5,47 @@ from tests.branches.test_switch import add_reviews
 from tests.project import Project
 
 
-def test_there_and_back(vendor_project: Project) -> None:
-    make_shop(vendor_project)
-    vendor_project.manage("migrate")
-    vendor_project.settings('INSTALLED_APPS += ["django_extensions"]')
-    vendor_project.commit()
-    vendor_project.manage("managestate", "dump", "main")
-    vendor_project.git("add", "--all")
-    vendor_project.git("commit", "--quiet", "--message=State")
-    vendor_project.checkout("-b", "feature")
-    add_reviews(vendor_project)
-    vendor_project.commit()
-    vendor_project.manage("migrate")
-    vendor_project.manage("managestate", "dump", "feature")
+def test_there_and_back(project: Project) -> None:
+    make_shop(project)
+    project.manage("migrate")
+    project.settings('INSTALLED_APPS += ["django_extensions"]')
+    project.commit()
+    project.manage("managestate", "dump", "main")
+    project.git("add", "--all")
+    project.git("commit", "--quiet", "--message=State")
+    project.checkout("-b", "feature")
+    add_reviews(project)
+    project.commit()
+    project.manage("migrate")
+    project.manage("managestate", "dump", "feature")
 
-    vendor_project.switch("main", "--file=managestate.json")
-    assert "reviews_review" not in tables(vendor_project)
-    assert vendor_project.states() == {"reviews.0001_initial": "pending"}
-    assert "Nothing to do" in vendor_project.switch("main", "--file=managestate.json")
+    project.switch("main", "--file=managestate.json")
+    assert "reviews_review" not in tables(project)
+    assert project.states() == {"reviews.0001_initial": "pending"}
+    assert "Nothing to do" in project.switch("main", "--file=managestate.json")
 
-    vendor_project.switch("feature", "--file=managestate.json")
-    vendor_project.assert_in_step()
+    project.switch("feature", "--file=managestate.json")
+    project.assert_in_step()
 
 
-def test_after_checkout(vendor_project: Project) -> None:
-    make_shop_with_feature(vendor_project)
-    vendor_project.write(
+def test_after_checkout(project: Project) -> None:
+    make_shop_with_feature(project)
+    project.write(
         "managestate.json",
         '{"main": {"shop": "0002_longer_name", "nothing": "zero"}, "updated_at": "2026-01-01"}',
     )
-    vendor_project.checkout("main")
-    output = vendor_project.switch("main", "--file=managestate.json")
+    project.checkout("main")
+    output = project.switch("main", "--file=managestate.json")
     assert "contenttypes" not in output
-    assert columns(vendor_project) == {"id", "name"}
-    vendor_project.assert_in_step()
+    assert columns(project) == {"id", "name"}
+    project.assert_in_step()
 
 
-def test_back_to_zero(vendor_project: Project) -> None:
-    make_shop_with_feature(vendor_project)
-    vendor_project.write("managestate.json", '{"default": {"shop": "zero"}, "updated_at": "now"}')
-    vendor_project.switch("--file=managestate.json")
-    assert set(vendor_project.states()) == {
+def test_back_to_zero(project: Project) -> None:
+    make_shop_with_feature(project)
+    project.write("managestate.json", '{"default": {"shop": "zero"}, "updated_at": "now"}')
+    project.switch("--file=managestate.json")
+    assert set(project.states()) == {
         "shop.0001_initial",
         "shop.0002_longer_name",
         "shop.0003_colour",
