@@ -115,7 +115,7 @@ def after_migrate(
     with _warning(f"No snapshot was taken of database '{using}'", verbosity, hint):
         if takes_snapshots():
             refresh(connections[using])
-    # Hooks and prompts were told that nothing is known, and look again if they aren't told more.
+    # Hooks were told that nothing is known, and look again. Prompts can't.
     with suppress(Exception):
         if plan and settings.DEBUG and takes_snapshots() and (hooks := _hooks()):
             tell_hooks(hooks.repository)
@@ -131,12 +131,14 @@ def _hooks() -> Hooks | None:
 
 def tell_hooks(repository: Repository) -> None:
     """
-    Have the hooks and prompts of this project know that the databases are in step, if all are.
+    Have prompts, and with them the hooks, know that the databases are in step, if all are.
+
+    Nothing is done where nobody has a prompt.
 
     Raises GitError, StateError, DatabaseError, and what broken migrations raise.
     """
     commit = repository.commit()
-    if commit is None or not HookState(repository).lacks(commit):
+    if commit is None or not HookState(repository).is_awaited(commit):
         return
     workspace = Workspace(repository, SnapshotFile.find(repository), code_on_disk())
     meant = [one for one in connections.all() if not is_mirror(one) and is_meant(one)]

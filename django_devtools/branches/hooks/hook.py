@@ -17,6 +17,7 @@ from django_devtools.branches.hooks.block import (
     without_block,
 )
 from django_devtools.branches.hooks.callers import Caller, Callers
+from django_devtools.branches.hooks.projects import ASKED
 from django_devtools.branches.hooks.tools import (
     LEFTHOOK,
     TOOLS,
@@ -96,6 +97,7 @@ class Hooks:
             self._include()
             self.callers.script.unlink(missing_ok=True)
             self._prompt.unlink(missing_ok=True)
+            self._prompt.with_name(ASKED).unlink(missing_ok=True)
             return was_called or any(found)
 
     def forget_gone(self, action: str) -> dict[str, str]:

@@ -12,10 +12,12 @@ from pathlib import Path
 from django_devtools.branches.sources.git import Repository
 from django_devtools.conf import project_root
 
-CALLER = "caller.sh"
-"""Says how the hooks call a project."""
 HOME = "django-devtools"
 """What is below git directories is in this one."""
+CALLER = "caller.sh"
+"""Says how the hooks call a project."""
+ASKED = "asked"
+"""Is there, for all work trees, once a prompt has asked what the hooks know."""
 
 
 def project_directory(repository: Repository) -> Path:

@@ -1,6 +1,6 @@
 # What prompts and editors show of the databases, for POSIX shells: "in step", "out of step: …" or
 # "failed", as `manage.py migrations_status --short` says it, from what the hooks know. Prints nothing
-# where they don't know it. Starts no Python, and changes nothing.
+# where they don't know it. Starts no Python.
 
 # Magit sets these variables; with them git reads pathspecs differently.
 unset GIT_LITERAL_PATHSPECS GIT_GLOB_PATHSPECS GIT_NOGLOB_PATHSPECS GIT_ICASE_PATHSPECS
@@ -14,6 +14,8 @@ case $home in /*) ;; *) home=$PWD/$home ;; esac
 $(git rev-parse HEAD --show-toplevel --absolute-git-dir 2>/dev/null)
 END
 cd "$top" || exit 0
+# `migrate` and switches take the time to find out what it would show where somebody has it shown.
+[ -e "$home/asked" ] || (: >"$home/asked") 2>/dev/null
 
 # The words of a project. `migrations_hook install` has written down its $script and $pathspecs.
 words_of_project() {

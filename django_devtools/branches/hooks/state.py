@@ -8,7 +8,7 @@ from pathlib import Path
 
 from django_devtools.branches.errors import DevtoolsError
 from django_devtools.branches.files import read_text, write_aside
-from django_devtools.branches.hooks.projects import CALLER, place, project_directory
+from django_devtools.branches.hooks.projects import ASKED, HOME, place, project_directory
 from django_devtools.branches.sources.git import Repository
 
 WORKED_ON = "worked-on"
@@ -54,9 +54,9 @@ class HookState:
             _write_or_remove(self._in_step, f"{head}\n" if is_checked_out and not files else None)
             _write_or_remove(self._in_step.with_name(WORKED_ON), words)
 
-    def lacks(self, commit: str) -> bool:
-        """Whether hooks call this project, and look at the databases at ``commit`` again."""
-        if not (self.repository.common_dir / self._place / CALLER).exists():
+    def is_awaited(self, commit: str) -> bool:
+        """Whether there are prompts, and they don't know that all is in step with ``commit``."""
+        if not (self.repository.common_dir / HOME / ASKED).exists():
             return False
         with suppress(OSError):
             return read_text(self._in_step) != f"{commit}\n"

@@ -345,7 +345,7 @@ class Command(BranchesCommand):
     def _tell_hooks(
         self, workspace: Workspace, switches: Sequence[Switch], options: dict[str, Any]
     ) -> None:
-        """Tell hooks and prompts that all databases were brought into step, if they were."""
+        """Tell hooks, and prompts if there are any, that all databases were brought into step."""
         repository = workspace.repository
         if repository is None or options["target"] or options["databases"] or options["undo"]:
             return
@@ -354,7 +354,7 @@ class Command(BranchesCommand):
         # would not tell them to look again.
         is_left = any(_leaves_changed(one.decision.plan) for one in switches)
         try:
-            if commit is None or is_left or ADDED in os.environ or not state.lacks(commit):
+            if commit is None or is_left or ADDED in os.environ or not state.is_awaited(commit):
                 state.settled()
             else:
                 from django_devtools.branches.hooks.hook import pathspecs

@@ -144,6 +144,7 @@ def test_what_was_applied_before_it_is_committed(shop: Project, command: str, sh
 
 
 def test_migrate_tells_it_what_is_committed(shop: Project) -> None:
+    assert prompt(shop) == IN_STEP
     without_hooks(shop, "checkout", "--quiet", "feature")
     shop.manage("migrate")
     assert prompt(shop) == IN_STEP
@@ -196,11 +197,26 @@ def test_it_comes_and_goes_with_the_hooks(project: Project) -> None:
     project.manage("migrations_hook", "install")
     script = project.path / ".git/django-devtools/prompt.sh"
     assert script.exists()
+    assert prompt(project) == UNKNOWN
     project.manage("migrations_hook", "uninstall")
-    assert not script.exists()
+    assert not [*script.parent.glob("prompt.sh"), *script.parent.glob("asked")]
 
 
-def test_it_writes_nothing(shop: Project) -> None:
+def test_without_a_prompt_migrate_takes_no_time_for_it(shop: Project) -> None:
+    state = shop.path / ".git/django-devtools"
+    without_hooks(shop, "checkout", "--quiet", "feature")
+    shop.manage("migrate")
+    assert not (state / "in-step").exists()
+    shop.manage("migrations_switch")
+    assert not (state / "in-step").exists()
+    prompt(shop)
+    shop.manage("migrations_switch")
+    assert (state / "in-step").exists()
+
+
+def test_it_writes_only_that_it_was_asked(shop: Project) -> None:
+    prompt(shop)
+    assert (shop.path / ".git/django-devtools/asked").read_bytes() == b""
     before = {file: file.stat().st_mtime_ns for file in (shop.path / ".git").rglob("*")}
     os.utime(shop.path / "shop/migrations/0001_initial.py", (1, 1))
     assert prompt(shop) == IN_STEP
