@@ -129,10 +129,9 @@ class Hooks:
         if self.callers.own() is None:
             return None
         if self.is_unwritten:
-            return (
-                f"Git calls no hooks: it looks for them in {self.directory}, which is gone.",
-                f"Run `npx husky`, which writes it, and then {INSTALL[4:]}",
-            )
+            words = f"Git calls no hooks: it looks for them in {self.directory}, which is gone."
+            husky = "Run `npm install` or `npx husky`, so that husky writes it, and then"
+            return words, f"{husky} {INSTALL[4:]}"
         conditions = self.conditions()
         # Other tools write hooks, too, and may have overwritten ours.
         lost = [name for name in conditions if conditions[name] is Condition.MISSING]

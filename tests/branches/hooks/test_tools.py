@@ -89,8 +89,9 @@ def test_husky_after_git_has_cleaned_up(tools: Project) -> None:
     hooks = tools.path / ".husky"
     assert not hooks.exists()
     words = (
-        f"Git calls no hooks: it looks for them in {hooks / '_'}, which is gone. Run `npx husky`, "
-        "which writes it, and then `manage.py migrations_hook install`.\n"
+        f"Git calls no hooks: it looks for them in {hooks / '_'}, which is gone. Run `npm "
+        "install` or `npx husky`, so that husky writes it, and then `manage.py migrations_hook "
+        "install`.\n"
     )
     assert words in status(tools)
     assert words in tools.manage("migrations_hook", "doctor", status=1).stdout
