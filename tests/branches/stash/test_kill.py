@@ -540,6 +540,8 @@ def scene(
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_sudden_ends(scene: Scene, vendor: str, part: int) -> None:
+    # However it fails.
+    print(f"STASH_KILL_SEED={SEED}")
     scene.tour()
     disconnections = DISCONNECTIONS if vendor != "sqlite" else 0
     failures = []
