@@ -8,6 +8,8 @@ from django_devtools.management.annotations import annotation
 from tests.branches.shop import make_shop_with_feature
 from tests.project import Project
 
+pytestmark = pytest.mark.once
+
 NEXT = "To bring them into step: manage.py migrations_switch"
 
 

@@ -8,6 +8,8 @@ import pytest
 from tests.branches.shop import add_colour, make_shop, make_shop_with_feature
 from tests.project import Project
 
+pytestmark = pytest.mark.once
+
 
 def plan(project: Project, *arguments: str, status: int = 0) -> dict[str, Any]:
     """The plan of the only database."""

@@ -12,6 +12,8 @@ from tests.branches.shop import add_colour, columns, make_shop, make_shop_with_f
 from tests.databases import sqlite
 from tests.project import Project
 
+pytestmark = pytest.mark.once
+
 NO_SOURCES = (
     "There is no git repository, so the snapshot has the names of the migrations but not their "
     "sources: they can only be unapplied as long as their files exist. To record sources, run "

@@ -4,6 +4,8 @@ import pytest
 
 from django_devtools.management.tables import table
 
+pytestmark = pytest.mark.once
+
 ENTRIES = [
     ["id", "what", "branch", "migration"],
     ["1", "column shop_product.description", "feature/PROJ-1234-descriptions", "shop.0002_text"],

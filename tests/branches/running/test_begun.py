@@ -10,6 +10,8 @@ from tests.branches.shop import PRODUCT, columns, make_shop
 from tests.project import Project
 from tests.templates import made_once
 
+pytestmark = pytest.mark.once
+
 FILE = ".git/django-devtools/snapshots.json"
 FAIL = "raise ValueError('Not today')"
 KILL = f"os.kill(os.getpid(), {signal.SIGKILL:d})"

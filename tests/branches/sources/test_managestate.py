@@ -1,8 +1,12 @@
 """A managestate.json of django-extensions as the target."""
 
+import pytest
+
 from tests.branches.shop import columns, make_shop, make_shop_with_feature, tables
 from tests.branches.test_switch import add_reviews
 from tests.project import Project
+
+pytestmark = pytest.mark.once
 
 
 def test_there_and_back(project: Project) -> None:
