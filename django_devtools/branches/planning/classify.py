@@ -45,6 +45,7 @@ from django.db.migrations import Migration
 from django.db.migrations.state import ProjectState
 
 from django_devtools.branches.schema.operations import (
+    comparable_models,
     created_models,
     hidden_operations,
     is_seen_by_state,
@@ -580,9 +581,13 @@ def _left_behind(facts: Facts, verdicts: Verdicts, app: str, keys: list[Key]) ->
     nodes = _without_phantoms(facts, verdicts)
     keys = [key for key in keys if not facts.runs_again(key)]
     now = facts.held_models(nodes)
+    if now is None:
+        return []
+    known: dict[int, tuple[object, Any]] = {}
+    models = comparable_models(now, app, known)
     for count in range(len(keys), 0, -1):
         without = facts.held_models(nodes.difference(keys[:count]))
-        if _same_models(now, without, app):
+        if without and comparable_models(without, app, known) == models:
             return keys[:count]
     return []
 

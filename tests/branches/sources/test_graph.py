@@ -1,14 +1,17 @@
 """The graph of given migrations."""
 
 import random
+from typing import Any
 
 import pytest
+from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.db.migrations import Migration, operations
 from django.db.migrations.exceptions import NodeNotFoundError
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.state import ProjectState
 
+from django_devtools.branches.schema.operations import comparable_models
 from django_devtools.branches.sources.graph import Graph
 from django_devtools.branches.sources.loader import variant
 from django_devtools.branches.sources.snapshots import Key
@@ -118,6 +121,53 @@ def test_altered_fields_are_those_of_django(preserve_default: bool) -> None:
     assert ours == django
     field = ours.models["shop", "product"].fields["code"]
     assert (field.max_length, field.has_default()) == (30, preserve_default)
+
+
+def renaming() -> list[operations.base.Operation]:
+    """Models with references of all kinds, and a rename of the field that some are to."""
+
+    def line(**options: Any) -> models.ForeignKey[Any, Any]:
+        return models.ForeignKey("shop.Product", models.CASCADE, **options)
+
+    fields = [
+        ("by_code", line(to_field="code")),
+        ("by_key", line()),
+        ("several", models.ManyToManyField("shop.Product")),
+        ("pair", models.ForeignObject("shop.Product", models.CASCADE, ["a", "b"], ["code", "id"])),
+        ("code", models.CharField(max_length=10)),
+    ]
+    unique = {"unique_together": {("code", "id")}}
+    return [
+        operations.CreateModel("Product", LINE, unique),
+        operations.CreateModel("Other", [("text", models.TextField())]),
+        operations.CreateModel("Line", fields),
+        operations.RenameField("Product", "code", "number"),
+    ]
+
+
+def test_renamed_fields_are_those_of_django() -> None:
+    # Django changes the fields of the operations: each state has its own.
+    ours, django = (variant(migration("0001_initial"), operations=renaming()) for _ in range(2))
+    state = Graph({KEY: ours}, [KEY]).state([KEY])
+    expected = django.mutate_state(ProjectState(real_apps=set()))
+    assert comparable_models(state, "shop") == comparable_models(expected, "shop")
+    assert list(state.models) == list(expected.models)
+    fields = state.models["shop", "line"].fields
+    assert fields["by_code"].to_fields == ("number",)
+    assert fields["by_code"].remote_field.field_name == "number"
+    assert fields["pair"].to_fields == ("number", "id")
+    assert state.models["shop", "product"].options["unique_together"] == {("number", "id")}
+    with pytest.raises(FieldDoesNotExist):
+        state.rename_field("shop", "product", "lost", "found")
+    assert list(state.models) == list(expected.models)
+
+
+def test_what_is_rendered_is_rendered_anew_when_a_field_is_renamed() -> None:
+    one = variant(migration("0001_initial"), operations=renaming()[:1])
+    state = Graph({KEY: one}, [KEY]).state([KEY])
+    assert state.apps.get_model("shop", "Product")._meta.get_field("code")
+    state.rename_field("shop", "product", "code", "number")
+    assert state.apps.get_model("shop", "Product")._meta.get_field("number")
 
 
 def test_what_is_rendered_is_rendered_anew_when_a_field_is_altered() -> None:
