@@ -520,20 +520,43 @@ class Repository(NamedTuple):
         }
         return {directory for directory, path in inside.items() if path in parents}
 
-    def versions(self, names: Collection[str], commits: Iterable[str]) -> list[Version]:
-        """Each change of a file of these ``names`` in the history of ``commits``, newest first."""
-        stdin = "".join(f"{commit}\n" for commit in commits)
-        if not names or not stdin:
+    def versions(
+        self, names: Collection[str], commits: Collection[str], known: Iterable[str] = ()
+    ) -> list[Version]:
+        """
+        Each change of a file of these ``names`` in the history of ``commits``, newest first.
+
+        Without what is in the history of ``known`` commits.
+        """
+        if not names or not commits:
             return []
-        return self._changes(names, ["--format=%x01%H", "--stdin"], stdin)
+        return self._changes(names, ["--format=%x01%H", "--stdin"], _revisions(commits, known))
 
     def other_versions(self, names: Collection[str], commits: Iterable[str]) -> list[Version]:
         """The same in all that git has but the history of ``commits``, with the ref of each."""
         if not names:
             return []
-        stdin = "".join(f"^{commit}\n" for commit in commits)
         arguments = ["--format=%x01%H %S", "--all", "--reflog", "--stdin"]
-        return self._changes(names, arguments, stdin)
+        return self._changes(names, arguments, _revisions([], commits))
+
+    def in_order(self, commits: Collection[str], tips: Collection[str]) -> list[str]:
+        """Those of ``commits`` that are in the history of ``tips``, newest first."""
+        if not commits or not tips:
+            return []
+        arguments = ("--date-order", "--ignore-missing", "--stdin")
+        output = self.git("rev-list", *arguments, stdin=_revisions(tips).encode())
+        return [commit for commit in output.decode().split() if commit in commits]
+
+    def are_in_history(self, commits: Collection[str], tips: Collection[str]) -> bool:
+        """Whether all ``commits`` are in the history of ``tips``; False if git lacks any."""
+        others = set(commits).difference(tips)
+        if not others:
+            return True
+        revisions = _revisions(others, tips).encode()
+        try:
+            return not self.git("rev-list", "--max-count=1", "--stdin", stdin=revisions)
+        except GitError:
+            return False
 
     def _changes(
         self, names: Collection[str], arguments: Sequence[str], stdin: str
@@ -603,10 +626,12 @@ class Repository(NamedTuple):
         lines = filter(None, output.decode(errors="replace").split("\n"))
         return {name: commit for commit, _, name in (line.partition(" ") for line in lines)}
 
-    def nearest_branches(self, commits: Iterable[str]) -> dict[str, str]:
+    def nearest_branches(
+        self, commits: Iterable[str], kinds: Sequence[str] = ("heads", "remotes")
+    ) -> dict[str, str]:
         """For each of ``commits``, the nearest branch whose history has it; a local one if any."""
         missing, found = list(dict.fromkeys(commits)), {}
-        for kind in ("heads", "remotes"):
+        for kind in kinds:
             if not missing:
                 break
             output = self.git(
@@ -655,18 +680,20 @@ class Repository(NamedTuple):
         # The first commit of all has no parent.
         return list(dict.fromkeys(line.split()[0] for line in lines if line))
 
-    def mentions(self, pattern: str, path: str, commits: Iterable[str]) -> bool:
+    def mentions(
+        self, pattern: str, path: str, commits: Collection[str], known: Iterable[str] = ()
+    ) -> bool:
         """
         Whether the history of ``commits`` added or removed a ``pattern`` under ``path``.
 
-        Raises Incomplete in a partial clone that lacks some of it.
+        Without that of ``known`` commits. Raises Incomplete in a partial clone that lacks some.
         """
         # Otherwise git runs what the attributes of a file name, to turn it into text.
         how = ("--no-follow", "--no-textconv", "--pickaxe-regex")
         arguments = ("-1", "--format=%H", *how, f"-S{pattern}")
         revisions = ("--ignore-missing", "--stdin", "--", f":(top,literal){path}")
-        stdin = "".join(f"{commit}\n" for commit in commits)
-        return bool(stdin and self.git("log", *arguments, *revisions, stdin=stdin.encode()))
+        stdin = _revisions(commits, known).encode()
+        return bool(commits and self.git("log", *arguments, *revisions, stdin=stdin))
 
     def has(self, pattern: str, path: str, tree: str) -> bool:
         """Whether a file under ``path`` in ``tree`` has a ``pattern``."""
@@ -676,6 +703,12 @@ class Repository(NamedTuple):
         except GitError:  # also if it is missing
             return False
         return True
+
+
+def _revisions(commits: Iterable[str], excluded: Iterable[str] = ()) -> str:
+    """What git reads after ``--stdin``."""
+    lines = [*commits, *(f"^{commit}" for commit in excluded)]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _is_text(name: str) -> bool:

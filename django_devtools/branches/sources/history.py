@@ -162,7 +162,9 @@ class History:
             return {}
         chosen = self._chosen(rows, self.versions(keys, self.trusted(target)))
         contents = self.repository.contents(version.blob for version in chosen.values())
-        branches = self.repository.nearest_branches(one.commit for one in chosen.values())
+        branches = self._cache.nearest_branches(
+            {one.commit for one in chosen.values()}, self._trust.branches
+        )
         in_reflog = self._only_in_reflog(
             {one.commit for one in chosen.values()} - {*branches}, target
         )
@@ -334,15 +336,16 @@ class History:
     def module(self, path: PurePosixPath) -> str:
         """The dotted name under which a file of the repository is imported."""
         parts = path.with_suffix("").parts
-        prefix = self._prefix()
+        prefix = self._prefix
         if parts[: len(prefix)] == prefix:
             parts = parts[len(prefix) :]
         return ".".join(parts)
 
     def _file(self, source: Source) -> PurePosixPath:
         """The path of ``source`` in the repository, if it is imported from there."""
-        return PurePosixPath(*self._prefix(), *source.module.split(".")).with_suffix(".py")
+        return PurePosixPath(*self._prefix, *source.module.split(".")).with_suffix(".py")
 
+    @cached_property
     def _prefix(self) -> tuple[str, ...]:
         """The directories between the top of the repository and the project."""
         root = project_root()

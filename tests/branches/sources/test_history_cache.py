@@ -146,13 +146,102 @@ def test_a_partial_clone_that_lacks_what_is_asked(
 
 
 @pytest.mark.parametrize(
-    "damage", ["", "{", "[]", '{"KEY": 1}', '{"KEY": [1]}', '{"KEY": [["a"]]}', "[" * 100_000]
+    "damage",
+    [
+        "",
+        "{",
+        "{}",
+        '{"QUESTION": []}',
+        "[1]",
+        '["QUESTION"]',
+        '[["QUESTION", 1, []]]',
+        '[["QUESTION", ["COMMIT"], [1]]]',
+        '[["QUESTION", ["COMMIT"], [["a"]]]]',
+        '[["QUESTION", ["COMMIT"], [["a", "b"]]]]',
+        '[["QUESTION", ["--all"], []]]',
+        '[["QUESTION", [1], []]]',
+        "[" * 100_000,
+    ],
 )
 def test_a_file_that_is_damaged(repository: Repository, head: str, damage: str) -> None:
     answer = HistoryCache(repository).versions([NAME], [head])
-    (key,) = json.loads(kept(repository).read_text())
-    kept(repository).write_text(damage.replace("KEY", key))
+    ((question, (known,), _),) = json.loads(kept(repository).read_text())
+    assert known == head
+    kept(repository).write_text(damage.replace("QUESTION", question).replace("COMMIT", head))
     assert HistoryCache(repository).versions([NAME], [head]) == answer
+
+
+def test_git_is_asked_for_what_is_new(repository: Repository, head: str) -> None:
+    first = HistoryCache(repository).versions([NAME], [head])
+    assert not HistoryCache(repository).mentions("third", "config", [head])
+    commit(repository, "third")
+    git(repository.top, "checkout", "--quiet", "-b", "side", head)
+    side = commit(repository, "side")
+    git(repository.top, "checkout", "--quiet", "main")
+    git(repository.top, "merge", "--quiet", "--strategy=ours", "side")
+    tip = commit(repository, "last")
+    # What is kept says so: nobody has listed the old history again.
+    text = kept(repository).read_text()
+    kept(repository).write_text(text.replace(first[0].blob, first[0].blob[::-1]))
+    found = HistoryCache(repository).versions([NAME], [tip, head, side])
+    expected = repository.versions([NAME], [tip])
+    assert [one.commit for one in found] == [one.commit for one in expected]
+    assert [one.blob for one in found if one.commit == head] == [first[0].blob[::-1]]
+    assert HistoryCache(repository).mentions("third", "config", [tip])
+
+
+def test_what_is_new_is_in_the_order_of_the_history(
+    repository: Repository, head: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = git(repository.top, "rev-parse", "HEAD~")
+    git(repository.top, "checkout", "--quiet", "-b", "side", old)
+    monkeypatch.setenv("GIT_COMMITTER_DATE", "2001-01-01T00:00:00Z")
+    side = commit(repository, "side")
+    HistoryCache(repository).versions([NAME], [head])
+    found = HistoryCache(repository).versions([NAME], [head, side])
+    assert found == repository.versions([NAME], [head, side])
+    assert [one.commit for one in found] == [head, side, old]
+
+
+def test_the_nearest_branches_are_those_of_git(
+    repository: Repository, head: str, no_git: pytest.MonkeyPatch
+) -> None:
+    nearest = HistoryCache(repository).nearest_branches
+    assert nearest([], {}) == {}
+    assert nearest([head], repository.branch_tips()) == {head: "main"}
+    with no_git.context() as there:
+        there.setenv("PATH", "")
+        assert nearest([head], {"main": head}) == {head: "main"}
+    git(repository.top, "branch", "--move", "main", "trunk")
+    assert nearest([head], repository.branch_tips()) == {head: "trunk"}
+    git(repository.top, "checkout", "--quiet", "--detach")
+    git(repository.top, "branch", "--quiet", "--delete", "--force", "trunk")
+    assert nearest([head], repository.branch_tips()) == {}
+    git(repository.top, "update-ref", "refs/remotes/origin/main", head)
+    assert nearest([head], repository.branch_tips()) == {head: "origin/main"}
+
+
+def test_what_has_left_the_history_is_not_known_any_more(
+    repository: Repository, head: str
+) -> None:
+    third = commit(repository, "third")
+    assert len(HistoryCache(repository).versions([NAME], [third])) == 3
+    assert HistoryCache(repository).mentions("third", "config", [third])
+    git(repository.top, "reset", "--quiet", "--hard", head)
+    fourth = commit(repository, "fourth")
+    found = HistoryCache(repository).versions([NAME], [fourth])
+    assert found == repository.versions([NAME], [fourth])
+    assert third not in [one.commit for one in found]
+    assert not HistoryCache(repository).mentions("third", "config", [fourth])
+
+
+def test_what_git_has_collected_is_not_known_any_more(repository: Repository, head: str) -> None:
+    third = commit(repository, "third")
+    HistoryCache(repository).versions([NAME], [third])
+    git(repository.top, "reset", "--quiet", "--hard", head)
+    git(repository.top, "reflog", "expire", "--expire=now", "--all")
+    git(repository.top, "gc", "--quiet", "--prune=now")
+    assert len(HistoryCache(repository).versions([NAME], [head])) == 2
 
 
 def test_a_directory_that_can_not_be_written(repository: Repository, head: str) -> None:
