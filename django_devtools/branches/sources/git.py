@@ -562,8 +562,7 @@ class Repository(NamedTuple):
         self, names: Collection[str], arguments: Sequence[str], stdin: str
     ) -> list[Version]:
         # Pathspecs for names in any directory take git many times as long as listing all changes.
-        output = self.git(
-            "log",
+        output = self._log(
             "-z",
             # Dates alone don't order the commits that a rebase makes within a second.
             "--date-order",
@@ -592,6 +591,16 @@ class Repository(NamedTuple):
             else:
                 meta = line
         return found
+
+    def _log(self, *arguments: str, stdin: bytes = b"") -> bytes:
+        """``git log`` of what commits have changed. Raises GitError."""
+        try:
+            return self.git("log", *arguments, stdin=stdin)
+        except Incomplete as error:
+            raise Incomplete(
+                "This partial clone lacks the trees of earlier commits, so which migrations they "
+                f"had can't be read. Run `{COMPLETE}`, which brings them."
+            ) from error
 
     def reflogs(self) -> dict[str, list[tuple[int, str]]]:
         """Where HEAD was in each work tree, and the stash; with the seconds, newest first."""
@@ -658,9 +667,7 @@ class Repository(NamedTuple):
             return {}
         order = ("--date-order", "--full-history")
         arguments = ("--no-renames", "--no-show-signature", "--diff-filter=D", "--name-only")
-        output = self.git(
-            "log", "-z", *order, *arguments, "--format=%x01%p", ref, "--", *pathspecs
-        )
+        output = self._log("-z", *order, *arguments, "--format=%x01%p", ref, "--", *pathspecs)
         found: dict[str, str] = {}
         parents: list[str] = []
         for token in output.decode(errors="surrogateescape").split("\0"):
@@ -676,7 +683,7 @@ class Repository(NamedTuple):
         order = ("--date-order", "--full-history")
         arguments = ("--no-renames", "--no-show-signature", "--diff-filter=AM", "--format=%P")
         pathspecs = [f":(top,literal){path}" for path in paths]
-        lines = self.git("log", *order, *arguments, ref, "--", *pathspecs).decode().splitlines()
+        lines = self._log(*order, *arguments, ref, "--", *pathspecs).decode().splitlines()
         # The first commit of all has no parent.
         return list(dict.fromkeys(line.split()[0] for line in lines if line))
 

@@ -1056,6 +1056,29 @@ def test_a_partial_clone_reads_what_it_has(partial: Repository) -> None:
         partial.mentions("settings", "", partial.branch_tips().values())
 
 
+def test_a_clone_without_trees_says_what_can_not_be_read(
+    repository: Repository, tmp_path: Path
+) -> None:
+    first = commit(repository.top, "a.py")
+    write(repository.top, "a.py", "changed\n")
+    tip = commit(repository.top)
+    git(repository.top, "config", "uploadpack.allowFilter", "true")
+    url, clone = f"file://{repository.top}", tmp_path / "treeless"
+    git(tmp_path, "clone", "--quiet", "--filter=tree:0", url, str(clone))
+    treeless = found(clone)
+    lacks = "lacks the trees of earlier commits, so which migrations they had can't be read. Run"
+    with pytest.raises(Incomplete, match=lacks):
+        treeless.versions(["a.py"], [tip])
+    with pytest.raises(Incomplete, match=lacks):
+        treeless.other_versions(["a.py"], [])
+    with pytest.raises(Incomplete, match=lacks):
+        treeless.before_deletions(["a.py"], tip)
+    with pytest.raises(Incomplete, match=lacks):
+        treeless.before_changes(["a.py"], tip)
+    git(clone, *COMPLETE.split()[1:])
+    assert [one.commit for one in treeless.versions(["a.py"], [tip])] == [tip, first]
+
+
 def test_a_partial_clone_says_what_completes_it(partial: Repository, tmp_path: Path) -> None:
     assert partial.completion() == COMPLETE
     with pytest.raises(Incomplete) as caught:
