@@ -232,7 +232,9 @@ class World:
         self.expected = switch.decision.outlook.expected()
         progress = Progress(OutputWrapper(io.StringIO()), no_style(), 0)
         report = switch.run(progress, interactive=False)
-        self.notes = report.notes
+        # The command says this where there is nothing to do, as after a kill.
+        overdue = [] if switch else switch.decision.outlook.overdue()
+        self.notes = [*report.notes, *map(str, overdue)]
         return report
 
     def _check_out(self, line: Line) -> None:

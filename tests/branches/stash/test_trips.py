@@ -1,5 +1,6 @@
 """Whatever the way over a tree of branches: the rows at its end are those of the direct way."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -42,26 +43,28 @@ def difference_of(trip: Trip, world: World) -> str | None:
             world.assert_in_step()
         except (AssertionError, *REFUSALS) as error:
             return f"{leg.line.branch}: {type(error).__name__}: {error}"
-        rows, stash = expected[leg.line]
-        found, more = world.rows(), _more(world.stash(leg.line.branch), stash)
-        if (found != rows or more) and not world.notes:
-            return f"{leg.line.branch} has {found} instead of {rows}, and in the stash {more}"
+        direct = expected[leg.line]
+        found, more = world.rows(), _more(world.stash(leg.line.branch), direct.stash)
+        if (more or not direct.is_matched_by(found)) and not world.notes:
+            what = f"{found} instead of {direct.rows}"
+            return f"{leg.line.branch} has {what}, and in the stash {more}"
     return None
 
 
 def _more(found: dict[str, list[str]], expected: dict[str, list[str]]) -> list[tuple[str, str]]:
     """
-    The tables and columns in the stash that are not there after the direct way.
+    What is in the stash beyond what is there after the direct way.
 
-    By their columns, which have names of their own: on one way a table may have got another name.
+    By the number of columns: tables and columns may have got other names on one way.
     """
-    known = {columns for entries in expected.values() for columns in entries}
-    return [
-        (table, columns)
-        for table, entries in found.items()
-        for columns in entries
-        if columns not in known
-    ]
+    known = Counter(len(one.split(", ")) for entries in expected.values() for one in entries)
+    more = []
+    for table, entries in found.items():
+        for columns in entries:
+            known[len(columns.split(", "))] -= 1
+            if known[len(columns.split(", "))] < 0:
+                more.append((table, columns))
+    return more
 
 
 def shortest(trip: Trip, world: World) -> Trip:
