@@ -49,6 +49,7 @@ from django_devtools.branches.schema.operations import (
     created_models,
     hidden_operations,
     is_seen_by_state,
+    lacks_fields,
     same_models,
     same_operations,
 )
@@ -558,8 +559,12 @@ def _differing(facts: Facts, verdicts: Verdicts, apps: Collection[str]) -> Itera
     wanted = facts.wanted_graph_after(rows)
     applied = wanted.ordered(wanted.applied_nodes(), facts.rows)
     rest = wanted.ordered(set(wanted.graph.nodes).difference(applied), facts.rows)
+    ours, theirs = held.state(remaining), wanted.state(applied)
+    if _lack_fields(ours, held, again) or _lack_fields(theirs, wanted, rest):
+        yield from apps
+        return
     equal = [
-        (held.state(remaining), wanted.state(applied)),
+        (ours, theirs),
         (held.state(remaining + again), held.state(order)),
         (wanted.state(applied + rest), facts.wanted_models),
     ]
@@ -567,6 +572,10 @@ def _differing(facts: Facts, verdicts: Verdicts, apps: Collection[str]) -> Itera
     for app in apps:
         if app in lost or not all(_same_models(one, other, app) for one, other in equal):
             yield app
+
+
+def _lack_fields(base: ProjectState, graph: Graph, keys: Iterable[Key]) -> bool:
+    return lacks_fields(base, [graph.graph.nodes[key] for key in keys])
 
 
 def _to_unapply(facts: Facts, verdicts: Verdicts, held: Graph) -> set[Key]:

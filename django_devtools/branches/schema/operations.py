@@ -164,6 +164,36 @@ def same_operations(one: Iterable[Operation], other: Iterable[Operation]) -> boo
     return bool(_schema(ours) == _schema(theirs)) and _code(ours) == _code(theirs)
 
 
+def lacks_fields(state: ProjectState, migrations: Iterable[Migration]) -> bool:
+    """
+    Whether ``migrations`` index, or constrain, fields that their models do not have then.
+
+    ``state`` is the one before them. It takes any names: Django looks when it makes the index.
+    """
+    migrations = list(migrations)
+    if not any(_named_fields(one) for migration in migrations for one in migration.operations):
+        return False
+    state = state.clone()
+    for migration in migrations:
+        for operation in migration.operations:
+            for model, name in _named_fields(operation):
+                if name not in state.models[migration.app_label, model].fields:
+                    return True
+            operation.state_forwards(migration.app_label, state)
+    return False
+
+
+def _named_fields(operation: Operation) -> list[tuple[str, str]]:
+    """The fields that an index or a constraint is about which is added, each with its model."""
+    if isinstance(operation, operations.AddIndex):
+        fields: Iterable[str] = operation.index.fields
+    elif isinstance(operation, operations.AddConstraint):
+        fields = getattr(operation.constraint, "fields", ())
+    else:
+        return []
+    return [(operation.model_name_lower, name.removeprefix("-")) for name in fields]
+
+
 def created_models(migrations: Iterable[Migration]) -> set[str]:
     """The names of the models that ``migrations`` create, in lower case."""
     return {
