@@ -58,9 +58,16 @@ def same_schema(one: Migration, other: Migration) -> bool:
 
 
 def result_of(found: Iterable[Operation], app: str) -> list[Any]:
-    """What operations of an app do to the schema once they are optimized, as equal values."""
+    """
+    What operations of an app do to the schema once they are optimized, as equal values.
+
+    Nothing if they don't follow each other, such as two that add the same field.
+    """
     own = [operation for operation in found if not _is_put_in(operation)]
-    return _schema(MigrationOptimizer().optimize(own, app))
+    try:
+        return _schema(MigrationOptimizer().optimize(own, app))
+    except Exception:  # noqa: BLE001 - each operation has checks of its own
+        return []
 
 
 def same_raw_operations(one: Migration, other: Migration) -> bool:

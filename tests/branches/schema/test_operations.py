@@ -243,6 +243,11 @@ def test_what_receivers_put_into_a_migration_makes_no_difference() -> None:
     assert result_of(both.operations, "shop") == result_of([rename], "shop")
 
 
+def test_operations_that_do_not_follow_each_other_have_no_result() -> None:
+    twice = [create(), migrations.AddField("product", "id", models.IntegerField())]
+    assert result_of(twice, "shop") == []
+
+
 def test_operations_apart_from_the_state_may_be_without_code() -> None:
     assert runs_no_code(migration(migrations.SeparateDatabaseAndState([create()], [])))
     assert not runs_no_code(
