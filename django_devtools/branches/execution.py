@@ -11,6 +11,7 @@ from django_devtools.branches.running.executor import Ahead, Executor
 from django_devtools.branches.running.journal import Journal, JournalEntry
 from django_devtools.branches.schema.changes import SchemaChanges
 from django_devtools.branches.schema.operations import writes_rows
+from django_devtools.branches.schema.transactions import one_transaction
 from django_devtools.branches.sources.snapshots import Key
 from django_devtools.branches.stash.entries import Step
 from django_devtools.branches.stash.returns import AppliedMigration
@@ -93,16 +94,25 @@ class Execution:
         # Those that an earlier run did not come to: what the next steps apply may bar the way.
         make_detours(self.steps, lambda: _state_before(plan).apps)
         base = self._run_pass(executor, ahead, backwards=True)
-        for key in plan.forget:
-            self.transfer.applied.remove(key)
-        for key in plan.record:
-            self.transfer.applied.add(key, outlook.arrives(key))
-        self._rewrite_rows(executor, plan.forget, plan.record)
+        if plan.forget or plan.record:
+            self._adopt(executor, base)
         after = self._apply(base)
         self.transfer.settle(lambda: after.apps)
         executor.journal.drop()
         connection = self.decision.connection
         signals.send_post_migrate(connection, steps, after, self.progress, self.interactive)
+
+    def _adopt(self, executor: Executor, base: ProjectState) -> None:
+        """Change rows of django_migrations, and restore what that undoes."""
+        plan, models = self.outlook.plan, lambda: base.apps
+        # What comes back then does so in their transaction: they tell whether it has.
+        with one_transaction(self.decision.connection):
+            self.transfer.forget(plan.forget)
+            for key in plan.record:
+                self.transfer.applied.add(key, self.outlook.arrives(key))
+            self._rewrite_rows(executor, plan.forget, plan.record)
+            self.transfer.restore_between_passes(models)
+        make_detours(self.steps, models)
 
     def _apply(self, base: ProjectState) -> ProjectState:
         """Run the second pass. The state after it."""

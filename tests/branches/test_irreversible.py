@@ -4,7 +4,15 @@ import json
 
 import pytest
 
-from tests.branches.shop import COLOUR, ID, PRODUCT, add_colour, columns, make_shop
+from tests.branches.shop import (
+    COLOUR,
+    ID,
+    PRODUCT,
+    add_colour,
+    columns,
+    make_shop,
+    make_shop_with_feature,
+)
 from tests.commands.test_migrations_switch import at_terminal
 from tests.project import Project
 from tests.templates import made_once
@@ -605,3 +613,42 @@ def test_a_refusal_names_the_target_that_was_typed(project: Project) -> None:
         "run `manage.py migrations_switch none --irreversible=noop`."
     )
     project.switch("none", "--irreversible=noop")
+
+
+DARKEN = """
+def darken(apps, schema_editor):
+    for product in apps.get_model("shop", "Product").objects.all():
+        product.colour = f"dark {product.colour}"
+        product.save()
+"""
+
+
+def test_what_counted_as_empty_does_not_keep_the_values_of_the_branch_below(
+    project: Project,
+) -> None:
+    """They are as the code has left them, as on the direct way; and that is said."""
+    make_shop_with_feature(project)
+    project.python("from shop.models import *; Product.objects.create(name='p', colour='red')")
+    project.checkout("-b", "top")
+    project.models("shop", PRODUCT + COLOUR.replace("colour", "shade"))
+    operations = """
+        migrations.RunPython(darken),
+        migrations.RenameField("product", "colour", "shade"),
+    """
+    project.migration("shop", "0004_shade", operations, [("shop", "0003_colour")], DARKEN)
+    project.commit("Shade")
+    project.switch()
+    project.checkout("main")
+    project.switch("--irreversible=noop")
+    project.checkout("feature")
+
+    said = project.manage("migrations_switch", "--no-input").stderr
+
+    assert (
+        "column shop_product.shade: restored as shop.0004_shade has left it. What the code of "
+        "that did is not undone, because it has no reverse."
+    ) in said
+    assert project.python("from shop.models import *; print(Product.objects.get().colour)") == (
+        "dark red"
+    )
+    project.assert_in_step()

@@ -99,7 +99,7 @@ def has_lasting_code(migration: Migration) -> bool:
 
 
 def without_lasting_code(migration: Migration) -> Migration:
-    """A copy that does not run that code."""
+    """A copy that does not run that code, nor needs a reverse of it."""
     return variant(
         migration, operations=[_without_lasting_code(one) for one in migration.operations]
     )
@@ -285,11 +285,13 @@ def _without_lasting_code(operation: Operation) -> Operation:
     if isinstance(operation, operations.SeparateDatabaseAndState):
         inner = [_without_lasting_code(one) for one in operation.database_operations]
         return _changed(operation, database_operations=inner)
-    if not _lasts(operation):
+    if not isinstance(operation, RAW) or _code_of(operation, True) not in (None, *_EMPTY):
         return operation
     if isinstance(operation, operations.RunPython):
-        return _changed(operation, code=operations.RunPython.noop)
-    return _changed(operation, sql=operations.RunSQL.noop)
+        code = operations.RunPython.noop
+        return _changed(operation, code=code, reverse_code=code)
+    sql = operations.RunSQL.noop
+    return _changed(operation, sql=sql, reverse_sql=sql)
 
 
 def _changed(operation: Operation, **attributes: object) -> Operation:

@@ -10,12 +10,13 @@ unapplying undoes.
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 
 from django.db.migrations import Migration
 
 from django_devtools.branches.schema.operations import (
     has_lasting_code,
+    irreversible_operations,
     without_lasting_code,
     writes_rows,
 )
@@ -41,6 +42,8 @@ class Way:
     max_name_length: int | None
     spared: list[Key]
     """Those of which some code is not run, because no unapplying undoes its effect."""
+    irreversible: list[Key]
+    """Those of them whose code has no reverse at all, so that a person has said it stays."""
 
     @property
     def migrations(self) -> list[Migration]:
@@ -88,19 +91,32 @@ def find_way(
     ``is_stuck`` says whether a migration can't be unapplied.
     """
     begins_backwards = not detour.missing[0].backwards
-    present = applied.migrations()
     known = _migrations_of(detour, applied)
-    if len(known) < len(detour.missing) or any(map(is_stuck, known.values())):
+    if len(known) < len(detour.missing):
         return None
-    graph = Graph({**present, **known}, [*applied.keys(), *known], unmigrated_apps)
-    is_free = _can_be_unapplied if begins_backwards else partial(_can_be_applied, applied)
-    if not known.keys() <= graph.graph.nodes.keys() or not is_free(known, graph):
+    graph = _graph_with(known, applied, unmigrated_apps)
+    nodes = graph.graph.nodes
+    if not known.keys() <= nodes.keys():
         return None
-    spared = [key for key, migration in known.items() if has_lasting_code(migration)]
-    for key in spared:
-        graph.graph.nodes[key] = without_lasting_code(graph.graph.nodes[key])
-    way = Way(graph, graph.ordered(known), begins_backwards, max_name_length, spared)
+    milder = {key: without_lasting_code(nodes[key]) for key in known}
+    # What is not run on the way up needs no reverse on the way down.
+    stuck = filter(is_stuck, (known if begins_backwards else milder).values())
+    is_free = _is_free(known, graph, None if begins_backwards else applied)
+    if not detour.only_for_names and (any(stuck) or not is_free):
+        return None
+    nodes.update(milder)
+    spared = _those(has_lasting_code, known)
+    irreversible = _those(irreversible_operations, known)
+    order = graph.ordered(known)
+    way = Way(graph, order, begins_backwards, max_name_length, spared, irreversible)
     return way if _is_possible(way) else None
+
+
+def _graph_with(
+    migrations: Mapping[Key, Migration], applied: Applied, unmigrated_apps: Collection[str]
+) -> Graph:
+    every = {**applied.migrations(), **migrations}
+    return Graph(every, [*applied.keys(), *migrations], unmigrated_apps)
 
 
 def _is_possible(way: Way) -> bool:
@@ -135,6 +151,17 @@ def _passed_over(detour: Detour, applied: Applied) -> dict[Key, Migration]:
     steps = [step for step in detour.entries[0].steps if step not in detour.missing]
     recorded = {step.key: applied.recorded(step) for step in steps if step.key not in applied}
     return {key: migration for key, migration in recorded.items() if migration is not None}
+
+
+def _those(are: Callable[[Migration], object], migrations: Mapping[Key, Migration]) -> list[Key]:
+    return [key for key, migration in migrations.items() if are(migration)]
+
+
+def _is_free(migrations: Mapping[Key, Migration], graph: Graph, applied: Applied | None) -> bool:
+    """Whether they can be unapplied, or else be applied on top of what is ``applied``."""
+    if applied is None:
+        return _can_be_unapplied(migrations, graph)
+    return _can_be_applied(applied, migrations, graph)
 
 
 def _can_be_unapplied(migrations: Mapping[Key, Migration], graph: Graph) -> bool:

@@ -282,6 +282,8 @@ class Detour(NamedTuple):
     entries: list[Entry]
     missing: list[Step]
     """The steps that are still in effect, in the order of the pass that dropped the entries."""
+    only_for_names: bool = False
+    """Whether it is not to be made: only the names that its steps give are asked for."""
 
 
 class Returns:
@@ -359,6 +361,11 @@ class Returns:
         """The entries that wait although what dropped them was undone in this switch."""
         there = [entry for entry in self.waiting if entry.id in self._dropped]
         return [one for one in there if self.applied.stage(one) is not Stage.DROPPED]
+
+    def made_empty(self) -> list[Entry]:
+        """The tables that are there again without their rows, as their pass is not undone."""
+        midway = self._at(Stage.MIDWAY)
+        return [one for one in midway if one.is_table and one.status is Status.KEPT]
 
     def detours(self) -> list[Detour]:
         """

@@ -279,6 +279,14 @@ class Stash:
             "because other rows have its effect already."
         )
 
+    def is_newer_than(self, entry: Entry, keys: Iterable[Key]) -> str:
+        """The words that say that what code has done to what was restored was not undone."""
+        names = ", ".join(".".join(key) for key in keys)
+        return (
+            f"{entry}: restored as {names} has left it. What the code of that did is not undone, "
+            "because it has no reverse."
+        )
+
     def stand_in(self, entry: Entry, names: Names | None) -> None:
         """
         Record that the place of an entry was made again: what is edited there from now on counts.

@@ -5,7 +5,8 @@ Whoever runs them says which step is next, when it begins, and when it is done.
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from django.apps.registry import Apps
@@ -105,8 +106,10 @@ class Transfer:
         """Where what was saved for the passes under way is by now."""
         self._late: list[Entry] = []
         """What refers to rows that come back by a detour, and comes after them."""
-        self._spared: dict[int, list[Key]] = {}
-        """The migrations whose code is not run over an entry, by the entry's number."""
+        self._early: set[int] = set()
+        """The numbers of the entries that come without the rest of their pass being undone."""
+        self._spared: dict[int, Callable[[Entry], str]] = {}
+        """What is to be said of code that is not run, or not undone, by an entry's number."""
         self._next: tuple[Step, AppliedMigration | None] | None = None
 
     @property
@@ -196,6 +199,34 @@ class Transfer:
         self._arrivals.follow(changes)
         self._places.follow(changes)
         self.returns.rename(self.stash.follow(self._older(), changes))
+        self.returns.rename(self._follow_columns(changes))
+
+    def _follow_columns(self, changes: SchemaChanges) -> Iterator[Entry]:
+        """
+        The entries whose columns are there again, and have got other names since.
+
+        A step has renamed them that is none of their pass. Those of the pass give them back the
+        names that they have in the stash.
+        """
+        if not any(column for _, column in changes.renamed):
+            return
+        key = self._next[0].key if self._next else None
+        for entry in self._older():
+            is_there = self.applied.stage(entry) is Stage.MIDWAY and not entry.is_narrowed
+            if not is_there or key in {step.key for step in entry.steps}:
+                continue
+            names = self._renamed(entry, changes)
+            if names.changed():
+                yield self.stash.rename(entry, names)
+
+    def _renamed(self, entry: Entry, changes: SchemaChanges) -> Names:
+        """The names for the stash, where ``changes`` have renamed an entry's columns."""
+        now = self._present_names(entry) or names_in_stash(entry)
+        columns = {
+            saved: str(changes.name_of((now.table, saved))[1]) if name == saved else saved
+            for saved, name in now.columns.items()
+        }
+        return Names(entry.table, columns)
 
     def restore_due(self, models: Models) -> None:
         """
@@ -207,9 +238,36 @@ class Transfer:
         self.stash.dropped(self.returns.dropped_now())
         due = [one for one in self.returns.after_step() if not one.dropped_by <= self.faked]
         early, by_detour = self._split_detours()
-        late = [entry for entry in due if self._refers_to(entry, by_detour)]
+        early += self._needed_by([*due, *early])
+        self._early.update(entry.id for entry in early)
+        found = [*due, *early]
+        late = [entry for entry in found if self._refers_to(entry, by_detour)]
         self._late += late
-        self._restore([one for one in [*due, *early] if one not in late], models, early)
+        self._restore([one for one in found if one not in late], models)
+
+    def forget(self, keys: Collection[Key]) -> None:
+        """The rows of ``keys`` are deleted. What these have done is there under other names."""
+        followed = [self._after_steps(entry, keys) for entry in self.returns.waiting]
+        self.returns.rename(entry for entry in followed if entry is not None)
+        for key in keys:
+            self.applied.remove(key)
+
+    def _after_steps(self, entry: Entry, keys: Collection[Key]) -> Entry | None:
+        """An entry under the names that steps of its pass give, if they stay; None if none do."""
+        steps = [step for step in self.applied.in_effect(entry) if step.key in keys]
+        is_dropped = not entry.dropped_by.isdisjoint(keys)
+        if not steps or steps[0].backwards or is_dropped or entry.is_narrowed:
+            return None
+        way = self.find_way(Detour([entry], steps, only_for_names=True), self.applied)
+        known = names_in_stash(entry)
+        names = known if way is None else known.after(way.history)
+        return None if names == known else self.stash.rename(entry, names)
+
+    def restore_between_passes(self, models: Models) -> None:
+        """Restore what rows have undone that were changed and nothing with them."""
+        self.restore_due(models)
+        # The next pass begins after that, and saves what it drops.
+        self.came_back = []
 
     def _split_detours(self) -> tuple[list[Entry], list[Entry]]:
         """What comes back without the detour that would leave it as it is, and what by one."""
@@ -224,6 +282,30 @@ class Transfer:
         self.returns.remove(early)
         return early, by_detour
 
+    def _needed_by(self, entries: Iterable[Entry]) -> list[Entry]:
+        """
+        The tables that ``entries`` refer to, and that are there again without their rows.
+
+        They wait for the rest of their passes to be undone, or for the names of its steps. That
+        has to leave them as they are.
+        """
+        waiting = {one.table: one for one in self.returns.made_empty()}
+        found: list[Entry] = []
+        asking = [*entries] if waiting else []
+        while asking:
+            parents = self.stash.tables.parents(asking.pop().table)
+            needed = [waiting.pop(one.table) for one in parents.values() if one.table in waiting]
+            more = [one for one in needed if self._is_finished(one)]
+            found += more
+            asking += more
+        self.returns.remove(found)
+        return found
+
+    def _is_finished(self, entry: Entry) -> bool:
+        """Whether what is left of an entry's pass does not change it."""
+        way = self.find_way(Detour([entry], self.applied.in_effect(entry)), self.applied)
+        return way is not None and way.leaves_alone([entry])
+
     def detours(self) -> "list[tuple[Detour, Way]]":
         """The detours that can be made now, and their ways."""
         detours = self.returns.detours()
@@ -232,8 +314,9 @@ class Transfer:
 
     def spare(self, detour: Detour, way: "Way") -> None:
         """Note what code will not have run over what comes back."""
-        if way.begins_backwards:
-            self._spared |= {entry.id: way.spared for entry in detour.entries}
+        words = self.stash.is_older_than if way.begins_backwards else self.stash.is_newer_than
+        if keys := way.spared if way.begins_backwards else way.irreversible:
+            self._spared |= {entry.id: partial(words, keys=keys) for entry in detour.entries}
 
     def restore_late(self, models: Models) -> None:
         """Restore what has waited for the rows that it refers to."""
@@ -353,34 +436,48 @@ class Transfer:
         parents = self.stash.tables.parents(entry.table) if tables else {}
         return any(parent.table in tables for parent in parents.values())
 
-    def _restore(
-        self, entries: Collection[Entry], models: Models, early: Collection[Entry] = ()
-    ) -> None:
-        """
-        Restore ``entries``, unless newer ones are back already.
-
-        Columns of the ``early`` ones may come later.
-        """
-        entries = self._without_outdone(entries)
+    def _restore(self, entries: Collection[Entry], models: Models) -> None:
+        """Restore ``entries``, unless newer ones are back already."""
+        entries = self._without_outdone([self._under_new_name(one, models) for one in entries])
         if not entries:
             return
         # A switch with nothing to restore comes here, too.
         from .restore import Restore
 
-        restore = Restore(
-            self.stash, models(), self.progress, {entry.id for entry in early}, self._made
-        )
+        restore = Restore(self.stash, models(), self.progress, self._early, self._made)
         restore.restore(entries)
         logger.debug("Restored from the stash: %s", _summaries(restore.restored))
         self.report.notes += restore.notes
         self.report.restored += restore.restored
         self.report.notes += [
-            self.stash.is_older_than(entry, keys)
-            for entry in restore.restored
-            if (keys := self._spared.get(entry.id))
+            self._spared[entry.id](entry) for entry in restore.restored if entry.id in self._spared
         ]
         self.came_back += restore.restored
         self._arrivals.add(restore.restored)
+
+    def _under_new_name(self, entry: Entry, models: Models) -> Entry:
+        """
+        The table of a many-to-many field under the name with which it was made again.
+
+        It is named after the table of its model, which may have got another name while there was
+        no such field.
+        """
+        if not entry.is_table:
+            return entry
+        tables = Tables(self.stash.connection)
+        if entry.table in tables.names:
+            return entry
+        of_fields = {
+            model._meta.db_table
+            for model in models().get_models(include_auto_created=True)
+            if model._meta.auto_created and (model._meta.db_table, None) in self._made
+        }
+        others = {one.table for one in (*self.returns.waiting, *self._arrivals.entries)}
+        found = of_fields & tables.names - others
+        alike = [name for name in found if tables.columns(name) == entry.infos]
+        if len(alike) != 1:
+            return entry
+        return self.stash.rename(entry, names_in_stash(entry)._replace(table=alike[0]))
 
     def _without_outdone(self, entries: Collection[Entry]) -> list[Entry]:
         outdone = [entry for entry in entries if self._arrivals.outdo(entry)]
@@ -432,7 +529,7 @@ class Transfer:
         """The names that an entry's place has now; None if it is not there."""
         names = names_in_stash(entry)
         missing = self.applied.in_effect(entry)
-        way = self.find_way(Detour([entry], missing), self.applied)
+        way = self.find_way(Detour([entry], missing, only_for_names=True), self.applied)
         if way is None:
             return names
         if way.begins_backwards:

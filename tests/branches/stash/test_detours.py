@@ -1,5 +1,6 @@
 """The way to what comes back only by steps that the target does not take."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -8,6 +9,7 @@ from django.db.migrations import Migration
 from django.db.migrations.operations.base import Operation
 
 from django_devtools.branches.schema.introspection import ColumnInfo
+from django_devtools.branches.schema.operations import irreversible_operations
 from django_devtools.branches.sources.loader import variant
 from django_devtools.branches.stash.detours import Way, find_way
 from django_devtools.branches.stash.entries import Entry, StashedColumn, Status, Step
@@ -33,7 +35,10 @@ def entry() -> Entry:
 
 
 def way(
-    missing: Migration, *others: Migration, backwards: bool = True, is_stuck: bool = False
+    missing: Migration,
+    *others: Migration,
+    backwards: bool = True,
+    is_stuck: Callable[[Migration], object] = lambda migration: False,
 ) -> Way | None:
     """The way over ``missing``, where the first migration and ``others`` are applied."""
     step = Step(("shop", missing.name), backwards, "text")
@@ -43,7 +48,7 @@ def way(
     return find_way(
         Detour([entry()], [step]),
         Applied(known, recorded.get),
-        is_stuck=lambda migration: is_stuck,
+        is_stuck=lambda migration: bool(is_stuck(migration)),
         unmigrated_apps=(),
         max_name_length=None,
     )
@@ -127,7 +132,17 @@ def test_a_dependency_that_is_not_applied_is_in_the_way() -> None:
 
 
 def test_a_migration_without_a_reverse_is_in_the_way() -> None:
-    assert way(migration("0002", "0001", ADD), is_stuck=True) is None
+    assert way(migration("0002", "0001", ADD), is_stuck=lambda migration: True) is None
+
+
+def test_code_without_a_reverse_is_only_in_the_way_where_it_was_run() -> None:
+    """On the way up it is not run, so that nothing has to be undone on the way down."""
+    code = migration("0002", "0001", migrations.RunSQL("UPDATE item SET size = 1"))
+    assert way(code, backwards=False, is_stuck=irreversible_operations) is None
+    found = way(code, is_stuck=irreversible_operations)
+    assert found is not None
+    assert not irreversible_operations(found.migrations[0])
+    assert found.irreversible == [("shop", "0002")]
 
 
 def test_a_text_that_is_gone_is_in_the_way() -> None:
