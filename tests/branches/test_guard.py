@@ -126,6 +126,16 @@ def test_renumbered_above_another_one(weights: Project) -> None:
     weights.assert_in_step()
 
 
+def test_a_row_whose_work_was_undone_by_hand(weights: Project) -> None:
+    rename(weights, "0003_weight", "0003_renamed")
+    drop = "ALTER TABLE shop_product DROP COLUMN weight"
+    weights.python(f"from django.db import connection; connection.cursor().execute({drop!r})")
+    assert "the database does not have it, `manage.py migrate shop --prune`" in refused(weights)
+    weights.manage("migrate", "shop", "--prune")
+    weights.manage("migrate")
+    assert values(weights, "weight") == "0; 0; 0"
+
+
 def test_code_that_would_run_twice(shop: Project) -> None:
     add(shop, "0003_double", DOUBLE)
     shop.commit("Double")

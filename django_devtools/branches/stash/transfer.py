@@ -289,10 +289,11 @@ class Transfer:
         They wait for the rest of their passes to be undone, or for the names of its steps. That
         has to leave them as they are.
         """
-        waiting = {one.table: one for one in self.returns.made_empty()}
+        asking = [*entries]
+        # Most steps restore nothing, and what waits is looked at often enough.
+        waiting = {one.table: one for one in self.returns.made_empty()} if asking else {}
         found: list[Entry] = []
-        asking = [*entries] if waiting else []
-        while asking:
+        while asking and waiting:
             parents = self.stash.tables.parents(asking.pop().table)
             needed = [waiting.pop(one.table) for one in parents.values() if one.table in waiting]
             more = [one for one in needed if self._is_finished(one)]
