@@ -1,11 +1,14 @@
 """Which columns of what is left applied make new rows fail, because the target gives no value."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
+from django.core.exceptions import FieldDoesNotExist
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.state import ProjectState
 
+from django_devtools.branches.errors import SwitchError
 from django_devtools.branches.planning.plan import Plan, is_stuck
 from django_devtools.branches.planning.policy import Irreversible, Policy
 from django_devtools.branches.schema.structure import StoredField, has_table, stored_fields, tables
@@ -29,13 +32,19 @@ class Unfilled(NamedTuple):
 
 def unfilled(outlook: Outlook) -> list[Unfilled]:
     """What a plan leaves in tables of the target that its code gives no value to."""
-    expected = [*candidates(outlook.plan)]
+    try:
+        expected = [*candidates(outlook.plan)]
+    except (KeyError, FieldDoesNotExist):
+        # What is left needs something of its branch, and does not say so.
+        return []
     return [*_required(outlook.connection, expected, outlook.stash.tables.names)]
 
 
 def unfilled_if_kept(decision: Decision, keys: Iterable[Key]) -> list[Unfilled]:
-    """The same, if ``keys`` were left applied. Raises SwitchError where a work tree can't tell."""
-    return unfilled(_if_kept(decision, keys))
+    """The same, if ``keys`` were left applied. Nothing where a work tree can't tell."""
+    with suppress(SwitchError):
+        return unfilled(_if_kept(decision, keys))
+    return []
 
 
 def described(found: Sequence[Unfilled], title: str) -> Iterator[str]:

@@ -132,6 +132,9 @@ def test_the_plan_names_it(stuck: Project) -> None:
     result = stuck.manage("migrations_switch", "--plan")
     assert "shop.0004_data can't be unapplied: it has no reverse." in result.stderr
     assert "IRREVERSIBLE" in result.stdout
+    assert f"If it is left applied, {FAILS}\n" in result.stderr
+    result = stuck.manage("migrations_switch", "--plan", "--irreversible=keep")
+    assert result.stderr == f"{STILL_FAILS}\n"
 
 
 def test_what_was_left_keeps_its_values_when_its_table_gets_another_column(

@@ -1,5 +1,6 @@
 """Columns of what is left applied that the target gives no value."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,8 +14,9 @@ from django_devtools.branches.unfilled import (
     candidates,
     described,
     is_helped_by_noop,
+    unfilled,
 )
-from tests.branches.planning.values import History, create, facts, keys, line, run
+from tests.branches.planning.values import History, after, create, facts, key, keys, line, run
 from tests.branches.shop import COLOUR, PRODUCT, columns, make_shop
 from tests.project import Project
 
@@ -71,6 +73,17 @@ def test_what_the_target_adds_is_its_own() -> None:
 
 def test_nothing_is_left() -> None:
     assert found(line(m1=create("Product", "size"), m2=column(NUMBER)), BASE) == []
+
+
+def test_a_dependency_that_was_forgotten() -> None:
+    """Without what it needs, its models can't be told, and other words are said of that."""
+    add = migrations.AddField("brand", "stock", NUMBER)
+    held = line(m1=create()) | line(b1=create("Brand")) | line(c1=[add, run(reversible=False)])
+    held = after(held, key("c1"), key("m1"))
+    plan = make_plan(facts(held, line(m1=create())), KEEP)
+    assert plan.left_applied == keys("c1")
+    outlook: Any = SimpleNamespace(plan=plan)
+    assert unfilled(outlook) == []
 
 
 def test_what_helps() -> None:
