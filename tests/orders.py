@@ -12,7 +12,8 @@ another order, with the snapshots that a project takes by default:
   knows what was applied.
 
 Tests that say themselves when they commit or take snapshots have the mark ``own_order``, and are
-skipped in these two. Those whose targets are commits have the mark ``committed``.
+skipped in these two. Those whose targets are commits, and those in which only the history of
+commits has what a branch had once, have the mark ``committed``.
 """
 
 import os

@@ -524,6 +524,7 @@ def look(**signal):
 """
 
 
+@pytest.mark.committed
 def test_receivers_for_all_models_dont_look_at_a_table_that_was_just_dropped(
     vendor_project: Project,
 ) -> None:

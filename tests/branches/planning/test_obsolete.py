@@ -57,6 +57,7 @@ def make_squash(project: Project) -> None:
     project.git("tag", "after")
 
 
+@pytest.mark.committed
 @pytest.mark.parametrize("start", ["before", "both", "during", "after"])
 def test_a_squash_never_rolls_anything_back(squashing: Project, start: str) -> None:
     project = squashing
@@ -73,6 +74,7 @@ def test_a_squash_never_rolls_anything_back(squashing: Project, start: str) -> N
         assert_row_is_there(project)
 
 
+@pytest.mark.committed
 def test_a_squash_before_checkout(squashing: Project) -> None:
     project = squashing
     project.checkout("before")
@@ -111,6 +113,7 @@ def test_new_work_on_top_of_a_squash_left_behind(squashing: Project) -> None:
     project.assert_in_step()
 
 
+@pytest.mark.committed
 def test_a_squash_that_is_applied_in_part(vendor_project: Project) -> None:
     make_shop(vendor_project)
     vendor_project.manage("migrate", "shop", "0001")
