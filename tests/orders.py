@@ -28,6 +28,9 @@ ORDER = os.environ.get("DEVTOOLS_TEST_ORDER", "commit-first")
 APPLYING = ("migrate", "migrations_switch")
 LOOKING = ("makemigrations", "shell", "showmigrations")
 
+ABOUT_FILES = ("add", "mv", "rm", "show")
+ABOUT_COMMITS = ("branch", "checkout", "commit", "init", "merge", "revert", "tag")
+
 
 class Ordered(Project):
     """A project with snapshots, whose first commit is empty."""
@@ -81,12 +84,17 @@ class Uncommitted(Ordered):
 
     def commit(self, message: str = "Work") -> None:
         self._elsewhere("add", "--all")
-        self._elsewhere("commit", "--quiet", "--allow-empty", f"--message={message}")
         self.git("commit", "--quiet", "--allow-empty", f"--message={message}")
 
     def git(self, *arguments: str) -> str:
-        if arguments[0] in ("branch", "checkout", "init", "tag"):
+        if arguments[0] in ABOUT_FILES:
+            return self._elsewhere(*arguments)
+        if arguments[0] in ABOUT_COMMITS:
             self._elsewhere(*arguments)
+        if arguments[0] == "commit":
+            arguments = (*(one for one in arguments if one != "--all"), "--allow-empty")
+        if arguments[0] == "revert":
+            arguments = ("commit", "--quiet", "--allow-empty", "--message=Revert")
         return super().git(*arguments)
 
     def _elsewhere(self, *arguments: str) -> str:

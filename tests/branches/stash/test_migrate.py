@@ -77,6 +77,7 @@ def test_forwards(shop: Project) -> None:
     assert not kept(shop)
 
 
+@pytest.mark.committed
 def test_without_a_snapshot_that_can_be_read(shop: Project) -> None:
     before = dump(shop)
     make_branch(shop, "less", PRODUCT)
