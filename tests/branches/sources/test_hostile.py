@@ -203,7 +203,7 @@ class World:
         if self.dice.random() < 0.5:
             return "100644", name, self.blob(self.text("entry"))
         target = self.dice.choice([str(self.outside), "..", "/", name, ".git/hooks"])
-        return "120000", name, self.blob(target.encode())
+        return "120000", name, self.blob(os.fsencode(target))
 
     def ref(self, name: str, value: str) -> None:
         # Some names can't be, or not beside others.
