@@ -129,7 +129,9 @@ class Hooks:
         if self.callers.own() is None:
             return None
         if self.is_unwritten:
-            words = f"Git calls no hooks: it looks for them in {self.directory}, which is gone."
+            words = (
+                f"Git calls no hooks: it looks for them in {self.directory}, which is not there."
+            )
             husky = "Run `npm install` or `npx husky`, so that husky writes it, and then"
             return words, f"{husky} {INSTALL[4:]}"
         conditions = self.conditions()

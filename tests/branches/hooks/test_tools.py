@@ -89,7 +89,7 @@ def test_husky_after_git_has_cleaned_up(tools: Project) -> None:
     hooks = tools.path / ".husky"
     assert not hooks.exists()
     words = (
-        f"Git calls no hooks: it looks for them in {hooks / '_'}, which is gone. Run `npm "
+        f"Git calls no hooks: it looks for them in {hooks / '_'}, which is not there. Run `npm "
         "install` or `npx husky`, so that husky writes it, and then `manage.py migrations_hook "
         "install`.\n"
     )
