@@ -89,27 +89,21 @@ class Zygote:
         )
 
     def run(
-        self,
-        directory: Path,
-        environment: Mapping[str, str],
-        *commands: Sequence[str],
-        measured: bool = True,
+        self, directory: Path, environment: Mapping[str, str], *commands: Sequence[str]
     ) -> "Result":
         """
         Run commands of manage.py in one process, up to the first that fails.
 
-        What a test only looks with need not be ``measured``, which takes nearly twice as long.
+        It is measured if the environment says so, and takes nearly twice as long.
         """
         assert self._process.stdin
         assert self._process.stdout
         out, err = self.directory / "out", self.directory / "err"
-        measured = measured and MEASURE in os.environ
         request = {
             "commands": commands,
             "directory": str(directory),
-            # What it starts itself may run what nothing else does.
-            "environment": {**environment, **({MEASURE: os.environ[MEASURE]} if measured else {})},
-            "measured": measured,
+            "environment": dict(environment),
+            "measured": MEASURE in environment,
             "stdin": os.devnull,
             "stdout": str(out),
             "stderr": str(err),
@@ -250,26 +244,27 @@ class Project:
 
     def manage(self, *arguments: str, status: int | None = 0) -> Result:
         """Run manage.py; fails when it does not exit with ``status`` (None: with any)."""
-        result = self.zygote.run(self.path, self.full_environment(), arguments)
+        environment = self.full_environment(measured=True)
+        result = self.zygote.run(self.path, environment, arguments)
         if status is not None:
             result.assert_status(status)
         return result
 
     def look(self, *arguments: str) -> str:
         """What a command says of which the test is not about."""
-        environment = self.full_environment()
-        result = self.zygote.run(self.path, environment, arguments, measured=False)
+        result = self.zygote.run(self.path, self.full_environment(), arguments)
         result.assert_status(0)
         return result.stdout
 
-    def full_environment(self) -> dict[str, str]:
+    def full_environment(self, measured: bool = False) -> dict[str, str]:
         """
         What processes of the project need.
 
-        They are not measured: it takes twice as long, and they run what forks run, too.
+        One that is ``measured`` takes twice as long. Beside the forks, only those at a terminal
+        and those that have to do with each other run lines of their own.
         """
         return {
-            **{name: value for name, value in os.environ.items() if name != MEASURE},
+            **{name: value for name, value in os.environ.items() if measured or name != MEASURE},
             **ENVIRONMENT,
             "TEST_DATABASES": json.dumps(self.databases),
             **self.environment,
@@ -294,5 +289,5 @@ class Project:
         """The code on disk and the databases agree, as Django sees it and as we see it."""
         checks = [["migrations_switch", "--check"], ["makemigrations", "--check"]]
         checks += [["migrate", "--check", f"--database={alias}"] for alias in self.databases]
-        result = self.zygote.run(self.path, self.full_environment(), *checks, measured=False)
+        result = self.zygote.run(self.path, self.full_environment(), *checks)
         result.assert_status(0)

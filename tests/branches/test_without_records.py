@@ -222,7 +222,7 @@ def only_reading(project: Project) -> Callable[..., Result]:
         process = subprocess.run(
             [*command, *arguments],
             cwd=project.path,
-            env=project.full_environment(),
+            env=project.full_environment(measured=True),
             capture_output=True,
             text=True,
             check=False,

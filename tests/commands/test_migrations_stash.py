@@ -374,7 +374,7 @@ def test_a_person_is_asked_before_it_is_dropped(stash: Project, answer: str, sta
     process = subprocess.run(
         [sys.executable, "manage.py", "migrations_stash", "drop", "2"],
         cwd=stash.path,
-        env=stash.full_environment(),
+        env=stash.full_environment(measured=True),
         stdin=terminal,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -397,7 +397,7 @@ def test_ctrl_c_instead_of_an_answer(stash: Project) -> None:
     with started(
         [sys.executable, "manage.py", "migrations_stash", "drop", "2"],
         cwd=stash.path,
-        env=stash.full_environment(),
+        env=stash.full_environment(measured=True),
         stdin=terminal,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -22,7 +22,7 @@ def at_terminal(project: Project, answer: str, *arguments: str) -> tuple[int, st
     process = run(
         [sys.executable, "manage.py", "migrations_switch", *arguments],
         cwd=project.path,
-        env=project.full_environment(),
+        env=project.full_environment(measured=True),
         stdin=terminal,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -288,7 +288,7 @@ def test_two_at_the_same_time(vendor_project: Project) -> None:
         return started(
             [sys.executable, "manage.py", "migrations_switch"],
             cwd=vendor_project.path,
-            env=vendor_project.full_environment(),
+            env=vendor_project.full_environment(measured=True),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -116,7 +116,7 @@ class Site:
             self.workers[name] = subprocess.Popen(
                 [sys.executable, "manage.py", "rqworker", *options],
                 cwd=self.project.path,
-                env=self.project.full_environment(),
+                env=self.project.full_environment(measured=True),
                 stdout=log,
                 stderr=log,
             )

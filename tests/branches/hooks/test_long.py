@@ -54,7 +54,7 @@ class Terminal:
 @contextmanager
 def at_terminal(project: Project, *command: str, shell: str = SHELL) -> Iterator[Terminal]:
     controller, terminal = pty.openpty()
-    environment = project.full_environment() | {"COLUMNS": "200"}
+    environment = project.full_environment(measured=True) | {"COLUMNS": "200"}
     words = [sys.executable, "-c", LOG_IN, shell, "sh", *command]
     with started(words, cwd=project.path, env=environment, stdin=terminal):
         os.close(terminal)
@@ -64,7 +64,7 @@ def at_terminal(project: Project, *command: str, shell: str = SHELL) -> Iterator
 
 @contextmanager
 def in_pipe(project: Project, *command: str) -> Iterator["subprocess.Popen[str]"]:
-    environment = project.full_environment()
+    environment = project.full_environment(measured=True)
     output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     with started(command, cwd=project.path, env=environment, **output) as process:
         yield process

@@ -141,7 +141,7 @@ def test_a_person_at_a_terminal_is_asked(shop: Project, answer: str) -> None:
     result = subprocess.run(
         [sys.executable, "manage.py", "migrations_switch"],
         cwd=shop.path,
-        env=shop.full_environment(),
+        env=shop.full_environment(measured=True),
         stdin=terminal,
         capture_output=True,
         text=True,
