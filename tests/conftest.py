@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if mark := next((name for name in LEFT_OUT[ORDER] if item.get_closest_marker(name)), None):
             item.add_marker(pytest.mark.skip(f"{mark}: not with DEVTOOLS_TEST_ORDER={ORDER}"))
     # The last ones are short, so that no worker waits long for another one.
-    items.sort(key=lambda item: item.get_closest_marker("no_cover") is None)
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 def _needs_services(item: pytest.Item) -> bool:

@@ -317,6 +317,7 @@ def everything(project: Project) -> set[str]:
     }
 
 
+@pytest.mark.no_cover
 def test_names_of_snapshots(project: Project) -> None:
     make_shop(project)
     project.manage("migrate")
@@ -345,6 +346,7 @@ def test_names_that_no_snapshot_can_have(project: Project) -> None:
     assert not (project.path / ".git/django-devtools").exists()
 
 
+@pytest.mark.no_cover
 def test_targets_that_do_not_exist(project: Project) -> None:
     make_shop(project)
     project.manage("migrate")
@@ -358,6 +360,7 @@ def test_targets_that_do_not_exist(project: Project) -> None:
     assert everything(project) == before
 
 
+@pytest.mark.no_cover
 def test_real_branches_of_these_names(project: Project) -> None:
     """Where git takes the name: snapshots are taken of it, and switches go to it."""
     make_shop(project)

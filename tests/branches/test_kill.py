@@ -361,6 +361,7 @@ def scene(
     return Scene(project, make, expected)
 
 
+@pytest.mark.no_cover
 def test_running_again_finishes_it(scene: Scene, tmp_path: Path) -> None:
     failures = []
     for branch, point in there_and_back(scene, tmp_path, STRIDE):
@@ -370,6 +371,7 @@ def test_running_again_finishes_it(scene: Scene, tmp_path: Path) -> None:
     assert not failures, "\n".join(failures)
 
 
+@pytest.mark.no_cover
 def test_killed_again_while_finishing(scene: Scene, tmp_path: Path) -> None:
     failures = []
     for branch, point in there_and_back(scene, tmp_path, 3 * STRIDE):

@@ -26,6 +26,7 @@ def walk(project: Project) -> None:
     project.switch()
 
 
+@pytest.mark.no_cover
 def test_a_dependency_that_was_forgotten_and_that_migrate_never_misses(project: Project) -> None:
     """On feature, b.0002 needs c.0002: ``migrate`` applies it for a.0002, before that of b."""
     for app in "abc":
@@ -96,6 +97,7 @@ def test_dependencies_across_apps_and_run_before(project: Project) -> None:
     assert columns(project, "other_other") == {"id", "name"}
 
 
+@pytest.mark.no_cover
 def test_a_custom_user_model(vendor_project: Project) -> None:
     vendor_project.settings(
         'INSTALLED_APPS += ["django.contrib.auth"]\nAUTH_USER_MODEL = "people.Person"\n'
@@ -145,6 +147,7 @@ def test_a_custom_user_model(vendor_project: Project) -> None:
     assert columns(vendor_project) == {"id", "name"}
 
 
+@pytest.mark.no_cover
 def test_many_to_many_proxies_and_tables_of_parents(vendor_project: Project) -> None:
     make_shop(vendor_project)
     vendor_project.checkout("-b", "feature")
@@ -259,6 +262,7 @@ def test_renames_and_other_primary_keys(vendor_project: Project) -> None:
     assert columns(vendor_project) == {"id", "name"}
 
 
+@pytest.mark.no_cover
 def test_state_and_database_separated(vendor_project: Project) -> None:
     make_shop(vendor_project)
     vendor_project.checkout("-b", "feature")
@@ -282,6 +286,7 @@ def test_state_and_database_separated(vendor_project: Project) -> None:
     assert columns(vendor_project) == {"id", "name"}
 
 
+@pytest.mark.no_cover
 def test_without_a_transaction(vendor_project: Project) -> None:
     make_shop(vendor_project)
     vendor_project.checkout("-b", "feature")
@@ -299,6 +304,7 @@ def test_without_a_transaction(vendor_project: Project) -> None:
     assert not {name for name in tables(vendor_project) if name.startswith("django_devtools")}
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("where", ["elsewhere.shop_migrations", "shop.database"])
 def test_migrations_in_a_module_of_another_name(project: Project, where: str) -> None:
     make_shop(project)
@@ -316,6 +322,7 @@ def test_migrations_in_a_module_of_another_name(project: Project, where: str) ->
     assert columns(project) == {"id", "name"}
 
 
+@pytest.mark.no_cover
 def test_apps_without_migrations(project: Project) -> None:
     make_shop(project)
     project.app("plain", "class Plain(models.Model):\n    pass\n")

@@ -14,6 +14,7 @@ from tests.project import Zygote
 ADD_A_CHAIR = 'from shop.models import *; Product.objects.create(name="Chair", colour="blue")'
 
 
+@pytest.mark.no_cover
 @pytest.mark.once
 @pytest.mark.parametrize("order", ["migrate-first", "uncommitted"])
 def test_rows_come_back_in_each_order(

@@ -37,6 +37,7 @@ def branches(project: Project) -> dict[str, int]:
     }
 
 
+@pytest.mark.no_cover
 def test_migrate_takes_a_snapshot(shop: Project) -> None:
     shop.manage("migrate")
     assert branches(shop) == {"main": 2}

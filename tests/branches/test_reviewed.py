@@ -18,6 +18,7 @@ migrations.AddField("product", "colour", models.CharField(max_length=20, null=Tr
 """
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("keep_files", [True, False])
 @pytest.mark.parametrize("snapshots", [True, False])
 def test_a_squash_on_a_branch_of_shared_and_new_migrations(
@@ -57,6 +58,7 @@ def test_a_squash_on_a_branch_of_shared_and_new_migrations(
     project.assert_in_step()
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("fake", [True, False])
 def test_a_reset_on_a_branch_under_other_names(project: Project, fake: bool) -> None:
     make_shop(project)
@@ -113,6 +115,7 @@ def test_a_reset_that_adds_something_of_its_own(project: Project) -> None:
     assert columns(project) == {"id", "name", "colour"}
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("phantom", [True, False])
 def test_a_helper_that_was_inlined(project: Project, phantom: bool) -> None:
     make_shop(project)

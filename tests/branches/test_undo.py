@@ -54,6 +54,7 @@ def undo(project: Project, *arguments: str, status: int = 0) -> str:
     return result.stdout + result.stderr
 
 
+@pytest.mark.no_cover
 def test_a_switch_to_the_wrong_branch_is_taken_back(vendor_shop: Project) -> None:
     vendor_shop.switch("main")
     assert columns(vendor_shop) == {"id", "name"}
@@ -88,6 +89,7 @@ def test_the_plan_shows_it(shop: Project) -> None:
     undo(shop, "--check", status=1)
 
 
+@pytest.mark.no_cover
 def test_taking_back_is_taken_back(vendor_shop: Project) -> None:
     vendor_shop.switch("main")
     undo(vendor_shop)
@@ -127,6 +129,7 @@ def test_what_was_applied_since_is_not_taken_back_with_it(shop: Project) -> None
     assert columns(shop) == {"id", "name", "colour"}
 
 
+@pytest.mark.no_cover
 def test_what_a_pull_has_brought_is_taken_back(shop: Project) -> None:
     """The target of the switch is the branch that the database was on."""
     shop.migration(
@@ -197,6 +200,7 @@ def test_what_was_dropped_for_good_is_named(shop: Project) -> None:
     assert columns(shop) == {"id", "name", "colour"}
 
 
+@pytest.mark.no_cover
 def test_code_that_runs_once_more_is_named(shop: Project) -> None:
     shop.migration("shop", "0004_sql", 'migrations.RunSQL("SELECT 1")', [("shop", "0003_colour")])
     shop.commit()
@@ -218,6 +222,7 @@ def test_what_can_not_be_unapplied_is_refused(shop: Project) -> None:
     assert shop.states() == {"shop.0004_sql": "pending"}
 
 
+@pytest.mark.no_cover
 def test_a_killed_switch_is_taken_back_from_where_it_began(vendor_shop: Project) -> None:
     vendor_shop.migration(
         "shop",
@@ -245,6 +250,7 @@ def test_a_killed_switch_is_taken_back_from_where_it_began(vendor_shop: Project)
     assert vendor_shop.python(COLOURS) == "blue"
 
 
+@pytest.mark.no_cover
 def test_what_fails_says_how_to_go_on_and_that_does(vendor_shop: Project) -> None:
     vendor_shop.migration(
         "shop",
@@ -316,6 +322,7 @@ def recorded(project: Project, branch: str) -> set[str]:
     return {one["name"] for one in found if one["app"] == "shop"}
 
 
+@pytest.mark.no_cover
 def test_what_was_left_becomes_no_part_of_the_branch(kept: Project) -> None:
     """Neither when a switch is taken back, nor when that is."""
     kept.manage("migrations_snapshot", "--delete", "fix(shop)")
@@ -388,6 +395,7 @@ def test_nothing_to_do_does_not_hide_what_was_applied_since(shop: Project) -> No
     assert "shop.0003_other was applied" in undo(shop, status=1)
 
 
+@pytest.mark.no_cover
 def test_what_the_last_switch_was_not_given_is_not_implied(shop: Project) -> None:
     """What it was given counts, in both directions."""
     shop.migration("shop", "0004_sql", f"{SQL[:-1]}, 'SELECT 2')", [("shop", "0003_colour")])

@@ -33,6 +33,7 @@ def _hypothesis_home(tmp_path: Path) -> Iterator[None]:
     set_hypothesis_home_dir(None)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("vendor", MAKERS)
 def test_any_walk_ends_as_if_made_from_nothing(
     vendor: str, zygote: Zygote, make_database: Callable[[str], Configuration]

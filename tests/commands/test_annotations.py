@@ -31,6 +31,7 @@ def test_nothing_ends_an_annotation_but_its_end() -> None:
     assert annotation("text") == "::error::text"
 
 
+@pytest.mark.no_cover
 def test_the_status_names_each_file(shop: Project) -> None:
     output = shop.manage("migrations_status", "--check", status=1).stdout
     assert output.endswith(

@@ -48,6 +48,7 @@ def make_changed_leaf(project: Project) -> None:
     project.commit("Edit")
 
 
+@pytest.mark.no_cover
 def test_a_changed_leaf_is_unapplied_as_it_was_and_applied_as_it_is(
     vendor_project: Project,
 ) -> None:
@@ -65,6 +66,7 @@ def test_a_changed_leaf_is_unapplied_as_it_was_and_applied_as_it_is(
     vendor_project.assert_in_step()
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("old", "new"),
     [

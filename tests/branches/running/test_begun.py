@@ -85,6 +85,7 @@ def break_off(project: Project, begins: tuple[str, ...], trouble: str) -> None:
     assert columns(project) == {"id", "name", "price"}
 
 
+@pytest.mark.no_cover
 def test_to_the_branch_that_has_none(
     vendor_project: Project, begins: tuple[str, ...], trouble: str
 ) -> None:
@@ -96,6 +97,7 @@ def test_to_the_branch_that_has_none(
     assert begun(vendor_project) == []
 
 
+@pytest.mark.no_cover
 def test_to_the_branch_that_has_another(
     vendor_project: Project, begins: tuple[str, ...], trouble: str
 ) -> None:
@@ -129,6 +131,7 @@ def test_another_database(make_project: Any, make_database: Any) -> None:
     assert begun(project) == []
 
 
+@pytest.mark.no_cover
 def test_going_on_where_it_was(
     vendor_project: Project, begins: tuple[str, ...], trouble: str
 ) -> None:
@@ -143,6 +146,7 @@ def test_going_on_where_it_was(
     vendor_project.assert_in_step()
 
 
+@pytest.mark.no_cover
 def test_it_fails_on_the_way_back_too(project: Project) -> None:
     """Each time another text was begun: each row comes from the last one before it."""
     make_branches(project, FAIL)
@@ -162,6 +166,7 @@ def test_it_fails_on_the_way_back_too(project: Project) -> None:
     assert begun(project) == []
 
 
+@pytest.mark.no_cover
 def test_mended_and_applied(project: Project, begins: tuple[str, ...]) -> None:
     """It was begun, and never applied as it was then."""
     make_shop(project)
@@ -195,6 +200,7 @@ def test_mended_and_applied_where_nothing_is_written_down(project: Project) -> N
     assert project.states() == {}
 
 
+@pytest.mark.no_cover
 def test_what_led_nowhere_is_forgotten(project: Project, begins: tuple[str, ...]) -> None:
     make_branches(project, FAIL)
     project.switch("main")

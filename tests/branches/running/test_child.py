@@ -69,6 +69,7 @@ def backwards(apps, schema_editor):
     project.switch()
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("where", ["top", "inside"])
 def test_unapplied_in_a_work_tree_of_its_commit(vendor_project: Project, where: str) -> None:
     make_feature(vendor_project, where)
@@ -120,6 +121,7 @@ def test_irreversible_in_the_work_tree(project: Project) -> None:
     assert columns(project) == {"id", "name"}
 
 
+@pytest.mark.no_cover
 def test_what_is_left_needs_no_work_tree_from_then_on(project: Project) -> None:
     make_feature(project)
     edit(project, "0004_paint", "RunPython(paint, unpaint)", "RunPython(paint)")
@@ -135,6 +137,7 @@ def test_what_is_left_needs_no_work_tree_from_then_on(project: Project) -> None:
     assert "shop.0004_paint was left applied" in result.stderr
 
 
+@pytest.mark.no_cover
 def test_what_counts_as_empty_is_remembered_of_a_work_tree(project: Project) -> None:
     make_feature(project)
     edit(project, "0004_paint", "RunPython(paint, unpaint)", "RunPython(paint)")
@@ -149,6 +152,7 @@ def test_what_counts_as_empty_is_remembered_of_a_work_tree(project: Project) -> 
     assert columns(project) == {"id", "name"}
 
 
+@pytest.mark.no_cover
 def test_a_database_named_relative_to_the_project(project: Project) -> None:
     """The work tree's settings would point at a file inside of it."""
     project.databases = {
@@ -160,6 +164,7 @@ def test_a_database_named_relative_to_the_project(project: Project) -> None:
     assert columns(project) == {"id", "name"}
 
 
+@pytest.mark.no_cover
 def test_the_work_tree_is_removed_when_it_fails_too(project: Project) -> None:
     make_feature(project)
     project.write("shop/helpers.py", "raise RuntimeError('broken')\n")
@@ -186,6 +191,7 @@ def forget_the_commits_of_feature(project: Project) -> None:
     project.git("gc", "--quiet", "--prune=now")
 
 
+@pytest.mark.no_cover
 def test_helpers_that_were_never_committed(project: Project) -> None:
     make_feature(project)
     forget_the_commits_of_feature(project)
@@ -195,6 +201,7 @@ def test_helpers_that_were_never_committed(project: Project) -> None:
     assert columns(project) == {"id", "name"}
 
 
+@pytest.mark.no_cover
 def test_helpers_that_are_recorded_nowhere(project: Project) -> None:
     make_feature(project)
     forget_projects(project)
@@ -232,6 +239,7 @@ def forget_projects(project: Project) -> None:
     file.write_text(json.dumps(data))
 
 
+@pytest.mark.no_cover
 def test_snapshots_without_projects(project: Project) -> None:
     make_feature(project)
     forget_projects(project)
@@ -250,6 +258,7 @@ class Product(models.Model):
 """
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("order", ["migrate first", "commit first", "never committed"])
 def test_in_any_order_of_migrate_and_commit(vendor_project: Project, order: str) -> None:
     project = vendor_project
@@ -308,6 +317,7 @@ def make_files(project: Project) -> None:
     project.commit()
 
 
+@pytest.mark.no_cover
 def test_files_beside_a_migration(vendor_project: Project) -> None:
     make_files(vendor_project)
     vendor_project.checkout("main")
@@ -360,6 +370,7 @@ def test_helpers_that_are_gone_with_two_branches(vendor_project: Project) -> Non
     project.assert_in_step()
 
 
+@pytest.mark.no_cover
 def test_settings_that_git_ignores(project: Project) -> None:
     project.write(".gitignore", "*.sqlite3\n__pycache__\nlocal_settings.py\n")
     project.write("config/local_settings.py", "LOCAL = 1\n")

@@ -115,6 +115,7 @@ def make(project: Project, old: str, new: str, values: Any) -> None:
     )
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("case", CASES)
 def test_there_and_back(vendor_project: Project, case: str) -> None:
     old, new, values, expected = CASES[case]
@@ -135,6 +136,7 @@ def test_there_and_back(vendor_project: Project, case: str) -> None:
     assert vendor_project.python(ROWS) == before
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("case", ["shorter text", "null", "no number"])
 def test_an_operation_inside_another(vendor_project: Project, case: str) -> None:
     old, new, rows, _ = CASES[case]
@@ -418,6 +420,7 @@ class Parcel(models.Model):
 """
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("code", "value"),
     [("CharField(max_length=60)", "'x' * 55"), ("CharField(max_length=30, null=True)", "None")],

@@ -9,6 +9,7 @@ from tests.project import Project
 pytestmark = pytest.mark.once
 
 
+@pytest.mark.no_cover
 def test_there_and_back(project: Project) -> None:
     make_shop(project)
     project.manage("migrate")

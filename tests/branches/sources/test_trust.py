@@ -87,6 +87,7 @@ def test_what_was_only_fetched_is_named_and_not_run(shop: Project, ref: str, sho
     assert not (shop.path / "harm").exists()
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("ref", "short"), REFS)
 def test_a_ref_that_a_person_trusts(shop: Project, ref: str, short: str) -> None:
     fetch(shop, ref)
@@ -164,6 +165,7 @@ def test_a_ref_that_is_named_as_the_target_is_trusted(shop: Project) -> None:
     assert was_run(shop)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("ref", [REF, "refs/tags/v1"])
 def test_what_was_checked_out_once(shop: Project, ref: str) -> None:
     fetch(shop, ref)
@@ -174,12 +176,14 @@ def test_what_was_checked_out_once(shop: Project, ref: str) -> None:
     assert was_run(shop)
 
 
+@pytest.mark.no_cover
 def test_a_local_branch_is_trusted_however_it_was_made(shop: Project) -> None:
     fetch(shop, "refs/heads/theirs")
     shop.switch()
     assert was_run(shop)
 
 
+@pytest.mark.no_cover
 def test_what_was_merged_is_trusted_with_its_history(shop: Project) -> None:
     """It was added and taken away again before the merge, and never lay in a work tree here."""
     fetch(shop, REF)

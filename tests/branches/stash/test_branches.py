@@ -57,12 +57,14 @@ def assert_back(project: Project) -> None:
     dump(project)
 
 
+@pytest.mark.no_cover
 def test_on_the_branch_that_it_was_merged_into(shop: Project) -> None:
     shop.git("merge", "--quiet", "--no-ff", "feature")
     assert shop.manage("migrations_switch", "--no-input").stderr == ""
     assert_back(shop)
 
 
+@pytest.mark.no_cover
 def test_merged_and_renumbered(shop: Project) -> None:
     """On main, another migration took the number."""
     shop.migration(
@@ -97,6 +99,7 @@ def test_by_plain_migrate(shop: Project) -> None:
     assert_back(shop)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("models", "weight", "part"),
     [
@@ -156,6 +159,7 @@ def test_amended_with_a_column_less(shop: Project) -> None:
     shop.assert_in_step()
 
 
+@pytest.mark.no_cover
 def test_amended_while_it_is_applied(shop: Project) -> None:
     """The switch unapplies the old text and applies the new one: lost and made at once."""
     go(shop, "feature")
@@ -176,6 +180,7 @@ class Part(models.Model):
 """
 
 
+@pytest.mark.no_cover
 def test_two_tables_of_one_name(shop: Project) -> None:
     """Each branch has its own rows, whichever way one comes."""
     make_branch(shop, "other", PRODUCT + OTHER_PARTS, "main")
@@ -195,6 +200,7 @@ def test_two_tables_of_one_name(shop: Project) -> None:
         assert kept(shop) == {"shop_part.* 1", "shop_part.* 2", "shop_product.weight 3"}
 
 
+@pytest.mark.no_cover
 def test_two_tables_of_one_name_and_columns(shop: Project) -> None:
     """The same table, made by another branch: its own rows, and none of the first one's."""
     make_branch(shop, "other", PRODUCT + WEIGHT + PARTS, "main")
@@ -212,6 +218,7 @@ def test_two_tables_of_one_name_and_columns(shop: Project) -> None:
     assert (first, other, feature) == ("a; b", "a; b; mine", "a; b; mine")
 
 
+@pytest.mark.no_cover
 def test_several_in_a_row(shop: Project) -> None:
     make_branch(shop, "two", PRODUCT + NOTE, "main")
     shop.switch()
@@ -238,6 +245,7 @@ def test_several_in_a_row(shop: Project) -> None:
     assert values(shop, "name", "weight") == "p1 0; p2 20; p3 0"
 
 
+@pytest.mark.no_cover
 def test_branches_on_top_of_each_other(shop: Project) -> None:
     """The second adds to what the first made: one table in the stash, with all columns."""
     more = PRODUCT + WEIGHT + PARTS + "    size = models.IntegerField(default=1)\n"
@@ -291,6 +299,7 @@ def make_stack(
     project.switch()
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("default", ["default=0", "db_default=0", "null=True"])
 def test_a_constraint_over_a_table_and_a_column_of_two(
     vendor_project: Project, default: str
@@ -307,6 +316,7 @@ def test_a_constraint_over_a_table_and_a_column_of_two(
     assert not kept(vendor_project)
 
 
+@pytest.mark.no_cover
 def test_one_of_such_rows_is_refused(vendor_project: Project) -> None:
     """As it would be on the straight way from one to two."""
     make_stack(vendor_project, PRODUCT + BOX, UNIQUE)
@@ -378,6 +388,7 @@ def test_a_constraint_over_columns_of_two(vendor_project: Project) -> None:
     assert not kept(vendor_project)
 
 
+@pytest.mark.no_cover
 def test_a_database_each(
     make_project: Callable[..., Project],
     make_database: Callable[[str], Configuration],

@@ -34,6 +34,7 @@ def test_removed_by_a_branch(vendor_project: Project, constraint: str, default: 
     vendor_project.assert_in_step()
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("constraint", [TOGETHER, UNIQUE, CHECK])
 def test_added_by_a_branch(vendor_project: Project, constraint: str) -> None:
     make_shop_of(vendor_project, PRODUCT)

@@ -67,6 +67,7 @@ def stuck(vendor_project: Project) -> Project:
     return vendor_project
 
 
+@pytest.mark.no_cover
 def test_gone_back(stuck: Project) -> None:
     """A data migration that runs again does not write over what is still in its place."""
     assert stuck.manage("migrations_switch", "--no-input").stderr == ""
@@ -88,6 +89,7 @@ def test_edited_and_gone_back(stuck: Project) -> None:
     assert not kept(stuck)
 
 
+@pytest.mark.no_cover
 def test_edited_and_gone_on(stuck: Project) -> None:
     stuck.python(EDITS)
     before = dump(stuck)
@@ -106,6 +108,7 @@ FAIL = 'Fail("product", {}),'
 ALTER = f'migrations.AlterField("product", "weight", {WIDE}),'
 
 
+@pytest.mark.no_cover
 def test_amended_where_a_narrowed_column_waits(vendor_project: Project) -> None:
     """What main had in it was to come back with the switch that failed, and still does."""
     break_off(vendor_project)
@@ -117,6 +120,7 @@ def test_amended_where_a_narrowed_column_waits(vendor_project: Project) -> None:
     assert values(vendor_project, "weight") == "0.000; 1.000; 3.000"
 
 
+@pytest.mark.no_cover
 def test_edited_and_amended_where_a_narrowed_column_waits(project: Project) -> None:
     break_off(project)
     project.checkout("wide")
@@ -194,6 +198,7 @@ def fail_and_resume(project: Project) -> None:
     assert project.manage("migrations_switch", "--no-input").stderr == ""
 
 
+@pytest.mark.no_cover
 def test_what_a_resumed_migration_fills_is_no_edit_of_a_narrowed_column(wide: Project) -> None:
     interrupt(wide, "migrations.RunPython(fill, migrations.RunPython.noop),")
     assert values(wide, "weight") == "7.000; 7.000; 7.000"

@@ -29,6 +29,7 @@ def execute(project: Project, sql: str) -> None:
     project.python(f"from django.db import connection; connection.cursor().execute({sql!r})")
 
 
+@pytest.mark.no_cover
 def test_the_database_refuses_one(vendor_project: Project) -> None:
     """Then all the others come back, and that one can be brought back later."""
     make_products(vendor_project)
@@ -142,6 +143,7 @@ def test_a_narrower_column_that_was_edited_meanwhile(vendor_project: Project) ->
     vendor_project.assert_in_step()
 
 
+@pytest.mark.no_cover
 def test_three_branches_on_top_of_each_other(project: Project) -> None:
     """Each step down keeps its own; one step up brings all of it."""
     make_products(project)
@@ -168,6 +170,7 @@ def test_three_branches_on_top_of_each_other(project: Project) -> None:
     assert not kept(project)
 
 
+@pytest.mark.no_cover
 def test_applied_in_a_work_tree(vendor_project: Project) -> None:
     """Forwards to another branch's snapshot, whose helpers are not in this checkout."""
     make_products(vendor_project)
@@ -351,6 +354,7 @@ def amend(project: Project, models: str) -> None:
     project.git("commit", "--quiet", "--amend", "--message=amended")
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("old", "new", "value"),
     [

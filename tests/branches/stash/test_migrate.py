@@ -98,6 +98,7 @@ def test_backwards_and_forwards_again(shop: Project) -> None:
     assert not kept(shop)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("fake", ["--fake", "--fake-initial"])
 def test_only_what_was_dropped(shop: Project, fake: str) -> None:
     make_branch(shop, "less", PRODUCT)
@@ -181,6 +182,7 @@ def test_dropped_and_made_again_in_one_go(vendor_project: Project) -> None:
     assert dump(vendor_project) == before
 
 
+@pytest.mark.no_cover
 def test_what_another_branch_narrowed_stays_as_it_was(vendor_project: Project) -> None:
     """A migration that does not widen it changes what is there, and changes it back."""
     make_plain(vendor_project, PRODUCT)
@@ -227,6 +229,7 @@ def test_a_migrate_that_failed_dropped_nothing(vendor_project: Project) -> None:
     assert not kept(vendor_project)
 
 
+@pytest.mark.no_cover
 def test_a_foreign_key_that_refers_elsewhere(vendor_project: Project) -> None:
     make_plain(vendor_project, KINDS.format("Category"))
     create = "[kind.objects.create() for kind in (Category, Section) for _ in 'abc']"
@@ -246,6 +249,7 @@ def test_a_foreign_key_that_refers_elsewhere(vendor_project: Project) -> None:
     assert values(vendor_project, "kind_id") == "3; None; None"
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("by", ["migrate", "migrations_switch", "a detour"])
 def test_finished_by_a_second_one(vendor_project: Project, by: str) -> None:
     make_plain(vendor_project, PRODUCT)
@@ -360,6 +364,7 @@ def test_that_failed_before_it_dropped(project: Project) -> None:
     assert kept(project) == {"shop_product.name 3"}  # as it is narrower now
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("last", ["migrate", "migrations_switch"])
 def test_in_parts(vendor_project: Project, last: str) -> None:
     """A column that is only made by the next one waits for it."""
@@ -404,6 +409,7 @@ def test_in_parts_by_an_earlier_version(vendor_project: Project) -> None:
     assert values(vendor_project, "size") == "4; 4; 4"
 
 
+@pytest.mark.no_cover
 def test_rows_that_came_while_older_ones_wait(project: Project) -> None:
     """They are saved as well, and are not replaced by those that could not come before."""
     project.settings("DJANGO_DEVTOOLS = {}")
@@ -428,6 +434,7 @@ def test_rows_that_came_while_older_ones_wait(project: Project) -> None:
     assert values(project, "title", model="Part") == "new"
 
 
+@pytest.mark.no_cover
 def test_to_zero_and_all_again(project: Project) -> None:
     """The column is restored midway to zero, and goes with its table: it is saved once more."""
     project.settings("DJANGO_DEVTOOLS = {}")

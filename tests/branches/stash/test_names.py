@@ -32,6 +32,7 @@ class Part{number}(models.Model):
 """
 
 
+@pytest.mark.no_cover
 def test_names_that_need_quoting(vendor_project: Project) -> None:
     make_products(vendor_project)
     fields, parts = "", ""
@@ -69,6 +70,7 @@ def test_names_that_need_quoting(vendor_project: Project) -> None:
     dump(vendor_project)
 
 
+@pytest.mark.no_cover
 def test_long_names(vendor_project: Project) -> None:
     """Django shortens them to what the database takes; a work tree's process does so, too."""
     make_shop(vendor_project)
@@ -103,6 +105,7 @@ def test_long_names(vendor_project: Project) -> None:
     assert dump(vendor_project) == before
 
 
+@pytest.mark.no_cover
 def test_renamed_on_the_branch(vendor_project: Project) -> None:
     """Made on main, renamed on the branch: no row goes anywhere, and what is new is kept."""
     make_products(vendor_project)
@@ -198,6 +201,7 @@ RENAMES = {
 }
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("kind", RENAMES)
 def test_sql_beside_the_state(project: Project, kind: str) -> None:
     rename_by_sql(project, kind)
@@ -421,6 +425,7 @@ class Article(models.Model):
 """
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("files", [["0003_article", "0004_length"], ["0003_merged"]])
 def test_a_model_that_is_renamed_in_other_files(project: Project, files: list[str]) -> None:
     """Receivers of pre_migrate put in what renames its content type. That is no difference."""

@@ -45,6 +45,7 @@ def automatic(project: Project) -> Project:
     return project
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("by", ["migrate", "migrations_switch"])
 def test_a_column_beside_one_of_its_own(automatic: Project, by: str) -> None:
     """Of what another branch left, nothing comes: it is not merged."""
@@ -60,6 +61,7 @@ def test_a_column_beside_one_of_its_own(automatic: Project, by: str) -> None:
     assert kept(project) == {"shop_product.size,weight 3"}
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("by", ["migrate", "migrations_switch"])
 def test_a_column_for_a_table_of_its_own(automatic: Project, by: str) -> None:
     """That makes it no table of another branch."""
@@ -74,6 +76,7 @@ def test_a_column_for_a_table_of_its_own(automatic: Project, by: str) -> None:
     assert kept(project) == {"shop_part.* 1"}
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("first", ["one", "two"])
 def test_entries_that_overlap(project: Project, first: str) -> None:
     make_products(project)
@@ -98,6 +101,7 @@ def test_entries_that_overlap(project: Project, first: str) -> None:
     assert kept(project) == {"shop_product.weight 3"}
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("drops", "alters"),
     [
@@ -113,6 +117,7 @@ def test_dropped_by_one_and_altered_by_another(
     drop_and_alter(vendor_project, drops, alters)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("alters", [PRODUCT + NOTE.format(50) + SIZE, PRODUCT])
 def test_a_table_is_dropped_by_one_and_has_other_columns_on_another(
     project: Project, alters: str
@@ -179,6 +184,7 @@ def test_dropped_by_one_and_renamed_by_another(project: Project) -> None:
     assert not kept(project)
 
 
+@pytest.mark.no_cover
 def test_dropped_by_one_and_renamed_beside_a_column_that_waits(vendor_project: Project) -> None:
     """What comes back only at the end, as it does not fit before, keeps nothing else waiting."""
     size = "    size = models.{}\n"
@@ -210,6 +216,7 @@ migrations.RunSQL(
 """
 
 
+@pytest.mark.no_cover
 def test_dropped_by_one_and_added_to_by_sql_of_another(vendor_project: Project) -> None:
     make_products(vendor_project)
     make_branch(vendor_project, "drops", OTHER, "main")
@@ -262,6 +269,7 @@ def test_a_name_that_was_free_again(vendor_project: Project) -> None:
 RENAMED = 'migrations.RenameField("product", "name", "title"),'
 
 
+@pytest.mark.no_cover
 def test_edited_and_then_renamed_on_another_branch(vendor_project: Project) -> None:
     """What was changed in a narrowed column is seen where it has its own name."""
     make_products(vendor_project)
@@ -281,6 +289,7 @@ def test_edited_and_then_renamed_on_another_branch(vendor_project: Project) -> N
     vendor_project.assert_in_step()
 
 
+@pytest.mark.no_cover
 def test_narrowed_twice(vendor_project: Project) -> None:
     make_products(vendor_project, PRODUCT.replace("50", "30"))
     make_branch(vendor_project, "middle", PRODUCT, "main")

@@ -15,6 +15,7 @@ ID = """("id", models.BigAutoField(primary_key=True)),"""
 PART = "\nclass Part(models.Model):\n    {0} = models.CharField(max_length=9)\n"
 
 
+@pytest.mark.no_cover
 def test_a_column_of_a_table_that_was_renamed(vendor_project: Project) -> None:
     """By main; the branch was rebased on that, and its migration is another one now."""
     make_products(vendor_project)

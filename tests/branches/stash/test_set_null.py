@@ -27,6 +27,7 @@ GONE = " in the stash: the rows they belong to are gone"
 NULL = " restored with NULL in {}: what {} to in {} is gone."
 
 
+@pytest.mark.no_cover
 def test_rows_come_back_with_null(vendor_project: Project) -> None:
     """Also where what they refer to is itself not restored."""
     make_products(vendor_project, CATEGORY + PRODUCT)

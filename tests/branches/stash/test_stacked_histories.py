@@ -775,6 +775,7 @@ def test_history(stops: list[Stop], connection: BaseDatabaseWrapper, tmp_path: P
         world.write(*one.writes)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("stops", HISTORIES.values(), ids=HISTORIES.keys())
 @pytest.mark.parametrize("vendor", ["sqlite"])
 def test_the_plan_foretells_it(

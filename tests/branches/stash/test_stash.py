@@ -65,6 +65,7 @@ def make_shop_of(project: Project, models: str) -> None:
     project.manage("migrate")
 
 
+@pytest.mark.no_cover
 def test_there_and_back(vendor_project: Project) -> None:
     make_shop_with_reviews(vendor_project)
     before = dump(vendor_project)
@@ -99,6 +100,7 @@ def test_there_and_back(vendor_project: Project) -> None:
     )
 
 
+@pytest.mark.no_cover
 def test_rows_that_can_not_come_back(vendor_project: Project) -> None:
     make_shop_with_reviews(vendor_project)
     go(vendor_project, "main")
@@ -137,6 +139,7 @@ def test_rows_that_can_not_come_back(vendor_project: Project) -> None:
     assert "shop_review.* 2" in kept(vendor_project)
 
 
+@pytest.mark.no_cover
 def test_nothing_is_kept_of_what_holds_nothing(vendor_project: Project) -> None:
     make_products(vendor_project)
     default = "    text = models.TextField(null=True, default='d')\n"
@@ -171,6 +174,7 @@ def test_only_rows_with_values_are_kept(project: Project) -> None:
     assert kept(project) == {"shop_product.note 1"}
 
 
+@pytest.mark.no_cover
 def test_null_that_gives_way_to_a_default_on_the_way(project: Project) -> None:
     null, size = "models.IntegerField(null=True)", "models.IntegerField(default=5)"
     make_products(project)
@@ -278,6 +282,7 @@ def test_data_migrations_double_nothing(vendor_project: Project) -> None:
     vendor_project.python("from shop.models import *; State.objects.create(name='new')")
 
 
+@pytest.mark.no_cover
 def test_what_data_migrations_make_for_newcomers_stays(vendor_project: Project) -> None:
     make_lookups(vendor_project)
     go(vendor_project, "main")
@@ -341,6 +346,7 @@ def fill(apps, schema_editor):
     vendor_project.assert_in_step()
 
 
+@pytest.mark.no_cover
 def test_dropped_by_what_is_applied(vendor_project: Project) -> None:
     """A branch that removes columns and tables; its way back makes them anew."""
     make_products(vendor_project, PRODUCT + WEIGHT + NOTE + REVIEWS)
@@ -440,6 +446,7 @@ def test_the_plan_says_what_is_kept_and_what_comes_back(project: Project) -> Non
     assert "Would be restored" not in project.manage("migrations_switch", "main", "--plan").stdout
 
 
+@pytest.mark.no_cover
 def test_unapplied_in_a_work_tree(vendor_project: Project) -> None:
     """Helpers that a migration imports are gone with its branch."""
     make_products(vendor_project)
@@ -476,6 +483,7 @@ def test_unapplied_in_a_work_tree(vendor_project: Project) -> None:
     assert not kept(vendor_project)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "field",
     [
@@ -512,6 +520,7 @@ def test_a_column_without_a_default_that_a_branch_removes(
     assert go(vendor_project, "main").stderr == ""
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "field",
     [

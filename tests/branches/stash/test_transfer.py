@@ -346,6 +346,7 @@ RUN = migration(
 THREE = "UPDATE shop_product SET weight = 10 * id, note = 'own', size = 100 * id"
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("edit", "rows", "left"),
     [

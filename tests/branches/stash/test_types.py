@@ -110,6 +110,7 @@ def go_there_and_back(project: Project, models: str, fill: str) -> None:
     project.assert_in_step()
 
 
+@pytest.mark.no_cover
 def test_types(vendor_project: Project) -> None:
     before, fields, rows = BEFORE, FIELDS, BEFORE + ROWS
     if vendor(vendor_project) == "postgresql":
@@ -252,6 +253,7 @@ class Sale(models.Model):
 """
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("target", ["Region", "Country, to_field='code'"])
 def test_a_foreign_key_that_refers_to_something_else(vendor_project: Project, target: str) -> None:
     """A number on main, and there nobody knows that it was written with a zero."""
@@ -515,6 +517,7 @@ class Part(models.Model):
 """
 
 
+@pytest.mark.no_cover
 def test_keys_that_are_durations(vendor_project: Project) -> None:
     """PostgreSQL calls them intervals, which are no integers."""
     make_shop(vendor_project)

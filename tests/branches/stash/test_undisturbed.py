@@ -45,6 +45,7 @@ def audited(project: Project) -> None:
     )
 
 
+@pytest.mark.no_cover
 def test_triggers_write_nothing(vendor_project: Project) -> None:
     """Neither that of a table that stays, nor that of one that is made again."""
     audited(vendor_project)

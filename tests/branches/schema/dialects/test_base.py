@@ -28,6 +28,7 @@ def dialect_with(connection: BaseDatabaseWrapper, *statements: str) -> Dialect:
     return dialect
 
 
+@pytest.mark.no_cover
 def test_columns_are_described_in_their_order(connection: BaseDatabaseWrapper) -> None:
     quoted = dialect_of(connection).quote("a%b")
     dialect = dialect_with(
