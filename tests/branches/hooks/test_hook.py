@@ -86,12 +86,12 @@ def work_tree(project: Project, tmp_path: Path, databases: Mapping[str, Any]) ->
     return Project(tmp_path / "tree", databases, project.zygote)
 
 
-def git(project: Project, *arguments: str) -> str:
+def git(project: Project, *arguments: str, measured: bool = False) -> str:
     """What git and its hooks say."""
     done = run(
         ["git", *arguments],
         cwd=project.path,
-        env=project.full_environment(),
+        env=project.full_environment(measured),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
@@ -570,7 +570,7 @@ def test_a_branch_without_the_app(shop: Project) -> None:
     add_size(shop)
     shop.commit("Size")
     git(shop, "checkout", "feature")
-    assert git(shop, "checkout", "older").splitlines()[-1] == (
+    assert git(shop, "checkout", "older", measured=True).splitlines()[-1] == (
         "This branch does not install django_devtools: the hook did, for this run."
     )
     assert columns(shop) == {"id", "name", "size"}
