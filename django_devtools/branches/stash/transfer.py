@@ -146,8 +146,22 @@ class Transfer:
         self._passes.append(_Pass(changes, fills, []))
         held = self.returns.held()
         self._places.add(map(self._not_dropped_yet, held))
+        grown = [entry for entry in held if self._has_grown(entry)]
+        held = [entry for entry in held if entry not in grown]
         taken = self._save(self._lost(changes), changes, steps, branch, held)
+        self._outdated = [(one, self._places.shared(one, taken)) for one in grown]
         self.report.saved += taken
+
+    def _has_grown(self, entry: Entry) -> bool:
+        """
+        Whether a table whose pass was interrupted has got columns since it was saved.
+
+        They came back in the course of that pass, and nothing else has their values.
+        """
+        tables = Tables(self.stash.connection)
+        if not entry.is_table or entry.table not in tables.names:
+            return False
+        return not tables.columns(entry.table).keys() <= entry.columns.keys()
 
     def save_again(self, rest: SchemaChanges, steps: Sequence[Step], branch: str | None) -> None:
         """Save what came back in the middle of a pass, if the ``rest`` of it drops it again."""

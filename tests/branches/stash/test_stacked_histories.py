@@ -985,6 +985,32 @@ def test_only_rows_of_migrations_undo_what_dropped_a_table(
     world.assert_in_step()
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_killed_between_a_column_that_came_back_and_the_end_of_its_table(
+    count: int, connection: BaseDatabaseWrapper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table was saved without that column, before the switch began."""
+    made = main.fork("made").add("item", create("item", QTY, LABEL))
+    removed = made.fork("removed").add("qty", "migrations.RemoveField('item', 'qty')")
+    coloured = removed.add("colour", add("item", COLOUR))
+    world = World(connection, tmp_path / "repository")
+    world.learn([main, made])
+    world.go(made)
+    world.write("INSERT INTO shop_item (id, qty, label) VALUES (1, 3, 'a')")
+    world.go(coloured)
+    with monkeypatch.context() as patch:
+        patch.setattr(Execution, "_between", killed_before(count))
+        with pytest.raises(Killed):
+            world.go(main)
+    world.reconnect()
+    world.go(main)
+
+    world.go(made)
+
+    assert world.rows()["shop_item"] == "1 3 a"
+    world.assert_in_step()
+
+
 def test_killed_between_rows_and_what_they_undo(
     connection: BaseDatabaseWrapper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
