@@ -19,7 +19,7 @@ from django.db.migrations.state import ProjectState
 from django_devtools.branches.planning.plan import Plan
 from django_devtools.branches.planning.policy import Options
 from django_devtools.branches.schema.introspection import Tables
-from django_devtools.branches.schema.operations import Mark
+from django_devtools.branches.schema.operations import Mark, does_nothing
 from django_devtools.branches.schema.structure import Item, structure
 from django_devtools.branches.schema.tracker import Column, Table, track
 from django_devtools.branches.sources.git import Repository
@@ -140,7 +140,8 @@ def guard_of(connection: BaseDatabaseWrapper, steps: Steps) -> Guard | None:
         return None
     applies = {migration.app_label for migration, backwards in steps if not backwards}
     # Others of the app count, too: those that are applied instead may make its tables anew.
-    again = _of(applies, set(plan.recorded) & comparison.facts().pending)
+    pending = set(plan.recorded) & comparison.facts().pending
+    again = _of(applies, {key for key in pending if not does_nothing(code.migrations[key])})
     others = _of({app for app, _ in again}, plan.forgotten)
     refusal = _words_of_refusal(again, others, connection) if again else ""
     unknown = _unknown(connection, plan)

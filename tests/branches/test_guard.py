@@ -148,6 +148,24 @@ def test_code_that_would_run_twice(shop: Project) -> None:
     assert values(shop, "name") == "p1p1; p2p2; p3p3"
 
 
+@pytest.mark.parametrize(
+    "operations", ["", 'migrations.AlterModelOptions("product", {"verbose_name": "thing"}),']
+)
+def test_what_does_nothing_may_be_run_again(project: Project, operations: str) -> None:
+    """As where two people have merged the same leaf nodes."""
+    project.settings("DJANGO_DEVTOOLS = {}")
+    make_products(project, PRODUCT)
+    project.checkout("-b", "feature")
+    add(project, "0003_merge", operations)
+    project.commit("Merge")
+    project.manage("migrate")
+    project.checkout("-b", "other", "main")
+    add(project, "0003_merge_of_another", operations)
+    project.manage("migrate")
+    project.switch()
+    project.manage("migrations_switch", "--check")
+
+
 def test_a_table(shop: Project) -> None:
     shop.models("shop", PRODUCT + PART)
     add(shop, "0003_part", CREATE_PART)

@@ -145,6 +145,12 @@ def runs_no_code(migration: Migration) -> bool:
     return all(isinstance(operation, _SEEN_BY_STATE) for operation in found)
 
 
+def does_nothing(migration: Migration) -> bool:
+    """Whether a migration leaves the database as it is, as one that only merges others does."""
+    found = _database_operations(migration.operations)
+    return all(isinstance(operation, _ALTERS_STATE_ALONE) for operation in found)
+
+
 def only_adds(migration: Migration) -> bool:
     """Whether a migration adds tables, and columns that no INSERT has to fill, and no more."""
     return all(_adds(operation) for operation in migration.operations)

@@ -14,6 +14,7 @@ from django.db.migrations.state import ProjectState
 
 from django_devtools.branches.schema.operations import (
     created_models,
+    does_nothing,
     hidden_operations,
     holds_raw,
     irreversible_operations,
@@ -229,6 +230,17 @@ def test_the_state_sees_all_that_operations_on_models_do() -> None:
     assert is_seen_by_state(migration())
     assert not is_seen_by_state(migration(create(), migrations.RunPython(NOOP)))
     assert not is_seen_by_state(migration(migrations.SeparateDatabaseAndState([create()], [])))
+
+
+def test_what_is_about_the_state_alone_does_nothing() -> None:
+    options = migrations.AlterModelOptions("product", {"verbose_name": "thing"})
+    in_state = migrations.SeparateDatabaseAndState(state_operations=[create()])
+    put_in = RenameContentType("shop", "product", "article")
+    assert does_nothing(migration())
+    assert does_nothing(migration(options, in_state, put_in))
+    assert not does_nothing(migration(options, create()))
+    assert not does_nothing(migration(migrations.RunPython(NOOP)))
+    assert not does_nothing(migration(Custom()))
 
 
 def test_what_receivers_put_into_a_migration_makes_no_difference() -> None:
