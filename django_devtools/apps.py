@@ -11,8 +11,9 @@ class DjangoDevtoolsConfig(AppConfig):
     verbose_name = "Django devtools"
 
     def ready(self) -> None:
-        from django_devtools import checks, extras
+        from django_devtools import checks, conf, extras
 
+        conf.note_databases()
         checks.register_all()
         pre_migrate.connect(_before_migrate)
         post_migrate.connect(_after_migrate)

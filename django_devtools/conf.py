@@ -15,6 +15,9 @@ SETTINGS_NAME = "DJANGO_DEVTOOLS"
 TABLE_PREFIX = "django_devtools_"
 """What the names of all our tables begin with."""
 
+_names: dict[str, str] = {}
+"""The names of the databases in the settings, by their aliases."""
+
 OPTIONS: dict[str, tuple[type | str, ...]] = {
     "AUTO_SNAPSHOT": (bool,),
     "HOOK_ROWS": (int,),
@@ -58,9 +61,26 @@ def takes_snapshots() -> bool:
     Raises ImproperlyConfigured as ``option`` does.
     """
     chosen = option("AUTO_SNAPSHOT")
-    # Django's test runners put the outbox there, and their databases are gone soon.
-    is_test = hasattr(mail, "outbox")
-    return bool(settings.DEBUG if chosen is None else chosen) and not is_test
+    return bool(settings.DEBUG if chosen is None else chosen) and not in_tests()
+
+
+def note_databases() -> None:
+    """Note which databases the settings name, before tests have others in their place."""
+    _names.update(_databases())
+
+
+def in_tests() -> bool:
+    """Whether databases are those of tests, which are gone soon."""
+    # Django's test runners put the outbox there. `testserver` has but another database.
+    names = _databases()
+    return hasattr(mail, "outbox") or any(
+        names.get(alias, name) != name for alias, name in _names.items()
+    )
+
+
+def _databases() -> dict[str, str]:
+    """The names of the databases that are connected to, by their aliases."""
+    return {alias: str(one.get("NAME") or "") for alias, one in settings.DATABASES.items()}
 
 
 def settings_file() -> Path | None:

@@ -39,7 +39,7 @@ from django_devtools.branches.sources.snapshots import (
 from django_devtools.branches.sources.target import checkout
 from django_devtools.branches.stash.entries import Status
 from django_devtools.branches.stash.stash import Stash
-from django_devtools.conf import project_root, takes_snapshots
+from django_devtools.conf import in_tests, project_root, takes_snapshots
 
 from .progress import Progress, write_notice
 
@@ -78,7 +78,7 @@ def before_migrate(
             notices = _write_down(connections[using], plan)
             for notice in notices if verbosity else ():
                 write_notice(color_style().WARNING(notice))
-    if settings.DEBUG:
+    if settings.DEBUG and not in_tests():
         _keep_safe(connections[using], plan, verbosity)
         if repository := Repository.usable(project_root()):
             with _warning("The git hooks were not told", verbosity, f" {UNTOLD}"):

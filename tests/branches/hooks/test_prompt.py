@@ -157,6 +157,27 @@ def test_migrate_tells_it_what_is_committed(shop: Project) -> None:
     assert "Started:" not in git(shop, "checkout", "-b", "another")
 
 
+# As `testserver` does it.
+MAKE_TEST_DATABASE = """
+from django.db import connection
+name = connection.settings_dict["NAME"]
+connection.creation.create_test_db(verbosity=0)
+connection.creation.destroy_test_db(name, verbosity=0)
+"""
+
+
+def test_a_database_of_tests_says_nothing_about_others(shop: Project) -> None:
+    assert prompt(shop) == IN_STEP
+    without_hooks(shop, "checkout", "--quiet", "feature")
+    shop.python(MAKE_TEST_DATABASE)
+    assert prompt(shop) == short(shop) == "out of step: 1 to apply\n"
+    (shop.path / ".git/django-devtools/failed").write_text("The databases were left alone.")
+    shop.python(MAKE_TEST_DATABASE)
+    assert prompt(shop) == "failed\n"
+    snapshots = shop.path / ".git/django-devtools/snapshots.json"
+    assert "memory" not in snapshots.read_text()
+
+
 def test_names_that_need_quotes_are_not_written_down(shop: Project) -> None:
     shop.write("shop/migrations/sql/ö.sql", "")
     shop.manage("migrate", "shop", "0001")
