@@ -304,12 +304,15 @@ class Returns:
         """The entries whose pass is not undone, oldest first."""
         self._dropped = {entry.id for entry in self._at(Stage.DROPPED)}
         self._midway = {entry.id for entry in self._at(Stage.MIDWAY)}
+        self._ahead: set[int] = set()
+        """The entries of passes that have had no effect yet, so that none is undone."""
 
     def add(self, entries: Iterable[Entry]) -> None:
         """``entries`` are dropped by what follows."""
         entries = list(entries)
         self.applied.learn(entries)
         self.waiting += entries
+        self._ahead.update(entry.id for entry in entries)
 
     def held(self) -> list[Entry]:
         """
@@ -323,7 +326,10 @@ class Returns:
 
     def after_step(self) -> list[Entry]:
         """The entries whose pass is undone now. They wait no longer."""
-        due = self._at(Stage.UNDONE)
+        undone = self._at(Stage.UNDONE)
+        # A pass that leaves a merge first is as it was before.
+        self._ahead &= {entry.id for entry in undone}
+        due = [entry for entry in undone if entry.id not in self._ahead]
         self.remove(due)
         return due
 

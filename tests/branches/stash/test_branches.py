@@ -64,6 +64,19 @@ def test_on_the_branch_that_it_was_merged_into(shop: Project) -> None:
     assert_back(shop)
 
 
+def test_from_above_a_merge(shop: Project) -> None:
+    """Leaving that undoes nothing, so nothing comes back before it is dropped."""
+    go(shop, "feature")
+    shop.migration("shop", "0004_merge", "", [("shop", "0003_feature")])
+    shop.commit("Merge")
+    shop.switch()
+    said = go(shop, "main").stdout
+    assert "Saving" in said
+    assert "Restoring" not in said
+    go(shop, "feature")
+    assert_back(shop)
+
+
 @pytest.mark.no_cover
 def test_merged_and_renumbered(shop: Project) -> None:
     """On main, another migration took the number."""

@@ -151,6 +151,21 @@ def test_a_merge_that_does_nothing_needs_no_undoing() -> None:
     assert applied(A, recorded=recorded).stage(one) is Stage.UNDONE
 
 
+def test_nothing_comes_back_before_it_is_dropped() -> None:
+    """A pass that begins with a merge has undone nothing by leaving it."""
+    merge, drop = back("merge", "m"), back("a", "a")
+    one, m = entry(merge, drop), migration("merge")
+    recorded = {merge: m, drop: A}
+    returns = Returns([], applied(A, m, recorded=recorded), applied(recorded=recorded))
+    returns.add([one])
+    returns.applied.remove(merge.key)
+    assert returns.after_step() == []
+    returns.applied.remove(drop.key)
+    assert returns.after_step() == []
+    returns.applied.add(drop.key, AppliedMigration(A, lambda: "a"))
+    assert returns.after_step() == [one]
+
+
 def test_what_was_undone_in_this_switch_and_waits_is_made_again() -> None:
     one = entry(back("b"), back("a"), number=1)
     two = entry(back("c"), number=2)
