@@ -207,6 +207,31 @@ def test_the_hook_switches_all_the_same(shop: Project) -> None:
     ) in result.stderr
 
 
+def test_git_that_can_not_tell_what_is_committed(shop: Project, tmp_path: Path) -> None:
+    """The work is done, and said to be done."""
+    shop.manage("migrations_hook", "install")
+    asked = shop.path / ".git/django-devtools/asked"
+    asked.touch()
+    script = tmp_path / "bin/git"
+    script.parent.mkdir()
+    script.write_text(
+        '#!/bin/sh\ncase "$*" in *--porcelain=v2*) echo fatal: no status >&2; exit 128;; esac\n'
+        f'exec {shutil.which("git")} "$@"\n'
+    )
+    script.chmod(0o755)
+    shop.environment["PATH"] = f"{script.parent}{os.pathsep}{os.environ['PATH']}"
+    result = shop.manage("migrations_hook", "run")
+    assert "Database 'default' is in step with branch feature: 1 applied" in result.stdout
+    assert (
+        "The databases are in step, and that can't be recorded: fatal: no status Until that is "
+        "fixed, each checkout looks at them again.\n"
+    ) in result.stderr
+    shop.manage("migrate", "shop", "0002")
+    result = shop.manage("migrations_switch", "--no-input")
+    assert "Applying shop.0003_colour... OK" in result.stdout
+    assert "fatal: no status\n" in result.stderr
+
+
 def only_reading(project: Project) -> Callable[..., Result]:
     """What runs manage.py as a user who may only read the git directory."""
     for file in (project.path / ".git", *(project.path / ".git").rglob("*")):

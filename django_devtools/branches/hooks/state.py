@@ -9,7 +9,7 @@ from pathlib import Path
 from django_devtools.branches.errors import DevtoolsError
 from django_devtools.branches.files import read_text, write_aside
 from django_devtools.branches.hooks.projects import ASKED, HOME, place, project_directory
-from django_devtools.branches.sources.git import Repository
+from django_devtools.branches.sources.git import GitError, Repository
 
 WORKED_ON = "worked-on"
 """
@@ -46,10 +46,10 @@ class HookState:
         Where it lacks something of what is on disk, only prompts are told, not the hooks: they ask
         git for commits alone.
         """
-        head, files = self.repository.uncommitted(specs)
-        is_checked_out = commit is not None and commit == head
-        words = self._worked_on(head, files) if is_checked_out and files else None
         with _writing():
+            head, files = self.repository.uncommitted(specs)
+            is_checked_out = commit is not None and commit == head
+            words = self._worked_on(head, files) if is_checked_out and files else None
             _remove(self._failure)
             _write_or_remove(self._in_step, f"{head}\n" if is_checked_out and not files else None)
             _write_or_remove(self._in_step.with_name(WORKED_ON), words)
@@ -119,6 +119,8 @@ def _writing() -> Iterator[None]:
         yield
     except OSError as error:
         raise StateError(f"{error.filename} can't be written: {error.strerror}.") from None
+    except GitError as error:
+        raise StateError(str(error)) from None
 
 
 def _write_or_remove(file: Path, text: str | None) -> None:

@@ -25,7 +25,7 @@ from django_devtools.branches.hooks.state import HookState, StateError
 from django_devtools.branches.hooks.without_app import ADDED
 from django_devtools.branches.planning.policy import Options
 from django_devtools.branches.progress import Progress, database_option
-from django_devtools.branches.sources.git import GitError, Repository
+from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.snapshot_file import SnapshotFile
 from django_devtools.branches.switch import Switch
 from django_devtools.branches.ticker import took
@@ -242,7 +242,7 @@ class Command(BranchesCommand):
             way_out = error.way_out if isinstance(error, SwitchError) else ""
             command = " ".join(filter(None, [_switch_command(), way_out]))
             why = f"{headline} {_reason(error, progress)}\nTo continue, run `{command}`"
-            with suppress(GitError, StateError):
+            with suppress(StateError):
                 state.failed(why)
             self.refusal(why)
             sys.exit(CTRL_C if isinstance(error, KeyboardInterrupt) else 1)
