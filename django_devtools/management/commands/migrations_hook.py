@@ -421,6 +421,13 @@ def _caller(callers: Callers, options: dict[str, Any]) -> Caller:
     settings, pythonpath = _settings_option(read_text(script)), ""
     if options["pythonpath"]:
         pythonpath = f"--pythonpath={Path(options['pythonpath']).absolute()}"
-    programs = os.environ.get("PATH", "").split(os.pathsep)
-    found = os.pathsep.join(one for one in programs if Path(one).is_absolute())
-    return Caller(Path(sys.executable), script.relative_to(top), settings, pythonpath, found)
+    return Caller(Path(sys.executable), script.relative_to(top), settings, pythonpath, programs())
+
+
+def programs() -> str:
+    """The PATH of this terminal for the shell of the hooks."""
+    # On Windows, all programs have the same one, in a form that the shell of git does not read.
+    if os.pathsep != ":":
+        return ""
+    directories = os.environ.get("PATH", "").split(":")
+    return ":".join(one for one in directories if one.startswith("/"))

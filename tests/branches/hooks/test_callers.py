@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from django_devtools.branches.hooks.projects import place
+from django_devtools.management.commands.migrations_hook import programs
 from tests.branches.hooks.test_hook import ROOT, add_size, git, said
 from tests.branches.hooks.test_long import CTRL_C, WAIT, WAITING, at_terminal
 from tests.branches.shop import add_colour, make_shop
@@ -183,6 +184,21 @@ def test_each_has_its_own_setting_of_git(both: Both) -> None:
     assert "Of all: migrations_hook run\nOf the web: migrations_hook run\n" in output
     assert "Of the web:" in web.manage("migrations_hook", "status", "--json").stdout
     assert "Of all:" in api.manage("migrations_hook", "status", "--json").stdout
+
+
+@pytest.mark.parametrize(
+    ("separator", "path", "expected"),
+    [
+        (":", "/home/ann/.local/bin:bin::/usr/bin", "/home/ann/.local/bin:/usr/bin"),
+        (";", r"C:\Python312;D:\uv", ""),
+    ],
+)
+def test_the_path_of_the_terminal_is_for_a_shell(
+    monkeypatch: pytest.MonkeyPatch, separator: str, path: str, expected: str
+) -> None:
+    monkeypatch.setattr(os, "pathsep", separator)
+    monkeypatch.setenv("PATH", path)
+    assert programs() == expected
 
 
 def test_the_setting_of_a_project_at_the_top_is_its_own(project: Project) -> None:
