@@ -408,6 +408,10 @@ class Arrivals:
             entry._replace(table=changes.name_of((entry.table, None))[0]) for entry in self.entries
         ]
 
+    def fill(self, entry: Entry) -> bool:
+        """Whether something is in an entry's place."""
+        return any(_is_in_place_of(other, entry) for other in self.entries)
+
     def outdo(self, entry: Entry) -> bool:
         """
         Whether something newer than an entry is in its place.

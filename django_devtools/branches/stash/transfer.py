@@ -384,7 +384,7 @@ class Transfer:
         own = [entry for entry in self._made_again() if self._is_own(entry)]
         self.returns.remove(own)
         self._restore(own, models)
-        made = [entry for entry in self._made_again() if entry.id not in self._made_with]
+        made = [entry for entry in self._made_again() if self._is_worth_a_word(entry)]
         made += [entry for entry in self.returns.made_again() if entry not in made]
         self.report.notes += [self.stash.stays(entry, self.applied) for entry in made]
         self._let_stand_in(made)
@@ -550,6 +550,14 @@ class Transfer:
         if way.begins_backwards:
             return names.after(way.history)
         return names.before(way.history)
+
+    def _is_worth_a_word(self, entry: Entry) -> bool:
+        """
+        Whether it is to be said that an entry waits whose place was made.
+
+        Of what was saved in this very switch, only if its place stays without rows.
+        """
+        return entry.id not in self._made_with or not self._arrivals.fill(entry)
 
     def _made_again(self) -> list[Entry]:
         """The entries whose place was made by now, after it was dropped if it was."""

@@ -76,6 +76,28 @@ def test_a_column_for_a_table_of_its_own(automatic: Project, by: str) -> None:
     assert kept(project) == {"shop_part.* 1"}
 
 
+@pytest.mark.parametrize("beside", ["", SIZE])
+def test_made_by_another_branch_too(project: Project, beside: str) -> None:
+    """Whether that has merged it, as one migration with more in it, can't be told: it is said."""
+    make_products(project)
+    make(project, "one", PRODUCT + PART, "Part.objects.create(name='one')")
+    project.checkout("main")
+    make_branch(project, "two", PRODUCT + beside + PART, "main")
+    said = go(project, "two").stderr
+    assert said.count("\n") == bool(beside)
+    assert (
+        "table shop_part: still in the stash, because it belongs to shop.0003_one of one. "
+        "To restore it: manage.py migrations_stash restore 1" in said
+    ) is bool(beside)
+    assert values(project, "name", model="Part") == ("" if beside else "one")
+    fill(project, "Part.objects.update_or_create(defaults={'name': 'two'})")
+    go(project, "one")
+    assert values(project, "name", model="Part") == ("one" if beside else "two")
+    # What it brings back of its own is there now.
+    assert "still in the stash" not in go(project, "two").stderr
+    assert values(project, "name", model="Part") == "two"
+
+
 @pytest.mark.no_cover
 @pytest.mark.parametrize("first", ["one", "two"])
 def test_entries_that_overlap(project: Project, first: str) -> None:
