@@ -7,7 +7,8 @@ twice, or SQLite fills a column with its default. And if SQLite makes a table an
 the columns of which Django knows nothing, because another branch's migrations have made them.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from django.core.management.base import CommandError
@@ -19,9 +20,9 @@ from django.db.migrations.state import ProjectState
 from django_devtools.branches.planning.plan import Plan
 from django_devtools.branches.planning.policy import Options
 from django_devtools.branches.schema.introspection import Tables
-from django_devtools.branches.schema.operations import Mark, does_nothing
-from django_devtools.branches.schema.structure import Item, structure
-from django_devtools.branches.schema.tracker import Column, Table, track
+from django_devtools.branches.schema.operations import Mark, does_nothing, raw_operations
+from django_devtools.branches.schema.structure import Item, structure, tables
+from django_devtools.branches.schema.tracker import Column, SchemaHistory, Table, track
 from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.loader import Code, code_on_disk
 from django_devtools.branches.sources.rows import read_rows
@@ -36,6 +37,17 @@ Steps = Sequence[tuple[Migration, bool]]
 """What ``migrate`` is about to do: migrations, and whether each is unapplied."""
 
 
+class Watched(NamedTuple):
+    """What a migration of the plan must leave alone."""
+
+    columns: list[Item]
+    """The columns of which Django knows nothing, by their names before it."""
+    after: dict[str, str]
+    """The names, after it, of the tables that it is about and that stay, by those before it."""
+    dropped: set[str]
+    """The tables that it drops."""
+
+
 class Guard(NamedTuple):
     """What is applied and has no file here."""
 
@@ -44,10 +56,10 @@ class Guard(NamedTuple):
     """These migrations, of the apps of the plan."""
     refusal: str
     """Why nothing may be run; empty if it may."""
-    unknown: list[Item]
-    """The tables and columns of which Django knows nothing, because these have made them."""
+    watched: Mapping[Key, Watched]
+    """What there is to lose, where tables are made anew."""
     in_the_way: Mapping[Key, list[Item]]
-    """Those of them that a migration of the plan would make as well."""
+    """What Django knows nothing of, and a migration of the plan would make as well."""
 
     def watch(self, steps: Steps) -> None:
         """
@@ -65,34 +77,44 @@ class Guard(NamedTuple):
         """Raise CommandError if a migration must not be run."""
         if self.refusal:
             raise CommandError(self.refusal)
-        if items := self.in_the_way.get((migration.app_label, migration.name)):
+        key = migration.app_label, migration.name
+        if items := self.in_the_way.get(key):
             raise CommandError(
                 f"{_name(migration)} would make {_named(items)} which is there already. "
                 f"{self._origin()}"
             )
+        if not migration.atomic and key in self.watched:
+            columns, after = self.watched[key].columns, self.watched[key].after
+            if items := [item for item in columns if item[0] in after]:
+                raise CommandError(
+                    f"{_name(migration)} may drop {_named(items)} because {self._vendor} makes "
+                    "tables anew, and it has no transaction to roll back. It was not run. "
+                    f"{self._origin()}"
+                )
 
     def after(self, migration: Migration) -> None:
         """Raise CommandError if a migration has taken columns away, so that it is rolled back."""
-        tables = Tables(self.connection)
-        if not tables.dialect.rebuilds_tables:
+        watched = self.watched.get((migration.app_label, migration.name))
+        if watched is None:
             return
+        found = Tables(self.connection)
         dropped = [
             (table, column)
-            for table, column in self.unknown
-            if table in tables.names and column and column not in tables.columns(table)
+            for table, column in watched.columns
+            if table not in watched.dropped
+            and not found.has_item(watched.after.get(table, table), column)
         ]
         if dropped:
-            done = "was rolled back" if migration.atomic else "has no transaction to roll back"
             raise CommandError(
                 f"{_name(migration)} drops {_named(dropped)} because {self._vendor} makes the "
-                f"table anew, so it {done}. {self._origin()}"
+                f"table anew, so it was rolled back. {self._origin()}"
             )
 
     def _origin(self) -> str:
         """Where what is unknown comes from, and what to do."""
         return (
-            f"Migrations without a file here have made it: {_names(self.lacking)}. To bring the "
-            f"database into step, run `manage.py migrations_switch{self._option}`."
+            f"Migrations without a file here may have made it: {_names(self.lacking)}. To bring "
+            f"the database into step, run `manage.py migrations_switch{self._option}`."
         )
 
     @property
@@ -125,27 +147,46 @@ def guard_of(connection: BaseDatabaseWrapper, steps: Steps) -> Guard | None:
     """
     The guard of what is applied and has no file here; None if all has that is concerned.
 
-    Raises GitError, SnapshotError, SwitchError, and what broken migrations raise.
+    Raises what broken migrations raise.
     """
     apps = {migration.app_label for migration, _ in steps}
     code = code_on_disk()
     lacking = _without_files(read_rows(connection), code, apps)
     if not lacking:
         return None
+    loader = MigrationLoader(connection)
+    models = _models_on_disk(loader)
+    refusal, made = "", list[Item]()
+    # Where the sources of these migrations can't be read, the columns are there all the same.
+    with suppress(Exception):
+        refusal, made = _work_done(connection, code, steps, models)
+    columns = [*_unknown_columns(connection, models)]
+    watched = _watched(connection, steps, columns, loader)
+    in_the_way = _made_again(connection, steps, {*columns, *made}, models)
+    return Guard(connection, lacking, refusal, watched, in_the_way)
+
+
+def _work_done(
+    connection: BaseDatabaseWrapper, code: Code, steps: Steps, models: ProjectState
+) -> tuple[str, list[Item]]:
+    """
+    Why the work of ``steps`` must not be done again, and the tables that others have made.
+
+    Raises GitError, SnapshotError, SwitchError, and what broken migrations raise.
+    """
     repository = Repository.find(project_root())
     workspace = Workspace(repository, SnapshotFile.find(repository), code)
     comparison = compare_with_target(connection, workspace, Options())
     plan = decide(connection, workspace, Options(), comparison).plan
     if plan is None:
-        return None
+        return "", []
     applies = {migration.app_label for migration, backwards in steps if not backwards}
     # Others of the app count, too: those that are applied instead may make its tables anew.
     pending = set(plan.recorded) & comparison.facts().pending
     again = _of(applies, {key for key in pending if not does_nothing(code.migrations[key])})
     others = _of({app for app, _ in again}, plan.forgotten)
     refusal = _words_of_refusal(again, others, connection) if again else ""
-    unknown = _unknown(connection, plan)
-    return Guard(connection, lacking, refusal, unknown, _made_again(connection, steps, unknown))
+    return refusal, _unknown_tables(connection, plan, models)
 
 
 def _without_files(rows: Iterable[Key], code: Code, apps: Collection[str]) -> list[Key]:
@@ -159,38 +200,93 @@ def _of(apps: Collection[str], keys: Iterable[Key]) -> list[Key]:
     return sorted(key for key in keys if key[0] in apps)
 
 
-def _unknown(connection: BaseDatabaseWrapper, plan: Plan) -> list[Item]:
-    """The tables and columns that are there, and that no migration with a file has made."""
-    longest = connection.ops.max_name_length()
+def _unknown_tables(
+    connection: BaseDatabaseWrapper, plan: Plan, models: ProjectState
+) -> list[Item]:
+    """The tables that are there, and that no migration with a file has made."""
+    size = connection.ops.max_name_length()
     held = plan.held.state(plan.held.ordered(plan.held.applied_nodes(), plan.rows))
-    known = set(structure(_state_on_disk(connection), longest))
-    tables = Tables(connection)
-    items = structure(held, longest)
-    return [item for item in items if item not in known and tables.has_item(*item)]
+    known, names = set(structure(models, size)), Tables(connection).names
+    items = structure(held, size)
+    return [
+        (name, column)
+        for name, column in items
+        if column is None and name in names and (name, None) not in known
+    ]
+
+
+def _unknown_columns(connection: BaseDatabaseWrapper, models: ProjectState) -> Iterator[Item]:
+    """The columns of Django's tables of which its models know nothing, whoever has made them."""
+    size, found = connection.ops.max_name_length(), Tables(connection)
+    known = set(structure(models, size))
+    for table in sorted(tables(models, size) & found.names):
+        # That of order_with_respect_to is no field of the state.
+        others = (column for column in found.columns(table) if column != "_order")
+        yield from ((table, column) for column in others if (table, column) not in known)
+
+
+def _watched(
+    connection: BaseDatabaseWrapper, steps: Steps, columns: list[Item], loader: MigrationLoader
+) -> dict[Key, Watched]:
+    """What each of ``steps`` must leave alone, where that is in danger."""
+    if not (columns and Tables(connection).dialect.rebuilds_tables):
+        return {}
+    state, found = _models_on_disk(loader), dict[Key, Watched]()
+    for migration, backwards in steps:
+        key = migration.app_label, migration.name
+        if backwards:
+            state = loader.project_state(key, at_end=False)
+        # The state is then the one after it.
+        history = track(state, [migration], connection.ops.max_name_length())
+        after, dropped = _undone(history) if backwards else _done(history)
+        found[key] = Watched(_kept_by(migration, columns, after), after, dropped)
+        there = [item for item in columns if item[0] not in dropped]
+        columns = [(after.get(table, table), column) for table, column in there]
+    return found
+
+
+def _kept_by(
+    migration: Migration, columns: Iterable[Item], touched: Collection[str]
+) -> list[Item]:
+    """Those of ``columns`` that a migration does not drop on purpose, as SQL may."""
+    has_code = bool(raw_operations(migration))
+    return [(table, column) for table, column in columns if table in touched or not has_code]
+
+
+def _done(history: SchemaHistory) -> tuple[dict[str, str], set[str]]:
+    """The new names of the tables that are touched and stay, and the names of the others."""
+    return {old: new for old, (new, _) in history.by_original().items()}, {*history.dropped}
+
+
+def _undone(history: SchemaHistory) -> tuple[dict[str, str], set[str]]:
+    """The same if what ``history`` tells is taken back."""
+    made = {name for name, table in history.tables.items() if table.original is None}
+    return {new: old for old, (new, _) in history.by_original().items()}, made
 
 
 def _made_again(
-    connection: BaseDatabaseWrapper, steps: Steps, unknown: Collection[Item]
+    connection: BaseDatabaseWrapper,
+    steps: Steps,
+    unknown: Collection[Item],
+    models: ProjectState,
 ) -> dict[Key, list[Item]]:
     """What migrations that are about to be applied would make of ``unknown`` ones."""
     applied = [migration for migration, backwards in steps if not backwards]
-    history = track(_state_on_disk(connection), applied, connection.ops.max_name_length())
+    history = track(models.clone(), applied, connection.ops.max_name_length())
     found: dict[Key, list[Item]] = {}
     for name, table in history.tables.items():
         made: dict[Item, Table | Column] = {(name, None): table}
         if table.original is not None:
-            made |= {(name, column): one for column, one in table.columns.items()}
+            made |= {(table.original, column): one for column, one in table.columns.items()}
         for item, one in made.items():
             if one.original is None and one.is_certain and item in unknown:
                 found.setdefault(one.migration, []).append(item)
     return found
 
 
-def _state_on_disk(connection: BaseDatabaseWrapper) -> ProjectState:
+def _models_on_disk(loader: MigrationLoader) -> ProjectState:
     """The models after all that is applied and has a file."""
-    loader = MigrationLoader(connection)
-    applied = loader.applied_migrations.keys() & loader.graph.nodes.keys()
-    return loader.project_state(sorted(applied))
+    return loader.project_state(sorted(loader.applied_migrations.keys() & loader.graph.nodes))
 
 
 def _words_of_refusal(again: list[Key], others: list[Key], connection: BaseDatabaseWrapper) -> str:

@@ -9,6 +9,7 @@ from tests.branches.stash.test_stash import WEIGHT, make_products
 from tests.project import Project
 
 pytestmark = pytest.mark.once
+sqlite_alone = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 SIZE = "    size = models.IntegerField(default=1)\n"
 ADD = 'migrations.AddField("product", "{}", models.{}),'
@@ -214,8 +215,8 @@ def test_a_column_of_another_branch_in_a_table_that_is_made_anew(weights: Projec
     if weights.databases["default"]["ENGINE"].endswith("sqlite3"):
         assert result.stderr.endswith(
             "CommandError: shop.0003_size drops column shop_product.weight, because SQLite makes "
-            "the table anew, so it was rolled back. Migrations without a file here have made it: "
-            "shop.0003_weight. To bring the database into step, run `manage.py "
+            "the table anew, so it was rolled back. Migrations without a file here may have made "
+            "it: shop.0003_weight. To bring the database into step, run `manage.py "
             "migrations_switch`.\n"
         )
         assert dump(weights) == before
@@ -225,6 +226,71 @@ def test_a_column_of_another_branch_in_a_table_that_is_made_anew(weights: Projec
     assert columns(weights) == {"id", "name", "size"}
     go(weights, "feature")
     assert values(weights, "weight") == "4; 4; 4"
+
+
+def make_other(project: Project, models: str, operations: str, body: str = "") -> None:
+    """A branch that knows no weight, and a migration of it that is not applied."""
+    project.checkout("-b", "other", "main")
+    project.models("shop", models)
+    project.migration("shop", "0003_other", operations, [("shop", "0002_longer_name")], body=body)
+    project.commit("Other")
+
+
+RENAMED = PRODUCT.replace("class Product", "class Thing")
+RENAME = 'migrations.RenameModel("Product", "Thing"),' + ADD_SIZE.replace("product", "thing")
+
+
+@sqlite_alone
+@pytest.mark.parametrize(
+    ("models", "operations", "body", "said"),
+    [
+        (RENAMED + SIZE, RENAME, "", "shop.0003_other drops column shop_product.weight, because"),
+        (
+            PRODUCT + SIZE,
+            ADD_SIZE,
+            "atomic = False",
+            "shop.0003_other may drop column shop_product.weight, because SQLite makes tables",
+        ),
+    ],
+    ids=["in a table that is renamed", "without a transaction"],
+)
+def test_a_column_of_another_branch(
+    weights: Project, models: str, operations: str, body: str, said: str
+) -> None:
+    make_other(weights, models, operations, body)
+    assert refused(weights).startswith(f"CommandError: {said}")
+    weights.switch()
+    go(weights, "feature")
+    assert values(weights, "weight") == "4; 4; 4"
+
+
+@sqlite_alone
+def test_a_column_whose_migration_nobody_has(weights: Project) -> None:
+    make_other(weights, PRODUCT + SIZE, ADD_SIZE)
+    weights.git("branch", "--quiet", "-D", "feature")
+    weights.git("reflog", "expire", "--expire=now", "--all")
+    file = weights.path / ".git/django-devtools/snapshots.json"
+    for text in ("{", None):
+        file.write_text(text) if text else file.unlink()
+        said = "CommandError: shop.0003_other drops column shop_product.weight, because SQLite"
+        assert refused(weights).startswith(said)
+
+
+@sqlite_alone
+def test_a_column_that_is_dropped_in_two_steps(shop: Project) -> None:
+    """First in the models, and then in the database."""
+    add(shop, "0003_weight", ADD_WEIGHT)
+    forget = (
+        'migrations.SeparateDatabaseAndState([], [migrations.RemoveField("product", "weight")]),'
+    )
+    add(shop, "0004_forget", forget, "0003_weight")
+    add(shop, "0005_gone", "migrations.RunPython(migrations.RunPython.noop),", "0004_forget")
+    shop.manage("migrate")
+    shop.remove("shop/migrations/0005_gone.py")
+    drop = 'migrations.RunSQL("ALTER TABLE shop_product DROP COLUMN weight"),'
+    add(shop, "0005_drop", drop, "0004_forget")
+    shop.manage("migrate")
+    assert columns(shop) == {"id", "name"}
 
 
 def test_a_way_back_below_a_column_of_another_branch(weights: Project) -> None:
@@ -266,7 +332,7 @@ def test_what_another_branch_has_made_otherwise(weights: Project) -> None:
 
     assert refused(weights) == (
         "CommandError: shop.0003_other would make column shop_product.weight, which is there "
-        "already. Migrations without a file here have made it: shop.0003_weight. To bring the "
+        "already. Migrations without a file here may have made it: shop.0003_weight. To bring the "
         "database into step, run `manage.py migrations_switch`.\n"
     )
     weights.switch()
