@@ -276,6 +276,40 @@ def test_a_column_whose_migration_nobody_has(weights: Project) -> None:
         assert refused(weights).startswith(said)
 
 
+LINKED = """
+class Tag(models.Model):
+    thing = models.ForeignKey(Thing, models.CASCADE, null=True)
+    things = models.ManyToManyField(Thing, related_name="+")
+
+    class Meta:
+        order_with_respect_to = "thing"
+"""
+LINK = """
+migrations.CreateModel("Tag", [
+    ("id", models.BigAutoField(primary_key=True)),
+    ("thing", models.ForeignKey("shop.Product", models.CASCADE, null=True)),
+    ("things", models.ManyToManyField("shop.Product", related_name="+")),
+], options={"order_with_respect_to": "thing"}),
+"""
+
+
+@sqlite_alone
+def test_what_django_has_made_itself(shop: Project) -> None:
+    """Columns that are no field of their model are none of another branch."""
+    shop.models("shop", RENAMED + LINKED)
+    add(shop, "0003_link", LINK)
+    shop.manage("migrate")
+    add(shop, "0004_gone", "", "0003_link")
+    shop.manage("migrate")
+    shop.remove("shop/migrations/0004_gone.py")
+    add(shop, "0004_rename", 'migrations.RenameModel("Product", "Thing"),', "0003_link")
+    forget = 'migrations.AlterOrderWithRespectTo("tag", None),'
+    add(shop, "0005_unordered", forget, "0004_rename")
+    shop.manage("migrate")
+    assert columns(shop, "shop_tag") == {"id", "thing_id"}
+    shop.manage("migrate", "shop", "0002")
+
+
 @sqlite_alone
 def test_a_column_that_is_dropped_in_two_steps(shop: Project) -> None:
     """First in the models, and then in the database."""
