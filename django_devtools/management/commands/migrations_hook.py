@@ -78,6 +78,8 @@ class Command(BranchesCommand):
 
     project: Path | None = None
     """The directory of the project that speaks, if git calls several."""
+    script = Path("manage.py")
+    """Its manage.py, seen from the top of the repository."""
 
     def write(self, text: str) -> None:
         super().write(self._of_project(text))
@@ -92,7 +94,7 @@ class Command(BranchesCommand):
         """What is said with the name of the project, and commands as they are typed at the top."""
         if self.project is None:
             return text
-        manage_py = shlex.quote((self.project / "manage.py").as_posix())
+        manage_py = shlex.quote(self.script.as_posix())
         text = re.sub(r"(?<![\w./-])manage\.py(?= [a-z])", lambda found: manage_py, text)
         return f"{self.project.as_posix()}: {text}"
 
@@ -215,7 +217,8 @@ class Command(BranchesCommand):
         self.began = time.monotonic()
         state, callers = HookState(repository), Callers(repository)
         if callers.others():
-            self.project = callers.project
+            own, self.project = callers.own(), callers.project
+            self.script = own.script if own else self.project / "manage.py"
         aside = self.stderr if self.verbosity >= 1 else None
         self.progress = progress = Progress(self.stdout, self.style, 0, aside)
         headline = "The databases were left alone."

@@ -140,6 +140,19 @@ def test_commands_are_those_to_type_at_the_top(both: Both) -> None:
     assert "unapply 1 of shop" in done.stdout
 
 
+def test_a_project_whose_manage_py_has_another_name(both: Both) -> None:
+    api, web = both
+    for branch in ("feature", "main"):
+        api.git("-c", "core.hooksPath=/dev/null", "checkout", "--quiet", branch)
+        web.git("mv", "manage.py", "dev.py")
+        web.settings("DEBUG = False")
+        web.commit("Another name")
+    caller = entry(web) / "caller.sh"
+    caller.write_text(caller.read_text().replace("/manage.py", "/dev.py"))
+    output = git(api, "checkout", "feature")
+    assert """To continue, run `'the web'"'"'s/dev.py' migrations_switch`\n""" in output
+
+
 def test_python_that_is_gone_in_one_of_them(both: Both) -> None:
     api, web = both
     caller = entry(web) / "caller.sh"
