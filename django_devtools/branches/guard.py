@@ -5,6 +5,8 @@ Django knows migrations by their names alone. One whose file was renamed is new 
 squash that no longer names what it replaces. To run that again fails at best; at worst, code runs
 twice, or SQLite fills a column with its default. And if SQLite makes a table anew, it leaves out
 the columns of which Django knows nothing, because another branch's migrations have made them.
+
+Nor may a migration make a column anew that is there, though the rows of django_migrations deny it.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -32,6 +34,7 @@ from django_devtools.conf import project_root
 
 from .decision import Workspace, compare_with_target, decide
 from .progress import database_option
+from .there_already import histories, is_foreseen, there_already, words
 
 Steps = Sequence[tuple[Migration, bool]]
 """What ``migrate`` is about to do: migrations, and whether each is unapplied."""
@@ -49,7 +52,7 @@ class Watched(NamedTuple):
 
 
 class Guard(NamedTuple):
-    """What is applied and has no file here."""
+    """What is applied and has no file here, and what is there and not applied."""
 
     connection: BaseDatabaseWrapper
     lacking: list[Key]
@@ -60,6 +63,10 @@ class Guard(NamedTuple):
     """What there is to lose, where tables are made anew."""
     in_the_way: Mapping[Key, list[Item]]
     """What Django knows nothing of, and a migration of the plan would make as well."""
+    there_already: dict[Item, Key]
+    """What else is there, which no row of django_migrations explains, and what would make it."""
+    unapply: Collection[Key]
+    """What the plan unapplies."""
 
     def watch(self, steps: Steps) -> None:
         """
@@ -91,13 +98,19 @@ class Guard(NamedTuple):
                     "tables anew, and it has no transaction to roll back. It was not run. "
                     f"{self._origin()}"
                 )
+        there = {item: maker for item, maker in self.there_already.items() if maker == key}
+        if there:
+            raise CommandError(words(self.connection, there, self.unapply))
 
     def after(self, migration: Migration) -> None:
         """Raise CommandError if a migration has taken columns away, so that it is rolled back."""
         watched = self.watched.get((migration.app_label, migration.name))
-        if watched is None:
+        if not (watched or self.there_already):
             return
         found = Tables(self.connection)
+        self._look_for_what_was_there(found, migration)
+        if watched is None:
+            return
         dropped = [
             (table, column)
             for table, column in watched.columns
@@ -109,6 +122,13 @@ class Guard(NamedTuple):
                 f"{_name(migration)} drops {_named(dropped)} because {self._vendor} makes the "
                 f"table anew, so it was rolled back. {self._origin()}"
             )
+
+    def _look_for_what_was_there(self, tables: Tables, migration: Migration) -> None:
+        gone = {one: by for one, by in self.there_already.items() if not tables.has_item(*one)}
+        if gone and is_foreseen(migration):
+            raise CommandError(words(self.connection, gone, self.unapply))
+        for item in gone:  # By SQL, which makes room.
+            del self.there_already[item]
 
     def _origin(self) -> str:
         """Where what is unknown comes from, and what to do."""
@@ -145,15 +165,17 @@ class _After(_Before):
 
 def guard_of(connection: BaseDatabaseWrapper, steps: Steps) -> Guard | None:
     """
-    The guard of what is applied and has no file here; None if all has that is concerned.
+    The guard of what is applied and has no file here, or there and not applied; None without.
 
     Raises what broken migrations raise.
     """
     apps = {migration.app_label for migration, _ in steps}
     code = code_on_disk()
     lacking = _without_files(read_rows(connection), code, apps)
+    there = _there_already(connection, steps)
+    unapply = [(one.app_label, one.name) for one, backwards in steps if backwards]
     if not lacking:
-        return None
+        return Guard(connection, [], "", {}, {}, there, unapply) if there else None
     loader = MigrationLoader(connection)
     models = _models_on_disk(loader)
     refusal, made = "", list[Item]()
@@ -163,7 +185,7 @@ def guard_of(connection: BaseDatabaseWrapper, steps: Steps) -> Guard | None:
     columns = [*_unknown_columns(connection, models)]
     watched = _watched(connection, steps, columns, loader)
     in_the_way = _made_again(connection, steps, {*columns, *made}, models)
-    return Guard(connection, lacking, refusal, watched, in_the_way)
+    return Guard(connection, lacking, refusal, watched, in_the_way, there, unapply)
 
 
 def _work_done(
@@ -187,6 +209,12 @@ def _work_done(
     others = _of({app for app, _ in again}, plan.forgotten)
     refusal = _words_of_refusal(again, others, connection) if again else ""
     return refusal, _unknown_tables(connection, plan, models)
+
+
+def _there_already(connection: BaseDatabaseWrapper, steps: Steps) -> dict[Item, Key]:
+    sure = {(one.app_label, one.name) for one, _ in steps if is_foreseen(one)}
+    found = there_already(connection, *histories(connection, steps))
+    return {item: key for item, key in found.items() if key in sure}
 
 
 def _without_files(rows: Iterable[Key], code: Code, apps: Collection[str]) -> list[Key]:

@@ -6,7 +6,6 @@ from typing import Any
 from django.apps.registry import Apps
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations import Migration
-from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.state import ProjectState
 
 from django_devtools.branches.planning.comparison import compare
@@ -17,7 +16,6 @@ from django_devtools.branches.schema.changes import (
     schema_changes,
 )
 from django_devtools.branches.schema.operations import Mark, may_rename, writes_rows
-from django_devtools.branches.schema.tracker import track
 from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.loader import code_on_disk, variant
 from django_devtools.branches.sources.snapshot_file import SnapshotFile
@@ -32,6 +30,7 @@ from django_devtools.conf import project_root
 
 from .outlook import applied_by
 from .progress import Progress, write_notice
+from .there_already import histories
 
 Plan = Sequence[tuple[Migration, bool]]
 """Migrations, and whether each is unapplied. All of them go one way."""
@@ -209,15 +208,7 @@ class _Beginning(Mark):
 
 def _changes(stash: Stash, plan: Plan) -> SchemaChanges:
     """What becomes of tables and columns. All of the plan goes one way."""
-    loader = MigrationLoader(stash.connection)
-    longest = stash.connection.ops.max_name_length()
-    moved = {(migration.app_label, migration.name) for migration, _ in plan}
-    remaining = loader.applied_migrations.keys() & loader.graph.nodes.keys() - moved
-    base = loader.project_state(sorted(remaining))
-    unapplied = [migration for migration, backwards in reversed(plan) if backwards]
-    applied = [migration for migration, backwards in plan if not backwards]
-    history = track(base.clone(), unapplied, longest)
-    found = schema_changes(history, track(base, applied, longest))
+    found = schema_changes(*histories(stash.connection, plan))
     # What --fake-initial finds in its place is not made.
     gives_way = {loss.item for loss in found.lost} | found.renamed.keys()
     made = {

@@ -29,6 +29,7 @@ from django_devtools.branches.sources.snapshots import Key
 
 from .decision import Decision
 from .outlook import count_rows
+from .there_already import is_foreseen, there_already, words
 from .unfilled import described, is_helped_by_noop, unfilled_if_kept
 
 logger = logging.getLogger("django_devtools.branches")
@@ -165,6 +166,16 @@ def rows_agree_with_target(decision: Decision, plan: Plan) -> str | None:
     )
 
 
+def nothing_is_made_over(decision: Decision, plan: Plan) -> str | None:
+    """Nothing is made that is there already, where the database would fill it anew in silence."""
+    if not _is_foreseen(decision, plan):
+        return None
+    there = there_already(decision.connection, plan.backwards, plan.forwards)
+    nodes = {**plan.held.graph.nodes, **plan.wanted.graph.nodes}
+    found = {item: key for item, key in there.items() if is_foreseen(nodes[key])}
+    return words(decision.connection, found, plan.unapply) if found else None
+
+
 def nothing_is_dropped_along(decision: Decision, plan: Plan) -> str | None:
     """No DROP takes along a view, or a foreign key of a table, that the plan says nothing of."""
     found = _dropped_along(decision, plan)
@@ -278,6 +289,7 @@ PRECONDITIONS: list[Precondition] = [
     all_is_reversible,
     what_is_left_fits,
     rows_agree_with_target,
+    nothing_is_made_over,
     nothing_is_dropped_along,
     # What follows looks into the tables.
     foreign_keys_have_values,

@@ -387,3 +387,67 @@ def test_a_table_that_another_branch_has_made(shop: Project) -> None:
     assert said.startswith("CommandError: shop.0003_other would make table shop_part, which is")
     shop.manage("migrate", "--fake-initial", status=1)
     assert "shop_part" in tables(shop)
+
+
+CONTRADICTION = (
+    "The rows of django_migrations contradict the database: {}applying shop.{} would make column "
+    "shop_product.weight, which is there already. SQLite would fill it anew, so its values would "
+    "be lost."
+)
+FAKE = " If it is what {0}.{1} makes, run `manage.py migrate {0} {1} --fake`."
+
+
+@pytest.fixture
+def denied(weights: Project) -> Project:
+    """With weights, on SQLite: others say that a column exists."""
+    if weights.databases["default"]["ENGINE"] != "django.db.backends.sqlite3":
+        pytest.skip("others fail by themselves")
+    return weights
+
+
+def test_a_column_of_which_the_rows_know_nothing(denied: Project) -> None:
+    """SQLite would make the table anew, and fill the column with its default."""
+    denied.manage("migrate", "--fake", "shop", "0002")
+    words = CONTRADICTION.format("", "0003_weight") + FAKE.format("shop", "0003_weight")
+
+    assert words in refused(denied)
+    assert words in denied.manage("migrations_switch", status=1).stderr
+    assert denied.manage("migrate", "shop", "0003_weight", "--fake").stderr == ""
+
+    assert values(denied, "weight") == "4; 4; 4"
+    denied.assert_in_step()
+
+
+def test_a_column_above_an_initial_migration_that_is_faked(denied: Project) -> None:
+    denied.manage("migrate", "--fake", "shop", "zero")
+    said = denied.manage("migrate", "--fake-initial", status=1)
+    assert "Applying shop.0001_initial... FAKED" in said.stdout
+    assert CONTRADICTION.format("", "0003_weight") in said.stderr
+    assert values(denied, "weight") == "4; 4; 4"
+
+
+def test_a_column_whose_removal_was_faked(denied: Project) -> None:
+    add(denied, "0004_no_weight", 'migrations.RemoveField("product", "weight"),', "0003_weight")
+    denied.manage("migrate", "--fake")
+    words = CONTRADICTION.format("un", "0004_no_weight")
+    assert words in refused(denied, "shop", "0003")
+    denied.remove("shop/migrations/0004_no_weight.py")
+    assert words in denied.manage("migrations_switch", status=1).stderr
+    assert values(denied, "weight") == "4; 4; 4"
+
+
+@pytest.mark.parametrize(
+    "first", ["migrations.RunSQL('ALTER TABLE shop_product DROP COLUMN weight'),", ""]
+)
+def test_a_column_that_gives_way(weights: Project, first: str) -> None:
+    """By SQL of the same migration, or by another one of the same run."""
+    weights.remove("shop/migrations/0003_weight.py")
+    weights.manage("migrate", "shop", "--prune")
+    drop = "migrations.RunSQL('ALTER TABLE shop_product DROP COLUMN weight'),"
+    if not first:
+        add(weights, "0003_drop", drop)
+        add(weights, "0004_weight", ADD_WEIGHT, "0003_drop")
+    else:
+        add(weights, "0003_weight", first + ADD_WEIGHT)
+    weights.manage("migrate")
+    assert values(weights, "weight") == "0; 0; 0"

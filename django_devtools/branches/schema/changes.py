@@ -101,6 +101,24 @@ def losses(unapplied: SchemaHistory) -> Iterator[DataLoss]:
     return (loss for loss in found.lost if loss.becomes is None)
 
 
+def makers(unapplied: SchemaHistory, applied: SchemaHistory) -> dict[Item, DataLoss]:
+    """
+    The tables and columns that a switch makes in one of its passes, with what would undo that.
+
+    Of tables, the columns are left out, but for those that a migration adds to a new table.
+    """
+    back = schema_changes(SchemaHistory(), unapplied).lost
+    found = {loss.item: loss for loss in [*back, *losses(applied)] if loss.becomes is None}
+    new = {name: table for name, table in applied.tables.items() if table.original is None}
+    for name, table in new.items():
+        for column, one in table.columns.items():
+            if one.original is None and one.migration != table.migration:
+                key, is_certain = one.migration, one.is_certain
+                loss = DataLoss(key, table.model, name, column, is_certain=is_certain)
+                found[loss.item] = loss
+    return found
+
+
 def schema_changes(unapplied: SchemaHistory, applied: SchemaHistory) -> SchemaChanges:
     """
     What a switch does that unapplies some migrations and applies others.
