@@ -1,6 +1,6 @@
 """Decides which migrations to unapply and apply. Pure: no database, no git, no clock."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from django.db.migrations import Migration
 
 from django_devtools.branches.schema.changes import DataLoss, SchemaChanges, losses, schema_changes
 from django_devtools.branches.schema.operations import irreversible_operations, raw_operations
-from django_devtools.branches.schema.structure import structure, tables
+from django_devtools.branches.schema.structure import Item, structure, tables
 from django_devtools.branches.schema.tracker import SchemaHistory, track
 from django_devtools.branches.sources.graph import Graph
 from django_devtools.branches.sources.loader import variant
@@ -115,7 +115,18 @@ class Plan(_Plan):
 
     def broken_by(self, losses: Iterable[DataLoss]) -> list[DataLoss]:
         """The losses that nothing makes anew, because the target counts as having them."""
-        return self._in_target(losses, self.wanted.applied_nodes())
+        losses = list(losses)
+        broken = self._in_target(losses, self.wanted.applied_nodes())
+        return broken or self._made_twice(losses)
+
+    def _made_twice(self, losses: list[DataLoss]) -> list[DataLoss]:
+        """Those that migrations which stay have made as well: under another label, say."""
+        if not losses:
+            return []
+        stays = set(structure(self.held.state(self.remaining), self.max_name_length))
+        # Unapplying brings these names back.
+        stays -= set(_older_items(self.backwards))
+        return [loss for loss in losses if loss.item in stays]
 
     def shared_by(self, losses: Iterable[DataLoss]) -> list[DataLoss]:
         """The losses by phantoms that the target has, too."""
@@ -178,6 +189,14 @@ class Plan(_Plan):
         followed here.
         """
         return schema_changes(backwards or self.backwards, forwards or self.forwards)
+
+
+def _older_items(history: SchemaHistory) -> Iterator[Item]:
+    """The tables and columns that a history has touched, by their names before it."""
+    touched = [(old, table) for old, (_, table) in history.by_original().items()]
+    for name, table in [*touched, *history.dropped.items()]:
+        yield name, None
+        yield from ((name, column) for column in [*table.by_original(), *table.dropped])
 
 
 FAIL = Policy(Irreversible.FAIL)

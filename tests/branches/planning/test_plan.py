@@ -372,6 +372,27 @@ def test_what_an_applied_migration_of_the_target_has_would_not_come_back() -> No
     assert plan.broken_by([]) == []
 
 
+def test_what_a_migration_that_stays_has_made_as_well_would_not_come_back() -> None:
+    """Whoever gives an app another label fakes the migrations of the new one."""
+    old = line(m1=create())
+    table = migrations.AlterModelTable("product", "shop_product")
+    held = old | line("store", n1=create(), n2=table)
+    plan = make_plan(facts(held, old))
+    lost = plan.losses_of(plan.unapply)
+    assert [loss.item for loss in lost] == [("shop_product", None)]
+    assert plan.broken_by(lost) == lost
+
+
+def test_a_name_that_comes_back_is_free() -> None:
+    product, moved = create(), migrations.AlterModelTable("product", "elsewhere")
+    other = migrations.CreateModel("Other", [], {"db_table": "shop_product"})
+    held = line(m1=product, m2=moved, m3=other)
+    plan = make_plan(facts(held, line(m1=product)))
+    lost = plan.losses_of(plan.unapply)
+    assert [loss.item for loss in lost] == [("shop_product", None)]
+    assert plan.broken_by(lost) == []
+
+
 def test_what_the_target_has_and_a_phantom_drops() -> None:
     held = line("notes", m1=create("Note", "a"))
     wanted = line("notes", n1=create("Note", "b"))
