@@ -1,5 +1,6 @@
 import json
 
+from django_devtools.management.commands.migrations_status import obsolete_words
 from tests.branches.shop import add_colour, make_shop, make_shop_with_feature
 from tests.project import Project
 
@@ -37,8 +38,15 @@ def test_the_table(project: Project) -> None:
     project.remove("shop/migrations/0003_other.py")
     project.switch()
     assert project.manage("migrations_status", "--check").stdout.endswith(
-        "Obsolete rows do no harm; `manage.py migrate APP --prune` deletes them.\n"
+        "Obsolete rows do no harm.\n"
     )
+
+
+def test_what_prunes_obsolete_rows() -> None:
+    prune = "Obsolete rows do no harm; `manage.py migrate APP --prune` deletes "
+    assert obsolete_words({"shop"}, {"shop", "auth"}) == f"{prune}them."
+    assert obsolete_words({"shop", "gone"}, {"shop"}) == f"{prune}those of installed apps."
+    assert obsolete_words({"gone"}, {"shop"}) == "Obsolete rows do no harm."
 
 
 def test_all(project: Project) -> None:

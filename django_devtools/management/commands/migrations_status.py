@@ -2,9 +2,10 @@ import json
 import sys
 from argparse import ArgumentParser
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
+from django.apps import apps
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_devtools.branches.decision import Decision, Workspace, leaving
@@ -37,6 +38,14 @@ MIGRATIONS, FULL = "migrations", "full"
 
 Row = dict[str, str | None]
 States = Mapping[Key, State]
+
+
+def obsolete_words(obsolete: Set[str], installed: Set[str]) -> str:
+    """What to do about rows of ``obsolete`` apps: Django prunes those of installed ones."""
+    if obsolete.isdisjoint(installed):
+        return "Obsolete rows do no harm."
+    those = "them" if obsolete <= installed else "those of installed apps"
+    return f"Obsolete rows do no harm; `manage.py migrate APP --prune` deletes {those}."
 
 
 class Command(BranchesCommand):
@@ -156,10 +165,8 @@ class Command(BranchesCommand):
     def _show_next_command(self, shown: list[Row]) -> None:
         if not _are_in_step(row for row in shown if self._is_for_a_switch(row)):
             self.stdout.write(NEXT_COMMAND)
-        elif any(row["state"] == State.OBSOLETE for row in shown):
-            self.stdout.write(
-                "Obsolete rows do no harm; `manage.py migrate APP --prune` deletes them."
-            )
+        elif obsolete := {str(row["app"]) for row in shown if row["state"] == State.OBSOLETE}:
+            self.stdout.write(obsolete_words(obsolete, apps.app_configs.keys()))
 
     def _is_for_a_switch(self, row: Row) -> bool:
         """Whether a switch would do something about a row."""
