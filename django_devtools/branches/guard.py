@@ -90,17 +90,20 @@ class Guard(NamedTuple):
                 f"{_name(migration)} would make {_named(items)} which is there already. "
                 f"{self._origin()}"
             )
-        if not migration.atomic and key in self.watched:
-            columns, after = self.watched[key].columns, self.watched[key].after
-            if items := [item for item in columns if item[0] in after]:
-                raise CommandError(
-                    f"{_name(migration)} may drop {_named(items)} because {self._vendor} makes "
-                    "tables anew, and it has no transaction to roll back. It was not run. "
-                    f"{self._origin()}"
-                )
+        self._look_for_what_can_be_lost(migration)
         there = {item: maker for item, maker in self.there_already.items() if maker == key}
         if there:
             raise CommandError(words(self.connection, there, self.unapply))
+
+    def _look_for_what_can_be_lost(self, migration: Migration) -> None:
+        watched = self.watched.get((migration.app_label, migration.name))
+        if watched is None or migration.atomic:
+            return
+        if items := [item for item in watched.columns if item[0] in watched.after]:
+            raise CommandError(
+                f"{_name(migration)} may drop {_named(items)} because {self._vendor} makes tables "
+                f"anew, and it has no transaction to roll back. It was not run. {self._origin()}"
+            )
 
     def after(self, migration: Migration) -> None:
         """Raise CommandError if a migration has taken columns away, so that it is rolled back."""
