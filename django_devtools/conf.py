@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core import mail
 from django.core.exceptions import ImproperlyConfigured
+from django.db.backends.base.creation import TEST_DATABASE_PREFIX
 
 SETTINGS_NAME = "DJANGO_DEVTOOLS"
 
@@ -72,9 +73,18 @@ def note_databases() -> None:
 def in_tests() -> bool:
     """Whether databases are those of tests, which are gone soon."""
     # Django's test runners put the outbox there. `testserver` has but another database.
-    names = _databases()
     return hasattr(mail, "outbox") or any(
-        names.get(alias, name) != name for alias, name in _names.items()
+        _is_that_of_tests(settings.DATABASES[alias], name, now)
+        for alias, now in _databases().items()
+        if (name := _names.get(alias, now)) != now
+    )
+
+
+def _is_that_of_tests(configuration: Mapping[str, Any], name: str, now: str) -> bool:
+    """Whether ``now`` is what Django calls a database for tests. Projects may rename it, too."""
+    chosen = configuration.get("TEST", {}).get("NAME")
+    return (chosen is not None and now == str(chosen)) or now.startswith(
+        (TEST_DATABASE_PREFIX + name, "file:memorydb_")
     )
 
 

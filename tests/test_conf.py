@@ -8,7 +8,7 @@ from django.conf import LazySettings
 from django.core.exceptions import ImproperlyConfigured
 
 from django_devtools import conf
-from django_devtools.conf import option, project_root, settings_file
+from django_devtools.conf import in_tests, option, project_root, settings_file
 
 ROOT = Path(__file__).parents[1]
 
@@ -34,6 +34,28 @@ def test_an_option_of_a_wrong_type(settings: Any) -> None:
     assert str(caught.value) == (
         "DJANGO_DEVTOOLS['SNAPSHOT_FILE'] must be of type str or Path, not 1."
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "is_test"),
+    [
+        ("shop", False),
+        ("shop_of_a_branch", False),  # as a project may choose it when its apps are ready
+        ("test_shop", True),
+        ("test_shop_1", True),
+        ("shop.test", True),
+        ("file:memorydb_default?mode=memory&cache=shared", True),
+    ],
+)
+def test_databases_of_tests(
+    monkeypatch: pytest.MonkeyPatch, settings: Any, name: str, is_test: bool
+) -> None:
+    monkeypatch.delattr("django.core.mail.outbox")
+    monkeypatch.setattr(conf, "_names", {"default": "shop"})
+    default = settings.DATABASES["default"]
+    monkeypatch.setitem(default, "NAME", name)
+    monkeypatch.setitem(default, "TEST", {"NAME": "shop.test"})
+    assert in_tests() is is_test
 
 
 def test_settings_module() -> None:
