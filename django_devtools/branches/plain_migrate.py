@@ -64,6 +64,8 @@ class Session:
         self._done = 0
         self._before: ProjectState | None = None
         """What the database held when the last migration that was run began."""
+        self._undone: ProjectState | None = None
+        """And when that ended, if it was unapplied: what Django has then may lack its models."""
         applied = self._applied(rows)
         final = applied.copy()
         for migration, backwards in plan:
@@ -85,13 +87,15 @@ class Session:
         for position, (migration, backwards) in enumerate(self.plan):
             operations: Any = migration.operations
             operations.insert(len(operations) if backwards else 0, _Beginning(self, position))
+            if backwards:
+                operations.insert(0, _Undone(self))
         self._steps = [self._step(*one) for one in self.plan]
         self._transfer.save(self.changes, self._steps, branch, fills)
 
     def begin(self, position: int, state: ProjectState) -> None:
         """The migration at ``position`` begins in ``state``, so those before it are done."""
         self._run_up_to(position, lambda: state.apps, lambda: self._renamed(state))
-        self._before = state
+        self._before, self._undone = state, None
         if self._transfer.came_back:
             rest = [(_without_mark(one), backwards) for one, backwards in self.plan[position:]]
             changes = _changes(self.stash, rest)
@@ -99,6 +103,10 @@ class Session:
         self.run.add(self._steps[position].key)
         self._expect(position)
         self._transfer.begin()
+
+    def undone(self, state: ProjectState) -> None:
+        """The migration that began last is unapplied; ``state`` is the one before it."""
+        self._undone = state
 
     def end(self, models: Apps) -> None:
         """All migrations are done: restore what comes back then, and say what doesn't."""
@@ -137,8 +145,9 @@ class Session:
         if self._before is None:
             return None
         plain, backwards = self._last_begun()
-        renames = renames_backwards(plain) if backwards else renames_forwards(plain, self._before)
-        return renames(after)
+        if backwards:
+            return renames_backwards(plain)(self._undone) if self._undone else None
+        return renames_forwards(plain, self._before)(after)
 
     def _renamed_at_last(self) -> SchemaChanges | None:
         """The same when all are done: Django tells the models then, and no state."""
@@ -204,6 +213,18 @@ class _Beginning(Mark):
         self, app: str, editor: BaseDatabaseSchemaEditor, state: ProjectState, before: ProjectState
     ) -> None:
         self.session.begin(self.position, state)
+
+
+class _Undone(Mark):
+    """Tells a session the state before a migration that is unapplied."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def database_backwards(
+        self, app: str, editor: BaseDatabaseSchemaEditor, state: ProjectState, before: ProjectState
+    ) -> None:
+        self.session.undone(before)
 
 
 def _changes(stash: Stash, plan: Plan) -> SchemaChanges:

@@ -474,3 +474,28 @@ def test_what_waits_follows_two_renames_of_one_migrate(project: Project) -> None
     project.manage("migrate", "shop", last)
     assert values(project, "note") == "n; n; n"
     assert not kept(project)
+
+
+def test_a_rename_in_an_app_that_comes_later_in_the_plan_of_django(shop: Project) -> None:
+    """What Django takes for the state before the next migration has nothing of that app."""
+    shop.app("crm", "class Deal(models.Model):\n    pass\n")
+    deal = 'migrations.CreateModel("Deal", [("id", models.BigAutoField(primary_key=True))]),'
+    shop.migration("crm", "0001_deal", deal, [("shop", "0002_longer_name")])
+    shop.manage("migrate")
+    renamed = """
+    migrations.AddField("deal", "size", models.IntegerField(default=1)),
+    migrations.RenameField("deal", "size", "length"),
+    """
+    last = sorted(file.stem for file in (shop.path / "shop/migrations").glob("0*.py"))[-1]
+    add = 'migrations.AddField("product", "early", models.IntegerField(default=1)),'
+    before = 'run_before = [("crm", "0002_renamed")]'
+    shop.migration("shop", "0009_early", add, [("shop", last)], body=before)
+    shop.migration("crm", "0002_renamed", renamed, [("crm", "0001_deal")])
+    shop.manage("migrate")
+    rows = dump(shop)
+
+    assert "Unapplying crm.0002_renamed... OK" in shop.manage("migrate", "shop", "zero").stdout
+    shop.manage("migrate")
+
+    assert dump(shop) == rows
+    assert not kept(shop)
