@@ -133,15 +133,19 @@ def tell_hooks(repository: Repository) -> None:
     """
     Have prompts, and with them the hooks, know that the databases are in step, if all are.
 
-    Nothing is done where nobody has a prompt.
+    Nothing is done where nobody has a prompt, nor for the sake of a database that is not connected
+    yet: that may take long.
 
     Raises GitError, StateError, DatabaseError, and what broken migrations raise.
     """
     commit = repository.commit()
     if commit is None or not HookState(repository).is_awaited(commit):
         return
+    found = [one for one in connections.all() if not is_mirror(one)]
+    if any(one.connection is None for one in found):
+        return
     workspace = Workspace(repository, SnapshotFile.find(repository), code_on_disk())
-    meant = [one for one in connections.all() if not is_mirror(one) and is_meant(one)]
+    meant = filter(is_meant, found)
     if all(_is_in_step(connection, workspace) for connection in meant):
         HookState(repository).in_step(commit, pathspecs(repository, workspace.disk))
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from django.core.exceptions import FieldDoesNotExist
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.state import ProjectState
+from django.db.models import AutoField
 
 from django_devtools.branches.errors import SwitchError
 from django_devtools.branches.planning.plan import Plan, is_stuck
@@ -90,7 +91,8 @@ def candidates(plan: Plan) -> Iterator[Unfilled]:
 
 
 def _needs_value(stored: StoredField) -> bool:
-    return not (stored.is_table or stored.field.null or stored.field.generated)
+    field = stored.field
+    return not (stored.is_table or field.null or field.generated or isinstance(field, AutoField))
 
 
 def _fields(state: ProjectState, max_name_length: int | None) -> Iterator[StoredField]:

@@ -36,14 +36,17 @@ def first_to_hear_ctrl_c(terminal: TextIO) -> Iterator[None]:
     }
     os.setpgid(0, 0)
     try:
-        _put_in_foreground(terminal, os.getpgrp())
+        if not _put_in_foreground(terminal, os.getpgrp()):
+            os.setpgid(0, group)  # In the background, it would not hear Ctrl-C itself.
         yield
     finally:
+        is_apart = os.getpgrp() != group
         _put_in_foreground(terminal, group)
         for number, handler in before.items():
             signal.signal(number, handler)
-        if pressed:
-            os.killpg(group, signal.SIGINT)
+        if pressed and is_apart:
+            with suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGINT)
 
 
 def _group_in_foreground(terminal: TextIO) -> int | None:
@@ -57,6 +60,9 @@ def _group_in_foreground(terminal: TextIO) -> int | None:
     return None
 
 
-def _put_in_foreground(terminal: TextIO, group: int) -> None:
-    with suppress(OSError):  # The terminal may be gone, or whoever was in that group.
+def _put_in_foreground(terminal: TextIO, group: int) -> bool:
+    """Whether that worked: the terminal may be gone, or whoever was in that group."""
+    with suppress(OSError):
         os.tcsetpgrp(terminal.fileno(), group)
+        return True
+    return False

@@ -259,8 +259,13 @@ class Repository(NamedTuple):
         return commit, files
 
     def blobs(self, paths: Sequence[str]) -> list[str]:
-        """The ids that git would give to files of the work tree, which have to be there."""
-        return self.git("hash-object", "--", *paths).decode().split() if paths else []
+        """
+        The ids that git would give to files of the work tree, which have to be there.
+
+        No name may have a line end.
+        """
+        stdin = "".join(f"{path}\n" for path in paths).encode()
+        return self.git("hash-object", "--stdin-paths", stdin=stdin).decode().split()
 
     def commit(self, ref: str = "HEAD") -> str | None:
         """The id of the commit that ``ref`` names; None if it names none."""

@@ -20,8 +20,11 @@ from django_devtools.branches.files import read_text, write_aside
 
 from .git import Incomplete, Repository, Version
 
-_KEPT = 16
+_KEPT = 32
 """How many answers are kept: those to the latest questions."""
+
+_KEPT_OF_ONE = 2
+"""How many of them to one question, each of another history."""
 
 _OTHER_HISTORIES = ("shallow", "info/grafts")
 """Files of a git directory that cut off what came before a commit, or put other commits there."""
@@ -127,7 +130,8 @@ class HistoryCache:
         are_in_history = self._repository.are_in_history
         known = next((one for one in earlier if are_in_history(one.commits, commits)), NOTHING)
         answer = ask(known)
-        self._write([*kept, Kept(asked, sorted(commits), answer)])
+        others = [one for one in kept if one not in earlier[_KEPT_OF_ONE - 1 :]]
+        self._write([*others, Kept(asked, sorted(commits), answer)])
         return answer
 
     def _holds_for_good(self) -> bool:

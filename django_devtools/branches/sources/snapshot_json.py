@@ -12,6 +12,7 @@ tree of the project at that time::
 ``begun`` is what was about to be applied; the others are of ``remembered.py``.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -165,8 +166,15 @@ def _switch_from_json(data: dict[str, Any]) -> LastSwitch:
         [line_of(at) for at in data.get("earlier", [])],
         bool(data.get("roll_back_shared")),
         bool(data.get("rerun")),
-        float(data.get("pace", 0)),
+        _pace(data.get("pace", 0)),
     )
+
+
+def _pace(value: Any) -> float:
+    # Python reads NaN from JSON, too.
+    if not 0 <= value < math.inf:
+        raise ValueError(f"not a pace: {value!a:.60}")
+    return float(value)
 
 
 def _keys_from_json(data: dict[str, Any]) -> set[Key]:

@@ -260,6 +260,12 @@ def test_what_git_refuses_is_not_kept(
     assert len(HistoryCache(repository).versions([NAME], [head])) == 2
 
 
+def test_of_one_question_the_answers_about_two_histories_are_kept(repository: Repository) -> None:
+    for number in range(4):
+        HistoryCache(repository).versions([NAME], [commit(repository, f"more {number}")])
+    assert len(json.loads(kept(repository).read_text())) == 2
+
+
 def test_only_the_latest_answers_are_kept(
     repository: Repository, head: str, no_git: pytest.MonkeyPatch
 ) -> None:

@@ -388,6 +388,17 @@ def switched(at: str, **facts: Any) -> LastSwitch:
     return LastSwitch(at, **{"before": MAIN, **empty, **facts})
 
 
+def test_a_pace_that_is_no_number(snapshot_file: SnapshotFile) -> None:
+    snapshot_file.begin(DATABASE, switched("then"), {})
+    snapshot_file.update(DATABASE, rows={}, began="then", pace=5.0)
+    assert snapshot_file.read_all().last[DATABASE].pace == 5.0
+    text = snapshot_file.path.read_text()
+    for pace in ("NaN", "Infinity", "-1", '"fast"'):
+        snapshot_file.path.write_text(text.replace('"pace": 5.0', f'"pace": {pace}'))
+        with pytest.raises(SnapshotError, match="is damaged"):
+            snapshot_file.read()
+
+
 def test_the_last_switch_is_one_with_those_that_it_finishes(snapshot_file: SnapshotFile) -> None:
     row = {key: record.at for key, record in MAIN.records().items()}
     other = ("a", "b")
