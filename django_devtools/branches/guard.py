@@ -17,6 +17,7 @@ from django.core.management.base import CommandError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
 from django.db.migrations.state import ProjectState
 
 from django_devtools.branches.planning.plan import Plan
@@ -215,6 +216,12 @@ def _work_done(
 
 
 def _there_already(connection: BaseDatabaseWrapper, steps: Steps) -> dict[Item, Key]:
+    tables = Tables(connection)
+    # Following all migrations of a new database would take a while, to find nothing.
+    if not tables.dialect.rebuilds_tables or set(tables.names) <= {
+        MigrationRecorder.Migration._meta.db_table
+    }:
+        return {}
     sure = {(one.app_label, one.name) for one, _ in steps if is_foreseen(one)}
     found = there_already(connection, *histories(connection, steps))
     return {item: key for item, key in found.items() if key in sure}
