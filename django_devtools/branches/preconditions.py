@@ -14,7 +14,17 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.migrations import RunPython, RunSQL
+from django.db.migrations import (
+    AddField,
+    CreateModel,
+    DeleteModel,
+    Migration,
+    RemoveField,
+    RenameField,
+    RenameModel,
+    RunPython,
+    RunSQL,
+)
 from django.db.migrations.operations.base import Operation
 
 from django_devtools.branches.errors import SwitchError
@@ -154,6 +164,46 @@ def what_is_left_fits(decision: Decision, plan: Plan) -> str | None:
     )
 
 
+def what_is_left_is_not_made_again(decision: Decision, plan: Plan) -> str | None:
+    """What is left applied has made nothing that the target would make as well."""
+    left, wanted = _left_names(plan), plan.wanted.graph.nodes
+    found = [
+        (key, name) for key in plan.apply for name in _made_names(wanted[key]) if name in left
+    ]
+    if not found:
+        return None
+    key, name = found[0]
+    return (
+        f"What is left applied has made {'.'.join(name)} (by {left[name]}), which "
+        f"{'.'.join(key)} would make as well. To have it unapplied, with its RunPython and RunSQL "
+        f"treated as empty, run `{decision.command('--irreversible=noop')}`."
+    )
+
+
+_GIVES_WAY = (DeleteModel, RemoveField, RenameField, RenameModel)
+
+
+def _left_names(plan: Plan) -> dict[tuple[str, ...], str]:
+    """What is left applied has made these, each by a migration."""
+    held = plan.held.graph.nodes
+    nodes = [held[key] for key in plan.left_applied if key in held]
+    # Something else may have these names by now, or nothing.
+    if any(isinstance(one, _GIVES_WAY) for node in nodes for one in node.operations):
+        return {}
+    return {name: f"{node.app_label}.{node.name}" for node in nodes for name in _made_names(node)}
+
+
+def _made_names(migration: Migration) -> list[tuple[str, ...]]:
+    """The models that a migration creates and the fields that it adds, by their apps."""
+    app, found = migration.app_label, list[tuple[str, ...]]()
+    for operation in migration.operations:
+        if isinstance(operation, CreateModel):
+            found.append((app, operation.name_lower))
+        elif isinstance(operation, AddField):
+            found.append((app, operation.model_name_lower, operation.name_lower))
+    return found
+
+
 def rows_agree_with_target(decision: Decision, plan: Plan) -> str | None:
     """Nothing is dropped that the target has by a migration that counts as applied."""
     broken = plan.broken_by(decision.outlook.dropped_backwards())
@@ -288,6 +338,7 @@ PRECONDITIONS: list[Precondition] = [
     sources_are_found,
     all_is_reversible,
     what_is_left_fits,
+    what_is_left_is_not_made_again,
     rows_agree_with_target,
     nothing_is_made_over,
     nothing_is_dropped_along,
@@ -303,6 +354,7 @@ WAYS_OUT: dict[Precondition, Callable[[Decision, Plan], str]] = {
     sources_are_found: _keep,
     all_is_reversible: _past_irreversible,
     what_is_left_fits: _noop,
+    what_is_left_is_not_made_again: _noop,
 }
 """What gives the options with which they would not refuse, and that lose nothing."""
 

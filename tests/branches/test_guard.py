@@ -451,3 +451,29 @@ def test_a_column_that_gives_way(weights: Project, first: str) -> None:
         add(weights, "0003_weight", first + ADD_WEIGHT)
     weights.manage("migrate")
     assert values(weights, "weight") == "0; 0; 0"
+
+
+def test_what_was_left_applied_is_not_made_again(project: Project) -> None:
+    """The project state can't tell it from the other one, and both were dropped as one."""
+    make_products(project, PRODUCT)
+    project.checkout("-b", "feature")
+    add(project, "0003_weight", ADD_WEIGHT)
+    add(project, "0004_run", "migrations.RunPython(double),", "0003_weight")
+    project.commit("Weight")
+    project.switch()
+    project.checkout("-b", "other", "main")
+    project.models("shop", PRODUCT + WEIGHT + SIZE)
+    add(project, "0003_other", ADD_WEIGHT + ADD_SIZE)
+    project.commit("Other")
+    before = dump(project)
+
+    said = project.manage("migrations_switch", "--irreversible=keep", status=1).stderr
+
+    assert said == (
+        "CommandError: What is left applied has made shop.product.weight (by shop.0003_weight), "
+        "which shop.0003_other would make as well. To have it unapplied, with its RunPython and "
+        "RunSQL treated as empty, run `manage.py migrations_switch --irreversible=noop`.\n"
+    )
+    assert dump(project) == before
+    project.switch("--irreversible=noop")
+    project.assert_in_step()
