@@ -130,8 +130,7 @@ class HistoryCache:
         are_in_history = self._repository.are_in_history
         known = next((one for one in earlier if are_in_history(one.commits, commits)), NOTHING)
         answer = ask(known)
-        others = [one for one in kept if one not in earlier[_KEPT_OF_ONE - 1 :]]
-        self._write([*others, Kept(asked, sorted(commits), answer)])
+        self._write([*kept, Kept(asked, sorted(commits), answer)])
         return answer
 
     def _holds_for_good(self) -> bool:
@@ -147,9 +146,11 @@ class HistoryCache:
         return []
 
     def _write(self, kept: Sequence[Kept]) -> None:
+        alike = [one for one in kept if one.question == kept[-1].question]
+        latest = [one for one in kept if one not in alike[:-_KEPT_OF_ONE]][-_KEPT:]
         # Where the directory can't be written, git is asked the next time as well.
         with suppress(OSError):
-            write_aside(self._file, json.dumps(kept[-_KEPT:]))
+            write_aside(self._file, json.dumps(latest))
 
     @property
     def _file(self) -> Path:

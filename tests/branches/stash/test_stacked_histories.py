@@ -232,6 +232,7 @@ SIBLINGS = {
             "INSERT INTO shop_item (id, label) VALUES (1, 'r')",
             product="1; 2",
             item="",
+            may_be_said=True,
         ),
         stop(own_left, product="1; 2", item="1 3; 2 4"),
         stop(main, product="1; 2"),
