@@ -162,6 +162,19 @@ class Stash:
         narrowed = models.Q(pk__in=[entry.id for entry in kept if entry.is_narrowed])
         self._rows.filter(narrowed | models.Q(status=Status.COPIED)).update(status=Status.OPEN)
 
+    def narrow(self, entries: Iterable[Entry], step: Step) -> None:
+        """
+        Forget what was left in columns that ``step`` is about to narrow.
+
+        Something was noted only if a run ended before this step, and its pass goes on. Values that
+        were whole then would have what is left of them count as edited. To be called in the
+        transaction of the step.
+        """
+        for entry in entries:
+            if entry.is_narrowed and step in entry.steps and step.key in entry.dropped_by:
+                self.tables.execute(f"DROP TABLE IF EXISTS {self.tables.quote(entry.residue)}")
+                self.tables.names.discard(entry.residue)
+
     def dropped(self, entries: Collection[Entry]) -> None:
         """Record that ``entries`` are dropped. To be called in the transaction that drops them."""
         if entries:

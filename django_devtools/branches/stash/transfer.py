@@ -188,6 +188,8 @@ class Transfer:
             self.stash.begin()
             for entry, columns in self._outdated:
                 self.stash.leave_out(entry, columns)
+        if self._next:
+            self.stash.narrow(self.returns.waiting, self._next[0])
         self._has_begun, self._outdated, self._taken_again = True, [], []
         if changed or taken:
             self._refresh()

@@ -10,6 +10,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django_devtools.branches.progress import Progress
 from django_devtools.branches.schema.changes import DataLoss
 from django_devtools.branches.schema.dialects import dialect_of
+from django_devtools.branches.schema.introspection import Tables
 from django_devtools.branches.stash.entries import Status, Step
 from django_devtools.branches.stash.returns import Applied, AppliedMigration, Returns
 from django_devtools.branches.stash.stash import Stash
@@ -73,6 +74,17 @@ def test_what_is_left_in_a_narrowed_column_is_not_known_midway(stash: Stash) -> 
     assert status(stash)["name"] is Status.OPEN
     stash.finish()
     assert status(stash)["name"] is Status.KEPT
+
+
+def test_what_was_left_before_a_step_narrows_is_not_what_is_left_after_it(stash: Stash) -> None:
+    """If that run is killed, too, the next one must not take for edits what was cut."""
+    stash.finish()
+    (narrowed,) = (entry for entry in stash.entries() if entry.is_narrowed)
+    assert narrowed.residue in Tables(stash.connection).names
+    steps = transfer(stash, SECOND)
+    steps.expect(SECOND)
+    steps.begin()
+    assert narrowed.residue not in Tables(stash.connection).names
 
 
 def test_what_is_gone_was_dropped_whoever_did_it(stash: Stash) -> None:
