@@ -206,7 +206,11 @@ def _made_names(migration: Migration) -> list[tuple[str, ...]]:
 
 def rows_agree_with_target(decision: Decision, plan: Plan) -> str | None:
     """Nothing is dropped that the target has by a migration that counts as applied."""
-    broken = plan.broken_by(decision.outlook.dropped_backwards())
+    lost = decision.outlook.dropped_backwards()
+    broken = plan.broken_by(lost)
+    # A text that can't be imported here does not tell what else made that.
+    if not broken and not decision.outlook.findings:
+        broken = plan.made_twice(lost)
     if not broken:
         return None
     return (

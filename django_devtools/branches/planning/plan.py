@@ -115,12 +115,11 @@ class Plan(_Plan):
 
     def broken_by(self, losses: Iterable[DataLoss]) -> list[DataLoss]:
         """The losses that nothing makes anew, because the target counts as having them."""
-        losses = list(losses)
-        broken = self._in_target(losses, self.wanted.applied_nodes())
-        return broken or self._made_twice(losses)
+        return self._in_target(losses, self.wanted.applied_nodes())
 
-    def _made_twice(self, losses: list[DataLoss]) -> list[DataLoss]:
-        """Those that migrations which stay have made as well: under another label, say."""
+    def made_twice(self, losses: Iterable[DataLoss]) -> list[DataLoss]:
+        """The losses that migrations which stay have made as well: under another label, say."""
+        losses = list(losses)
         if not losses:
             return []
         stays = set(structure(self.held.state(self.remaining), self.max_name_length))

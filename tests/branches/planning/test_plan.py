@@ -380,7 +380,7 @@ def test_what_a_migration_that_stays_has_made_as_well_would_not_come_back() -> N
     plan = make_plan(facts(held, old))
     lost = plan.losses_of(plan.unapply)
     assert [loss.item for loss in lost] == [("shop_product", None)]
-    assert plan.broken_by(lost) == lost
+    assert plan.made_twice(lost) == lost
 
 
 def test_a_name_that_comes_back_is_free() -> None:
@@ -390,7 +390,7 @@ def test_a_name_that_comes_back_is_free() -> None:
     plan = make_plan(facts(held, line(m1=product)))
     lost = plan.losses_of(plan.unapply)
     assert [loss.item for loss in lost] == [("shop_product", None)]
-    assert plan.broken_by(lost) == []
+    assert plan.made_twice(lost) == []
 
 
 def test_what_the_target_has_and_a_phantom_drops() -> None:
