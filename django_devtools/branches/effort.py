@@ -33,20 +33,20 @@ def pace_of(copied: Sequence[Entry], seconds: float) -> float:
     return rows / seconds if rows >= ENOUGH_TO_TELL and seconds > 0 else 0.0
 
 
-def limit(decisions: Iterable[Decision]) -> Limit:
-    """What the settings allow hooks to copy in these databases; the slowest of them counts."""
+def limit(paces: Iterable[float]) -> Limit:
+    """What the settings allow hooks to copy in databases of these paces; the slowest counts."""
     chosen, seconds = option("HOOK_ROWS"), option("HOOK_SECONDS")
     rows = HOOK_ROWS if chosen is None else chosen
     if seconds is None:
         return Limit(rows)
-    paces = [pace for decision in decisions if (pace := _pace(decision))]
-    pace = min(paces, default=0.0)
+    pace = min(filter(None, paces), default=0.0)
     if not pace or seconds * pace >= rows:
         return Limit(rows)
     return Limit(int(seconds * pace), seconds, pace)
 
 
-def _pace(decision: Decision) -> float:
+def last_pace(decision: Decision) -> float:
+    """The pace of the last switch of a database; 0 if that is not known."""
     last = decision.workspace.snapshot_file.read_all().last
     database = database_id(decision.connection)
     return last[database].pace if database in last else 0.0

@@ -71,11 +71,11 @@ def words(
     if key not in unapply:
         fake = f"manage.py migrate {' '.join(key)} --fake{database_option(connection)}"
         maker, mend = f"applying {name} would make", f"If it is what {name} makes, run `{fake}`"
-    what, then = f"table {table}", ""
+    kind, item, then = "table", table, ""
     if column:
-        what = f"column {table}.{column}"
+        kind, item = "column", f"{table}.{column}"
         then = f" {connection.display_name} would fill it anew, so its values would be lost."
     return (
-        f"The rows of django_migrations contradict the database: {maker} {what}, which is there "
-        f"already.{then} {mend}. If you don't need it, drop it."
+        f"The rows of django_migrations contradict the database: {maker} {kind} {item}, which is "
+        f"there already.{then} {mend}. If nothing needs the {kind}, drop it."
     )

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
-from django_devtools.branches import effort
 from django_devtools.branches.effort import HOOK_ROWS, Limit, limit, pace_of
 
 
@@ -36,12 +35,7 @@ def test_only_many_rows_tell_how_fast_others_are(
     ],
 )
 def test_what_the_settings_allow(
-    monkeypatch: pytest.MonkeyPatch,
-    settings: dict[str, int],
-    paces: list[float],
-    expected: Limit,
+    settings: dict[str, int], paces: list[float], expected: Limit
 ) -> None:
-    monkeypatch.setattr(effort, "_pace", lambda decision: decision)
-    decisions: Any = paces
     with override_settings(DJANGO_DEVTOOLS=settings):
-        assert limit(decisions) == expected
+        assert limit(paces) == expected

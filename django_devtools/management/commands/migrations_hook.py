@@ -15,7 +15,7 @@ from django.core.management.base import CommandError
 
 from django_devtools.branches.checks import tracked_databases
 from django_devtools.branches.decision import Workspace
-from django_devtools.branches.effort import Limit, limit, rows_to_copy
+from django_devtools.branches.effort import Limit, last_pace, limit, rows_to_copy
 from django_devtools.branches.errors import SwitchError
 from django_devtools.branches.files import read_text
 from django_devtools.branches.hooks import without_app
@@ -230,7 +230,7 @@ class Command(BranchesCommand):
                     workspace = self.workspace(options)
                     switches = self._checked(workspace, options)
                     decisions = [one.decision for one in switches if one.decision.plan]
-                    most = limit(decisions) if decisions else Limit(0)
+                    most = limit(map(last_pace, decisions)) if decisions else Limit(0)
                     rows = rows_to_copy(decisions, most.rows)
                 if rows > most.rows:
                     _agree_to_copy(rows, most)
