@@ -82,10 +82,10 @@ class Command(BranchesCommand):
             compare(connection, workspace.repository, workspace.snapshot_file, workspace.disk)
             for connection in self.connections(options)
         ]
-        self.leaving = [leaving(found.connection, workspace, found) for found in comparisons]
+        decisions = [leaving(found.connection, workspace, found) for found in comparisons]
         self.left = {
             (decision.connection.alias, *key)
-            for decision in self.leaving
+            for decision in decisions
             if decision is not None and decision.plan is not None
             for key in decision.plan.left_applied
         }
@@ -98,7 +98,7 @@ class Command(BranchesCommand):
             self.write("failed" if _failure(workspace.repository) else _short(to_do))
         elif not options["check"] or self.verbosity >= 1:
             self._show(rows, options["all"])
-            for (found, states), decision in zip(classified, self.leaving, strict=True):
+            for (found, states), decision in zip(classified, decisions, strict=True):
                 self._show_notes(found, states, decision)
             for found in comparisons:
                 self._show_stash(found.connection)
