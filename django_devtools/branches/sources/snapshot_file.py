@@ -175,7 +175,7 @@ class SnapshotFile(NamedTuple):
             # None of them is ever in the file and not kept.
             if after - before:
                 self._keep(before | after)
-            self._write(json.dumps(data, indent=1, ensure_ascii=True))
+            self._write(json.dumps(data, ensure_ascii=True))
             if before - after:
                 self._keep(after)
 

@@ -15,6 +15,7 @@ tree of the project at that time::
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 from .remembered import Answer, Answers, LastSwitch, LastSwitches
@@ -22,7 +23,9 @@ from .snapshots import Begun, Key, Record, Snapshot, Snapshots, is_line
 
 FORMAT = 1
 
-_OBJECT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+# The same lines and ids stand in the file many times, and a switch reads it more than once.
+_is_line = cache(is_line)
+_is_object_id = cache(re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}").fullmatch)
 
 
 class Contents(NamedTuple):
@@ -228,7 +231,7 @@ def _records_from_json(data: dict[str, Any], projects: Mapping[Key, str]) -> dic
 
 
 def line_of(value: Any) -> str:
-    if not isinstance(value, str) or not is_line(value):
+    if not isinstance(value, str) or not _is_line(value):
         raise ValueError(f"not a line of text: {value!a:.60}")
     return value
 
@@ -241,6 +244,6 @@ def _dotted(value: Any) -> str:
 
 
 def _object_id(value: Any) -> str:
-    if not isinstance(value, str) or not _OBJECT_ID.fullmatch(value):
+    if not isinstance(value, str) or not _is_object_id(value):
         raise ValueError(f"not a git object: {value!a:.60}")
     return value

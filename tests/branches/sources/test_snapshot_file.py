@@ -238,7 +238,7 @@ def test_synced_before_it_is_renamed(
     monkeypatch.setattr(os, "fsync", fsync)
     snapshot_file.update(DATABASE, delete="main")
 
-    assert seen == ['{\n "format": 1,\n "databases": {}\n}\n']
+    assert seen == ['{"format": 1, "databases": {}}\n']
     assert snapshot_file.path.read_text() == seen[0]
 
 
