@@ -18,7 +18,8 @@ from django.db.migrations import Migration, operations
 from django.db.migrations.operations.models import IndexOperation
 
 from django_devtools.branches.decision import Workspace, decide
-from django_devtools.branches.hooks.hook import Hooks, pathspecs
+from django_devtools.branches.hooks.hook import Hooks
+from django_devtools.branches.hooks.projects import pathspecs
 from django_devtools.branches.hooks.state import UNTOLD, HookState
 from django_devtools.branches.planning.comparison import compare
 from django_devtools.branches.planning.policy import Options

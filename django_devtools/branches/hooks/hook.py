@@ -27,13 +27,11 @@ from django_devtools.branches.hooks.tools import (
     writer,
 )
 from django_devtools.branches.sources.git import Repository
-from django_devtools.branches.sources.loader import Code
 
 NAMES = ("post-checkout", "post-merge", "post-rewrite")
 SCRIPT = Path(__file__).with_name("hook.sh")
 PROMPT = Path(__file__).with_name("prompt.sh")
 INSTALL = "Run `manage.py migrations_hook install`."
-MIGRATIONS = ":(top,glob)**/migrations/**"
 # Settings name the installed apps, those of packages included, and where their migrations are.
 SETTINGS = (":(top,glob)**/settings*.py", ":(top,glob)**/settings/**")
 
@@ -44,6 +42,10 @@ class Condition(Enum):
     INSTALLED = "installed"
     OUTDATED = "outdated"
     MISSING = "not installed"
+
+    @property
+    def is_installed(self) -> bool:
+        return self is Condition.INSTALLED
 
 
 class Hooks:
@@ -282,13 +284,6 @@ class Hooks:
             "away. They do nothing for those who have not run `manage.py migrations_hook install`."
         )
         return [note]
-
-
-def pathspecs(repository: Repository, disk: Code) -> list[str]:
-    """The pathspecs of all migration files of a repository, on this branch and on others."""
-    own = disk.own_directories(repository)
-    others = sorted(path.relative_to(repository.top) for path in own if path.name != "migrations")
-    return [MIGRATIONS, *(f":(top,literal){path.as_posix()}" for path in others)]
 
 
 @contextmanager

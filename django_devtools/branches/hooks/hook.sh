@@ -130,7 +130,7 @@ bring_in_step() {
     elif command -v "$python" >/dev/null; then
         start by_manage_py
         # The first days of a project: most branches don't install the app yet.
-        knows_the_command || start by_manage_py -m django_devtools.branches.hooks.without_app
+        [ "$result" = 0 ] || knows_the_command || start by_manage_py -m django_devtools.branches.hooks.without_app
     else
         leave_alone "The databases were left alone: $python no longer exists." \
             "Run \`$manage_py migrations_hook install\` with the Python that replaced it."

@@ -10,7 +10,10 @@ import re
 from pathlib import Path
 
 from django_devtools.branches.sources.git import Repository
+from django_devtools.branches.sources.loader import Code
 from django_devtools.conf import project_root
+
+MIGRATIONS = ":(top,glob)**/migrations/**"
 
 HOME = "django-devtools"
 """What is below git directories is in this one."""
@@ -36,6 +39,13 @@ def project_directory(repository: Repository) -> Path:
         if directory == repository.top:
             break
     return root.relative_to(repository.top)
+
+
+def pathspecs(repository: Repository, disk: Code) -> list[str]:
+    """The pathspecs of all migration files of a repository, on this branch and on others."""
+    own = disk.own_directories(repository)
+    others = sorted(path.relative_to(repository.top) for path in own if path.name != "migrations")
+    return [MIGRATIONS, *(f":(top,literal){path.as_posix()}" for path in others)]
 
 
 def place(project: Path) -> Path:

@@ -1,7 +1,6 @@
 """Runs migrations that need more than their text in a work tree of their project."""
 
 import logging
-import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -154,6 +153,8 @@ class WorkTree:
 
     def _command(self) -> str:
         """What goes to the target from any other checkout."""
+        import shlex  # only for messages
+
         return f"manage.py migrations_switch {shlex.quote(self.comparison.target.name)}"
 
 

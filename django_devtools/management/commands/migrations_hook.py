@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import CommandError
 
-from django_devtools.branches.checks import tracked_databases
 from django_devtools.branches.decision import Workspace
 from django_devtools.branches.effort import Limit, last_pace, limit, rows_to_copy
 from django_devtools.branches.errors import SwitchError
 from django_devtools.branches.files import read_text
 from django_devtools.branches.hooks import without_app
 from django_devtools.branches.hooks.callers import Caller, Callers
-from django_devtools.branches.hooks.hook import Condition, Hooks, pathspecs
+from django_devtools.branches.hooks.projects import pathspecs
 from django_devtools.branches.hooks.state import HookState, StateError
 from django_devtools.branches.hooks.without_app import ADDED
 from django_devtools.branches.planning.policy import Options
@@ -44,6 +43,7 @@ from django_devtools.management.base import (
 from django_devtools.management.foreground import first_to_hear_ctrl_c
 
 if TYPE_CHECKING:
+    from django_devtools.branches.hooks.hook import Hooks
     from django_devtools.management.doctor import Facts
 
 HOOKS_STDERR = 4
@@ -113,15 +113,17 @@ class Command(BranchesCommand):
         getattr(self, f"_{options['action']}")(repository, options)
 
     def _install(self, repository: Repository, options: dict[str, Any]) -> None:
+        from django_devtools.branches.checks import tracked_databases
+
         for words, hint in tracked_databases(repository):
             self.notice(f"{words} {hint}")
-        hooks = Hooks(repository)
+        hooks = _hooks(repository)
         self._forget_gone(hooks, options["action"])
         workspace = self.workspace(options)
         caller, earlier = _caller(hooks.callers, options), hooks.callers.own()
         notes = hooks.install(caller, pathspecs(repository, workspace.disk))
         conditions = hooks.conditions()
-        done = [name for name in conditions if conditions[name] is Condition.INSTALLED]
+        done = [name for name, condition in conditions.items() if condition.is_installed]
         if done:
             self.write(f"Installed in {hooks.place}: {', '.join(done)}.")
         if earlier and earlier.script != caller.script:
@@ -138,7 +140,7 @@ class Command(BranchesCommand):
             self.write("From now on, the databases follow `git checkout`.")
 
     def _uninstall(self, repository: Repository, options: dict[str, Any]) -> None:
-        hooks = Hooks(repository)
+        hooks = _hooks(repository)
         self._forget_gone(hooks, options["action"])
         was_called, others = hooks.uninstall(), hooks.callers.others()
         if was_called and others:
@@ -151,26 +153,26 @@ class Command(BranchesCommand):
         else:
             self.write(f"No django_devtools hooks found in {hooks.place}.")
 
-    def _forget_gone(self, hooks: Hooks, action: str) -> None:
+    def _forget_gone(self, hooks: "Hooks", action: str) -> None:
         for directory, script in hooks.forget_gone(action).items():
             self.write(
                 f"The hooks no longer call the project in {directory}, as no branch has {script}."
             )
 
     def _status(self, repository: Repository, options: dict[str, Any]) -> None:
-        hooks, failure = Hooks(repository), HookState(repository).failure()
+        hooks, failure = _hooks(repository), HookState(repository).failure()
         if options["json"]:
             self.stdout.write(json.dumps(_status_of(hooks, failure), indent=2))
             return
         self._show_hooks(hooks)
         if trouble := hooks.trouble():
             self.stdout.write(self.style.WARNING(" ".join(trouble)))
-        elif any(one is not Condition.INSTALLED for one in hooks.conditions().values()):
+        elif not all(one.is_installed for one in hooks.conditions().values()):
             self.stdout.write("To install them: manage.py migrations_hook install")
         if failure:
             self.stdout.write(self.style.ERROR(failure))
 
-    def _show_hooks(self, hooks: Hooks) -> None:
+    def _show_hooks(self, hooks: "Hooks") -> None:
         for name, condition in hooks.conditions().items():
             owner = hooks.owner(name)
             written = f" ({owner} writes the hook)" if owner else ""
@@ -182,7 +184,7 @@ class Command(BranchesCommand):
         if options["in_hook"]:
             self.stdout.write(doctor.inside(self.workspace(options)))
             return
-        hooks = Hooks(repository)
+        hooks = _hooks(repository)
         here, there = doctor.Facts.here(), doctor.ask_hook(hooks)
         self._show_hooks(hooks)
         if others := hooks.callers.others():
@@ -306,7 +308,14 @@ class Command(BranchesCommand):
         _refuse_changed(switches)
 
 
-def _status_of(hooks: Hooks, failure: str | None) -> dict[str, Any]:
+def _hooks(repository: Repository) -> "Hooks":
+    # Not by the hooks themselves, which have somebody wait: what writes them takes time to import.
+    from django_devtools.branches.hooks.hook import Hooks
+
+    return Hooks(repository)
+
+
+def _status_of(hooks: "Hooks", failure: str | None) -> dict[str, Any]:
     caller = hooks.callers.own()
     return {
         "project": hooks.callers.project.as_posix(),

@@ -1,6 +1,5 @@
 import json
 import os
-import shlex
 import sys
 import time
 from argparse import ArgumentParser
@@ -12,6 +11,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_devtools.branches.decision import Decision, Workspace
 from django_devtools.branches.errors import SwitchError, UnfitRows
+from django_devtools.branches.hooks.projects import pathspecs
 from django_devtools.branches.hooks.state import HookState, StateError
 from django_devtools.branches.hooks.without_app import ADDED
 from django_devtools.branches.planning.policy import Irreversible, Options, switch_command
@@ -357,8 +357,6 @@ class Command(BranchesCommand):
             if commit is None or is_left or ADDED in os.environ or not state.is_awaited(commit):
                 state.settled()
             else:
-                from django_devtools.branches.hooks.hook import pathspecs
-
                 state.in_step(commit, pathspecs(repository, workspace.disk))
         except StateError as error:
             self.notice(str(error))
@@ -421,6 +419,8 @@ class Command(BranchesCommand):
         if not (last and branch and repository):
             return
         if repository.branch() != branch and repository.is_branch(branch):
+            import shlex  # only for messages
+
             self.notice(
                 f"Another branch is checked out. To work on {branch}: git checkout "
                 f"{shlex.quote(branch)}"
