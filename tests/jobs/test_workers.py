@@ -182,22 +182,22 @@ def test_every_job_runs_once(site: Site) -> None:
         """
 meet.delay(0, 1)
 meet.delay(1, 0)  # so both workers are at it, and stay
-for number in range(2, 1_000):
+for number in range(2, 100):
     count.delay(number)
 """
     )
     site.start(SIMPLE)
     site.start(SIMPLE)
     site.wait()
-    assert site.runs() == dict.fromkeys(range(1_000), 1)
-    assert len(site.queue.finished_job_registry) == 1_000
+    assert site.runs() == dict.fromkeys(range(100), 1)
+    assert len(site.queue.finished_job_registry) == 100
     assert site.queue.is_empty()
 
 
 @pytest.mark.parametrize(
     ("worker_class", "jobs", "place"),
     [
-        (SIMPLE, 1_000, "started_job_registry"),
+        (SIMPLE, 100, "started_job_registry"),
         (FORKING, 50, "started_job_registry"),
         (HESITANT, 100, "intermediate_queue"),
     ],
