@@ -134,6 +134,11 @@ class Entry(NamedTuple):
         return f"{self.copy}_narrowed" if self.is_narrowed else f"{self.copy}_made"
 
     @property
+    def next_residue(self) -> str:
+        """The table with what the residue is about to have: one of both is always there."""
+        return f"{self.residue}_next"
+
+    @property
     def infos(self) -> dict[str, ColumnInfo]:
         """Its columns as the database described them when they were saved."""
         return {name: column.info for name, column in self.columns.items()}

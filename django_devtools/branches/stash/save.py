@@ -109,24 +109,54 @@ def write_residue(
     Without an earlier one, with those that the table ``known`` has; with all if that is empty.
     ``mark`` is a column of numbers that only residues have: that of the earlier one, or else 0.
     """
-    q, former = tables.quote, f"{entry.residue}_former"
-    if entry.residue in tables.names:
-        if mark and mark not in tables.columns(entry.residue):
-            add_mark(tables, entry.residue, mark)
-        known = former
-        tables.execute(f"DROP TABLE IF EXISTS {q(former)}")
-        tables.dialect.create_copy(former, f"SELECT * FROM {q(entry.residue)}", entry.key)
-        tables.execute(f"DROP TABLE {q(entry.residue)}")
+    finish_residue(tables, entry)
+    live = {saved: name for name, saved in copy.renamed.items()}
+    key = {name: live.get(name, name) for name in entry.key}
+    has_earlier = entry.residue in tables.names
+    if has_earlier:
+        known = entry.residue
     if known:
-        live = {saved: name for name, saved in copy.renamed.items()}
-        key = {name: live.get(name, name) for name in entry.key}
         copy = copy._replace(condition=tables.exists_sql(known, copy.table, key))
     if mark:
-        same = tables.same_rows_sql(former, copy.table, key) if known == former else ""
-        marked = f"(SELECT {q(mark)} FROM {q(former)} WHERE {same})" if same else "0"
+        marked = _earlier_mark(tables, entry.residue, mark, copy.table, key)
         copy = copy._replace(computed={mark: marked})
-    copy.into(tables, entry.residue)
-    tables.execute(f"DROP TABLE IF EXISTS {q(former)}")
+    copy.into(tables, entry.next_residue if has_earlier else entry.residue)
+    if has_earlier:
+        drop_table(tables, entry.residue)
+        finish_residue(tables, entry)
+
+
+def _earlier_mark(
+    tables: Tables, residue: str, mark: str, table: str, key: Mapping[str, str]
+) -> str:
+    """SQL for the ``mark`` that the earlier residue has of a row of ``table``; 0 without one."""
+    if residue not in tables.names:
+        return "0"
+    if mark not in tables.columns(residue):
+        add_mark(tables, residue, mark)
+    same = tables.same_rows_sql(residue, table, key)
+    return f"(SELECT {tables.quote(mark)} FROM {tables.quote(residue)} WHERE {same})"
+
+
+def finish_residue(tables: Tables, entry: Entry) -> None:
+    """
+    Finish writing a residue, wherever a kill has interrupted that.
+
+    Until it drops the earlier one, that counts.
+    """
+    if entry.next_residue not in tables.names:
+        return
+    if entry.residue not in tables.names:
+        rows = f"SELECT * FROM {tables.quote(entry.next_residue)}"
+        tables.dialect.create_copy(entry.residue, rows, entry.key)
+        tables.names.add(entry.residue)
+    drop_table(tables, entry.next_residue)
+
+
+def drop_table(tables: Tables, name: str) -> None:
+    """Drop a table of the stash, if it is there."""
+    tables.execute(f"DROP TABLE IF EXISTS {tables.quote(name)}")
+    tables.names.discard(name)
 
 
 def add_mark(tables: Tables, residue: str, mark: str) -> None:

@@ -10,6 +10,7 @@ dropped it; ``returns.py`` tells from these when it comes back.
 
 import json
 import logging
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -40,10 +41,20 @@ from .entries import (
 from .late_writes import LateWrites, Watched, watch
 from .present_names import Names
 from .returns import Applied, Stage
-from .save import key_of, renewed, save_residue, with_present_facts
+from .save import (
+    drop_table,
+    finish_residue,
+    key_of,
+    renewed,
+    save_residue,
+    with_present_facts,
+)
 from .stand_ins import note_edits, remember
 
 logger = logging.getLogger("django_devtools.branches")
+
+_RESIDUE = re.compile(rf"{ENTRIES_TABLE}_\d+_\w+")
+"""The name of a residue, and of a table that is made while one is written."""
 
 
 class Stash:
@@ -171,9 +182,9 @@ class Stash:
         transaction of the step.
         """
         for entry in entries:
-            if entry.is_narrowed and step in entry.steps and step.key in entry.dropped_by:
-                self.tables.execute(f"DROP TABLE IF EXISTS {self.tables.quote(entry.residue)}")
-                self.tables.names.discard(entry.residue)
+            is_next = step in entry.steps and step.key in entry.dropped_by
+            if entry.is_narrowed and is_next and entry.residue in self.tables.names:
+                drop_table(self.tables, entry.residue)
 
     def dropped(self, entries: Collection[Entry]) -> None:
         """Record that ``entries`` are dropped. To be called in the transaction that drops them."""
@@ -206,11 +217,12 @@ class Stash:
         self.tables = Tables(self.connection)
         opened = [entry for entry in self.entries() if entry.status is Status.OPEN]
         known = [entry for entry in opened if interrupted not in entry.dropped_by]
-        for entry in known:
-            if entry.is_narrowed:
-                save_residue(self.tables, entry)
-            if entry.is_narrowed or not self._is_in_place(entry):
-                self._update(entry, status=Status.KEPT)
+        with transaction.atomic(self.connection.alias):
+            for entry in known:
+                if entry.is_narrowed:
+                    save_residue(self.tables, entry)
+                if entry.is_narrowed or not self._is_in_place(entry):
+                    self._update(entry, status=Status.KEPT)
         self.clean()
 
     def in_place(self, entry: Entry) -> set[str]:
@@ -334,11 +346,16 @@ class Stash:
         )
 
     def clean(self) -> None:
-        """Drop the entries that are of no use any more, and the registry if it is empty."""
+        """
+        Drop what is of no use any more, and the registry if it is empty.
+
+        These are entries, and tables that a kill has left while a residue was written.
+        """
         if not self.exists():
             return
         useless = (Status.COPYING, Status.COPIED, Status.DONE)
         self.drop([entry_from_row(row) for row in self._rows.filter(status__in=useless)])
+        self._finish_residues()
         if not self._rows.exists():
             with self.connection.schema_editor() as editor:
                 editor.delete_model(self._model)
@@ -346,11 +363,25 @@ class Stash:
 
     def drop(self, entries: Iterable[Entry]) -> None:
         """Drop entries with all that is in them."""
+        entries = list(entries)
+        # What is killed on the way is known to be of no use.
+        self._rows.filter(pk__in=[entry.id for entry in entries]).update(status=Status.DONE)
         for entry in entries:
-            for name in (entry.residue, entry.copy):
-                self.tables.execute(f"DROP TABLE IF EXISTS {self.tables.quote(name)}")
+            for name in (entry.next_residue, entry.residue, entry.copy):
+                drop_table(self.tables, name)
             delete_rows(self._rows.filter(pk=entry.id))
             self._late.remove(entry.id)
+
+    def _finish_residues(self) -> None:
+        """Finish those that a kill has interrupted, and drop what else it has left of them."""
+        found = {name for name in self.tables.names if _RESIDUE.fullmatch(name)}
+        if not found:
+            return
+        entries = self.entries()
+        for entry in entries:
+            finish_residue(self.tables, entry)
+        for name in found - {entry.residue for entry in entries}:
+            drop_table(self.tables, name)
 
     def rows(self, entry: Entry, most: int) -> tuple[list[str], list[tuple[Any, ...]]]:
         """The names of an entry's columns, and at most ``most`` of its rows."""

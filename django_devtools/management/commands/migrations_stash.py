@@ -134,6 +134,7 @@ class Command(BranchesCommand):
         notes = []
         for stash in stashes:
             entries = [entry for one, entry in found if one is stash]
+            stash.clean()
             restore = Restore(stash, apps, self.progress)
             with observed(stash.connection, self.progress, "Restoring from the stash"):
                 restore.restore_requested(entries)

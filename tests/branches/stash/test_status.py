@@ -1,6 +1,9 @@
 """What the status of an entry tells the next switch, wherever the last one stopped."""
 
+from collections.abc import Callable, Iterator
 from io import StringIO
+from itertools import count
+from typing import Any
 
 import pytest
 from django.core.management.base import OutputWrapper
@@ -11,7 +14,8 @@ from django_devtools.branches.progress import Progress
 from django_devtools.branches.schema.changes import DataLoss
 from django_devtools.branches.schema.dialects import dialect_of
 from django_devtools.branches.schema.introspection import Tables
-from django_devtools.branches.stash.entries import Status, Step
+from django_devtools.branches.stash.entries import ENTRIES_TABLE, Entry, Status, Step
+from django_devtools.branches.stash.present_names import names_in_stash
 from django_devtools.branches.stash.returns import Applied, AppliedMigration, Returns
 from django_devtools.branches.stash.stash import Stash
 from django_devtools.branches.stash.transfer import Report, Transfer
@@ -22,19 +26,32 @@ NARROWED = DROPPED._replace(column="name", becomes=("item", "name"))
 PROGRESS = Progress(OutputWrapper(StringIO()), no_style(), verbosity=0)
 
 
+class Killed(BaseException):
+    """What was not committed by then is rolled back."""
+
+
 @pytest.fixture
-def stash(connection: BaseDatabaseWrapper) -> Stash:
-    """A pass has begun, and has dropped nothing yet."""
+def empty(connection: BaseDatabaseWrapper) -> Stash:
+    """A stash beside a table that has rows."""
     for statement in (
         "CREATE TABLE item (id integer NOT NULL PRIMARY KEY, size integer, name varchar(9))",
         "INSERT INTO item VALUES (1, 10, 'a'), (2, 20, 'b')",
     ):
         dialect_of(connection).execute(statement)
-    stash = Stash(connection)
-    stash.save([DROPPED, NARROWED], "feature", [FIRST, SECOND], PROGRESS)
-    assert stash.entries() == []
-    stash.begin()
-    return stash
+    return Stash(connection)
+
+
+@pytest.fixture
+def stash(empty: Stash) -> Stash:
+    """A pass has begun, and has dropped nothing yet."""
+    save(empty)
+    assert empty.entries() == []
+    empty.begin()
+    return empty
+
+
+def save(stash: Stash) -> list[Entry]:
+    return stash.save([DROPPED, NARROWED], "feature", [FIRST, SECOND], PROGRESS)
 
 
 def status(stash: Stash) -> dict[str, Status]:
@@ -94,3 +111,95 @@ def test_what_is_gone_was_dropped_whoever_did_it(stash: Stash) -> None:
     dialect_of(stash.connection).execute("ALTER TABLE item DROP COLUMN size")
     stash.finish()
     assert status(stash)["size"] is Status.KEPT
+
+
+def test_killed_while_what_is_left_is_noted_again(stash: Stash) -> None:
+    """The next run does so, and knows what was edited before."""
+    stash.finish()
+    entry = one_of(stash, is_narrowed=True)
+    forget_first_row(entry, stash)
+    for again in killed_anywhere(stash, begin_and_finish):
+        transfer(again, SECOND).prepare()
+        again.finish()
+        assert residues(again) == {entry.residue: [(2,)]}
+        assert status(again)["name"] is Status.KEPT
+
+
+def test_killed_while_what_stands_in_is_noted_again(stash: Stash) -> None:
+    stash.drop([one_of(stash, is_narrowed=True)])
+    entry = one_of(stash, is_narrowed=False)
+    stash.dropped([entry])
+    stash.stand_in(entry, names_in_stash(entry))
+    forget_first_row(entry, stash)
+    for again in killed_anywhere(stash, let_stand_in):
+        transfer(again, FIRST).prepare()
+        assert residues(again) == {entry.residue: [(2,)]}
+        assert one_of(again, is_narrowed=False).has_stand_in
+
+
+def test_killed_while_entries_are_dropped(stash: Stash) -> None:
+    """None is left without its rows, and no rows are left without their entry."""
+    stash.finish()
+    for again in killed_anywhere(stash, lambda one: one.drop(one.entries())):
+        found = again.entries()
+        again.clean()
+        assert again.entries() == found
+        names = Tables(again.connection).names
+        assert {entry.copy for entry in found} <= names
+        assert residues(again).keys() == {one.residue for one in found if one.is_narrowed}
+
+
+def killed_anywhere(stash: Stash, run: Callable[[Stash], object]) -> Iterator[Stash]:
+    """Kill ``run`` at its first statement, then at its second, and so on. The stash after that."""
+    for number in count():
+        try:
+            with stash.connection.execute_wrapper(killing(number)):
+                run(Stash(stash.connection))
+        except Killed:
+            yield Stash(stash.connection)
+        else:
+            assert number > 2
+            return
+
+
+def killing(number: int) -> Callable[..., Any]:
+    """A wrapper that kills at statement ``number``."""
+    numbers = count()
+
+    def execute(run: Callable[..., Any], *arguments: Any) -> Any:
+        if next(numbers) >= number:
+            raise Killed
+        return run(*arguments)
+
+    return execute
+
+
+def begin_and_finish(stash: Stash) -> None:
+    stash.begin()
+    stash.finish()
+
+
+def let_stand_in(stash: Stash) -> None:
+    entry = one_of(stash, is_narrowed=False)
+    stash.stand_in(entry, names_in_stash(entry))
+
+
+def one_of(stash: Stash, is_narrowed: bool) -> Entry:
+    (found,) = (entry for entry in stash.entries() if entry.is_narrowed is is_narrowed)
+    return found
+
+
+def forget_first_row(entry: Entry, stash: Stash) -> None:
+    """As if it had been edited."""
+    stash.tables.execute(f"DELETE FROM {stash.tables.quote(entry.residue)} WHERE id = 1")
+
+
+def residues(stash: Stash) -> dict[str, list[Any]]:
+    """The keys in all tables of the stash that are neither the entries nor their rows."""
+    tables = Tables(stash.connection)
+    known = {ENTRIES_TABLE, *(entry.copy for entry in stash.entries())}
+    found = {name for name in tables.names if name.startswith(ENTRIES_TABLE)} - known
+    return {
+        name: sorted(tables.dialect.fetch(f"SELECT id FROM {tables.quote(name)}"))
+        for name in found
+    }
