@@ -184,12 +184,13 @@ class Transfer:
         To be called in its transaction, before anything else.
         """
         changed, taken = self._catch_up(), self._taken_again
-        if not self._has_begun:
-            self.stash.begin()
-            for entry, columns in self._outdated:
-                self.stash.leave_out(entry, columns)
+        # Dropping tables may commit, and so it is not to commit that dropping has begun.
         if self._next:
             self.stash.narrow(self.returns.waiting, self._next[0])
+        for entry, columns in self._outdated:
+            self.stash.leave_out(entry, columns)
+        if not self._has_begun:
+            self.stash.begin()
         self._has_begun, self._outdated, self._taken_again = True, [], []
         if changed or taken:
             self._refresh()

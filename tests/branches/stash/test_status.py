@@ -1,6 +1,7 @@
 """What the status of an entry tells the next switch, wherever the last one stopped."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from io import StringIO
 from itertools import count
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from django.core.management.base import OutputWrapper
 from django.core.management.color import no_style
+from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_devtools.branches.progress import Progress
@@ -111,6 +113,17 @@ def test_what_is_gone_was_dropped_whoever_did_it(stash: Stash) -> None:
     dialect_of(stash.connection).execute("ALTER TABLE item DROP COLUMN size")
     stash.finish()
     assert status(stash)["size"] is Status.KEPT
+
+
+def test_killed_before_a_pass_has_begun(empty: Stash) -> None:
+    """Nothing is in the stash of what it has neither dropped nor narrowed."""
+    steps = transfer(empty)
+    steps.returns.add(save(empty))
+    steps.expect(SECOND)
+    with suppress(Killed), transaction.atomic(empty.connection.alias):
+        steps.begin()
+        raise Killed
+    assert Stash(empty.connection).entries() == []
 
 
 def test_killed_while_what_is_left_is_noted_again(stash: Stash) -> None:
