@@ -197,11 +197,12 @@ class Executor(MigrationExecutor):
             from .foreign_keys import restore_foreign_keys
 
             restore_foreign_keys(self.connection, state, migration.app_label)
+        self._progress(f"{action}_success", migration)
         with transaction.atomic(self.connection.alias):
+            # This comes first because it may alter tables of the stash, which may commit.
+            edges.last(state)
             self._record(entry.key, applied=not backwards)
             self.journal.end()
-            self._progress(f"{action}_success", migration)
-            edges.last(state)
         return state
 
     def _coercing(self, operation: Operation) -> Operation:

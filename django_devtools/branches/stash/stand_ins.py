@@ -55,6 +55,8 @@ def note_edits(tables: Tables, entry: Entry) -> None:
         return
     if not all(tables.has_item(*item) for item in items.values()):
         return
+    if not {*entry.key, *items} <= tables.columns(entry.copy).keys():
+        return  # Killed while its columns got other names, which the next step finishes.
     _mark(tables, entry, table, dict(zip(live_key, entry.key, strict=True)), items)
 
 

@@ -415,14 +415,8 @@ class Stash:
 
     def rename(self, entry: Entry, names: Names) -> Entry:
         """Record an entry under the names that its table and its columns have by now."""
-        q = self.tables.quote
-        for copy in {entry.copy, entry.residue} & self.tables.names:
-            there = self.tables.columns(copy)
-            for old, new in names.changed().items():
-                if old in there:
-                    self.tables.execute(
-                        f"ALTER TABLE {q(copy)} RENAME COLUMN {q(old)} TO {q(new)}"
-                    )
+        for copy in (entry.copy, entry.residue):
+            self._rename_columns(copy, names.changed())
         columns = {names.columns[name]: column for name, column in entry.columns.items()}
         key = [names.columns[name] for name in entry.key]
         renamed = entry._replace(table=names.table, columns=columns, key=key)
@@ -470,6 +464,14 @@ class Stash:
     def _update(self, entry: Entry, **values: Any) -> None:
         self._rows.filter(pk=entry.id).update(**values)
 
+    def _rename_columns(self, copy: str, names: Mapping[str, str]) -> None:
+        """Rename columns of a table of the stash, but for those that a killed run has renamed."""
+        q = self.tables.quote
+        there = self.tables.columns(copy) if copy in self.tables.names else {}
+        for old, new in names.items():
+            if old in there and old != new:
+                self.tables.execute(f"ALTER TABLE {q(copy)} RENAME COLUMN {q(old)} TO {q(new)}")
+
     def _is_in_place(self, entry: Entry) -> bool:
         return self.in_place(entry) == entry.columns.keys()
 
@@ -497,10 +499,7 @@ class Stash:
         becomes = changes.name_of(entry.narrowed)
         if becomes == entry.narrowed:
             return entry
-        old, new = self.tables.quote(entry.narrowed[1]), self.tables.quote(str(becomes[1]))
-        if old != new and entry.residue in self.tables.names:
-            copy = self.tables.quote(entry.residue)
-            self.tables.execute(f"ALTER TABLE {copy} RENAME COLUMN {old} TO {new}")
+        self._rename_columns(entry.residue, {entry.narrowed[1]: str(becomes[1])})
         columns = {
             name: column._replace(becomes=becomes) for name, column in entry.columns.items()
         }

@@ -20,7 +20,9 @@ from typing import Any
 import pytest
 
 from tests.branches.histories import SEE, observe
-from tests.branches.shop import ID
+from tests.branches.shop import ID, PRODUCT
+from tests.branches.stash.stashing import go, kept, make_branch, values
+from tests.branches.stash.test_stash import make_products
 from tests.branches.test_kill import PROFILE, differences, with_environment
 from tests.databases import MAKERS, Configuration
 from tests.project import Project, Result
@@ -66,6 +68,8 @@ def execute(run, sql, params, many, context):
         return run(sql, params, many, context)
     finally:
         happen(count, "after", context["connection"])
+        if all(part in str(sql) for part in INCIDENT.get("parts", ["no such"])):
+            kill()
 
 
 def happen(number, when, connection):
@@ -615,6 +619,31 @@ def test_full_disk(scene: Scene) -> None:
         scene.project.switch()
         scene.branch, scene.now = branch, scene.look()
     assert not list(differences(scene.now, before))
+
+
+def test_killed_when_the_stash_follows_a_rename(vendor_project: Project) -> None:
+    """What is edited after that is found, as if the switch had run through."""
+    project = vendor_project
+    project.write("config/incident.py", INCIDENT)
+    project.settings("from config import incident")
+    make_products(project)
+    make_branch(project, "wide", PRODUCT.replace("50", "90"))
+    project.switch()
+    project.python('from shop.models import *; Product.objects.update(name=80 * "x")')
+    go(project, "main")
+    project.models("shop", PRODUCT.replace("name", "title"))
+    rename = 'migrations.RenameField("product", "name", "title"),'
+    project.migration("shop", "0003_title", rename, [("shop", "0002_longer_name")])
+    project.commit("Title")
+    incident = {"parts": ["django_devtools_stash", "RENAME COLUMN"]}
+    with with_environment(project, {"INCIDENT": json.dumps(incident)}):
+        killed = project.manage("migrations_switch", "--no-input", status=None)
+    project.switch()
+    project.python('from shop.models import *; Product.objects.filter(pk=2).update(title="new")')
+    go(project, "wide")
+    assert killed.status == -9
+    assert values(project, "name") == f"{80 * 'x'}; new; {80 * 'x'}"
+    assert not kept(project)
 
 
 def says_what_to_type(result: Result) -> bool:

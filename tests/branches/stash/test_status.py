@@ -17,7 +17,7 @@ from django_devtools.branches.schema.changes import DataLoss
 from django_devtools.branches.schema.dialects import dialect_of
 from django_devtools.branches.schema.introspection import Tables
 from django_devtools.branches.stash.entries import ENTRIES_TABLE, Entry, Status, Step
-from django_devtools.branches.stash.present_names import names_in_stash
+from django_devtools.branches.stash.present_names import Names, names_in_stash
 from django_devtools.branches.stash.returns import Applied, AppliedMigration, Returns
 from django_devtools.branches.stash.stash import Stash
 from django_devtools.branches.stash.transfer import Report, Transfer
@@ -140,14 +140,26 @@ def test_killed_while_what_is_left_is_noted_again(stash: Stash) -> None:
 
 def test_killed_while_what_stands_in_is_noted_again(stash: Stash) -> None:
     stash.drop([one_of(stash, is_narrowed=True)])
+    stash.dropped(stash.entries())
+    let_stand_in(stash)
     entry = one_of(stash, is_narrowed=False)
-    stash.dropped([entry])
-    stash.stand_in(entry, names_in_stash(entry))
     forget_first_row(entry, stash)
     for again in killed_anywhere(stash, let_stand_in):
         transfer(again, FIRST).prepare()
         assert residues(again) == {entry.residue: [(2,)]}
         assert one_of(again, is_narrowed=False).has_stand_in
+
+
+def test_killed_while_an_entry_gets_other_names(stash: Stash) -> None:
+    """The next run is not kept from going on, and does the rest."""
+    stash.drop([one_of(stash, is_narrowed=True)])
+    stash.dropped(stash.entries())
+    let_stand_in(stash)
+    for again in killed_anywhere(stash, rename):
+        transfer(again, FIRST).prepare()
+    entry, tables = one_of(stash, is_narrowed=False), Tables(stash.connection)
+    assert entry.columns.keys() == {"length"}
+    assert "length" in tables.columns(entry.copy).keys() & tables.columns(entry.residue).keys()
 
 
 def test_killed_while_entries_are_dropped(stash: Stash) -> None:
@@ -195,6 +207,11 @@ def begin_and_finish(stash: Stash) -> None:
 def let_stand_in(stash: Stash) -> None:
     entry = one_of(stash, is_narrowed=False)
     stash.stand_in(entry, names_in_stash(entry))
+
+
+def rename(stash: Stash) -> None:
+    names = Names("item", {"id": "id", "size": "length"})
+    stash.rename(one_of(stash, is_narrowed=False), names)
 
 
 def one_of(stash: Stash, is_narrowed: bool) -> Entry:
