@@ -314,15 +314,19 @@ class Returns:
         self.waiting += entries
         self._ahead.update(entry.id for entry in entries)
 
-    def held(self) -> list[Entry]:
+    def held(self, is_unedited: Callable[[Entry], bool]) -> list[Entry]:
         """
         The entries whose pass was interrupted, so that what is in their place is not newer.
 
         Also those whose restoring was interrupted, but for those that give way: what is in their
-        place has to be saved.
+        place has to be saved, unless it stands in for them and ``is_unedited``.
         """
         midway = self._at(Stage.MIDWAY)
-        return [one for one in midway if one.status is Status.OPEN or not one.gives_way]
+        return [
+            one
+            for one in midway
+            if one.status is Status.OPEN or not one.gives_way or is_unedited(one)
+        ]
 
     def after_step(self) -> list[Entry]:
         """The entries whose pass is undone now. They wait no longer."""

@@ -60,6 +60,19 @@ def note_edits(tables: Tables, entry: Entry) -> None:
     _mark(tables, entry, table, dict(zip(live_key, entry.key, strict=True)), items)
 
 
+def is_unedited(tables: Tables, entry: Entry) -> bool:
+    """Whether all rows still have what was noted of the columns that stand in for ``entry``."""
+    items = [column.stand_in for column in entry.columns.values() if column.stand_in]
+    if entry.is_table or not items or entry.residue not in tables.names:
+        return False
+    if not all(tables.has_item(*item) for item in items):
+        return False
+    table, _ = items[0]
+    if tables.key(table) != entry.key or EDITED not in tables.columns(entry.residue):
+        return False
+    return not tables.has_rows(table, f"NOT {unedited_sql(tables, entry, table, entry.columns)}")
+
+
 def _mark(
     tables: Tables, entry: Entry, table: str, key: Mapping[str, str], items: Mapping[str, Item]
 ) -> None:

@@ -49,7 +49,7 @@ from .save import (
     save_residue,
     with_present_facts,
 )
-from .stand_ins import note_edits, remember
+from .stand_ins import is_unedited, note_edits, remember
 
 logger = logging.getLogger("django_devtools.branches")
 
@@ -252,6 +252,18 @@ class Stash:
             f"WHERE EXISTS (SELECT 1 FROM {q(copy)} WHERE {same} AND {counts})"
         )
         self.tables.execute(f"DELETE FROM {q(copy)} WHERE {counts}")
+
+    def is_unedited(self, entry: Entry) -> bool:
+        """Whether what stands in for columns of an entry is as it was noted, in all rows."""
+        self.tables = Tables(self.connection)
+        if not entry.is_narrowed:
+            return is_unedited(self.tables, entry)
+        if not (entry.has_stand_in and self.can_tell(entry)):
+            return False
+        table, column = entry.narrowed
+        key = {saved: live for live, saved in key_of(self.tables, entry).items()}
+        is_noted = self.tables.exists_sql(entry.residue, table, key, [column])
+        return not self.tables.has_rows(table, f"NOT {is_noted}")
 
     def replace_unfit(self, entry: Entry) -> None:
         """Restore a narrowed column where it now has what it could not hold before."""

@@ -144,7 +144,7 @@ class Transfer:
         self._altered |= changes.altered
         # Where saving fails, a `migrate` goes on, and ends this pass.
         self._passes.append(_Pass(changes, fills, []))
-        held = self.returns.held()
+        held = self.returns.held(self.stash.is_unedited)
         self._places.add(map(self._not_dropped_yet, held))
         grown = [entry for entry in held if self._has_grown(entry)]
         held = [entry for entry in held if entry not in grown]

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_devtools.branches.progress import Progress
-from django_devtools.branches.schema.changes import DataLoss
+from django_devtools.branches.schema.changes import DataLoss, SchemaChanges
 from django_devtools.branches.schema.dialects import dialect_of
 from django_devtools.branches.schema.introspection import Tables
 from django_devtools.branches.stash.entries import ENTRIES_TABLE, Entry, Status, Step
@@ -25,6 +25,7 @@ from django_devtools.branches.stash.transfer import Report, Transfer
 FIRST, SECOND = Step(("shop", "0003_last"), True, "a"), Step(("shop", "0002_item"), True, "b")
 DROPPED = DataLoss(SECOND.key, ("shop", "item"), "item", "size", dropped_backwards=True)
 NARROWED = DROPPED._replace(column="name", becomes=("item", "name"))
+CHANGES = SchemaChanges([DROPPED, NARROWED], {}, set(), {})
 PROGRESS = Progress(OutputWrapper(StringIO()), no_style(), verbosity=0)
 
 
@@ -113,6 +114,21 @@ def test_what_is_gone_was_dropped_whoever_did_it(stash: Stash) -> None:
     dialect_of(stash.connection).execute("ALTER TABLE item DROP COLUMN size")
     stash.finish()
     assert status(stash)["size"] is Status.KEPT
+
+
+@pytest.mark.parametrize("edited", ["size", "name", None])
+def test_what_stands_in_is_saved_if_it_was_edited(stash: Stash, edited: str | None) -> None:
+    """Else what it stands in for is enough."""
+    stash.finish()
+    stash.dropped(stash.entries())
+    for entry in stash.entries():
+        stash.stand_in(entry, names_in_stash(entry))
+    if edited:
+        stash.tables.execute(f"UPDATE item SET {edited} = 7 WHERE id = 2")
+    steps = transfer(stash, SECOND)
+    steps.prepare()
+    steps.save(CHANGES, [SECOND], "feature", fills=False)
+    assert [list(entry.columns) for entry in steps.report.saved] == [[edited]] * bool(edited)
 
 
 def test_killed_before_a_pass_has_begun(empty: Stash) -> None:
