@@ -160,6 +160,11 @@ class Entry(NamedTuple):
         return any(column.stand_in for column in self.columns.values())
 
     @property
+    def has_residue(self) -> bool:
+        """Whether it is noted what was left in its place, or made there."""
+        return self.is_narrowed or self.has_stand_in
+
+    @property
     def narrowed(self) -> tuple[str, str]:
         """The table and the column that a narrowed column has become."""
         ((table, column),) = (saved.becomes for saved in self.columns.values() if saved.becomes)

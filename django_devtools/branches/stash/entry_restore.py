@@ -402,8 +402,7 @@ class EntryRestore:
         return self.entry.columns[column].returns is Return.REPLACE
 
     def _knows_edits(self) -> bool:
-        has_residue = self.entry.is_narrowed or self.entry.has_stand_in
-        return has_residue and self.entry.residue in self.tables.names
+        return self.entry.has_residue and self.entry.residue in self.tables.names
 
     def _tells_cells(self) -> bool:
         """Whether it is known of each column which of its values were edited."""

@@ -339,6 +339,12 @@ class Stash:
                 found = remember(self.tables, entry, names)
             self._rewrite(found if found.has_stand_in else _giving_way(found))
 
+    def forget_stand_in(self, entry: Entry) -> None:
+        """What stood in for columns of an entry was dropped, too, and nobody had edited it."""
+        if entry.has_stand_in and not entry.is_narrowed:
+            columns = {name: one._replace(stand_in=None) for name, one in entry.columns.items()}
+            self._rewrite(entry._replace(columns=columns))
+
     def stays(self, entry: Entry, applied: Applied) -> str:
         """The words that say why an entry stays whose place was made again."""
         return (
@@ -392,7 +398,7 @@ class Stash:
         entries = self.entries()
         for entry in entries:
             finish_residue(self.tables, entry)
-        for name in found - {entry.residue for entry in entries}:
+        for name in found - {entry.residue for entry in entries if entry.has_residue}:
             drop_table(self.tables, name)
 
     def rows(self, entry: Entry, most: int) -> tuple[list[str], list[tuple[Any, ...]]]:

@@ -60,6 +60,8 @@ class _Pass(NamedTuple):
     """Whether its migrations write rows."""
     taken: list[Entry]
     """What was saved for it."""
+    held: set[int]
+    """The numbers of the entries that had it already."""
 
 
 class Transfer:
@@ -142,9 +144,9 @@ class Transfer:
         """
         self._made |= changes.made.keys()
         self._altered |= changes.altered
-        # Where saving fails, a `migrate` goes on, and ends this pass.
-        self._passes.append(_Pass(changes, fills, []))
         held = self.returns.held(self.stash.is_unedited)
+        # Where saving fails, a `migrate` goes on, and ends this pass.
+        self._passes.append(_Pass(changes, fills, [], {entry.id for entry in held}))
         self._places.add(map(self._not_dropped_yet, held))
         grown = [entry for entry in held if self._has_grown(entry)]
         held = [entry for entry in held if entry not in grown]
@@ -373,6 +375,9 @@ class Transfer:
         """All steps of a pass are done."""
         ended = self._passes.pop()
         self.stash.end_pass(ended.changes, ended.taken)
+        for entry in self.returns.waiting:
+            if entry.id in ended.held and self.applied.stage(entry) is Stage.DROPPED:
+                self.stash.forget_stand_in(entry)
         self._refresh()
         if not self._passes:
             self._fresh, self.came_back = set(), []

@@ -119,7 +119,10 @@ def kept_columns(cursor, ours):
         rows = content(cursor, copy) if copy in ours else []
         narrowed = content(cursor, copy + "_narrowed") if copy + "_narrowed" in ours else []
         ours -= {copy, copy + "_narrowed"}
-        for column, (kind, _, _, becomes, *_) in json.loads(row["columns"]).items():
+        columns = json.loads(row["columns"])
+        if any(values[-1] for values in columns.values()):  # something stands in for it
+            ours.discard(copy + "_made")
+        for column, (kind, _, _, becomes, *_) in columns.items():
             kept = {one["id"]: one[column] for one in rows}
             left = {one["id"]: one[becomes[1]] for one in narrowed} if becomes else {}
             same = [key for key in kept if kept[key] == left.get(key)]

@@ -131,6 +131,22 @@ def test_what_stands_in_is_saved_if_it_was_edited(stash: Stash, edited: str | No
     assert [list(entry.columns) for entry in steps.report.saved] == [[edited]] * bool(edited)
 
 
+def test_what_stood_in_is_forgotten_when_it_is_dropped_as_well(stash: Stash) -> None:
+    stash.drop([one_of(stash, is_narrowed=True)])
+    stash.dropped(stash.entries())
+    let_stand_in(stash)
+    steps = transfer(stash, SECOND)
+    steps.prepare()
+    steps.save(CHANGES._replace(lost=[DROPPED]), [SECOND], "feature", fills=False)
+    steps.expect(SECOND)
+    steps.begin()
+    steps.done(lambda: pytest.fail("nothing comes back"))
+    steps.end_pass()
+    steps.finish()
+    assert not one_of(stash, is_narrowed=False).has_stand_in
+    assert residues(stash) == {}
+
+
 def test_killed_before_a_pass_has_begun(empty: Stash) -> None:
     """Nothing is in the stash of what it has neither dropped nor narrowed."""
     steps = transfer(empty)
@@ -164,6 +180,14 @@ def test_killed_while_what_stands_in_is_noted_again(stash: Stash) -> None:
         transfer(again, FIRST).prepare()
         assert residues(again) == {entry.residue: [(2,)]}
         assert one_of(again, is_narrowed=False).has_stand_in
+
+
+def test_killed_while_what_stands_in_is_noted(stash: Stash) -> None:
+    stash.drop([one_of(stash, is_narrowed=True)])
+    stash.dropped(stash.entries())
+    for again in killed_anywhere(stash, let_stand_in):
+        again.clean()
+        assert bool(residues(again)) is one_of(again, is_narrowed=False).has_stand_in
 
 
 def test_killed_while_an_entry_gets_other_names(stash: Stash) -> None:
