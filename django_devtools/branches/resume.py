@@ -16,7 +16,8 @@ any other from there, to whatever target:
   begins, it is ``copying`` or ``copied``, and ``Stash.prepare`` discards it. Then it is ``open``,
   and ``Stash.prepare`` brings it up to date, until the transaction of the step that drops it makes
   it ``kept``; or until it is found to be gone, after a kill in a work tree. What is left in
-  a narrowed column is only known at the end of a switch, so until then it is ``open``, too.
+  a narrowed column is only known at the end of a switch, so until then it is ``open``, too. The
+  table that notes this is replaced by way of a second one, and ``Stash.clean`` finishes that.
 - The **file of snapshots** says from which texts, and of which branch, migrations were about to be
   applied (``running/begun.py``). So what was applied last has a source, and the steps of a detour
   (``detours.py``) are phantoms, or pending, when one is killed on it. If it was killed between the
