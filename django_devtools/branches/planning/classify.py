@@ -78,7 +78,7 @@ class _Facts(NamedTuple):
     """The fields of the facts."""
 
     rows: Collection[Key]
-    """The applied migrations, in the order of their rows."""
+    """The applied migrations, in the order of their rows, with what ``pruned`` ones replace."""
     held: Mapping[Key, Migration]
     """The applied migrations whose source is known, as they were applied."""
     wanted: Mapping[Key, Migration]
@@ -97,6 +97,8 @@ class _Facts(NamedTuple):
     """The target's migrations of which the same is true."""
     replacing: Collection[Key] = ()
     """Held ones by which another branch replaced what is pending: tables that both have."""
+    pruned: Collection[Key] = ()
+    """The target's squashes that have a row, while what they replace has none any more."""
     unmigrated_apps: Collection[str] = ()
     is_complete: bool = True
     """Whether ``wanted`` is broken if it lacks something that its migrations depend on."""
@@ -105,6 +107,13 @@ class _Facts(NamedTuple):
 
 class Facts(_Facts):
     """All that the rules need to know. Graphs and models are computed once."""
+
+    @cached_property
+    def unwritten(self) -> frozenset[Key]:
+        """Those of ``rows`` that have none, because a squash in ``pruned`` has done their work."""
+        return frozenset(
+            (app, name) for key in self.pruned for app, name in self.wanted[key].replaces
+        )
 
     @cached_property
     def redundant_squashes(self) -> frozenset[Key]:
@@ -195,7 +204,7 @@ class Facts(_Facts):
     def in_step(self) -> bool:
         """Whether there is nothing to do, as far as that shows without building any graph."""
         is_explained = all(origin is Origin.UNKNOWN for origin in self.origins.values())
-        is_as_wanted = not self.changed and not self.rerun
+        is_as_wanted = not (self.changed or self.rerun or self.pruned)
         return is_explained and is_as_wanted and self.wanted.keys() <= set(self.rows)
 
 
@@ -257,8 +266,9 @@ def states(facts: Facts) -> dict[Key, State]:
 
 def states_by(facts: Facts, verdicts: Verdicts) -> dict[Key, State]:
     """The state of each migration according to ``verdicts``."""
-    found = dict.fromkeys(facts.rows, State.APPLIED)
-    found |= dict.fromkeys(facts.pending, State.PENDING)
+    found = {key: State.APPLIED for key in facts.rows if key not in facts.unwritten}
+    # As Django sees it.
+    found |= dict.fromkeys([*facts.pending, *facts.pruned], State.PENDING)
     found |= dict.fromkeys(verdicts.changed, State.CHANGED)
     found |= dict.fromkeys(verdicts.phantoms | verdicts.forget, State.PHANTOM)
     found |= dict.fromkeys(verdicts.obsolete, State.OBSOLETE)
@@ -324,7 +334,7 @@ def by_origin(facts: Facts, verdicts: Verdicts) -> Verdicts:
         obsolete=_with_origin(facts, Origin.UNKNOWN),
         changed=frozenset(facts.changed),
         # A squash whose replaced migrations are all applied counts as applied without a row.
-        record=frozenset(facts.wanted_graph.applied_nodes() - set(facts.rows)),
+        record=facts.unwritten | (facts.wanted_graph.applied_nodes() - set(facts.rows)),
     )
 
 

@@ -7,7 +7,9 @@ from typing import NamedTuple
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations import Migration
 
+from django_devtools.branches.schema.changes import makers
 from django_devtools.branches.schema.dialects import database_id
+from django_devtools.branches.schema.introspection import Tables
 from django_devtools.branches.schema.operations import (
     created_models,
     raw_operations,
@@ -15,7 +17,9 @@ from django_devtools.branches.schema.operations import (
     same_raw_operations,
     same_schema,
 )
+from django_devtools.branches.schema.tracker import SchemaHistory, track
 from django_devtools.branches.sources.git import Repository
+from django_devtools.branches.sources.graph import Graph
 from django_devtools.branches.sources.loader import (
     Code,
     Source,
@@ -23,6 +27,7 @@ from django_devtools.branches.sources.loader import (
     load,
     load_all,
     load_or_outline,
+    variant,
 )
 from django_devtools.branches.sources.provenance import Origin, Past, Provenance, Trace
 from django_devtools.branches.sources.remembered import Answer
@@ -82,6 +87,8 @@ class Comparison(NamedTuple):
 
     Each with the last commit that had what was replaced.
     """
+    pruned: Collection[Key] = ()
+    """The target's squashes that have a row, while what they replace has none any more."""
     remembered: Mapping[Key, Answer] = {}
     """What was said of migrations that can't be unapplied."""
     apart: Apart | None = None
@@ -105,7 +112,7 @@ class Comparison(NamedTuple):
     def facts(self, rerun: Collection[Key] = ()) -> Facts:
         """The facts that the rules and the plan need."""
         return Facts(
-            rows=list(self.rows),
+            rows=[one for key in self.rows for one in self._rows_of(key)],
             held=self.held,
             wanted=self.wanted,
             origins={key: trace.origin for key, trace in self.traces.items()},
@@ -115,11 +122,16 @@ class Comparison(NamedTuple):
             unusable=set(self.unusable),
             unusable_wanted=set(self.target.unusable),
             replacing=set(self.replacing),
+            pruned=self.pruned,
             unmigrated_apps=self.target.code.unmigrated_apps,
             # Old texts may name what has other names by now.
             is_complete=self.target.is_complete and not self.apart,
             max_name_length=self.connection.ops.max_name_length(),
         )
+
+    def _rows_of(self, key: Key) -> list[Key]:
+        """A row, and before it what it stands for."""
+        return [*(_replaced(self.held[key]) if key in self.pruned else ()), key]
 
     def in_step(self) -> bool:
         """Whether there is nothing to do, as far as that shows without building any graph."""
@@ -232,6 +244,10 @@ def _compared(
     as_applied = {key: edit.before for key, edit in edits.items()}
     traces = _traces(rows, provenance, target)
     foreign, unusable = _load_traced(traces, provenance)
+    held = {**_shared(rows, target), **as_applied, **foreign}
+    pruned = _pruned(connection, rows, held)
+    for key in pruned & foreign.keys():
+        held[key] = variant(held[key], replaces=[])
     _log(traces, differences)
     return Comparison(
         connection,
@@ -239,7 +255,7 @@ def _compared(
         provenance,
         target,
         traces=traces,
-        held={**_shared(rows, target), **as_applied, **foreign},
+        held=held,
         old_sources={key: edit.source for key, edit in edits.items()},
         changed={key for key in edits if edits[key].schema},
         raw_changed={key for key in edits if edits[key].raw},
@@ -247,6 +263,7 @@ def _compared(
         incomparable=_errors(differences),
         unusable=unusable,
         replacing=_replacing(rows, traces, foreign, provenance, target),
+        pruned=pruned - foreign.keys(),
     )
 
 
@@ -297,6 +314,43 @@ def _shared(rows: Mapping[Key, str], target: Target) -> dict[Key, Migration]:
 def _replaced(squash: Migration) -> list[Key]:
     """The migrations that ``squash`` replaces. Some projects write the pairs as lists."""
     return [(app, name) for app, name in squash.replaces]
+
+
+def _pruned(
+    connection: BaseDatabaseWrapper, rows: Mapping[Key, str], held: Mapping[Key, Migration]
+) -> set[Key]:
+    """
+    The squashes that are applied, although nothing that they replace has a row any more.
+
+    ``migrate --prune`` deletes these rows, and Django then takes the squash for pending. It is,
+    where its row outlived the unapplying of what it replaces: the database tells.
+    """
+    replaced = {key: _replaced(held[key]) for key in rows if key in held}
+    alone = {key for key, old in replaced.items() if old and rows.keys().isdisjoint(old)}
+    return {key for key in alone if _is_there(connection, key, rows, held)}
+
+
+def _is_there(
+    connection: BaseDatabaseWrapper,
+    squash: Key,
+    rows: Mapping[Key, str],
+    held: Mapping[Key, Migration],
+) -> bool:
+    """Whether the database has what a squash made, by the names that it has by now."""
+    graph = Graph({**held, squash: variant(held[squash], replaces=[])}, rows)
+    order = graph.ordered(graph.applied_nodes(), rows)
+    place = order.index(squash)
+    later = [graph.graph.nodes[key] for key in order[place:]]
+    try:
+        history = track(graph.state(order[:place]), later, connection.ops.max_name_length())
+    except Exception as error:  # noqa: BLE001 - an operation may raise anything on a foreign state
+        logger.debug("%s.%s: what it made is not known: %r", *squash, error)
+        return False
+    tables = Tables(connection)
+    made = [
+        item for item, one in makers(SchemaHistory(), history).items() if one.migration == squash
+    ]
+    return bool(made) and all(tables.has_item(*item) for item in made)
 
 
 class _Difference(NamedTuple):
