@@ -137,7 +137,7 @@ class Execution:
         steps, state = self.outlook.steps(backwards), ahead.state
         if not steps:
             return state
-        changes = self.outlook.pass_changes(backwards)
+        changes = self.outlook.pass_changes(backwards, state)
         nodes = executor.graph.graph.nodes
         fills = any(writes_rows(nodes[step.key], backwards) for step in steps)
         self.steps.save(changes, steps, self.outlook.held_branch(), fills)

@@ -9,9 +9,8 @@ the columns of which Django knows nothing, because another branch's migrations h
 Nor may a migration make a column anew that is there, though the rows of django_migrations deny it.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterable
+from typing import Any
 
 from django.core.management.base import CommandError
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -20,12 +19,12 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.migrations.state import ProjectState
 
-from django_devtools.branches.planning.plan import Plan
 from django_devtools.branches.planning.policy import Options
+from django_devtools.branches.schema.changes import DataLoss, models_only, unknown_losses
 from django_devtools.branches.schema.introspection import Tables
-from django_devtools.branches.schema.operations import Mark, does_nothing, raw_operations
-from django_devtools.branches.schema.structure import Item, structure, tables
-from django_devtools.branches.schema.tracker import Column, SchemaHistory, Table, track
+from django_devtools.branches.schema.operations import Mark, does_nothing, without_marks
+from django_devtools.branches.schema.structure import Item
+from django_devtools.branches.schema.tracker import SchemaHistory, track
 from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.loader import Code, code_on_disk
 from django_devtools.branches.sources.rows import read_rows
@@ -35,110 +34,149 @@ from django_devtools.conf import project_root
 
 from .decision import Workspace, compare_with_target, decide
 from .progress import database_option
-from .there_already import histories, is_foreseen, there_already, words
-
-Steps = Sequence[tuple[Migration, bool]]
-"""What ``migrate`` is about to do: migrations, and whether each is unapplied."""
+from .there_already import Plan, both_ways, is_foreseen, there_already, words
 
 
-class Watched(NamedTuple):
-    """What a migration of the plan must leave alone."""
+class Guard:
+    """What a plain ``migrate`` must not do to what is applied, or only there."""
 
-    columns: list[Item]
-    """The columns of which Django knows nothing, by their names before it."""
-    after: dict[str, str]
-    """The names, after it, of the tables that it is about and that stay, by those before it."""
-    dropped: set[str]
-    """The tables that it drops."""
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self.connection = connection
+        self.lacking: list[Key] = []
+        """What is applied and has no file here, of the apps of the plan."""
+        self.refusal = ""
+        """Why nothing may be run; empty if it may."""
+        self.doubt: Exception | None = None
+        """Why that is not known."""
 
-
-class Guard(NamedTuple):
-    """What is applied and has no file here, and what is there and not applied."""
-
-    connection: BaseDatabaseWrapper
-    lacking: list[Key]
-    """These migrations, of the apps of the plan."""
-    refusal: str
-    """Why nothing may be run; empty if it may."""
-    watched: Mapping[Key, Watched]
-    """What there is to lose, where tables are made anew."""
-    in_the_way: Mapping[Key, list[Item]]
-    """What Django knows nothing of, and a migration of the plan would make as well."""
-    there_already: dict[Item, Key]
-    """What else is there, which no row of django_migrations explains, and what would make it."""
-    unapply: Collection[Key]
-    """What the plan unapplies."""
-
-    def watch(self, steps: Steps) -> None:
+    def watch(self, plan: Plan) -> None:
         """
         Have migrations raise CommandError before, or after, they have done what they must not.
 
         A receiver of ``pre_migrate`` can't tell whether they are faked, which does no harm.
         """
-        for migration, backwards in steps:
+        for position, (migration, backwards) in enumerate(plan):
             operations: Any = migration.operations
-            marks = [_Before(self, migration), _After(self, migration)]
-            first, last = reversed(marks) if backwards else marks
-            operations[:] = [first, *operations, last]
+            later = [without_marks(one) for one, _ in plan[position + 1 :]]
+            look = _Look(self, migration, backwards, later)
+            first, last = _Before(look), _After(look)
+            operations[:] = [last, *operations, first] if backwards else [first, *operations, last]
 
-    def before(self, migration: Migration) -> None:
-        """Raise CommandError if a migration must not be run."""
-        if self.refusal:
-            raise CommandError(self.refusal)
-        key = migration.app_label, migration.name
-        if items := self.in_the_way.get(key):
+    def origin(self) -> str:
+        """Where what is unknown comes from, and what to do."""
+        names, option = _names(self.lacking), database_option(self.connection)
+        return (
+            f"Migrations without a file here may have made it: {names}. To bring "
+            f"the database into step, run `manage.py migrations_switch{option}`."
+        )
+
+
+class _Look:
+    """What a guard sees while one migration is run. All is called by its name at that time."""
+
+    def __init__(
+        self, guard: Guard, migration: Migration, backwards: bool, later: list[Migration]
+    ) -> None:
+        self.later = later
+        """What is run after it."""
+        self.guard, self.connection = guard, guard.connection
+        self.migration, self.backwards = without_marks(migration), backwards
+        self.name = f"{migration.app_label}.{migration.name}"
+        self.unknown: dict[Item, Item] = {}
+        """The columns of which Django knows nothing, and their names after the migration."""
+
+    def before(self, state: ProjectState) -> None:
+        """Raise CommandError if the migration must not be run in ``state``."""
+        if self.guard.refusal:
+            raise CommandError(self.guard.refusal)
+        base = self._base(state)
+        history = track(base, [self.migration], self.connection.ops.max_name_length())
+        tables = Tables(self.connection)
+        if self.guard.lacking or tables.dialect.rebuilds_tables:
+            there = there_already(self.connection, *both_ways(history, self.backwards))
+            self._refuse_to_make(there, base)
+        if self.guard.lacking:
+            self._note_unknown(unknown_losses(tables, state, history, self.backwards), history)
+
+    def _note_unknown(self, lost: Iterable[DataLoss], history: SchemaHistory) -> None:
+        """Raise CommandError if what may be ``lost`` could not be rolled back."""
+        names = {one.original or name: name for name, one in history.tables.items()}
+        if self.backwards:
+            names = {name: old for old, name in names.items()}
+        self.unknown = {one.item: (names.get(one.table, one.table), one.column) for one in lost}
+        if self.unknown and not self.migration.atomic:
             raise CommandError(
-                f"{_name(migration)} would make {_named(items)} which is there already. "
-                f"{self._origin()}"
-            )
-        self._look_for_what_can_be_lost(migration)
-        there = {item: maker for item, maker in self.there_already.items() if maker == key}
-        if there:
-            raise CommandError(words(self.connection, there, self.unapply))
-
-    def _look_for_what_can_be_lost(self, migration: Migration) -> None:
-        watched = self.watched.get((migration.app_label, migration.name))
-        if watched is None or migration.atomic:
-            return
-        if items := [item for item in watched.columns if item[0] in watched.after]:
-            raise CommandError(
-                f"{_name(migration)} may drop {_named(items)} because {self._vendor} makes tables "
-                f"anew, and it has no transaction to roll back. It was not run. {self._origin()}"
+                f"{self.name} may drop {_named(self.unknown)} because {self._vendor} makes tables "
+                f"anew, and it has no transaction to roll back. It was not run. "
+                f"{self.guard.origin()}"
             )
 
-    def after(self, migration: Migration) -> None:
-        """Raise CommandError if a migration has taken columns away, so that it is rolled back."""
-        watched = self.watched.get((migration.app_label, migration.name))
-        if not (watched or self.there_already):
-            return
-        found = Tables(self.connection)
-        self._look_for_what_was_there(found, migration)
-        if watched is None:
-            return
-        dropped = [
-            (table, column)
-            for table, column in watched.columns
-            if table not in watched.dropped
-            and not found.has_item(watched.after.get(table, table), column)
-        ]
+    def after(self) -> None:
+        """Raise CommandError if columns are gone, so that the migration is rolled back."""
+        tables = Tables(self.connection)
+        dropped = [one for one, now in self.unknown.items() if not tables.has_item(*now)]
         if dropped:
             raise CommandError(
-                f"{_name(migration)} drops {_named(dropped)} because {self._vendor} makes the "
-                f"table anew, so it was rolled back. {self._origin()}"
+                f"{self.name} drops {_named(dropped)} because {self._vendor} makes the "
+                f"table anew, so it was rolled back. {self.guard.origin()}"
             )
 
-    def _look_for_what_was_there(self, tables: Tables, migration: Migration) -> None:
-        gone = {one: by for one, by in self.there_already.items() if not tables.has_item(*one)}
-        if gone and is_foreseen(migration):
-            raise CommandError(words(self.connection, gone, self.unapply))
-        for item in gone:  # By SQL, which makes room.
-            del self.there_already[item]
+    def _base(self, state: ProjectState) -> ProjectState:
+        """The state that the operations of the migration start from, to be changed."""
+        if not self.backwards:
+            return models_only(state)
+        key = self.migration.app_label, self.migration.name
+        return MigrationLoader(self.connection).project_state(key, at_end=False)
 
-    def _origin(self) -> str:
-        """Where what is unknown comes from, and what to do."""
-        return (
-            f"Migrations without a file here may have made it: {_names(self.lacking)}. To bring "
-            f"the database into step, run `manage.py migrations_switch{self._option}`."
+    def _refuse_to_make(self, found: dict[Item, Key], after: ProjectState) -> None:
+        """Raise CommandError if anything is ``found`` that it would make: ``after`` has it."""
+        if not found or not is_foreseen(self.migration):
+            return
+        if self.guard.lacking:
+            raise CommandError(
+                f"{self.name} would make {_named(found)} which is there already. "
+                f"{self.guard.origin()}"
+            )
+        differs = set() if self.backwards else self._differing(found, after)
+        for item, key in found.items():
+            # Another column is saved, made anew, and gets its values back.
+            if item not in differs or item[1] is None:
+                raise CommandError(
+                    words(self.connection, {item: key}, self.backwards, item in differs)
+                )
+
+    def _differing(self, found: Iterable[Item], after: ProjectState) -> set[Item]:
+        """Those that would not be right if the migration was faked, and the rest was run."""
+        models = after.apps.get_models(include_auto_created=True)
+        expected = {one._meta.db_table: self._columns_of(one) for one in models}
+        differs = set()
+        for table, column in found:
+            there, wanted = Tables(self.connection).columns(table), expected.get(table, {})
+            known = {name: (one.type.lower(), one.is_required) for name, one in there.items()}
+            if column:
+                is_right = known.get(column) == wanted.get(column)
+            else:
+                is_right = known == wanted or (
+                    known.keys() >= wanted.keys() and self._is_made_anew(table, after)
+                )
+            if not is_right:
+                differs.add((table, column))
+        return differs
+
+    def _columns_of(self, model: Any) -> dict[str, tuple[str, bool]]:
+        """The type of each column of a model, and whether it is NOT NULL."""
+        fields = [one for one in model._meta.local_concrete_fields if not one.generated]
+        return {
+            one.column: (str(one.db_type(self.connection)).lower(), not one.null) for one in fields
+        }
+
+    def _is_made_anew(self, table: str, after: ProjectState) -> bool:
+        """Whether a later migration alters a table, so that it gets the types of its model."""
+        longest = self.connection.ops.max_name_length()
+        history = track(models_only(after), self.later, longest)
+        return any(
+            one.original == table and bool(one.columns or one.dropped)
+            for one in history.tables.values()
         )
 
     @property
@@ -146,202 +184,104 @@ class Guard(NamedTuple):
         name: str = self.connection.display_name
         return name
 
-    @property
-    def _option(self) -> str:
-        return database_option(self.connection)
-
 
 class _Before(Mark):
-    def __init__(self, guard: Guard, migration: Migration) -> None:
-        self.guard, self.migration = guard, migration
+    def __init__(self, look: _Look) -> None:
+        self.look = look
+
+    def database_forwards(self, app: str, editor: Any, state: ProjectState, *_: Any) -> None:
+        self.look.before(state)
+
+    def database_backwards(self, app: str, editor: Any, state: ProjectState, *_: Any) -> None:
+        self.look.before(state)
+
+
+class _After(Mark):
+    def __init__(self, look: _Look) -> None:
+        self.look = look
 
     def database_forwards(self, *_: Any) -> None:
-        self.guard.before(self.migration)
+        self.look.after()
 
     def database_backwards(self, *_: Any) -> None:
-        self.database_forwards()
+        self.look.after()
 
 
-class _After(_Before):
-    def database_forwards(self, *_: Any) -> None:
-        self.guard.after(self.migration)
+def guard_of(connection: BaseDatabaseWrapper, plan: Plan) -> Guard | None:
+    """The guard of a database in which there is anything. Raises what broken migrations raise."""
+    if set(Tables(connection).names) <= {MigrationRecorder.Migration._meta.db_table}:
+        return None
+    guard, code = Guard(connection), code_on_disk()
+    guard.lacking = _unexplained(read_rows(connection), code, {one.app_label for one, _ in plan})
+    if guard.lacking:
+        try:
+            _decide(guard, code, plan)
+        except Exception as error:  # noqa: BLE001 - the columns are there all the same
+            guard.doubt = error
+    return guard
 
 
-def guard_of(connection: BaseDatabaseWrapper, steps: Steps) -> Guard | None:
+def _decide(guard: Guard, code: Code, plan: Plan) -> None:
     """
-    The guard of what is applied and has no file here, or there and not applied; None without.
-
-    Raises what broken migrations raise.
-    """
-    apps = {migration.app_label for migration, _ in steps}
-    code = code_on_disk()
-    lacking = _without_files(read_rows(connection), code, apps)
-    there = _there_already(connection, steps)
-    unapply = [(one.app_label, one.name) for one, backwards in steps if backwards]
-    if not lacking:
-        return Guard(connection, [], "", {}, {}, there, unapply) if there else None
-    loader = MigrationLoader(connection)
-    models = _models_on_disk(loader)
-    refusal, made = "", list[Item]()
-    # Where the sources of these migrations can't be read, the columns are there all the same.
-    with suppress(Exception):
-        refusal, made = _work_done(connection, code, steps, models)
-    columns = [*_unknown_columns(connection, models)]
-    watched = _watched(connection, steps, columns, loader)
-    in_the_way = _made_again(connection, steps, {*columns, *made}, models)
-    return Guard(connection, lacking, refusal, watched, in_the_way, there, unapply)
-
-
-def _work_done(
-    connection: BaseDatabaseWrapper, code: Code, steps: Steps, models: ProjectState
-) -> tuple[str, list[Item]]:
-    """
-    Why the work of ``steps`` must not be done again, and the tables that others have made.
+    Find out whether the work of ``plan`` is done, and whether a switch would do anything else.
 
     Raises GitError, SnapshotError, SwitchError, and what broken migrations raise.
     """
+    connection = guard.connection
     repository = Repository.find(project_root())
     workspace = Workspace(repository, SnapshotFile.find(repository), code)
     comparison = compare_with_target(connection, workspace, Options())
-    plan = decide(connection, workspace, Options(), comparison).plan
-    if plan is None:
-        return "", []
-    applies = {migration.app_label for migration, backwards in steps if not backwards}
-    # Others of the app count, too: those that are applied instead may make its tables anew.
-    pending = set(plan.recorded) & comparison.facts().pending
-    again = _of(applies, {key for key in pending if not does_nothing(code.migrations[key])})
-    others = _of({app for app, _ in again}, plan.forgotten)
-    refusal = _words_of_refusal(again, others, connection) if again else ""
-    return refusal, _unknown_tables(connection, plan, models)
+    decision = decide(connection, workspace, Options(), comparison)
+    if not decision.has_work:
+        guard.lacking = []
+    if decision.plan is None:
+        return
+    apps = {migration.app_label for migration, backwards in plan if not backwards}
+    again = _pending(connection, code, apps) - {*decision.plan.apply}
+    if again:
+        done = {app for app, _ in again}
+        others = {key for key in decision.plan.forgotten if key[0] in done}
+        guard.refusal = _words_of_refusal(sorted(again), sorted(others), connection)
 
 
-def _there_already(connection: BaseDatabaseWrapper, steps: Steps) -> dict[Item, Key]:
-    tables = Tables(connection)
-    # Following all migrations of a new database would take a while, to find nothing.
-    if not tables.dialect.rebuilds_tables or set(tables.names) <= {
-        MigrationRecorder.Migration._meta.db_table
-    }:
-        return {}
-    sure = {(one.app_label, one.name) for one, _ in steps if is_foreseen(one)}
-    found = there_already(connection, *histories(connection, steps))
-    return {item: key for item, key in found.items() if key in sure}
+def _pending(connection: BaseDatabaseWrapper, code: Code, apps: Collection[str]) -> set[Key]:
+    """
+    What is pending to Django in ``apps``, and does anything.
+
+    Also what it is not about to apply: what was applied instead may make its tables anew.
+    """
+    loader = MigrationLoader(connection)
+    pending = loader.graph.nodes.keys() - loader.applied_migrations.keys()
+    return {key for key in pending if key[0] in apps and not does_nothing(code.migrations[key])}
 
 
-def _without_files(rows: Iterable[Key], code: Code, apps: Collection[str]) -> list[Key]:
-    """The rows of ``apps`` that no migration in ``code`` explains."""
+def _unexplained(rows: Iterable[Key], code: Code, apps: Collection[str]) -> list[Key]:
+    """The rows of ``apps`` that Django takes for nothing in ``code``."""
     replaced = {tuple(key) for one in code.migrations.values() for key in one.replaces}
-    known = code.migrations.keys() | replaced
-    return [key for key in rows if key[0] in apps and key not in known]
-
-
-def _of(apps: Collection[str], keys: Iterable[Key]) -> list[Key]:
-    return sorted(key for key in keys if key[0] in apps)
-
-
-def _unknown_tables(
-    connection: BaseDatabaseWrapper, plan: Plan, models: ProjectState
-) -> list[Item]:
-    """The tables that are there, and that no migration with a file has made."""
-    size = connection.ops.max_name_length()
-    held = plan.held.state(plan.held.ordered(plan.held.applied_nodes(), plan.rows))
-    known, names = set(structure(models, size)), Tables(connection).names
-    items = structure(held, size)
     return [
-        (name, column)
-        for name, column in items
-        if column is None and name in names and (name, None) not in known
+        key
+        for key in rows
+        if key[0] in apps and key not in replaced
+        if key not in code.migrations
+        or not {*map(tuple, code.migrations[key].replaces)} <= {*rows}
     ]
-
-
-def _unknown_columns(connection: BaseDatabaseWrapper, models: ProjectState) -> Iterator[Item]:
-    """The columns of Django's tables of which its models know nothing, whoever has made them."""
-    size, found = connection.ops.max_name_length(), Tables(connection)
-    known = set(structure(models, size))
-    for table in sorted(tables(models, size) & found.names):
-        # That of order_with_respect_to is no field of the state.
-        others = (column for column in found.columns(table) if column != "_order")
-        yield from ((table, column) for column in others if (table, column) not in known)
-
-
-def _watched(
-    connection: BaseDatabaseWrapper, steps: Steps, columns: list[Item], loader: MigrationLoader
-) -> dict[Key, Watched]:
-    """What each of ``steps`` must leave alone, where that is in danger."""
-    if not (columns and Tables(connection).dialect.rebuilds_tables):
-        return {}
-    state, found = _models_on_disk(loader), dict[Key, Watched]()
-    for migration, backwards in steps:
-        key = migration.app_label, migration.name
-        if backwards:
-            state = loader.project_state(key, at_end=False)
-        # The state is then the one after it.
-        history = track(state, [migration], connection.ops.max_name_length())
-        after, dropped = _undone(history) if backwards else _done(history)
-        found[key] = Watched(_kept_by(migration, columns, after), after, dropped)
-        there = [item for item in columns if item[0] not in dropped]
-        columns = [(after.get(table, table), column) for table, column in there]
-    return found
-
-
-def _kept_by(
-    migration: Migration, columns: Iterable[Item], touched: Collection[str]
-) -> list[Item]:
-    """Those of ``columns`` that a migration does not drop on purpose, as SQL may."""
-    has_code = bool(raw_operations(migration))
-    return [(table, column) for table, column in columns if table in touched or not has_code]
-
-
-def _done(history: SchemaHistory) -> tuple[dict[str, str], set[str]]:
-    """The new names of the tables that are touched and stay, and the names of the others."""
-    return {old: new for old, (new, _) in history.by_original().items()}, {*history.dropped}
-
-
-def _undone(history: SchemaHistory) -> tuple[dict[str, str], set[str]]:
-    """The same if what ``history`` tells is taken back."""
-    made = {name for name, table in history.tables.items() if table.original is None}
-    return {new: old for old, (new, _) in history.by_original().items()}, made
-
-
-def _made_again(
-    connection: BaseDatabaseWrapper,
-    steps: Steps,
-    unknown: Collection[Item],
-    models: ProjectState,
-) -> dict[Key, list[Item]]:
-    """What migrations that are about to be applied would make of ``unknown`` ones."""
-    applied = [migration for migration, backwards in steps if not backwards]
-    history = track(models.clone(), applied, connection.ops.max_name_length())
-    found: dict[Key, list[Item]] = {}
-    for name, table in history.tables.items():
-        made: dict[Item, Table | Column] = {(name, None): table}
-        if table.original is not None:
-            made |= {(table.original, column): one for column, one in table.columns.items()}
-        for item, one in made.items():
-            if one.original is None and one.is_certain and item in unknown:
-                found.setdefault(one.migration, []).append(item)
-    return found
-
-
-def _models_on_disk(loader: MigrationLoader) -> ProjectState:
-    """The models after all that is applied and has a file."""
-    return loader.project_state(sorted(loader.applied_migrations.keys() & loader.graph.nodes))
 
 
 def _words_of_refusal(again: list[Key], others: list[Key], connection: BaseDatabaseWrapper) -> str:
     option = database_option(connection)
-    apps = sorted({app for app, _ in others})
-    prunes = " and ".join(f"`manage.py migrate {app} --prune{option}`" for app in apps)
+    done = "it is applied, and the rows of what it replaces were deleted"
+    rows, prune = "django_migrations the missing rows", ""
+    if others:
+        done = f"it is applied under other names, {_names(others)}"
+        rows = "the rows of django_migrations the new names"
+        apps = sorted({app for app, _ in others})
+        prunes = " and ".join(f"`manage.py migrate {app} --prune{option}`" for app in apps)
+        prune = f" If the database does not have it, {prunes} deletes the old rows."
     return (
-        f"The work of {_names(again)} is done: it is applied under other names, "
-        f"{_names(others)}. To run it again may lose values, so nothing was run. To give the rows "
-        "of django_migrations the new names, and apply the rest, run `manage.py "
-        f"migrations_switch{option}`. If the database does not have it, {prunes} deletes the old "
-        "rows."
+        f"The work of {_names(again)} is done: {done}. To run it again may lose values, so "
+        f"nothing was run. To give {rows}, and apply the rest, run "
+        f"`manage.py migrations_switch{option}`.{prune}"
     )
-
-
-def _name(migration: Migration) -> str:
-    return f"{migration.app_label}.{migration.name}"
 
 
 def _named(items: Iterable[Item]) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations import Migration
+from django.db.migrations.state import ProjectState
 
 from django_devtools.branches.planning.comparison import Comparison
 from django_devtools.branches.planning.plan import Plan, is_stuck, make_plan, shared_tables
@@ -20,6 +21,7 @@ from django_devtools.branches.schema.changes import (
     SchemaChanges,
     losses,
     schema_changes,
+    unknown_losses,
 )
 from django_devtools.branches.schema.introspection import Tables
 from django_devtools.branches.schema.structure import Item, structure
@@ -94,10 +96,16 @@ class Outlook:
         """What becomes of tables and columns. Raises SwitchError where a work tree can't tell."""
         return self.plan.changes(self._history(backwards=True), self._history(backwards=False))
 
-    def pass_changes(self, backwards: bool) -> SchemaChanges:
-        """What becomes of tables and columns in one of the two passes. Raises as ``changes``."""
+    def pass_changes(self, backwards: bool, state: ProjectState) -> SchemaChanges:
+        """
+        What becomes of tables and columns in one of the two passes, which is about to begin.
+
+        ``state`` is the one before it. Raises as ``changes``.
+        """
         history, nothing = self._history(backwards), SchemaHistory()
-        return schema_changes(history, nothing) if backwards else schema_changes(nothing, history)
+        found = schema_changes(history, nothing) if backwards else schema_changes(nothing, history)
+        unknown = unknown_losses(Tables(self.connection), state, history, backwards)
+        return found._replace(lost=found.lost + unknown)
 
     def rest_changes(self, steps: Sequence[Step]) -> SchemaChanges:
         """What becomes of them by ``steps``, the last ones of a pass."""
@@ -108,7 +116,20 @@ class Outlook:
 
     def losses(self) -> list[DataLoss]:
         """What the switch drops or narrows here. Raises SwitchError as ``changes`` does."""
-        return self._routed_here(self.changes.lost)
+        return self._routed_here([*self.changes.lost, *self._unknown])
+
+    @cached_property
+    def _unknown(self) -> list[DataLoss]:
+        """The columns that no model knows, and that have values, of tables made anew."""
+        tables, held = Tables(self.connection), self.plan.held
+        if not tables.dialect.rebuilds_tables:
+            return []
+        now = held.state(held.ordered(held.applied_nodes(), self.plan.rows))
+        back, forth = self._history(backwards=True), self._history(backwards=False)
+        found = unknown_losses(tables, now, back, backwards=True)
+        found += unknown_losses(tables, now, forth, backwards=False)
+        by_item = {loss.item: loss for loss in reversed(found) if count_rows(tables, loss)}
+        return list(by_item.values())
 
     def dropped_backwards(self) -> list[DataLoss]:
         """What the first pass drops here, whatever the second one makes anew."""
@@ -173,6 +194,7 @@ class Outlook:
         found, staying = self._back(returns), []
         empty = outranked(found, [*found, *returns.waiting], self.stash.has_values)
         found = [entry for entry in found if entry not in empty]
+        found += filter(self._is_made, self.stash.homeless(self.applied()))
         for entry in self._made_and_waiting(returns):
             if branch is not None and entry.branch == branch:
                 found.append(entry)

@@ -14,10 +14,12 @@ from django_devtools.branches.schema.changes import (
     renames_backwards,
     renames_forwards,
     schema_changes,
+    unknown_losses,
 )
-from django_devtools.branches.schema.operations import Mark, may_rename, writes_rows
+from django_devtools.branches.schema.introspection import Tables
+from django_devtools.branches.schema.operations import Mark, may_rename, without_marks, writes_rows
 from django_devtools.branches.sources.git import Repository
-from django_devtools.branches.sources.loader import code_on_disk, variant
+from django_devtools.branches.sources.loader import code_on_disk
 from django_devtools.branches.sources.snapshot_file import SnapshotFile
 from django_devtools.branches.sources.snapshots import Key
 from django_devtools.branches.sources.text_ids import Texts
@@ -30,7 +32,7 @@ from django_devtools.conf import project_root
 
 from .outlook import applied_by
 from .progress import Progress, write_notice
-from .there_already import histories
+from .there_already import both_ways, is_backwards, state_and_history
 
 Plan = Sequence[tuple[Migration, bool]]
 """Migrations, and whether each is unapplied. All of them go one way."""
@@ -97,7 +99,7 @@ class Session:
         self._run_up_to(position, lambda: state.apps, lambda: self._renamed(state))
         self._before, self._undone = state, None
         if self._transfer.came_back:
-            rest = [(_without_mark(one), backwards) for one, backwards in self.plan[position:]]
+            rest = [(without_marks(one), backwards) for one, backwards in self.plan[position:]]
             changes = _changes(self.stash, rest)
             self._transfer.save_again(changes, self._steps[position:], self._branch)
         self.run.add(self._steps[position].key)
@@ -156,7 +158,7 @@ class Session:
 
     def _last_begun(self) -> tuple[Migration, bool]:
         migration, backwards = self.plan[self._done]
-        return _without_mark(migration), backwards
+        return without_marks(migration), backwards
 
     def _find_way(self, detour: Detour, applied: Applied) -> Way | None:
         is_undone_now = any(step.key in self.run for step in detour.entries[0].steps)
@@ -229,7 +231,8 @@ class _Undone(Mark):
 
 def _changes(stash: Stash, plan: Plan) -> SchemaChanges:
     """What becomes of tables and columns. All of the plan goes one way."""
-    found = schema_changes(*histories(stash.connection, plan))
+    (state, history), backwards = state_and_history(stash.connection, plan), is_backwards(plan)
+    found = schema_changes(*both_ways(history, backwards))
     # What --fake-initial finds in its place is not made.
     gives_way = {loss.item for loss in found.lost} | found.renamed.keys()
     made = {
@@ -237,12 +240,8 @@ def _changes(stash: Stash, plan: Plan) -> SchemaChanges:
         for item, is_certain in found.made.items()
         if item in gives_way or not stash.tables.has_item(*item)
     }
-    return found._replace(made=made)
-
-
-def _without_mark(migration: Migration) -> Migration:
-    operations = [one for one in migration.operations if not isinstance(one, Mark)]
-    return variant(migration, operations=operations)
+    lost = found.lost + unknown_losses(Tables(stash.connection), state, history, backwards)
+    return found._replace(lost=lost, made=made)
 
 
 def session_of(plan: Plan) -> Session | None:

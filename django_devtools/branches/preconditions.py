@@ -222,12 +222,15 @@ def rows_agree_with_target(decision: Decision, plan: Plan) -> str | None:
 
 def nothing_is_made_over(decision: Decision, plan: Plan) -> str | None:
     """Nothing is made that is there already, where the database would fill it anew in silence."""
-    if not _is_foreseen(decision, plan):
+    rebuilds_tables = decision.outlook.stash.tables.dialect.rebuilds_tables
+    if not (rebuilds_tables and _is_foreseen(decision, plan)):
         return None
     there = there_already(decision.connection, plan.backwards, plan.forwards)
     nodes = {**plan.held.graph.nodes, **plan.wanted.graph.nodes}
     found = {item: key for item, key in there.items() if is_foreseen(nodes[key])}
-    return words(decision.connection, found, plan.unapply) if found else None
+    if not found:
+        return None
+    return words(decision.connection, found, next(iter(found.values())) in plan.unapply)
 
 
 def nothing_is_dropped_along(decision: Decision, plan: Plan) -> str | None:

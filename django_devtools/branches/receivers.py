@@ -50,14 +50,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger("django_devtools.branches")
 
 _DROPS_NOTHING = (
-    operations.AddField,
     operations.AlterModelManagers,
     operations.AlterModelOptions,
     operations.CreateModel,
     operations.RunPython,
     IndexOperation,
 )
-"""Operations that drop nothing when they run forwards."""
+"""Operations that drop nothing when they run forwards, on any database."""
+
+UNSURE = "Whether what is pending is applied under other names is not known"
 
 Steps = Sequence[tuple[Migration, bool]]
 """What ``migrate`` is about to do: migrations, and whether each is unapplied."""
@@ -92,6 +93,8 @@ def _keep_safe(connection: BaseDatabaseWrapper, plan: Steps, verbosity: int) -> 
     with suppress(ImproperlyConfigured):
         if takes_snapshots():
             guard = _guard(connection, plan)
+            if guard and guard.doubt and verbosity:
+                write_notice(color_style().WARNING(f"{UNSURE}: {guard.doubt}"))
             if guard is None or not guard.refusal:
                 what = f"What is dropped from database '{connection.alias}' was not saved"
                 with _warning(what, verbosity):
@@ -187,7 +190,7 @@ def save(stash: Stash, plan: Steps, verbosity: int) -> None:
     Raises DatabaseError where it can't be saved.
     """
     connection, rows = stash.connection, read_rows(stash.connection)
-    if not (_may_restore(stash) or (rows and _may_drop(plan))):
+    if not (_may_restore(stash) or (rows and _may_drop(stash, plan))):
         logger.debug("%s: nothing is dropped, and nothing is restored", connection.alias)
         return
     from .plain_migrate import Session
@@ -218,8 +221,13 @@ def _may_restore(stash: Stash) -> bool:
     return any(entry.status is not Status.LEFT for entry in stash.entries())
 
 
-def _may_drop(plan: Steps) -> bool:
-    return any(_first_drop(*one) is not None for one in plan)
+def _may_drop(stash: Stash, plan: Steps) -> bool:
+    # A table that is made anew has the columns alone that its model knows.
+    adds = () if stash.tables.dialect.rebuilds_tables else (operations.AddField,)
+    return any(
+        backwards or not all(isinstance(one, (*_DROPS_NOTHING, *adds)) for one in step.operations)
+        for step, backwards in plan
+    )
 
 
 def _write_down(connection: BaseDatabaseWrapper, plan: Steps) -> list[str]:
@@ -257,16 +265,6 @@ def _warning(what: str, verbosity: int, hint: str = "") -> Iterator[None]:
     except Exception as error:  # noqa: BLE001 - see above
         if verbosity:
             write_notice(color_style().WARNING(f"{what}: {error}{hint}"))
-
-
-def _first_drop(migration: Migration, backwards: bool) -> int | None:
-    """The position of the first operation that may drop anything; None if none does."""
-    if backwards:
-        return len(migration.operations)
-    for position, operation in enumerate(migration.operations):
-        if not isinstance(operation, _DROPS_NOTHING):
-            return position
-    return None
 
 
 def _last_sender() -> AppConfig | None:

@@ -19,12 +19,13 @@ from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
 from django.db.migrations import Migration
-from django.db.migrations.state import ProjectState
+from django.db.migrations.state import ModelState, ProjectState
 
 from django_devtools.branches.sources.snapshots import Key
 
+from .introspection import Tables
 from .operations import may_rename
-from .structure import Item
+from .structure import Item, has_table, structure, table_of
 from .tracker import Column, SchemaHistory, Table, track
 
 logger = logging.getLogger("django_devtools.branches")
@@ -57,6 +58,8 @@ class DataLoss(NamedTuple):
     """Whether unapplying drops or narrows it, and not applying."""
     field_type: str = ""
     """The type of the field of a narrowed column before the switch, as `type_of` says it."""
+    is_unknown: bool = False
+    """Whether no model knows the column, so that SQLite leaves it out of a table made anew."""
 
     @property
     def item(self) -> Item:
@@ -117,6 +120,70 @@ def makers(unapplied: SchemaHistory, applied: SchemaHistory) -> dict[Item, DataL
                 loss = DataLoss(key, table.model, name, column, is_certain=is_certain)
                 found[loss.item] = loss
     return found
+
+
+def unknown_losses(
+    tables: Tables, state: ProjectState, history: SchemaHistory, backwards: bool
+) -> list[DataLoss]:
+    """
+    The columns of which ``state``, the one before a pass, knows nothing, and that it may drop.
+
+    SQLite makes tables anew, with the columns of their models. The others are there by SQL, or by
+    migrations that lost their rows, as by ``migrate --prune``. ``history`` is that of the pass,
+    which may make a column of the same name.
+    """
+    if not tables.dialect.rebuilds_tables:
+        return []
+    longest = tables.connection.ops.max_name_length()
+    known, found = set(structure(state, longest)), list[DataLoss]()
+    for name, table in _rebuilt(state, history, backwards, longest).items():
+        there = tables.columns(name) if name in tables.names else ()
+        # That of order_with_respect_to is no field of the state.
+        unknown = [one for one in there if (name, one) not in known and one != "_order"]
+        found += filter(None, (_unknown_loss(name, table, one, backwards) for one in unknown))
+    return found
+
+
+def _unknown_loss(name: str, table: Table, column: str, backwards: bool) -> DataLoss | None:
+    made = None if backwards else table.columns.get(column)
+    migration = table.migration
+    if made is not None and made.original is None:
+        migration = made.migration
+    elif table.original is None:
+        return None  # What is there instead of a new table was found by --fake-initial.
+    return DataLoss(
+        migration,
+        table.model,
+        name,
+        column,
+        is_certain=False,
+        starts_null=True,
+        dropped_backwards=backwards,
+        is_unknown=True,
+    )
+
+
+def _rebuilt(
+    state: ProjectState, history: SchemaHistory, backwards: bool, max_name_length: int | None
+) -> dict[str, Table]:
+    """The tables that a pass may make anew, by their names before it."""
+    older = {name: table for _, (name, table) in history.by_original().items()}
+    new = {one.original or name: one for name, one in history.tables.items()}
+    found = older if backwards else new
+    touched = {".".join(table.model).lower(): table.migration for table in found.values()}
+    for key, model in state.models.items():
+        # Foreign keys follow the type of the key that they refer to.
+        parents = [*filter(touched.get, _parents(model) if has_table(model) else ())]
+        if parents:
+            name = table_of(model, max_name_length)
+            found.setdefault(name, Table(key, name, touched[parents[0]], {}, {}))
+    return found
+
+
+def _parents(model: ModelState) -> Iterator[str]:
+    for field in model.fields.values():
+        if field.remote_field:
+            yield str(field.remote_field.model).lower()
 
 
 def schema_changes(unapplied: SchemaHistory, applied: SchemaHistory) -> SchemaChanges:
@@ -303,19 +370,19 @@ def renames_forwards(migration: Migration, before: ProjectState) -> Renames:
     """What applying a migration renames, if anything. ``before`` is the state before that."""
     if not may_rename(migration):
         return _nothing
-    models = _models_only(before)
+    models = models_only(before)
     return lambda after: schema_changes(SchemaHistory(), track(models, [migration]))
 
 
 def _undone(migration: Migration, after: ProjectState) -> SchemaChanges:
-    return schema_changes(track(_models_only(after), [migration]), SchemaHistory())
+    return schema_changes(track(models_only(after), [migration]), SchemaHistory())
 
 
 def _nothing(after: ProjectState) -> None:
     return None
 
 
-def _models_only(state: ProjectState) -> ProjectState:
+def models_only(state: ProjectState) -> ProjectState:
     """A copy of a state that can be changed, and whose models are not rendered."""
     models = {key: model.clone() for key, model in state.models.items()}
     return ProjectState(models, state.real_apps)

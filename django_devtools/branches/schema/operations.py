@@ -36,6 +36,12 @@ class Mark(Operation):
         """Nothing: models stay as they are."""
 
 
+def without_marks(migration: Migration) -> Migration:
+    """A migration as it was before marks were put into it."""
+    found = [one for one in migration.operations if not isinstance(one, Mark)]
+    return variant(migration, operations=found)
+
+
 _KEEPS_NAMES = (
     operations.AddConstraint,
     operations.AddField,
@@ -83,6 +89,12 @@ def same_place(one: Migration, other: Migration) -> bool:
 def raw_operations(migration: Migration) -> list[Operation]:
     """The RAW operations of a migration, including those in SeparateDatabaseAndState."""
     return [o for o in _database_operations(migration.operations) if isinstance(o, RAW)]
+
+
+def runs_sql(migration: Migration) -> bool:
+    """Whether a migration has SQL of its own, or operations that nobody here knows."""
+    hidden = hidden_operations([migration])
+    return any(not isinstance(one, operations.RunPython) for one in hidden)
 
 
 def writes_rows(migration: Migration, backwards: bool = False) -> bool:

@@ -219,8 +219,11 @@ def _grouped(losses: Iterable[DataLoss]) -> list[list[DataLoss]]:
     """The losses that share an entry: a table alone, and the columns of a table together."""
 
     def group(loss: DataLoss) -> tuple[str, bool, tuple[str, ...], bool]:
-        # Each narrowed column has an entry of its own, as it may be edited without the others.
+        # Each narrowed column has an entry of its own, as it may be edited without the others; and
+        # each that no model knows, as any of them may be made.
         narrowed = (loss.becomes[0], str(loss.column)) if loss.becomes else ()
+        if loss.is_unknown:
+            narrowed = ("", str(loss.column))
         # What only SQL may make again is restored if it is missing, and everything else always.
         return loss.table, loss.column is not None, narrowed, loss.is_certain
 
@@ -281,7 +284,7 @@ def _copy_of_columns(tables: Tables, group: list[DataLoss]) -> Copy | None:
 
 def _return_of(loss: DataLoss) -> Return:
     """How what is lost is restored. What SQL may make again may have values of its own."""
-    return Return.REPLACE if loss.is_certain else Return.MISSING
+    return Return.REPLACE if loss.is_certain or loss.is_unknown else Return.MISSING
 
 
 def _has_loss(tables: Tables, group: list[DataLoss], columns: Iterable[str]) -> str:

@@ -230,6 +230,19 @@ class Stash:
         there = self._there(entry)
         return {name for name, info in entry.infos.items() if there.get(name) == info}
 
+    def homeless(self, applied: Applied) -> list[Entry]:
+        """The columns that were due once, and were not there: what makes them restores them."""
+        kept = [entry for entry in self.entries() if entry.status is Status.KEPT]
+        undone = [entry for entry in kept if applied.stage(entry) is Stage.UNDONE]
+        return [entry for entry in undone if not self.has_place(entry)]
+
+    def has_place(self, entry: Entry) -> bool:
+        """Whether any of the columns of an entry is there; of a table or narrowed one, always."""
+        if entry.is_table or entry.is_narrowed:
+            return True
+        tables = Tables(self.connection)
+        return any(tables.has_item(entry.table, column) for column in entry.columns)
+
     def forget_edited(self, entry: Entry) -> None:
         """
         Delete the values of a narrowed column that were edited since: the new ones count.

@@ -14,6 +14,7 @@ from django.apps.registry import Apps
 from django_devtools.branches.progress import Progress
 from django_devtools.branches.schema.changes import DataLoss, SchemaChanges
 from django_devtools.branches.schema.introspection import Tables
+from django_devtools.branches.schema.operations import runs_sql
 from django_devtools.branches.schema.structure import Item
 from django_devtools.branches.sources.snapshots import Key
 
@@ -108,6 +109,10 @@ class Transfer:
         """Where what was saved for the passes under way is by now."""
         self._late: list[Entry] = []
         """What refers to rows that come back by a detour, and comes after them."""
+        self._unknown: set[int] = set()
+        """The numbers of the new entries of columns that no model knows."""
+        self._homeless: list[Entry] = []
+        """Columns that were due, and that are not there yet."""
         self._early: set[int] = set()
         """The numbers of the entries that come without the rest of their pass being undone."""
         self._spared: dict[int, Callable[[Entry], str]] = {}
@@ -133,6 +138,7 @@ class Transfer:
             now.move(begun.key, None if begun.backwards else arrives)
         self.stash.prepare(now)
         self._refresh()
+        self._homeless = self.stash.homeless(self.applied)
 
     def save(
         self, changes: SchemaChanges, steps: Sequence[Step], branch: str | None, fills: bool
@@ -256,6 +262,7 @@ class Transfer:
         """
         self.stash.dropped(self.returns.dropped_now())
         due = [one for one in self.returns.after_step() if not one.dropped_by <= self.faked]
+        due = self._with_place(due)
         early, by_detour = self._split_detours()
         early += self._needed_by([*due, *early])
         self._early.update(entry.id for entry in early)
@@ -263,6 +270,36 @@ class Transfer:
         late = [entry for entry in found if self._refers_to(entry, by_detour)]
         self._late += late
         self._restore([one for one in found if one not in late], models)
+
+    def _with_place(self, due: list[Entry]) -> list[Entry]:
+        """Those of ``due`` whose columns are there. The others wait until they are."""
+        due = [*due, *self._homeless, *self._left_out()]
+        self._homeless = [one for one in due if not self.stash.has_place(one)]
+        return [one for one in due if one not in self._homeless]
+
+    def _left_out(self) -> list[Entry]:
+        """
+        What was left out of a table made anew, as no model knew it, or was made over by a step.
+
+        The pass may make it later, as where rows of django_migrations are gone.
+        """
+        if not (self._unknown and self._next):
+            return []
+        step, arrives = self._next
+        unknown = [one for one in self.returns.waiting if one.id in self._unknown]
+        found = [one for one in unknown if self._is_gone(one, step)]
+        self._unknown.difference_update(entry.id for entry in found)
+        if _may_drop_by_sql(arrives):
+            return []
+        self.returns.remove(found)
+        return found
+
+    def _is_gone(self, entry: Entry, step: Step) -> bool:
+        """Whether a column is not there, or another one, which ``step`` has made."""
+        changes = self._passes[-1].changes
+        then = {changes.name_of(item) for item in _items(entry)}
+        is_made = step.key in entry.dropped_by and not then.isdisjoint(changes.made)
+        return is_made or not self.stash.has_place(entry)
 
     def forget(self, keys: Collection[Key]) -> None:
         """The rows of ``keys`` are deleted. What these have done is there under other names."""
@@ -380,7 +417,7 @@ class Transfer:
                 self.stash.forget_stand_in(entry)
         self._refresh()
         if not self._passes:
-            self._fresh, self.came_back = set(), []
+            self._fresh, self._unknown, self.came_back = set(), set(), []
             self._places.clear()
 
     def settle(self, models: Models) -> None:
@@ -390,6 +427,7 @@ class Transfer:
         # Some steps may be undone by nothing but a row of django_migrations.
         self.restore_due(models)
         own = [entry for entry in self._made_again() if self._is_own(entry)]
+        own += [one for one in self._homeless if self.applied.stage(one) is Stage.UNDONE]
         self.returns.remove(own)
         self._restore(own, models)
         made = [entry for entry in self._made_again() if self._is_worth_a_word(entry)]
@@ -430,6 +468,8 @@ class Transfer:
         changed = changes.made.keys() | changes.altered
         self._made_with |= {entry.id: changed for entry in taken}
         self._fresh.update(entry.id for entry in taken)
+        unknown = {loss.item for loss in lost if loss.is_unknown}
+        self._unknown.update(one.id for one in taken if _items(one) <= unknown)
         self._places.add(entry for entry in taken if not entry.is_narrowed)
         self._has_begun = False
         return taken
@@ -592,11 +632,24 @@ class Transfer:
         self.returns.refresh(self.stash.entries())
 
 
+def _may_drop_by_sql(arrives: AppliedMigration | None) -> bool:
+    """Whether what a step has dropped may be dropped on purpose."""
+    migration = arrives.migration if arrives else None
+    return migration is not None and runs_sql(migration)
+
+
 def _takes(loss: DataLoss, entry: Entry) -> bool:
     """Whether a loss takes what is in an entry, or some of it."""
     if loss.table != entry.table:
         return False
     return loss.column is None or entry.is_table or loss.column in entry.columns
+
+
+def _items(entry: Entry) -> set[Item]:
+    """The columns of an entry, or the table."""
+    if entry.is_table:
+        return {(entry.table, None)}
+    return {(entry.table, column) for column in entry.columns}
 
 
 def _summaries(entries: list[Entry]) -> str:
