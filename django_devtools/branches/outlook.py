@@ -104,6 +104,8 @@ class Outlook:
         """
         history, nothing = self._history(backwards), SchemaHistory()
         found = schema_changes(history, nothing) if backwards else schema_changes(nothing, history)
+        if backwards and self.findings:  # The state lacks what can't be imported here.
+            return found
         unknown = unknown_losses(Tables(self.connection), state, history, backwards)
         return found._replace(lost=found.lost + unknown)
 
@@ -122,7 +124,7 @@ class Outlook:
     def _unknown(self) -> list[DataLoss]:
         """The columns that no model knows, and that have values, of tables made anew."""
         tables, held = Tables(self.connection), self.plan.held
-        if not tables.dialect.rebuilds_tables:
+        if not tables.dialect.rebuilds_tables or self.findings:
             return []
         now = held.state(held.ordered(held.applied_nodes(), self.plan.rows))
         back, forth = self._history(backwards=True), self._history(backwards=False)
