@@ -16,6 +16,13 @@ APPS = 4
 OVER = f"over {feature_migrations(APPS)} migrations"
 
 
+UNGUARDED = """
+from .settings import *
+from django_devtools.branches import receivers
+receivers._guard = lambda connection, plan: None
+"""
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """40 migrations, and three more on branch feature, with the hooks installed."""
@@ -61,6 +68,34 @@ def test_nothing_to_do(times: dict[str, Times]) -> None:
     """A switch that finds out that there is nothing to do."""
     what = "nothing to do, a small project / migrate --check"
     compare(what, times["nothing"], times["migrate --check"], bound=1.0).check()
+
+
+@pytest.fixture(scope="module")
+def migrates(project: Project) -> dict[str, Times]:
+    """Time plain ``migrate`` with the guard, without it, and without django_devtools."""
+    (project.root / "config/unguarded.py").write_text(UNGUARDED)
+    unguarded = project.ours("migrate", "--settings=config.unguarded")
+    commands = {"guarded": project.ours("migrate"), "unguarded": unguarded}
+    commands["theirs"] = project.theirs("migrate")
+    runs = {}
+    for name, command in commands.items():
+        for branch in ("main", "feature"):
+            run = project.run(command, branch=branch, database="main", ends_on=branch)
+            runs[f"{name} {branch}"] = run
+    return interleave(runs, rounds=9)
+
+
+@pytest.mark.parametrize(
+    ("branch", "what", "guard", "all_of_it"),
+    [("main", "migrate with nothing to do", 1.1, 1.6), ("feature", f"migrate {OVER}", 1.2, 2.0)],
+)
+def test_a_plain_migrate(
+    migrates: dict[str, Times], branch: str, what: str, guard: float, all_of_it: float
+) -> None:
+    """What the guard takes of a migrate, and what all receivers do."""
+    ours, without = migrates[f"guarded {branch}"], migrates[f"unguarded {branch}"]
+    compare(f"{what} / without the guard", ours, without, bound=guard).check()
+    compare(f"{what} / Django's", ours, migrates[f"theirs {branch}"], bound=all_of_it).check()
 
 
 def _on_checked_out_main(project: Project) -> Run:

@@ -452,6 +452,9 @@ def test_a_column_whose_migration_nobody_has(weights: Project) -> None:
         file.write_text(text) if text else file.unlink()
         said = "CommandError: shop.0003_other drops column shop_product.weight, because SQLite"
         assert refused(weights).startswith(said)
+        if text:
+            words = "Whether what is pending is applied under other names is not known: "
+            assert words in weights.manage("migrate", status=1).stderr
 
 
 LINKED = """
