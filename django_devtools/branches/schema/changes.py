@@ -26,6 +26,7 @@ from django_devtools.branches.sources.snapshots import Key
 from .introspection import Tables
 from .operations import may_rename
 from .structure import Item, has_table, structure, table_of
+from .structure import tables as tables_of
 from .tracker import Column, SchemaHistory, Table, track
 
 logger = logging.getLogger("django_devtools.branches")
@@ -136,8 +137,11 @@ def unknown_losses(
         return []
     longest = tables.connection.ops.max_name_length()
     known, found = set(structure(state, longest)), list[DataLoss]()
+    # The state names no columns of the table of a many-to-many field.
+    of_fields = {table for table, _ in known} - tables_of(state, longest)
     for name, table in _rebuilt(state, history, backwards, longest).items():
-        there = tables.columns(name) if name in tables.names else ()
+        is_there = name in tables.names and name not in of_fields
+        there = tables.columns(name) if is_there else ()
         # That of order_with_respect_to is no field of the state.
         unknown = [one for one in there if (name, one) not in known and one != "_order"]
         found += filter(None, (_unknown_loss(name, table, one, backwards) for one in unknown))
