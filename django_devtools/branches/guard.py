@@ -55,10 +55,10 @@ class Guard:
 
         A receiver of ``pre_migrate`` can't tell whether they are faked, which does no harm.
         """
+        unmarked = [without_marks(migration) for migration, _ in plan]
         for position, (migration, backwards) in enumerate(plan):
             operations: Any = migration.operations
-            later = [without_marks(one) for one, _ in plan[position + 1 :]]
-            look = _Look(self, migration, backwards, later)
+            look = _Look(self, unmarked[position], backwards, unmarked[position + 1 :])
             first, last = _Before(look), _After(look)
             operations[:] = [last, *operations, first] if backwards else [first, *operations, last]
 
@@ -80,21 +80,24 @@ class _Look:
         self.later = later
         """What is run after it."""
         self.guard, self.connection = guard, guard.connection
-        self.migration, self.backwards = without_marks(migration), backwards
+        self.migration, self.backwards = migration, backwards
         self.name = f"{migration.app_label}.{migration.name}"
         self.unknown: dict[Item, Item] = {}
         """The columns of which Django knows nothing, and their names after the migration."""
+        self.base: ProjectState | None = None
+        """The state that its operations start from, if it is unapplied."""
 
     def before(self, state: ProjectState) -> None:
         """Raise CommandError if the migration must not be run in ``state``."""
         if self.guard.refusal:
             raise CommandError(self.guard.refusal)
-        base = self._base(state)
-        history = track(base, [self.migration], self.connection.ops.max_name_length())
         tables = Tables(self.connection)
-        if self.guard.lacking or tables.dialect.rebuilds_tables:
-            there = there_already(self.connection, *both_ways(history, self.backwards))
-            self._refuse_to_make(there, base)
+        if not (self.guard.lacking or tables.dialect.rebuilds_tables):
+            return
+        base = models_only(self.base or state)
+        history = track(base, [self.migration], self.connection.ops.max_name_length())
+        there = there_already(self.connection, *both_ways(history, self.backwards))
+        self._refuse_to_make(there, base)
         if self.guard.lacking:
             self._note_unknown(unknown_losses(tables, state, history, self.backwards), history)
 
@@ -120,13 +123,6 @@ class _Look:
                 f"{self.name} drops {_named(dropped)} because {self._vendor} makes the "
                 f"table anew, so it was rolled back. {self.guard.origin()}"
             )
-
-    def _base(self, state: ProjectState) -> ProjectState:
-        """The state that the operations of the migration start from, to be changed."""
-        if not self.backwards:
-            return models_only(state)
-        key = self.migration.app_label, self.migration.name
-        return MigrationLoader(self.connection).project_state(key, at_end=False)
 
     def _refuse_to_make(self, found: dict[Item, Key], after: ProjectState) -> None:
         """Raise CommandError if anything is ``found`` that it would make: ``after`` has it."""
@@ -199,6 +195,10 @@ class _Before(Mark):
 class _After(Mark):
     def __init__(self, look: _Look) -> None:
         self.look = look
+
+    def state_forwards(self, app: str, state: ProjectState) -> None:
+        # Django computes all states anew to unapply a migration, of which this is then the first.
+        self.look.base = state if self.look.backwards else None
 
     def database_forwards(self, *_: Any) -> None:
         self.look.after()

@@ -136,10 +136,13 @@ def unknown_losses(
     if not tables.dialect.rebuilds_tables:
         return []
     longest = tables.connection.ops.max_name_length()
+    rebuilt = _rebuilt(state, history, backwards, longest)
+    if not rebuilt:
+        return []
     known, found = set(structure(state, longest)), list[DataLoss]()
     # The state names no columns of the table of a many-to-many field.
     of_fields = {table for table, _ in known} - tables_of(state, longest)
-    for name, table in _rebuilt(state, history, backwards, longest).items():
+    for name, table in rebuilt.items():
         is_there = name in tables.names and name not in of_fields
         there = tables.columns(name) if is_there else ()
         # That of order_with_respect_to is no field of the state.
