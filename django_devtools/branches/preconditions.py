@@ -117,6 +117,16 @@ def sources_are_found(decision: Decision, plan: Plan) -> str | None:
     )
 
 
+def squashes_are_whole(decision: Decision, plan: Plan) -> str | None:
+    """Nothing is applied on top of a squash of which a part is missing, whose text is unknown."""
+    found = decision.comparison
+    in_part = found.applied_in_part() if plan.apply else {}
+    for key in plan.apply:
+        for squash in in_part.keys() & set(found.wanted[key].dependencies):
+            return f"{'.'.join(key)} depends on {'.'.join(squash)}. {found.words_of_part(squash)}"
+    return None
+
+
 def _not_run(decision: Decision, key: Key, fetched: Fetched) -> str:
     ref = fetched.ref or fetched.commit
     return (
@@ -343,6 +353,7 @@ PRECONDITIONS: list[Precondition] = [
     nothing_is_recreated,
     # What follows looks into the migrations, so their texts come first.
     sources_are_found,
+    squashes_are_whole,
     all_is_reversible,
     what_is_left_fits,
     what_is_left_is_not_made_again,

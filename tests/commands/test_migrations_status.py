@@ -107,3 +107,47 @@ def test_each_state_has_its_colour(project: Project) -> None:
     lines = project.manage("migrations_status", "--force-color").stdout.splitlines()
     assert lines[1].startswith("\x1b[33;1mshop  0003_colour  phantom")
     assert lines[2].startswith("\x1b[1mshop  0003_other   pending")
+
+
+def make_shop_with_a_part_of_a_squash(project: Project) -> None:
+    """Nothing has the files of 0004_b and 0005_c, which the squash replaces beside 0003_a."""
+    make_shop(project)
+    project.manage("migrate")
+    add_colour(project, "0003_squashed")
+    file = "shop/migrations/0003_squashed.py"
+    replaces = '[("shop", "0003_a"), ("shop", "0004_b"), ("shop", "0005_c")]'
+    text = (project.path / file).read_text()
+    project.write(file, f"{text}\nMigration.replaces = {replaces}\n")
+    project.python(
+        """
+        from django.db import connection
+        from django.db.migrations.recorder import MigrationRecorder
+        MigrationRecorder(connection).record_applied("shop", "0003_a")
+        """
+    )
+
+
+APPLIED_IN_PART = (
+    "shop.0003_squashed is applied in part: shop.0004_b, shop.0005_c is not applied, and its "
+    "source was not found: not on disk, not in a snapshot, not in the git history of any ref. "
+    "Neither a switch nor `migrate` goes on there. Put the file back, and run "
+    "`manage.py migrations_switch`.\n"
+)
+
+
+def test_a_squash_of_which_nobody_has_the_rest(project: Project) -> None:
+    make_shop_with_a_part_of_a_squash(project)
+    assert project.manage("migrations_status").stdout == APPLIED_IN_PART
+    result = project.manage("migrations_switch")
+    assert result.stdout == "Nothing to do: database 'default' is left as it is.\n"
+    assert result.stderr == APPLIED_IN_PART
+
+
+def test_nothing_is_applied_on_top_of_a_part_of_a_squash(project: Project) -> None:
+    make_shop_with_a_part_of_a_squash(project)
+    project.migration("shop", "0006_more", "", [("shop", "0003_squashed")])
+    result = project.manage("migrations_switch", status=1)
+    assert result.stderr.startswith(
+        "CommandError: shop.0006_more depends on shop.0003_squashed. " + APPLIED_IN_PART[:40]
+    )
+    assert project.states()["shop.0006_more"] == "pending"

@@ -145,6 +145,31 @@ class Comparison(NamedTuple):
         """Those whose RunPython or RunSQL reads differently, and that count as applied."""
         return sorted(key for key in self.raw_changed if states[key] is not State.CHANGED)
 
+    def applied_in_part(self) -> dict[Key, list[Key]]:
+        """
+        The target's squashes of which a part is applied, each with what nothing has a text of.
+
+        Django leaves such a squash out, and what depended on it depends on nothing.
+        """
+        known = self.target.code.migrations
+        found = {}
+        for key, squash in known.items():
+            replaced = _replaced(squash)
+            missing = [one for one in replaced if one not in known and one not in self.rows]
+            if missing and any(one in self.rows for one in replaced):
+                found[key] = missing
+        return found
+
+    def words_of_part(self, squash: Key) -> str:
+        """What is known of one of ``applied_in_part``, and what to do about it."""
+        missing = ", ".join(".".join(key) for key in self.applied_in_part()[squash])
+        return (
+            f"{'.'.join(squash)} is applied in part: {missing} is not applied, and its source "
+            "was not found: not on disk, not in a snapshot, not in the git history of any ref. "
+            "Neither a switch nor `migrate` goes on there. Put the file back, and run "
+            "`manage.py migrations_switch`."
+        )
+
     def answers(self) -> dict[Key, str]:
         """What was said of applied migrations, and still holds: they have the same texts."""
         return {

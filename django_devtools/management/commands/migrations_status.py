@@ -97,7 +97,7 @@ class Command(BranchesCommand):
         elif options["short"]:
             self.write("failed" if _failure(workspace.repository) else _short(to_do))
         elif not options["check"] or self.verbosity >= 1:
-            self._show(rows, options["all"])
+            self._show(rows, options["all"], any(found.applied_in_part() for found in comparisons))
             for (found, states), decision in zip(classified, decisions, strict=True):
                 self._show_notes(found, states, decision)
             for found in comparisons:
@@ -140,8 +140,8 @@ class Command(BranchesCommand):
                 )
                 self.write(annotation(text, file_of(workspace, key)))
 
-    def _show(self, rows: list[Row], everything: bool) -> None:
-        if _are_in_step(rows):
+    def _show(self, rows: list[Row], everything: bool, are_parts_missing: bool) -> None:
+        if _are_in_step(rows) and not are_parts_missing:
             self.stdout.write(self.style.SUCCESS("Databases and code are in step."))
         shown = [row for row in rows if everything or row["state"] != State.APPLIED]
         if not shown:
@@ -189,6 +189,8 @@ class Command(BranchesCommand):
             )
 
     def _show_notes(self, found: Comparison, states: States, leaving: Decision | None) -> None:
+        for squash in found.applied_in_part():
+            self.stdout.write(self.style.WARNING(found.words_of_part(squash)))
         if edited := found.not_rerun(states):
             self.stdout.write(self.style.WARNING(notice_of_edited_code(edited, self.verbosity)))
         answers = found.standing_answers()

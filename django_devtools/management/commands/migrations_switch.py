@@ -387,9 +387,9 @@ class Command(BranchesCommand):
     def _report_nothing_to_do(self, switch: Switch) -> None:
         decision = switch.decision
         where = f"{_database(switch)} is in step with {decision.comparison.target.title}."
-        if decision.plan is not None and (
-            decision.plan.not_rolled_back or decision.plan.left_applied
-        ):
+        plan = decision.plan
+        is_left = plan is not None and (plan.not_rolled_back or plan.left_applied)
+        if is_left or decision.comparison.applied_in_part():
             where = f"{_database(switch)} is left as it is."
         self.write(f"Nothing to do: {where}")
         if decision.has_stash:
@@ -431,6 +431,8 @@ class Command(BranchesCommand):
         self._notice_undone(decision)
         if plan is not None:
             self._notice_not_rolled_back(decision, plan)
+        for squash in decision.comparison.applied_in_part():
+            self.notice(decision.comparison.words_of_part(squash))
         for key, error in sorted(decision.comparison.incomparable.items()):
             self.notice(
                 f"{_name(key)} differs from the text that was applied, and was left unchanged: "
