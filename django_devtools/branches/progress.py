@@ -106,10 +106,14 @@ class Progress:
             self._ticker.end(depth)
 
     @contextmanager
-    def handed_over(self, label: str) -> Iterator[None]:
-        """Let another process report what it does, which it does by ``verbosity`` alone."""
+    def handed_over(self, label: str, observe: Observe | None = None) -> Iterator[None]:
+        """
+        Let another process report what it does, which it does by ``verbosity`` alone.
+
+        Where it does not, ``observe`` tells how far it is.
+        """
         self.current = label
-        with self.meanwhile("" if self.verbosity >= 1 else label):
+        with self.meanwhile("" if self.verbosity >= 1 else label, observe):
             yield
         self.current = ""
 

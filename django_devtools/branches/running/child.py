@@ -11,6 +11,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -41,6 +42,7 @@ from django_devtools.branches.sources.snapshots import Key
 from django_devtools.branches.stash.entries import Entry
 from django_devtools.branches.stash.entry_restore import restore_columns
 from django_devtools.branches.stash.stash import Stash
+from django_devtools.branches.ticker import Action, Sight
 from django_devtools.conf import project_root
 
 from .executor import Executor, with_empty_reverses
@@ -104,7 +106,35 @@ def inspect(worktree: Path, top: Path, task: Pass) -> Findings:
 def run(worktree: Path, top: Path, task: Pass, progress: Progress) -> None:
     """Run ``task``. Raises ChildError if it fails."""
     color = "color" if progress.style.SUCCESS("") else "no-color"
-    _call(worktree, top, task, "run", str(progress.verbosity), color)
+    with progress.handed_over(RUNNING, partial(_seen, _step_beside(_answer(worktree)))):
+        _call(worktree, top, task, "run", str(progress.verbosity), color)
+
+
+def _answer(worktree: Path) -> Path:
+    """The file for what the child has found."""
+    return worktree.parent / "answer"
+
+
+def _step_beside(answer: Path) -> Path:
+    """The file in which the child names its step."""
+    return answer.with_name("step")
+
+
+def _seen(step: Path, action: Action, now: float) -> Sight:
+    """The step that the child is at."""
+    with suppress(OSError):
+        return Sight(note=step.read_text("utf-8"))
+    return Sight()
+
+
+class _Written(Progress):
+    """Also names each step in a file, for the parent, which may be the only one to speak."""
+
+    step: Path
+
+    def __call__(self, action: str, migration: Any = None, fake: bool = False) -> None:
+        super().__call__(action, migration, fake)
+        self.step.write_text(self.current, "utf-8")
 
 
 def _call(worktree: Path, top: Path, task: Pass, *arguments: str) -> Any:
@@ -115,7 +145,7 @@ def _call(worktree: Path, top: Path, task: Pass, *arguments: str) -> Any:
         "PYTHONPATH": os.pathsep.join([str(directory), *path, ours]),
         "DJANGO_SETTINGS_MODULE": task.settings_module,
     }
-    answer = worktree.parent / "answer"
+    answer = _answer(worktree)
     process = subprocess.run(
         [sys.executable, "-m", __name__, str(answer), *arguments],
         cwd=directory,
@@ -170,7 +200,8 @@ def main(answer: str, action: str, verbosity: str = "0", color: str = "") -> Non
         findings = _inspect(task, graph)
     else:
         style = color_style(force_color=True) if color == "color" else no_style()
-        progress = Progress(OutputWrapper(sys.stdout), style, int(verbosity))
+        progress = _Written(OutputWrapper(sys.stdout), style, int(verbosity))
+        progress.step = _step_beside(Path(answer))
         with progress, observed(connections[task.alias], progress, RUNNING):
             _run(task, graph, progress)
     Path(answer).write_bytes(pickle.dumps(findings))

@@ -75,10 +75,8 @@ class WorkTree:
         connection = self.comparison.connection
         connection.close()
         progress.stdout.flush()
-        with (
-            progress.handed_over(child.RUNNING),
-            self._open(self._foreign(keys, backwards)) as (path, top),
-        ):
+        foreign = self._foreign(keys, backwards)
+        with progress.meanwhile(child.RUNNING), self._open(foreign) as (path, top):
             child.run(path, top, task, progress)
         rows = read_rows(connection)
         if any((key in rows) is backwards for key in keys):

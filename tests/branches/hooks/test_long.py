@@ -13,6 +13,7 @@ import pytest
 from django.core.files import locks
 
 from tests.branches.hooks.test_hook import UNAPPLIED, add_size, git, make_feature, said
+from tests.branches.running import test_child
 from tests.branches.shop import columns
 from tests.databases import Configuration, connected
 from tests.processes import started
@@ -118,6 +119,21 @@ def test_a_hook_says_what_it_is_doing(shop: Project) -> None:
         open_gate(shop)
         terminal.read_until("is in step with branch feature: 2 applied, in ")
     shop.assert_in_step()
+
+
+def test_a_hook_names_the_step_of_another_process(project: Project) -> None:
+    gate = project.path / ".git/gate"
+    wait = f"def unpaint(apps, schema_editor):\n    open({str(gate)!r}).close()\n"
+    test_child.make_feature(project, helpers=f"{test_child.HELPERS}\n\n{wait}")
+    project.manage("migrations_snapshot")
+    project.manage("migrations_hook", "install")
+    os.mkfifo(gate)
+    project.environment["GIT_PROGRESS_DELAY"] = "0"
+    with at_terminal(project, "git", "checkout", "main") as terminal:
+        terminal.read_until("Running migrations in a work tree: ")
+        terminal.read_until("Unapplying shop.0004_paint")
+        gate.open("w").close()
+        terminal.read_until("is in step with branch main: 2 unapplied")
 
 
 def test_a_hook_says_whom_it_waits_for(
