@@ -361,6 +361,16 @@ def notice_of_edited_code(keys: Sequence[Key], verbosity: int) -> str:
     )
 
 
+def notice_of_incomparable(errors: Mapping[Key, Exception], verbosity: int) -> str:
+    """What to do about edited migrations whose old text can't be imported, and why."""
+    keys = sorted(errors)
+    what = "differs from the text that was applied, and was left unchanged"
+    if len(keys) > 1:
+        what = "differ from the text that was applied, and were left unchanged"
+    why = f"{errors[keys[0]]}. If the database is right as it is: {ACCEPT}."
+    return f"{listed(keys, verbosity)} {what}: {why}"
+
+
 def _connect(connection: BaseDatabaseWrapper) -> None:
     try:
         connection.ensure_connection()

@@ -10,7 +10,7 @@ from django.core.management.base import CommandError
 from django.core.management.color import color_style
 
 from django_devtools.branches.errors import DevtoolsError
-from django_devtools.management.base import BranchesCommand
+from django_devtools.management.base import BranchesCommand, notice_of_incomparable
 from tests.branches.shop import make_shop
 from tests.processes import run
 from tests.project import Project
@@ -152,3 +152,14 @@ def test_notices_do_not_look_like_errors() -> None:
         databases=None, verbosity=1, force_color=True, no_color=False
     )
     assert stderr.getvalue() == "\x1b[33;1mLeft as it is.\n\x1b[0m\x1b[31;1mRefused.\n\x1b[0m"
+
+
+def test_edited_migrations_that_can_not_be_compared_share_one_line() -> None:
+    errors = {("shop", f"000{n}_text"): Exception(f"Helper {n} is gone") for n in range(1, 7)}
+    rest = ": Helper 1 is gone. If the database is right as it is: manage.py migrations_snapshot"
+    assert notice_of_incomparable(errors, verbosity=1).startswith(
+        "shop.0001_text, shop.0002_text, shop.0003_text and 3 others (-v 2 names them) differ "
+        f"from the text that was applied, and were left unchanged{rest}"
+    )
+    del errors["shop", "0001_text"]
+    assert "shop.0006_text differ from the text" in notice_of_incomparable(errors, verbosity=2)

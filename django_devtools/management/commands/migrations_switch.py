@@ -32,6 +32,7 @@ from django_devtools.management.base import (
     database_may_fail,
     listed,
     notice_of_edited_code,
+    notice_of_incomparable,
     notices_of_irreversible,
     notices_of_unfilled,
     prompt,
@@ -433,11 +434,8 @@ class Command(BranchesCommand):
             self._notice_not_rolled_back(decision, plan)
         for squash in decision.comparison.applied_in_part():
             self.notice(decision.comparison.words_of_part(squash))
-        for key, error in sorted(decision.comparison.incomparable.items()):
-            self.notice(
-                f"{_name(key)} differs from the text that was applied, and was left unchanged: "
-                f"{error}. If the database is right as it is: {ACCEPT}."
-            )
+        if incomparable := decision.comparison.incomparable:
+            self.notice(notice_of_incomparable(incomparable, self.verbosity))
         states = plan.states if plan is not None else decision.comparison.states()
         edited = [] if decision.options.rerun else decision.comparison.not_rerun(states)
         if edited:
