@@ -128,10 +128,9 @@ def make_shop_with_a_part_of_a_squash(project: Project) -> None:
 
 
 APPLIED_IN_PART = (
-    "shop.0003_squashed is applied in part: shop.0004_b, shop.0005_c is not applied, and its "
-    "source was not found: not on disk, not in a snapshot, not in the git history of any ref. "
-    "Neither a switch nor `migrate` goes on there. Put the file back, and run "
-    "`manage.py migrations_switch`.\n"
+    "shop.0003_squashed is applied in part. Not applied, and not found on disk, in a snapshot or "
+    "in the git history of any ref: shop.0004_b, shop.0005_c. Neither a switch nor `migrate` goes "
+    "on there. Put back what is missing, and run `manage.py migrations_switch`.\n"
 )
 
 

@@ -164,9 +164,9 @@ class Comparison(NamedTuple):
         """What is known of one of ``applied_in_part``, and what to do about it."""
         missing = ", ".join(".".join(key) for key in self.applied_in_part()[squash])
         return (
-            f"{'.'.join(squash)} is applied in part: {missing} is not applied, and its source "
-            "was not found: not on disk, not in a snapshot, not in the git history of any ref. "
-            "Neither a switch nor `migrate` goes on there. Put the file back, and run "
+            f"{'.'.join(squash)} is applied in part. Not applied, and not found on disk, in a "
+            f"snapshot or in the git history of any ref: {missing}. Neither a switch nor "
+            "`migrate` goes on there. Put back what is missing, and run "
             "`manage.py migrations_switch`."
         )
 

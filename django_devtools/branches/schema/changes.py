@@ -25,8 +25,7 @@ from django_devtools.branches.sources.snapshots import Key
 
 from .introspection import Tables
 from .operations import may_rename
-from .structure import Item, has_table, structure, table_of
-from .structure import tables as tables_of
+from .structure import Item, has_table, models_by_table, stored_fields, structure, table_of
 from .tracker import Column, SchemaHistory, Table, track
 
 logger = logging.getLogger("django_devtools.branches")
@@ -139,14 +138,17 @@ def unknown_losses(
     rebuilt = _rebuilt(state, history, backwards, longest)
     if not rebuilt:
         return []
-    known, found = set(structure(state, longest)), list[DataLoss]()
-    # The state names no columns of the table of a many-to-many field.
-    of_fields = {table for table, _ in known} - tables_of(state, longest)
-    for name, table in rebuilt.items():
-        is_there = name in tables.names and name not in of_fields
-        there = tables.columns(name) if is_there else ()
+    models, found = models_by_table(state, longest), list[DataLoss]()
+    there = rebuilt.keys() & tables.names
+    if there - models.keys():
+        # The state names no columns of the table of a many-to-many field.
+        there -= {table for table, _ in structure(state, longest)} - models.keys()
+    for name in sorted(there):
+        table, model = rebuilt[name], models.get(name)
+        fields = stored_fields(model, longest) if model else {}
+        known = {stored.column for stored in fields.values()}
         # That of order_with_respect_to is no field of the state.
-        unknown = [one for one in there if (name, one) not in known and one != "_order"]
+        unknown = [one for one in tables.columns(name) if one not in known and one != "_order"]
         found += filter(None, (_unknown_loss(name, table, one, backwards) for one in unknown))
     return found
 

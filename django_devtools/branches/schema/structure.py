@@ -51,8 +51,15 @@ def structure(state: ProjectState, max_name_length: int | None = None) -> Iterat
 
 def tables(state: ProjectState, max_name_length: int | None = None) -> set[str]:
     """The tables of all models of a state, but for those of many-to-many fields."""
+    return {*models_by_table(state, max_name_length)}
+
+
+def models_by_table(
+    state: ProjectState, max_name_length: int | None = None
+) -> dict[str, ModelState]:
+    """The models of a state by their tables."""
     models: Iterable[ModelState] = state.models.values()
-    return {table_of(model, max_name_length) for model in models if has_table(model)}
+    return {table_of(model, max_name_length): model for model in models if has_table(model)}
 
 
 def has_table(model: ModelState) -> bool:

@@ -10,7 +10,6 @@ dropped it; ``returns.py`` tells from these when it comes back.
 
 import json
 import logging
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -52,9 +51,6 @@ from .save import (
 from .stand_ins import is_unedited, note_edits, remember
 
 logger = logging.getLogger("django_devtools.branches")
-
-_RESIDUE = re.compile(rf"{ENTRIES_TABLE}_\d+_\w+")
-"""The name of a residue, and of a table that is made while one is written."""
 
 
 class Stash:
@@ -405,7 +401,7 @@ class Stash:
 
     def _finish_residues(self) -> None:
         """Finish those that a kill has interrupted, and drop what else it has left of them."""
-        found = {name for name in self.tables.names if _RESIDUE.fullmatch(name)}
+        found = {name for name in self.tables.names if _is_residue(name)}
         if not found:
             return
         entries = self.entries()
@@ -574,3 +570,10 @@ def _holds(entries: Iterable[Entry], loss: DataLoss) -> bool:
         for entry in entries
         if loss.column is not None or entry.is_table
     )
+
+
+def _is_residue(table: str) -> bool:
+    """Whether a table is a residue, or one that is made while a residue is written."""
+    of_stash, _, rest = table.partition(f"{ENTRIES_TABLE}_")
+    entry, _, what = rest.partition("_")
+    return not of_stash and entry.isdecimal() and bool(what)
