@@ -23,7 +23,13 @@ from django_devtools.branches.schema.operations import (
     only_adds,
     same_operations,
 )
-from django_devtools.branches.schema.tracker import names_after
+from django_devtools.branches.schema.tracker import (
+    SchemaHistory,
+    makes_something,
+    names_after,
+    narrowed_and_dropped,
+    track,
+)
 from django_devtools.branches.sources.graph import Graph
 from django_devtools.branches.sources.snapshots import Key
 
@@ -104,6 +110,16 @@ def _equal(ours: Iterator[Any], theirs: Iterator[Any]) -> Iterator[tuple[int, in
         if others is not None:
             seen_there.append(others)
             yield from ((n, len(seen_there)) for n, one in enumerate(seen, 1) if one == others)
+
+
+def _can_stand_for(one: SchemaHistory, other: SchemaHistory) -> bool:
+    """
+    Whether unapplying either undoes both.
+
+    The way back makes a dropped column as narrow as it was in the end, without room for all that
+    the other has saved. Where both make something, that is worth more: nothing of it is dropped.
+    """
+    return makes_something(one) or narrowed_and_dropped(one) == narrowed_and_dropped(other)
 
 
 class _Side:
@@ -234,8 +250,9 @@ class _Walk:
         is_past = not others and self.own.issuperset(match.held)
         if not (is_past or same_operations(hidden, others)):
             return False
+        one, other = track(self.ours.state.clone(), ours), track(self.theirs.state.clone(), theirs)
         # A column that one renames, and the other drops and adds, has the same name in the end.
-        return names_after(self.ours.state, ours) == names_after(self.theirs.state, theirs)
+        return names_after(one) == names_after(other) and _can_stand_for(one, other)
 
     def _are_alike(self, key: Key, other: Key) -> bool:
         if {key, other} & self.unknown:

@@ -144,13 +144,12 @@ def track(
     return SchemaHistory(tracker.tables, tracker.dropped, [*map(_key, migrations)])
 
 
-def names_after(base: ProjectState, migrations: Iterable[Migration]) -> dict[Item, Item | None]:
+def names_after(history: SchemaHistory) -> dict[Item, Item | None]:
     """
-    The new names of the tables and columns that ``migrations`` rename; None if they drop one.
+    The new names of the tables and columns that some migrations rename; None if they drop one.
 
-    They are by their names in ``base``, the state before ``migrations``, which is not changed.
+    They are by their names before these migrations.
     """
-    history = track(base.clone(), migrations)
     found: dict[Item, Item | None] = {(name, None): None for name in history.dropped}
     for old, (new, table) in history.by_original().items():
         if new != old:
@@ -160,6 +159,24 @@ def names_after(base: ProjectState, migrations: Iterable[Migration]) -> dict[Ite
             if name != column:
                 found[old, column] = new, name
     return found
+
+
+def makes_something(history: SchemaHistory) -> bool:
+    """Whether there are tables or columns after some migrations that were not there before."""
+    return any(
+        table.original is None or any(one.original is None for one in table.columns.values())
+        for table in history.tables.values()
+    )
+
+
+def narrowed_and_dropped(history: SchemaHistory) -> set[Item]:
+    """The columns that got narrower before they were dropped, by their names before that."""
+    return {
+        (old, name)
+        for old, (_, table) in history.by_original().items()
+        for name, column in table.dropped.items()
+        if column.narrows_forwards
+    }
 
 
 class _StoredModel(NamedTuple):
@@ -348,7 +365,11 @@ class _SchemaTracker:
             may_have_values = self._may_fill or column.is_altered
             starts_null = is_null_when_added(stored.field) and not may_have_values
             table.dropped[column.original] = Column(
-                column.original, cause.migration, cause.is_certain, starts_null=starts_null
+                column.original,
+                cause.migration,
+                cause.is_certain,
+                starts_null=starts_null,
+                narrows_forwards=column.narrows_forwards,
             )
         logger.debug("column %s.%s: dropped by %s.%s", *stored.item, *cause.migration)
 

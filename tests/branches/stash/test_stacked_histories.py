@@ -703,6 +703,11 @@ of_goods = (
     .add("remove", "migrations.RemoveField('item', 'qty')")
 )
 gone = of_items.fork("gone").add("column", COLUMN).add("delete", DELETE)
+of_colours = Line("main").add("initial", create("item", COLOUR))
+NO_COLOUR = "migrations.RemoveField('item', 'colour')"
+colour_dropped = of_colours.fork("dropped").add("drop", NO_COLOUR)
+TO_REQUIRED = "migrations.AlterField('item', 'colour', models.IntegerField(default=7))"
+colour_narrowed = of_colours.fork("narrowed").add("alter", TO_REQUIRED).add("drop", NO_COLOUR)
 amounts_cleaned = of_items.squashed("0001_squashed", create("item", QTY), COLUMN).cleaned()
 
 ADOPTED = {
@@ -743,6 +748,12 @@ ADOPTED = {
         stop(of_amounts, item="1 3"),
         stop(of_goods, goods="1"),
         stop(of_items, item="1 3", is_all=True),
+    ],
+    "a column that one branch drops, and another narrows before": [
+        stop(of_colours, "INSERT INTO shop_item (id, colour) VALUES (1, NULL), (2, 3)", item=""),
+        stop(colour_dropped, item="1; 2"),
+        stop(colour_narrowed, item="1; 2"),
+        stop(of_colours, item="1 -; 2 3", is_all=True),
     ],
     "a column that a squash has renamed of a table that comes back": [
         stop(of_items, ONE_ITEM, item=""),
