@@ -12,11 +12,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from django.db.migrations import Migration
+from django.db.migrations import Migration, operations
+from django.db.migrations.operations.base import Operation
+from django.db.migrations.state import ProjectState
 
 from django_devtools.branches.schema.operations import (
     has_lasting_code,
     irreversible_operations,
+    runs_no_code,
     without_lasting_code,
     writes_rows,
 )
@@ -59,6 +62,16 @@ class Way:
     def history(self) -> SchemaHistory:
         """What they do to tables and columns when they are applied."""
         return track(self.graph.state(self.rest), self.migrations, self.max_name_length)
+
+    def fits(self) -> bool:
+        """Whether each operation finds the field that it alters, and not what it makes."""
+        state = self.graph.state(self.rest)
+        for migration in self.migrations:
+            for operation in migration.operations:
+                if not _fits(operation, migration.app_label, state):
+                    return False
+                operation.state_forwards(migration.app_label, state)
+        return True
 
     def leaves_alone(self, entries: Iterable[Entry]) -> bool:
         """Whether the detour would change nothing in ``entries``, so that it can be spared."""
@@ -122,10 +135,20 @@ def _graph_with(
 def _is_possible(way: Way) -> bool:
     """Whether its migrations fit the models that are there, by whatever names these are known."""
     try:
-        return bool(way.history)
+        return way.fits() and bool(way.history)
     except Exception as error:  # noqa: BLE001 - an operation may raise anything on a foreign state
         logger.debug("No detour by %s: %r", way.keys, error)
         return False
+
+
+def _fits(operation: Operation, app: str, state: ProjectState) -> bool:
+    """Whether an operation can follow a state, which takes any field and model for a new one."""
+    if isinstance(operation, operations.CreateModel):
+        return (app, operation.name_lower) not in state.models
+    if isinstance(operation, operations.AddField | operations.AlterField):
+        is_there = operation.name in state.models[app, operation.model_name_lower].fields
+        return is_there is isinstance(operation, operations.AlterField)
+    return True
 
 
 def _migrations_of(detour: Detour, applied: Applied) -> dict[Key, Migration]:
@@ -170,11 +193,16 @@ def _can_be_unapplied(migrations: Mapping[Key, Migration], graph: Graph) -> bool
 
 
 def _can_be_applied(applied: Applied, migrations: Mapping[Key, Migration], graph: Graph) -> bool:
-    """Whether no others of their names are applied, and what they depend on is there."""
+    """
+    Whether no others of their names are applied, and what they depend on is there.
+
+    What it does may be there under other names. Only code can't be seen to fit that.
+    """
     if any(key in applied for key in migrations):
         return False
     needed = {key for migration in migrations.values() for key in migration.dependencies}
-    return all(_is_met(key, graph) for key in needed)
+    is_met = all(_is_met(key, graph) for key in needed)
+    return is_met or all(map(runs_no_code, migrations.values()))
 
 
 def _is_met(dependency: Key, graph: Graph) -> bool:

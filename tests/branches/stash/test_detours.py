@@ -127,8 +127,32 @@ def test_another_migration_of_that_name_is_in_the_way() -> None:
     assert way(migration("0002", "0001", ADD), migration("0002", "0001")) is None
 
 
-def test_a_dependency_that_is_not_applied_is_in_the_way() -> None:
-    assert way(migration("0003", "0002", ADD)) is None
+def test_code_whose_dependency_is_not_applied_is_in_the_way() -> None:
+    def fill(apps: object, editor: object) -> None:
+        """Whatever it does."""
+
+    assert way(migration("0003", "0002", ADD, migrations.RunPython(fill, fill))) is None
+
+
+def test_a_dependency_may_have_another_name_by_now() -> None:
+    found = way(migration("0003", "0002", ADD))
+    assert found is not None
+    assert (found.keys, found.rest) == ([("shop", "0003")], [("shop", "0001")])
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        migrations.AlterField("item", "size", models.TextField()),
+        migrations.AddField("item", "width", models.TextField(null=True)),
+        migrations.CreateModel("item", [ID]),
+    ],
+    ids=lambda operation: type(operation).__name__,
+)
+def test_an_operation_that_does_not_fit_is_in_the_way(operation: Operation) -> None:
+    """Other branches may have renamed what it is about, or made the same."""
+    rename = migration("0002", "0001", migrations.RenameField("item", "size", "width"))
+    assert way(migration("0003", "0002", operation), rename) is None
 
 
 def test_a_migration_without_a_reverse_is_in_the_way() -> None:

@@ -708,6 +708,8 @@ NO_COLOUR = "migrations.RemoveField('item', 'colour')"
 colour_dropped = of_colours.fork("dropped").add("drop", NO_COLOUR)
 TO_REQUIRED = "migrations.AlterField('item', 'colour', models.IntegerField(default=7))"
 colour_narrowed = of_colours.fork("narrowed").add("alter", TO_REQUIRED).add("drop", NO_COLOUR)
+renamed_item = a.fork("renamed").add("rename", RENAME)
+went_on = main.squashed("0001_squashed", create("product")).cleaned().add("part", create("part"))
 amounts_cleaned = of_items.squashed("0001_squashed", create("item", QTY), COLUMN).cleaned()
 
 ADOPTED = {
@@ -754,6 +756,17 @@ ADOPTED = {
         stop(colour_dropped, item="1; 2"),
         stop(colour_narrowed, item="1; 2"),
         stop(of_colours, item="1 -; 2 3", is_all=True),
+    ],
+    "the lower of two, rebased on a main that was squashed and went on": [
+        begin,
+        stop(
+            renamed_item,
+            "INSERT INTO shop_item (id, amount) VALUES (1, 3)",
+            product="1; 2",
+            item="",
+        ),
+        stop(went_on, product="1; 2", part=""),
+        stop(a.onto(went_on), product="1; 2", part="", item="1 3", is_all=True),
     ],
     "a column that a squash has renamed of a table that comes back": [
         stop(of_items, ONE_ITEM, item=""),
