@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from inspect import getclosurevars
 from itertools import count, takewhile
 from random import Random
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.migrations.operations import AlterField
+from django.db.migrations.operations import AlterField, RunPython
 from django.db.migrations.state import ModelState, ProjectState
 from django.db.utils import Error
 
@@ -308,6 +309,9 @@ def _is_possible(line: Line) -> bool:
                 if isinstance(operation, AlterField):
                     # The state takes any field for one that is there.
                     state.models[APP, operation.model_name_lower].get_field(operation.name)
+                if isinstance(operation, RunPython):
+                    names = getclosurevars(operation.code).nonlocals
+                    state.models[APP, names["model"]].get_field(names["field"])
                 operation.state_forwards(APP, state)
             # What is only gone for a while is gone in between.
             assert state.clone().apps
