@@ -360,15 +360,17 @@ class Arrival:
     stash: dict[str, list[str]]
     """By table, the columns of each entry."""
 
-    def is_matched_by(self, found: Rows) -> bool:
-        """Whether these are the rows that are found on another way."""
+    def differences(self, found: Rows) -> list[str]:
+        """The tables that have other rows than those found on another way."""
         merges = any(text.name.endswith("_merged") for text in self.line.texts)
         # Of a branch that was merged as one migration, the database may have had only a part. Then
         # its rows come only on a way over the rest of it.
         waits = merges and bool(self.stash)
-        return all(
-            found[table] == rows or (waits and not rows) for table, rows in self.rows.items()
-        )
+        return [
+            table
+            for table, rows in self.rows.items()
+            if found[table] != rows and not (waits and not rows)
+        ]
 
 
 @dataclass
