@@ -280,6 +280,22 @@ def test_a_squash_whose_table_has_another_name_by_now(weights: Project) -> None:
     assert values(weights, "weight") == "4; 4; 4"
 
 
+def test_a_squash_that_was_squashed_again(weights: Project) -> None:
+    squash(weights)
+    weights.models("shop", PRODUCT + WEIGHT + SIZE)
+    add(weights, "0002_size", ADD_SIZE, "0001_squashed")
+    weights.manage("migrate")
+    names = ["0001", "0002", "--no-input", "--squashed-name=all"]
+    weights.manage("squashmigrations", "shop", *names)
+    weights.manage("migrate")
+    weights.commit("Squash again")
+    weights.checkout("squashed")
+    assert "The work of shop.0001_squashed is done" in refused(weights)
+    weights.switch()
+    weights.assert_in_step()
+    assert values(weights, "weight") == "4; 4; 4"
+
+
 def test_a_squash_whose_row_outlived_its_parts(weights: Project) -> None:
     """As where Django unapplied them on a branch without the squash: it is pending."""
     squash(weights)

@@ -352,18 +352,28 @@ def _pruned(
     """
     replaced = {key: _replaced(held[key]) for key in rows if key in held}
     alone = {key for key, old in replaced.items() if old and rows.keys().isdisjoint(old)}
-    return {key for key in alone if _is_there(connection, key, rows, held)}
+    if not alone:
+        return alone
+    graph = Graph(_with_own_work(held, alone), rows)
+    order = graph.ordered(graph.applied_nodes(), rows)
+    return {key for key in alone if _is_there(connection, key, graph, order)}
+
+
+def _with_own_work(
+    held: Mapping[Key, Migration], squashes: Collection[Key]
+) -> dict[Key, Migration]:
+    """``held``, with ``squashes`` as migrations of their own, and not what they are part of."""
+    return {
+        key: variant(migration, replaces=[]) if key in squashes else migration
+        for key, migration in held.items()
+        if not any(one in squashes for one in _replaced(migration))
+    }
 
 
 def _is_there(
-    connection: BaseDatabaseWrapper,
-    squash: Key,
-    rows: Mapping[Key, str],
-    held: Mapping[Key, Migration],
+    connection: BaseDatabaseWrapper, squash: Key, graph: Graph, order: list[Key]
 ) -> bool:
     """Whether the database has what a squash made, by the names that it has by now."""
-    graph = Graph({**held, squash: variant(held[squash], replaces=[])}, rows)
-    order = graph.ordered(graph.applied_nodes(), rows)
     place = order.index(squash)
     later = [graph.graph.nodes[key] for key in order[place:]]
     try:
