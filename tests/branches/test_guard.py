@@ -351,6 +351,23 @@ def test_a_column_that_no_migration_has_made(shop: Project) -> None:
 
 
 @sqlite_alone
+def test_a_column_of_a_table_with_capital_letters(shop: Project) -> None:
+    """SQLite takes names that differ only in case for the same."""
+    meta = '    class Meta:\n        db_table = "Part"\n'
+    shop.models("shop", f"{PRODUCT}{PART.rstrip()}\n{meta}")
+    rename_table = 'migrations.AlterModelTable("part", "Part"),'
+    add(shop, "0003_part", CREATE_PART + rename_table)
+    shop.manage("migrate")
+    fill(shop, "Part.objects.create(name='a')")
+    for one in ("ALTER TABLE Part ADD COLUMN mine integer", "UPDATE Part SET mine = 5"):
+        shop.python(f"from django.db import connection; connection.cursor().execute({one!r})")
+    size = 'migrations.AddField("part", "size", models.IntegerField(default=1)),'
+    add(shop, "0004_size", size, "0003_part")
+    shop.manage("migrate")
+    assert "Part.mine 1" in kept(shop)
+
+
+@sqlite_alone
 def test_a_column_of_a_table_that_follows_the_type_of_its_parent(shop: Project) -> None:
     """A foreign key gets the type of the key, so its table is made anew, too."""
     shop.models("shop", PRODUCT + TAG)

@@ -139,18 +139,24 @@ def unknown_losses(
     if not rebuilt:
         return []
     models, found = models_by_table(state, longest), list[DataLoss]()
-    there = rebuilt.keys() & tables.names
+    there = tables.present(rebuilt)
     if there - models.keys():
         # The state names no columns of the table of a many-to-many field.
         there -= {table for table, _ in structure(state, longest)} - models.keys()
     for name in sorted(there):
-        table, model = rebuilt[name], models.get(name)
-        fields = stored_fields(model, longest) if model else {}
-        known = {stored.column for stored in fields.values()}
-        # That of order_with_respect_to is no field of the state.
-        unknown = [one for one in tables.columns(name) if one not in known and one != "_order"]
-        found += filter(None, (_unknown_loss(name, table, one, backwards) for one in unknown))
+        unknown = _unknown_columns(tables, name, models.get(name))
+        lost = (_unknown_loss(name, rebuilt[name], one, backwards) for one in unknown)
+        found += filter(None, lost)
     return found
+
+
+def _unknown_columns(tables: Tables, name: str, model: ModelState | None) -> list[str]:
+    """The columns of a table that are none of ``model``."""
+    longest = tables.connection.ops.max_name_length()
+    fields = stored_fields(model, longest) if model else {}
+    # That of order_with_respect_to is no field of the state.
+    known = {"_order", *(stored.column for stored in fields.values())}
+    return [one for one in tables.columns(name) if one not in known]
 
 
 def _unknown_loss(name: str, table: Table, column: str, backwards: bool) -> DataLoss | None:

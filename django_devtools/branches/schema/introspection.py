@@ -55,6 +55,10 @@ class Tables:
             return _CaseInsensitiveNames(map(str.lower, found))
         return set(found)
 
+    def present(self, names: Iterable[str]) -> set[str]:
+        """The ``names`` of tables that are there. With ``&``, the case of each would matter."""
+        return {name for name in names if name in self.names}
+
     def quote(self, name: str) -> str:
         """``name`` as SQL that takes parameters."""
         return self.dialect.quote(name)

@@ -536,7 +536,7 @@ class Transfer:
             if model._meta.auto_created and (model._meta.db_table, None) in self._made
         }
         others = {one.table for one in (*self.returns.waiting, *self._arrivals.entries)}
-        found = of_fields & tables.names - others
+        found = tables.present(of_fields) - others
         alike = [name for name in found if tables.columns(name) == entry.infos]
         if len(alike) != 1:
             return entry
