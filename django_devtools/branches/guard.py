@@ -143,8 +143,9 @@ class _Look:
 
     def _differing(self, found: Iterable[Item], after: ProjectState) -> set[Item]:
         """Those that would not be right if the migration was faked, and the rest was run."""
-        models = after.apps.get_models(include_auto_created=True)
-        expected = {one._meta.db_table: self._columns_of(one) for one in models}
+        options = [one._meta for one in after.apps.get_models(include_auto_created=True)]
+        makers = [one for one in options if one.managed and not one.proxy]
+        expected = {one.db_table: self._columns_of(one) for one in makers}
         differs = set()
         for table, column in found:
             there, wanted = Tables(self.connection).columns(table), expected.get(table, {})
@@ -159,9 +160,9 @@ class _Look:
                 differs.add((table, column))
         return differs
 
-    def _columns_of(self, model: Any) -> dict[str, tuple[str, bool]]:
+    def _columns_of(self, options: Any) -> dict[str, tuple[str, bool]]:
         """The type of each column of a model, and whether it is NOT NULL."""
-        fields = [one for one in model._meta.local_concrete_fields if not one.generated]
+        fields = [one for one in options.local_concrete_fields if not one.generated]
         return {
             one.column: (str(one.db_type(self.connection)).lower(), not one.null) for one in fields
         }

@@ -403,6 +403,22 @@ def test_a_table_that_differs_from_what_would_be_made(shop: Project) -> None:
 
 
 @sqlite_alone
+def test_a_table_that_is_what_would_be_made(shop: Project) -> None:
+    """A proxy of its model has no columns of its own."""
+    proxy = "class Piece(Part):\n    class Meta:\n        proxy = True\n"
+    create_proxy = (
+        'migrations.CreateModel("Piece", [], options={"proxy": True}, bases=("shop.part",)),'
+    )
+    shop.models("shop", PRODUCT + PART + proxy)
+    add(shop, "0003_part", CREATE_PART + create_proxy)
+    shop.manage("migrate")
+    shop.manage("migrate", "--fake", "shop", "0002")
+    said = refused(shop)
+    assert "would make table shop_part, which is there already." in said
+    assert said.count(FAKE.format("shop", "0003_part")) == 1
+
+
+@sqlite_alone
 def test_the_name_that_a_table_has_when_it_is_refused(denied: Project) -> None:
     """A later migration of the same run would give it another one."""
     add(denied, "0004_thing", 'migrations.RenameModel("Product", "Thing"),', "0003_weight")
