@@ -9,7 +9,7 @@ the columns of which Django knows nothing, because another branch's migrations h
 Nor may a migration make a column anew that is there, though the rows of django_migrations deny it.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from django.core.management.base import CommandError
@@ -143,10 +143,7 @@ class _Look:
 
     def _differing(self, found: Iterable[Item], after: ProjectState) -> set[Item]:
         """Those that would not be right if the migration was faked, and the rest was run."""
-        options = [one._meta for one in after.apps.get_models(include_auto_created=True)]
-        makers = [one for one in options if one.managed and not one.proxy]
-        expected = {one.db_table: self._columns_of(one) for one in makers}
-        differs = set()
+        expected, differs = self._columns_by_table(after), set()
         for table, column in found:
             there, wanted = Tables(self.connection).columns(table), expected.get(table, {})
             known = {name: (one.type.lower(), one.is_required) for name, one in there.items()}
@@ -159,6 +156,12 @@ class _Look:
             if not is_right:
                 differs.add((table, column))
         return differs
+
+    def _columns_by_table(self, state: ProjectState) -> dict[str, dict[str, tuple[str, bool]]]:
+        """The columns of all tables that migrations make."""
+        options = [one._meta for one in state.apps.get_models(include_auto_created=True)]
+        makers = [one for one in options if one.managed and not one.proxy]
+        return {one.db_table: self._columns_of(one) for one in makers}
 
     def _columns_of(self, options: Any) -> dict[str, tuple[str, bool]]:
         """The type of each column of a model, and whether it is NOT NULL."""
@@ -256,7 +259,7 @@ def _pending(connection: BaseDatabaseWrapper, code: Code, apps: Collection[str])
     return {key for key in pending if key[0] in apps and not does_nothing(code.migrations[key])}
 
 
-def _unexplained(rows: Iterable[Key], code: Code, apps: Collection[str]) -> list[Key]:
+def _unexplained(rows: Mapping[Key, str], code: Code, apps: Collection[str]) -> list[Key]:
     """The rows of ``apps`` that Django takes for nothing in ``code``."""
     replaced = {tuple(key) for one in code.migrations.values() for key in one.replaces}
     return [
@@ -264,7 +267,7 @@ def _unexplained(rows: Iterable[Key], code: Code, apps: Collection[str]) -> list
         for key in rows
         if key[0] in apps and key not in replaced
         if key not in code.migrations
-        or not {*map(tuple, code.migrations[key].replaces)} <= {*rows}
+        or not {*map(tuple, code.migrations[key].replaces)} <= rows.keys()
     ]
 
 
