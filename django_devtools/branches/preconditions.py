@@ -39,6 +39,7 @@ from django_devtools.branches.sources.snapshots import Key
 
 from .decision import Decision
 from .outlook import count_rows
+from .progress import database_option
 from .there_already import is_foreseen, there_already, words
 from .unfilled import described, is_helped_by_noop, unfilled_if_kept
 
@@ -248,10 +249,11 @@ def nothing_is_dropped_along(decision: Decision, plan: Plan) -> str | None:
     found = _dropped_along(decision, plan)
     if not found:
         return None
+    shell = f"manage.py dbshell{database_option(decision.connection)}"
     return (
         f"This switch would drop {_named(dict.fromkeys(found.values()))}. That would take along "
         "what no migration of it is about. "
-        f"If you don't need it, run `{'; '.join(found)}` in `manage.py dbshell`, and then "
+        f"If you don't need it, run `{'; '.join(found)}` in `{shell}`, and then "
         f"`{decision.command()}`."
     )
 

@@ -5,7 +5,8 @@ Rows are faked, pruned, or those of an older dump. Most databases then say that 
 SQLite makes the table anew, and fills the column with its default.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from operator import attrgetter
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations import Migration
@@ -58,20 +59,18 @@ def there_already(
     """What is there, by its present name, and which migration would make it."""
     tables = Tables(connection)
     changes = schema_changes(unapplied, applied)
+    lost = {*map(attrgetter("item"), changes.lost)}
     names = {new: old for (old, column), (new, _) in changes.renamed.items() if column is None}
     found = {}
     for (table, column), loss in makers(unapplied, applied).items():
         item = (names.get(table, table) if column else table), column
-        if loss.is_certain and not _gives_way(item, changes) and tables.has_item(*item):
+        if loss.is_certain and not _gives_way(item, changes, lost) and tables.has_item(*item):
             found[item] = loss
-    return {
-        item: loss.migration for item, loss in found.items() if is_routed_here(connection, loss)
-    }
+    return {item: one.migration for item, one in found.items() if is_routed_here(connection, one)}
 
 
-def _gives_way(item: Item, changes: SchemaChanges) -> bool:
+def _gives_way(item: Item, changes: SchemaChanges, lost: Collection[Item]) -> bool:
     """Whether what is there is dropped, or gets another name."""
-    lost = {loss.item for loss in changes.lost}
     return item in lost or item in changes.renamed or (item[0], None) in lost
 
 
@@ -105,7 +104,8 @@ def words(
     if differs:
         quoted = connection.ops.quote_name(table)
         mend = f"It has other columns than {name} gives it"
-        drop = f"If nothing needs it, run `DROP TABLE {quoted}` in `manage.py dbshell`."
+        shell = f"manage.py dbshell{database_option(connection)}"
+        drop = f"If nothing needs it, run `DROP TABLE {quoted}` in `{shell}`."
     return (
         f"The rows of django_migrations contradict the database: {maker} {kind} {item}, which is "
         f"there already.{then} {mend}. {drop}"

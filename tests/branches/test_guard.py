@@ -397,6 +397,9 @@ def test_a_table_that_differs_from_what_would_be_made(shop: Project) -> None:
     assert "--fake" not in said
     drop = 'DROP TABLE "shop_part"'
     assert f"run `{drop}` in `manage.py dbshell`" in said
+    other = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
+    shop.settings(f'DATABASES["other"] = {other}')
+    assert f"run `{drop}` in `manage.py dbshell --database default`" in refused(shop)
     shop.python(f"from django.db import connection; connection.cursor().execute({drop!r})")
     shop.manage("migrate")
     assert values(shop, "name", model="Part") == ""
