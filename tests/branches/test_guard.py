@@ -296,6 +296,18 @@ def test_a_squash_that_was_squashed_again(weights: Project) -> None:
     assert values(weights, "weight") == "4; 4; 4"
 
 
+def test_a_pruned_squash_that_was_edited(weights: Project) -> None:
+    """Its text on record names what it replaced; that of the target does not, and counts."""
+    squash(weights)
+    file = weights.path / "shop/migrations/0001_squashed.py"
+    code = "operations = [migrations.RunPython(migrations.RunPython.noop),"
+    file.write_text(file.read_text().replace("operations = [", code))
+    weights.commit("Edit")
+    weights.assert_in_step()
+    assert "Databases and code are in step." in weights.manage("migrations_status").stdout
+    assert "shop.0001_initial" not in weights.states()
+
+
 def test_a_squash_whose_row_outlived_its_parts(weights: Project) -> None:
     """As where Django unapplied them on a branch without the squash: it is pending."""
     squash(weights)

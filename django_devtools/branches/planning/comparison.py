@@ -131,7 +131,7 @@ class Comparison(NamedTuple):
 
     def _rows_of(self, key: Key) -> list[Key]:
         """A row, and before it what it stands for."""
-        return [*(_replaced(self.held[key]) if key in self.pruned else ()), key]
+        return [*(_replaced(self.wanted[key]) if key in self.pruned else ()), key]
 
     def in_step(self) -> bool:
         """Whether there is nothing to do, as far as that shows without building any graph."""
@@ -271,7 +271,8 @@ def _compared(
     foreign, unusable = _load_traced(traces, provenance)
     held = {**_shared(rows, target), **as_applied, **foreign}
     pruned = _pruned(connection, rows, held)
-    for key in pruned & foreign.keys():
+    wanted = {key for key, one in target.code.migrations.items() if one.replaces}
+    for key in pruned - wanted:
         held[key] = variant(held[key], replaces=[])
     _log(traces, differences)
     return Comparison(
@@ -288,7 +289,7 @@ def _compared(
         incomparable=_errors(differences),
         unusable=unusable,
         replacing=_replacing(rows, traces, foreign, provenance, target),
-        pruned=pruned - foreign.keys(),
+        pruned=pruned & wanted,
     )
 
 
