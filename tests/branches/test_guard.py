@@ -297,7 +297,7 @@ def test_a_squash_that_was_squashed_again(weights: Project) -> None:
 
 
 def test_a_pruned_squash_that_was_edited(weights: Project) -> None:
-    """Its text on record names what it replaced; that of the target does not, and counts."""
+    """The text of the target tells what it replaces, whatever that on record does."""
     squash(weights)
     file = weights.path / "shop/migrations/0001_squashed.py"
     code = "operations = [migrations.RunPython(migrations.RunPython.noop),"
@@ -306,6 +306,12 @@ def test_a_pruned_squash_that_was_edited(weights: Project) -> None:
     weights.assert_in_step()
     assert "Databases and code are in step." in weights.manage("migrations_status").stdout
     assert "shop.0001_initial" not in weights.states()
+    weights.manage("migrations_snapshot", "--accept")
+    weights.checkout("squashed")
+    assert "The work of shop.0001_squashed is done" in refused(weights)
+    weights.switch()
+    weights.assert_in_step()
+    assert values(weights, "weight") == "4; 4; 4"
 
 
 def test_a_squash_whose_row_outlived_its_parts(weights: Project) -> None:

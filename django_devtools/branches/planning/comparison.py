@@ -270,9 +270,9 @@ def _compared(
     traces = _traces(rows, provenance, target)
     foreign, unusable = _load_traced(traces, provenance)
     held = {**_shared(rows, target), **as_applied, **foreign}
-    pruned = _pruned(connection, rows, held)
-    wanted = {key for key, one in target.code.migrations.items() if one.replaces}
-    for key in pruned - wanted:
+    squashes = _squashes(target)
+    pruned = _pruned(connection, rows, held, squashes)
+    for key in pruned - squashes.keys():
         held[key] = variant(held[key], replaces=[])
     _log(traces, differences)
     return Comparison(
@@ -289,7 +289,7 @@ def _compared(
         incomparable=_errors(differences),
         unusable=unusable,
         replacing=_replacing(rows, traces, foreign, provenance, target),
-        pruned=pruned & wanted,
+        pruned=pruned & squashes.keys(),
     )
 
 
@@ -342,8 +342,16 @@ def _replaced(squash: Migration) -> list[Key]:
     return [(app, name) for app, name in squash.replaces]
 
 
+def _squashes(target: Target) -> dict[Key, Migration]:
+    """The target's squashes that name what they replace."""
+    return {key: one for key, one in target.code.migrations.items() if one.replaces}
+
+
 def _pruned(
-    connection: BaseDatabaseWrapper, rows: Mapping[Key, str], held: Mapping[Key, Migration]
+    connection: BaseDatabaseWrapper,
+    rows: Mapping[Key, str],
+    held: Mapping[Key, Migration],
+    squashes: Mapping[Key, Migration],
 ) -> set[Key]:
     """
     The squashes that are applied, although nothing that they replace has a row any more.
@@ -351,7 +359,9 @@ def _pruned(
     ``migrate --prune`` deletes these rows, and Django then takes the squash for pending. It is,
     where its row outlived the unapplying of what it replaces: the database tells.
     """
-    replaced = {key: _replaced(held[key]) for key in rows if key in held}
+    # A text that applied one may not name what it replaces, as those of the target do.
+    known = {**held, **squashes}
+    replaced = {key: _replaced(known[key]) for key in rows if key in held}
     alone = {key for key, old in replaced.items() if old and rows.keys().isdisjoint(old)}
     if not alone:
         return alone
