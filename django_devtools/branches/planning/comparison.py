@@ -122,7 +122,7 @@ class Comparison(NamedTuple):
             unusable=set(self.unusable),
             unusable_wanted=set(self.target.unusable),
             replacing=set(self.replacing),
-            pruned=self.pruned,
+            pruned=self._standing,
             unmigrated_apps=self.target.code.unmigrated_apps,
             # Old texts may name what has other names by now.
             is_complete=self.target.is_complete and not self.apart,
@@ -131,7 +131,12 @@ class Comparison(NamedTuple):
 
     def _rows_of(self, key: Key) -> list[Key]:
         """A row, and before it what it stands for."""
-        return [*(_replaced(self.wanted[key]) if key in self.pruned else ()), key]
+        return [*(_replaced(self.wanted[key]) if key in self._standing else ()), key]
+
+    @property
+    def _standing(self) -> set[Key]:
+        """Those of ``pruned`` that are not taken apart."""
+        return {key for key in self.pruned if key in self.wanted}
 
     def in_step(self) -> bool:
         """Whether there is nothing to do, as far as that shows without building any graph."""
