@@ -9,7 +9,9 @@ migrations of one name.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from enum import Enum, auto
+from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
 from django.db.migrations import Migration
@@ -79,6 +81,8 @@ class Applied:
         self._known: dict[tuple[int, ...], tuple[list[Migration], list[Any]]] = {}
         self._passes: dict[tuple[Step, ...], None] = {}
         """The passes whose entries wait, oldest first."""
+        self._judged: dict[tuple[tuple[Step, ...], datetime, int], list[Step]] = {}
+        """What is in effect of a pass, until another migration is applied or unapplied."""
 
     def __contains__(self, key: Key) -> bool:
         return key in self._migrations
@@ -104,12 +108,14 @@ class Applied:
 
     def add(self, key: Key, applied: AppliedMigration) -> None:
         """``key`` is applied, and with it what it replaces."""
+        self._judged.clear()
         for replaced in _replaced(applied.migration):
             self._migrations.setdefault(replaced, AppliedMigration(None, lambda: ""))
         self._migrations[key] = applied
 
     def remove(self, key: Key) -> None:
         """``key`` is unapplied, and with it what it replaces."""
+        self._judged.clear()
         found = self._migrations.pop(key, None)
         for replaced in _replaced(found.migration) if found else ():
             self._migrations.pop(replaced, None)
@@ -134,11 +140,20 @@ class Applied:
 
         And without those that do nothing, such as most merges: there is nothing to undo.
         """
-        adopted = self._adopted(entry)
+        # All entries of a pass are asked about several times after each step. And a copy of this
+        # may have learned of more passes.
+        judged = entry.steps, entry.at, len(self._passes)
+        found = self._judged.get(judged)
+        if found is None:
+            found = self._judged[judged] = self._judge(entry)
+        return found
+
+    def _judge(self, entry: Entry) -> list[Step]:
+        adopted, squashed = self._adopted(entry), self._squashed()
         return [
             step
             for step in entry.steps
-            if (step in adopted or self._has(step)) is not step.backwards
+            if (step in adopted or self._has(step, squashed)) is not step.backwards
             and not self._does_nothing(step)
         ]
 
@@ -158,12 +173,18 @@ class Applied:
         origin = f" of {entry.branch}" if entry.branch else ""
         return f"it belongs to {migrations}{origin}"
 
-    def _has(self, step: Step) -> bool:
+    def _squashed(self) -> set[Key]:
+        """What the squashes that are applied stand for."""
+        found = (_replaced(one.migration) for one in self._migrations.values())
+        return set(chain.from_iterable(found))
+
+    def _has(self, step: Step, squashed: Collection[Key]) -> bool:
         """Whether a step's migration is applied: its text, or another of the same effect."""
         found = self._migrations.get(step.key)
         if found is not None and self._is_text_of(step, found):
             return True
-        return self._is_replaced(step)
+        # A squash stands for it, or its parts for a squash.
+        return step.key in squashed or self._has_parts_of(step)
 
     def _is_text_of(self, step: Step, found: AppliedMigration) -> bool:
         text = found.text()
@@ -172,11 +193,8 @@ class Applied:
         recorded = self.recorded(step)
         return bool(recorded and found.migration and same_schema(recorded, found.migration))
 
-    def _is_replaced(self, step: Step) -> bool:
-        """Whether a squash stands for a step's migration, or its parts for a squash."""
-        applied = (one.migration for one in self._migrations.values() if one.migration)
-        if step.key in ((app, name) for one in applied for app, name in one.replaces):
-            return True
+    def _has_parts_of(self, step: Step) -> bool:
+        """Whether all that a squash replaces is applied in its place."""
         replaced = _replaced(self.recorded(step)) if step.key not in self._migrations else []
         return bool(replaced) and all(key in self._migrations for key in replaced)
 

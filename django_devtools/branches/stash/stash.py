@@ -96,6 +96,7 @@ class Stash:
         if not watched:
             return []
         self._late.add(watched, fills)
+        at = timezone.now()
         # If DDL can't be rolled back, the status tells which entries are complete.
         with self._registry(), transaction.atomic(self.connection.alias):
             for one in watched:
@@ -108,7 +109,7 @@ class Stash:
                     columns=to_json(copy.columns),
                     key=json.dumps(copy.key),
                     rows=0,
-                    at=timezone.now(),
+                    at=at,
                     steps=steps_to_json(steps),
                     fills=fills,
                 )

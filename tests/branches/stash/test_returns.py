@@ -141,6 +141,33 @@ def test_code_is_the_same_only_if_it_reads_alike() -> None:
     assert applied(more, at=SINCE, recorded=recorded).stage(entry(step)) is not Stage.UNDONE
 
 
+def test_a_pass_is_judged_once_until_another_migration_is_applied_or_unapplied() -> None:
+    """However many entries it has: a long way back had taken minutes of asking the same again."""
+    step, asked = back("a", "a"), list[Step]()
+    known = AppliedMigration(A, lambda: "a", BEFORE)
+    found = Applied({}, asked.append)
+    assert {found.stage(entry(step, number=number)) for number in range(9)} == {Stage.DROPPED}
+    once = len(asked)
+    assert found.stage(entry(step)) is Stage.DROPPED
+    assert len(asked) == once
+    found.add(("shop", "a"), known)
+    assert found.stage(entry(step)) is Stage.UNDONE
+    assert found.copy().stage(entry(step)) is Stage.UNDONE
+    found.remove(("shop", "a"))
+    assert found.stage(entry(step)) is Stage.DROPPED
+
+
+def test_a_pass_is_judged_again_when_another_is_known_that_was_made_one_with_it() -> None:
+    older, newer = entry(back("b", "b"), number=1), entry(back("a", "a"), number=2)
+    both = migration("both", add("a"), add("b"))
+    recorded = {older.steps[0]: B, newer.steps[0]: A}
+    before = applied(both, at=SINCE, recorded=recorded)
+    final = before.copy()
+    assert final.stage(newer) is Stage.DROPPED
+    before.learn([older, newer])
+    assert before.stage(newer) is final.stage(newer) is Stage.UNDONE
+
+
 def test_a_merge_that_does_nothing_needs_no_undoing() -> None:
     merge, drop = back("merge", "m"), back("a", "a")
     recorded = {merge: migration("merge"), drop: A}
