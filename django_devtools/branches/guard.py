@@ -19,6 +19,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.migrations.state import ProjectState
 
+from django_devtools.branches.errors import SwitchError
 from django_devtools.branches.planning.policy import Options
 from django_devtools.branches.schema.changes import DataLoss, models_only, unknown_losses
 from django_devtools.branches.schema.introspection import Tables
@@ -95,7 +96,10 @@ class _Look:
         if not (self.guard.lacking or tables.dialect.rebuilds_tables):
             return
         base = models_only(self.base or state)
-        history = track(base, [self.migration], self.connection.ops.max_name_length())
+        try:
+            history = track(base, [self.migration], self.connection.ops.max_name_length())
+        except SwitchError as error:
+            raise CommandError(str(error)) from error
         there = there_already(self.connection, *both_ways(history, self.backwards))
         self._refuse_to_make(there, base)
         if self.guard.lacking:

@@ -13,6 +13,7 @@ from django.db.migrations.operations.models import ModelOperation
 from django.db.migrations.state import ModelState, ProjectState
 from django.db.models import Field, IntegerField
 
+from django_devtools.branches.errors import SwitchError
 from django_devtools.branches.sources.snapshots import Key
 
 from .field_types import is_null_when_added, narrows, narrows_values, type_of
@@ -139,9 +140,26 @@ def track(
     may_fill = any(writes_rows(migration) for migration in migrations)
     tracker = _SchemaTracker(base, max_name_length, may_fill)
     for migration in migrations:
+        _follow(tracker, migration)
+    return SchemaHistory(tracker.tables, tracker.dropped, [*map(_key, migrations)])
+
+
+def _follow(tracker: "_SchemaTracker", migration: Migration) -> None:
+    """Follow one migration. Raise SwitchError where it comes too late for what it changes."""
+    try:
         for operation in migration.operations:
             tracker.follow(operation, migration)
-    return SchemaHistory(tracker.tables, tracker.dropped, [*map(_key, migrations)])
+    except (KeyError, FieldDoesNotExist) as error:
+        missing = error.args[0]
+        name = ".".join(missing) if isinstance(missing, tuple) else missing
+        step = f"{migration.app_label}.{migration.name}"
+        raise SwitchError(
+            f"{step} is about {name}, which a migration of another branch seems to have renamed "
+            "or deleted before, so `manage.py migrate` fails as well. Where both branches are "
+            "merged, let one of these migrations depend on the other, and correct its names. To "
+            "undo the merge, run `manage.py migrations_switch BRANCH` with the branch that "
+            f"{step} comes from."
+        ) from error
 
 
 def names_after(history: SchemaHistory) -> dict[Item, Item | None]:

@@ -10,6 +10,7 @@ from django.db import migrations, models
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
+from django_devtools.branches.errors import SwitchError
 from django_devtools.branches.schema.field_types import type_of
 from django_devtools.branches.schema.tracker import (
     Column,
@@ -476,3 +477,18 @@ def test_new_names_whichever_comes_first_in_the_alphabet(name: str) -> None:
         ("shop_product", None): (name, None),
         ("shop_product_tags", None): (f"{name}_tags", None),
     }
+
+
+@pytest.mark.parametrize(
+    ("renaming", "change", "missing"),
+    [
+        (migrations.RenameModel("Product", "Item"), add("size", INT), "shop.product"),
+        (rename("name", "title"), rename("name", "label"), "name"),
+        (rename("name", "title"), drop("name"), "name"),
+    ],
+)
+def test_what_another_migration_has_renamed_is_named(
+    renaming: Operation, change: Operation, missing: str
+) -> None:
+    with pytest.raises(SwitchError, match=rf"^shop.0002_change is about .*\b{missing}\b"):
+        followed(change, base=[*SHOP, renaming])
