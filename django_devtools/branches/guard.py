@@ -277,7 +277,7 @@ def _unexplained(rows: Mapping[Key, str], code: Code, apps: Collection[str]) -> 
 
 def _words_of_refusal(again: list[Key], others: list[Key], connection: BaseDatabaseWrapper) -> str:
     option = database_option(connection)
-    done = "it is applied, and the rows of what it replaces were deleted"
+    done = "it is applied, but the rows of the migrations that it replaces were deleted"
     rows, prune = "django_migrations the missing rows", ""
     if others:
         done = f"it is applied under other names, {_names(others)}"

@@ -255,10 +255,10 @@ def test_a_squash_whose_parts_were_pruned(
         assert said == REFUSED.format(again, "shop.0001_squashed")
     else:
         assert said == (
-            f"CommandError: The work of {again} is done: it is applied, and the rows of what it "
-            "replaces were deleted. To run it again may lose values, so nothing was run. To give "
-            "django_migrations the missing rows, and apply the rest, run `manage.py "
-            "migrations_switch`.\n"
+            f"CommandError: The work of {again} is done: it is applied, but the rows of the "
+            "migrations that it replaces were deleted. To run it again may lose values, so "
+            "nothing was run. To give django_migrations the missing rows, and apply the rest, run "
+            "`manage.py migrations_switch`.\n"
         )
     weights.switch()
     weights.assert_in_step()

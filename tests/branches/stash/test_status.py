@@ -148,7 +148,7 @@ def test_what_stood_in_is_forgotten_when_it_is_dropped_as_well(stash: Stash) -> 
 
 
 def test_killed_before_a_pass_has_begun(empty: Stash) -> None:
-    """Nothing is in the stash of what it has neither dropped nor narrowed."""
+    """The stash holds nothing that the pass has neither dropped nor narrowed."""
     steps = transfer(empty)
     steps.returns.add(save(empty))
     steps.expect(SECOND)
