@@ -24,6 +24,8 @@ def plan(project: Project, *arguments: str, status: int = 0) -> dict[str, Any]:
 def shop(project: Project) -> Project:
     """On main, with the column of feature and a row, and a migration that is not applied."""
     make_shop_with_feature(project)
+    # Programs are told UTC, and people the time of the project. Here both have one date.
+    project.settings('TIME_ZONE = "UTC"')
     project.manage("migrations_snapshot")
     project.python("from shop.models import Product; Product.objects.create(colour='red')")
     project.checkout("main")
