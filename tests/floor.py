@@ -21,6 +21,7 @@ PARTS = (
 SERVERS_ONLY = [
     "django_devtools/branches/running/foreign_keys.py",
     "django_devtools/branches/running/observer.py",
+    "django_devtools/branches/schema/tenants.py",
     "django_devtools/branches/stash/undisturbed.py",
 ]
 DIALECTS = {"sqlite": "sqlite", "postgresql": "postgresql", "mariadb": "mysql"}

@@ -3,17 +3,19 @@
 import gc
 import shlex
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from django_devtools.branches.decision import Workspace, left_by_a_switch
 from django_devtools.branches.hooks.hook import INSTALL, Hooks
 from django_devtools.branches.hooks.state import HookState
 from django_devtools.branches.planning.classify import State
 from django_devtools.branches.planning.comparison import Comparison, compare
+from django_devtools.branches.schema.tenants import each_tenant, name_of
 from django_devtools.branches.sources.git import INSTALL_NEWER, GitError, Repository, too_old
 from django_devtools.branches.sources.loader import code_on_disk
 from django_devtools.branches.sources.snapshot_file import SnapshotFile
@@ -32,26 +34,34 @@ def about_databases(aliases: Iterable[str]) -> Iterator[checks.CheckMessage]:
         repository = Repository.find(project_root())
         with _no_collector():
             snapshot_file, disk = SnapshotFile.find(repository), code_on_disk()
+        workspace = Workspace(repository, snapshot_file, disk)
         for alias in aliases:
             with suppress(DatabaseError):  # Django has a check for that.
-                with _no_collector():
-                    found = compare(connections[alias], repository, snapshot_file, disk)
-                    workspace = Workspace(repository, snapshot_file, disk)
-                    left = left_by_a_switch(connections[alias], workspace, found)
-                    wrong = _out_of_step(found, left)
-                if wrong:
-                    yield checks.Warning(
-                        f"Database '{alias}' is out of step with {found.target.title}: "
-                        f"{', '.join(wrong)}.",
-                        hint=SWITCH,
-                        id="django_devtools.W001",
-                    )
+                yield from _about_database(connections[alias], workspace)
+                with closing(each_tenant(connections[alias])) as tenants:
+                    for _ in tenants:
+                        yield from _about_database(connections[alias], workspace)
     except ImproperlyConfigured:
         return  # Another check of ours says so.
     except Exception as error:  # noqa: BLE001 - a check that fails keeps runserver from starting
         yield checks.Warning(
             f"The databases can't be compared with this checkout: {error}",
             id="django_devtools.W005",
+        )
+
+
+def _about_database(
+    connection: BaseDatabaseWrapper, workspace: Workspace
+) -> Iterator[checks.CheckMessage]:
+    with _no_collector():
+        found = compare(connection, workspace.repository, workspace.snapshot_file, workspace.disk)
+        wrong = _out_of_step(found, left_by_a_switch(connection, workspace, found))
+    if wrong:
+        yield checks.Warning(
+            f"Database '{name_of(connection)}' is out of step with {found.target.title}: "
+            f"{', '.join(wrong)}.",
+            hint=SWITCH,
+            id="django_devtools.W001",
         )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from django_devtools.branches.errors import SwitchError
+from django_devtools.branches.schema.tenants import name_of
 from django_devtools.branches.sources.loader import Source
 from django_devtools.branches.sources.snapshots import Key
 from django_devtools.branches.stash.entries import Entry
@@ -20,7 +21,7 @@ NOTHING_MOVES: dict[str, Any] = {"returns": [], "stays": []}
 def entry_as_json(stash: Stash, entry: Entry) -> dict[str, Any]:
     """An entry of the stash."""
     return {
-        "database": stash.connection.alias,
+        "database": name_of(stash.connection),
         "id": entry.id,
         "table": entry.table,
         "columns": None if entry.is_table else list(entry.columns),
@@ -39,7 +40,7 @@ def plan_as_json(switch: "Switch") -> dict[str, Any]:
     decision, plan = switch.decision, switch.decision.plan
     refusal, way_out = _refusal(switch)
     return {
-        "database": switch.connection.alias,
+        "database": name_of(switch.connection),
         "target": decision.comparison.target.title,
         "steps": list(_steps(switch)),
         "left": _left(plan) if plan is not None else [],

@@ -1,6 +1,7 @@
 """What the commands of this package share."""
 
 import gc
+import json
 import os
 import shutil
 import sys
@@ -77,6 +78,8 @@ class BranchesCommand(BaseCommand):
     requires_system_checks = ()
     progress: "Progress | None" = None
     """What says what is being done, while anything is."""
+    tenants_database: BaseDatabaseWrapper | None = None
+    """The database of the tenant for which it works now; None if it works for all databases."""
     lacks_git = False
     """Whether the project is in a repository, and there is no git that can be run."""
 
@@ -116,6 +119,7 @@ class BranchesCommand(BaseCommand):
     @no_translations
     def handle(self, *args: Any, **options: Any) -> None:
         self.verbosity: int = options["verbosity"]
+        self._printed: list[Any] = []
         try:
             self.work(options)
         except MESSAGES as error:
@@ -123,6 +127,8 @@ class BranchesCommand(BaseCommand):
         except KeyboardInterrupt:
             raise CommandError(AGAIN, returncode=CTRL_C) from None
         finally:
+            if self._printed:
+                self.stdout.write(json.dumps(_as_one(self._printed), indent=2))
             # Django writes the error to stderr, which may be the same pipe.
             self.stdout.flush()
 
@@ -131,6 +137,10 @@ class BranchesCommand(BaseCommand):
         if self.verbosity >= 1:
             self._make_room()
             self.stdout.write(text)
+
+    def print_json(self, printed: list[Any] | dict[str, Any]) -> None:
+        """Print a list or an object when the command ends, with the items for all tenants."""
+        self._printed.append(printed)
 
     def notice(self, text: str) -> None:
         """Write a line to stderr that is about no error."""
@@ -212,6 +222,8 @@ class BranchesCommand(BaseCommand):
         Mirrors, and databases that were never migrated, have to be asked for by name. Raises
         CommandError where one can't be reached.
         """
+        if self.tenants_database:
+            return [self.tenants_database]
         found: dict[str, BaseDatabaseWrapper] = {}
         for alias in options["databases"] or connections:
             connection = connections[alias]
@@ -369,6 +381,19 @@ def notice_of_incomparable(errors: Mapping[Key, Exception], verbosity: int) -> s
         what = "differ from the text that was applied, and were left unchanged"
     why = f"{errors[keys[0]]}. If the database is right as it is: {ACCEPT}."
     return f"{listed(keys, verbosity)} {what}: {why}"
+
+
+def _as_one(printed: list[Any]) -> Any:
+    """Lists as one list, and objects as one that has all items of their lists."""
+    first, *others = printed
+    for other in others:
+        if isinstance(first, list):
+            first += other
+        else:
+            first.update(
+                {key: first[key] + one for key, one in other.items() if isinstance(one, list)}
+            )
+    return first
 
 
 def _connect(connection: BaseDatabaseWrapper) -> None:

@@ -53,7 +53,7 @@ LINES = sorted(
 
 @cache
 def _commands() -> Mapping[str, str | BaseCommand]:
-    return get_commands() | {"rqworker": "django_rq"}
+    return get_commands() | {"rqworker": "django_rq", "tenant_command": "django_tenants"}
 
 
 def _parser(name: str) -> CommandParser:

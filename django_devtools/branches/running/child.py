@@ -29,6 +29,7 @@ from django_devtools.branches.errors import DevtoolsError
 from django_devtools.branches.planning.plan import Plan, is_emptied, is_stuck
 from django_devtools.branches.planning.policy import Irreversible, Policy
 from django_devtools.branches.progress import Progress
+from django_devtools.branches.schema.tenants import Tenant, tenant_of, work_for
 from django_devtools.branches.schema.tracker import SchemaHistory
 from django_devtools.branches.sources.graph import Graph
 from django_devtools.branches.sources.loader import (
@@ -61,6 +62,7 @@ class Pass(NamedTuple):
     settings_module: str
     databases: Mapping[str, Any]
     alias: str
+    tenant: Tenant | None
     backwards: bool
     keys: list[Key]
     """The migrations to run, in the order to run them."""
@@ -84,7 +86,8 @@ class Pass(NamedTuple):
             for alias, configured in settings.DATABASES.items()
         }
         databases[connection.alias]["NAME"] = _absolute(connection.settings_dict)
-        return cls(settings.SETTINGS_MODULE, databases, connection.alias, **facts)
+        tenant = tenant_of(connection)
+        return cls(settings.SETTINGS_MODULE, databases, connection.alias, tenant, **facts)
 
 
 @dataclass(frozen=True)
@@ -194,6 +197,7 @@ def main(answer: str, action: str, verbosity: str = "0", color: str = "") -> Non
     task = pickle.load(sys.stdin.buffer)  # noqa: S301 - written by our own parent
     settings.DATABASES = task.databases
     django.setup()
+    work_for(connections[task.alias], task.tenant)
     graph = _graph(task)
     findings = None
     if action == "inspect":

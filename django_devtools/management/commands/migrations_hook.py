@@ -41,6 +41,7 @@ from django_devtools.management.base import (
     target_commit,
 )
 from django_devtools.management.foreground import first_to_hear_ctrl_c
+from django_devtools.management.tenants import work_for_all
 
 if TYPE_CHECKING:
     from django_devtools.branches.hooks.hook import Hooks
@@ -76,6 +77,9 @@ class Command(BranchesCommand):
         )
         parser.add_argument("--in-hook", action="store_true", help=SUPPRESS)
 
+    headline = "The databases were left alone."
+    done: list[Switch]
+    """The switches that have ended."""
     project: Path | None = None
     """The directory of the project that speaks, if git calls several."""
     script = Path("manage.py")
@@ -222,35 +226,41 @@ class Command(BranchesCommand):
             own, self.project = callers.own(), callers.project
             self.script = own.script if own else self.project / "manage.py"
         aside = self.stderr if self.verbosity >= 1 else None
-        self.progress = progress = Progress(self.stdout, self.style, 0, aside)
-        headline = "The databases were left alone."
+        progress = Progress(self.stdout, self.style, 0, aside)
+        self.progress = progress
         try:
             require_debug("DEBUG is off, so the hooks change no database.")
             with progress, self.locked(SnapshotFile.find(repository), progress):
                 # Only now: while another switch was working, there may have been a checkout.
                 with progress.meanwhile("Comparing the databases with this checkout"):
                     workspace = self.workspace(options)
-                    switches = self._checked(workspace, options)
-                    decisions = [one.decision for one in switches if one.decision.plan]
-                    most = limit(map(last_pace, decisions)) if decisions else Limit(0)
-                    rows = rows_to_copy(decisions, most.rows)
-                if rows > most.rows:
-                    _agree_to_copy(rows, most)
-                headline = "The databases are not in step."
-                self._bring_in_step(switches, progress)
-                if switches:
-                    self._remember(
-                        state, target_commit(switches), pathspecs(repository, workspace.disk)
-                    )
+                self.done = []
+                work_for_all(self, options, lambda: self._follow(workspace, options, progress))
+                if self.done:
+                    commit = target_commit(self.done)
+                    self._remember(state, commit, pathspecs(repository, workspace.disk))
         # The checkout is done in any case, and the next one is a new chance.
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001
             way_out = error.way_out if isinstance(error, SwitchError) else ""
             command = " ".join(filter(None, [_switch_command(), way_out]))
-            why = f"{headline} {_reason(error, progress)}\nTo continue, run `{command}`"
+            why = f"{self.headline} {_reason(error, progress)}\nTo continue, run `{command}`"
             with suppress(StateError):
                 state.failed(why)
             self.refusal(why)
             sys.exit(CTRL_C if isinstance(error, KeyboardInterrupt) else 1)
+
+    def _follow(self, workspace: Workspace, options: dict[str, Any], progress: Progress) -> None:
+        """Bring the databases into step with the checkout, or those of a tenant."""
+        with progress.meanwhile("Comparing the databases with this checkout"):
+            switches = self._checked(workspace, options)
+            decisions = [one.decision for one in switches if one.decision.plan]
+            most = limit(map(last_pace, decisions)) if decisions else Limit(0)
+            rows = rows_to_copy(decisions, most.rows)
+        if rows > most.rows:
+            _agree_to_copy(rows, most)
+        self.headline = "The databases are not in step."
+        self._bring_in_step(switches, progress)
+        self.done += switches
 
     def _remember(self, state: HookState, commit: str | None, specs: Sequence[str]) -> None:
         try:

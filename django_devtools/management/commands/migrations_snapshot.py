@@ -1,4 +1,3 @@
-import json
 from argparse import ArgumentParser
 from typing import Any
 
@@ -10,9 +9,11 @@ from django_devtools.branches.planning.classify import State
 from django_devtools.branches.planning.comparison import compare
 from django_devtools.branches.planning.recording import snapshot_of
 from django_devtools.branches.schema.dialects import database_id
+from django_devtools.branches.schema.tenants import name_of
 from django_devtools.branches.sources.rows import local
 from django_devtools.branches.sources.snapshots import Key, Snapshot, check_name
 from django_devtools.management.base import BranchesCommand
+from django_devtools.management.tenants import work_for_all
 
 
 class Command(BranchesCommand):
@@ -39,6 +40,9 @@ class Command(BranchesCommand):
 
     def work(self, options: dict[str, Any]) -> None:
         workspace = self.workspace(options)
+        work_for_all(self, options, lambda: self._work(workspace, options))
+
+    def _work(self, workspace: Workspace, options: dict[str, Any]) -> None:
         connections = self.connections(options)
         if options["list"]:
             self._list(workspace, connections, options["json"])
@@ -148,7 +152,7 @@ class Command(BranchesCommand):
     def _print_json(self, found: list[tuple[BaseDatabaseWrapper, Snapshot]]) -> None:
         rows = [
             {
-                "database": connection.alias,
+                "database": name_of(connection),
                 "branch": snapshot.branch,
                 "commit": snapshot.commit,
                 "taken": snapshot.taken,
@@ -159,4 +163,4 @@ class Command(BranchesCommand):
             }
             for connection, snapshot in found
         ]
-        self.stdout.write(json.dumps(rows, indent=2))
+        self.print_json(rows)

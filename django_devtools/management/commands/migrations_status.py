@@ -1,4 +1,3 @@
-import json
 import sys
 from argparse import ArgumentParser
 from collections import Counter
@@ -13,6 +12,7 @@ from django_devtools.branches.hooks.hook import Hooks
 from django_devtools.branches.hooks.state import HookState
 from django_devtools.branches.planning.classify import State
 from django_devtools.branches.planning.comparison import Comparison, compare
+from django_devtools.branches.schema.tenants import name_of
 from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.snapshots import Key
 from django_devtools.branches.stash.stash import Stash
@@ -23,6 +23,7 @@ from django_devtools.management.base import (
     notice_of_edited_code,
     notices_of_unfilled,
 )
+from django_devtools.management.tenants import work_for_all
 
 NEXT_COMMAND = "To bring them into step: manage.py migrations_switch"
 
@@ -78,13 +79,16 @@ class Command(BranchesCommand):
 
     def work(self, options: dict[str, Any]) -> None:
         workspace = self.workspace(options)
+        work_for_all(self, options, lambda: self._look(workspace, options))
+
+    def _look(self, workspace: Workspace, options: dict[str, Any]) -> None:
         comparisons = [
             compare(connection, workspace.repository, workspace.snapshot_file, workspace.disk)
             for connection in self.connections(options)
         ]
         decisions = [leaving(found.connection, workspace, found) for found in comparisons]
         self.left = {
-            (decision.connection.alias, *key)
+            (name_of(decision.connection), *key)
             for decision in decisions
             if decision is not None and decision.plan is not None
             for key in decision.plan.left_applied
@@ -102,7 +106,8 @@ class Command(BranchesCommand):
                 self._show_notes(found, states, decision)
             for found in comparisons:
                 self._show_stash(found.connection)
-            self._show_failure(workspace.repository)
+            if not self.tenants_database:
+                self._show_failure(workspace.repository)
         if options["check"] and not _are_in_step(to_do):
             if not options["json"]:
                 self._annotate(workspace, to_do)
@@ -122,7 +127,7 @@ class Command(BranchesCommand):
                 "stash": [entry_as_json(stash, entry) for stash, entry in entries],
                 "failure": _failure(workspace.repository),
             }
-        self.stdout.write(json.dumps(printed, indent=2))
+        self.print_json(printed)
 
     def _annotate(self, workspace: Workspace, rows: list[Row]) -> None:
         """Say the same to GitHub Actions, which shows it next to the files of migrations."""
@@ -234,7 +239,7 @@ def _row(found: Comparison, key: Key, state: State) -> Row:
     if key in found.target.code.migrations:
         branch = found.target.past.branch
     return {
-        "database": found.connection.alias,
+        "database": name_of(found.connection),
         "app": key[0],
         "name": key[1],
         "state": state.value,

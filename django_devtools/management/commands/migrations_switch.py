@@ -1,4 +1,3 @@
-import json
 import os
 import sys
 import time
@@ -40,6 +39,7 @@ from django_devtools.management.base import (
     target_commit,
     why_left,
 )
+from django_devtools.management.tenants import work_for_all
 
 if TYPE_CHECKING:
     from django_devtools.branches.planning.plan import Plan
@@ -132,12 +132,12 @@ class Command(BranchesCommand):
             help="Tells the command to NOT prompt the user for input of any kind.",
         )
 
+    done: list[Switch]
+    """What was done, or had not to be."""
     undone: Mapping[str, LastSwitch] = {}
     """The switches that are taken back, by the aliases of the databases."""
 
     def work(self, options: dict[str, Any]) -> None:
-        self.began = time.monotonic()
-        self.progress = Progress(self.stdout, self.style, self.verbosity)
         if options["undo"] and options["target"]:
             raise CommandError("--undo knows where to go: leave out TARGET.")
         looks_only = options["plan"] or options["check"] or options["json"]
@@ -147,6 +147,14 @@ class Command(BranchesCommand):
                 "To switch all the same, run `manage.py migrations_switch --allow-debug-off`."
             )
         self.interactive = options["interactive"] and sys.stdin is not None and sys.stdin.isatty()
+        self.done = []
+        work_for_all(self, options, lambda: self._look_or_switch(looks_only, options))
+        if not (looks_only or options["target"] or options["databases"] or options["undo"]):
+            self._tell_hooks()
+
+    def _look_or_switch(self, looks_only: bool, options: dict[str, Any]) -> None:
+        self.began = time.monotonic()
+        self.progress = Progress(self.stdout, self.style, self.verbosity)
         workspace = self.workspace(options)
         if looks_only:
             self._look(self._switches(workspace, options), options)
@@ -207,7 +215,7 @@ class Command(BranchesCommand):
     def _print_json(self, switches: list[Switch]) -> None:
         from django_devtools.management.as_json import plan_as_json
 
-        self.stdout.write(json.dumps([plan_as_json(switch) for switch in switches], indent=2))
+        self.print_json([plan_as_json(switch) for switch in switches])
 
     def _say_what_differs(self, switches: Iterable[Switch]) -> None:
         from django_devtools.management.annotations import annotation, file_of, runs_on_github
@@ -293,7 +301,7 @@ class Command(BranchesCommand):
             self._run(switch)
         if has_work:
             self.write(f"Done {took(time.monotonic() - self.began)}.")
-        self._tell_hooks(workspace, switches, options)
+        self.done += switches
 
     def _forget_answers(self, workspace: Workspace, options: dict[str, Any]) -> None:
         for connection in self.connections(options):
@@ -343,22 +351,20 @@ class Command(BranchesCommand):
             answer = prompt(f"Type {', '.join(map(repr, choices))} or 'stop': ")
         return choices[answer]
 
-    def _tell_hooks(
-        self, workspace: Workspace, switches: Sequence[Switch], options: dict[str, Any]
-    ) -> None:
+    def _tell_hooks(self) -> None:
         """Tell hooks, and prompts if there are any, that all databases were brought into step."""
-        repository = workspace.repository
-        if repository is None or options["target"] or options["databases"] or options["undo"]:
+        if self.repository is None:
             return
-        state, commit = HookState(repository), target_commit(switches)
+        state, commit = HookState(self.repository), target_commit(self.done)
         # As in the hooks: what was changed and left is not in step, and without the app, `migrate`
         # would not tell them to look again.
-        is_left = any(_leaves_changed(one.decision.plan) for one in switches)
+        is_left = any(_leaves_changed(one.decision.plan) for one in self.done)
         try:
             if commit is None or is_left or ADDED in os.environ or not state.is_awaited(commit):
                 state.settled()
             else:
-                state.in_step(commit, pathspecs(repository, workspace.disk))
+                disk = self.done[0].workspace.disk
+                state.in_step(commit, pathspecs(self.repository, disk))
         except StateError as error:
             self.notice(str(error))
 

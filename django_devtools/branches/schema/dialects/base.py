@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 from django.db import DatabaseError, NotSupportedError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from django_devtools.branches.schema.tenants import tenant_of
+
 
 class ColumnDescription(NamedTuple):
     """A column as the database describes it."""
@@ -130,9 +132,11 @@ class Dialect:
         port = configured.get("PORT") or self.default_port
         name = configured["NAME"] or ""
         identity = f"{self.connection.vendor}://{host}:{port}/{name}"
-        # PostgreSQL: each schema of the search path has a django_migrations of its own.
+        # PostgreSQL: each schema has a django_migrations of its own.
         search_path = re.search(r"search_path\s*=\s*(\S+)", str(options.get("options", "")))
-        return f"{identity}?{search_path[1]}" if search_path else identity
+        tenant = tenant_of(self.connection)
+        schemas = [search_path and search_path[1], tenant and tenant.schema]
+        return "?".join([identity, *filter(None, schemas)])
 
     # What there is
 
