@@ -73,15 +73,15 @@ class Progress:
 
     @contextmanager
     def during(
-        self, label: str, table: str = "", is_whole: bool = False, rows: int | None = None
+        self, label: str, table: str = "", size: int | None = None, rows: int | None = None
     ) -> Iterator[None]:
         """
         Report an action while it is done.
 
-        It copies rows of ``table``, which are ``rows`` if that is known, and with all columns if
-        ``is_whole``.
+        It copies rows of ``table``, which are ``rows`` if that is known, and writes about
+        ``size`` bytes if that is.
         """
-        self._begin(label, table, is_whole, rows)
+        self._begin(label, table, size, rows)
         try:
             yield
         except BaseException:
@@ -132,10 +132,10 @@ class Progress:
         self._ticker.spoken()
 
     def _begin(
-        self, label: str, table: str = "", is_whole: bool = False, rows: int | None = None
+        self, label: str, table: str = "", size: int | None = None, rows: int | None = None
     ) -> None:
         self.current, self._start = label, self.clock()
-        action = Action(label, self._start, self._observe, table, is_whole, rows)
+        action = Action(label, self._start, self._observe, table, size, rows)
         with self._ticker.lock:
             if self.verbosity >= 1:
                 self._line.begin(f"  {label}...")

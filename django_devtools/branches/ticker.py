@@ -51,8 +51,8 @@ class Action(NamedTuple):
     observe: "Observe | None" = None
     table: str = ""
     """The table of which rows are copied; empty if there is none."""
-    is_whole: bool = False
-    """Whether all columns of that are copied."""
+    size: int | None = None
+    """About how many bytes are written, if that is known."""
     rows: int | None = None
     """How many rows are copied, if that is known."""
 

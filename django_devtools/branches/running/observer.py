@@ -60,15 +60,16 @@ class Observer:
     def _look(self, action: Action, now: float, session: int) -> Sight:
         dialect = self._dialect or self._connect()
         look = dialect.look(session)
-        rows, size = action.rows, None
-        # The table may be locked.
-        with suppress(DatabaseError):
-            rows, size = _whole(dialect, action)
+        rows = action.rows
+        if action.table and rows is None:
+            # Nothing is counted: that might take as long as what is watched.
+            with suppress(DatabaseError):  # The table may be locked.
+                rows = dialect.estimated_rows(action.table, 0) or None
         written = self._written(action, now, look.size)
         # What the same transaction has written before is counted, too.
         done = look.rows if look.rows and rows and look.rows <= rows else None
         fraction = look.fraction
-        for part, whole in ((written, size), (done, rows)):
+        for part, whole in ((written, action.size), (done, rows)):
             if fraction is None and part and whole:
                 fraction = part / whole
         return Sight(fraction, done, rows, written, look.note)
@@ -93,13 +94,3 @@ class Observer:
         if now <= then or size <= before:
             return None
         return int((size - before) * (now - action.began) / (now - then))
-
-
-def _whole(dialect: Dialect, action: Action) -> tuple[int | None, int | None]:
-    """How many rows an action is about to copy, and how many bytes, as far as that is known."""
-    size = dialect.data_size(action.table) if action.is_whole else None
-    rows = action.rows
-    if action.table and rows is None:
-        # Nothing is counted: that might take as long as what is watched.
-        rows = dialect.estimated_rows(action.table, 0) or None
-    return rows, size

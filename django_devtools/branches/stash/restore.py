@@ -31,6 +31,8 @@ GONE = "the rows they belong to are gone"
 OTHERS = "other values are there now"
 NO_COLUMN = "there is no such column now"
 NO_PLACE = "There is no such table or column now"
+MANY = 10_000
+"""How many rows may take so long that somebody wants to know how far that is."""
 
 # The database's own, which Django has since 6.1, has the same meaning.
 _SET_NULL = {models.SET_NULL, getattr(models, "DB_SET_NULL", models.SET_NULL)}
@@ -144,8 +146,12 @@ class Restore:
                 self.restored.append(job.entry._replace(columns=columns, rows=rows))
 
     def _reported(self, job: EntryRestore) -> AbstractContextManager[None]:
-        entry = job.entry
-        return self.progress.during(f"Restoring {entry}", entry.copy, rows=entry.rows)
+        entry, size = job.entry, None
+        if entry.rows >= MANY:
+            size = self._dialect.restored_size(
+                entry.table, entry.copy, entry.rows, is_new=entry.is_table
+            )
+        return self.progress.during(f"Restoring {entry}", entry.copy, size, entry.rows)
 
     def _check_constraints(self, jobs: list[EntryRestore], keys: list[ForeignKey]) -> None:
         """Check all constraints, and those of ``keys`` by adding them again."""

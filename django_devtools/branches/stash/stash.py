@@ -114,7 +114,8 @@ class Stash:
                     fills=fills,
                 )
                 entry = entry_from_row(row)
-                with progress.during(f"Saving {entry}", copy.table, copy.is_table):
+                size = self.tables.dialect.data_size(copy.table) if copy.is_table else None
+                with progress.during(f"Saving {entry}", copy.table, size):
                     one.entry, one.rows = entry.id, copy.into(self.tables, entry.copy)
                 self._update(entry, status=Status.COPIED, rows=one.rows)
         return [entry_from_row(row) for row in self._rows.filter(status=Status.COPIED)]

@@ -15,7 +15,8 @@ from tests.branches.schema.dialects.test_base import Connect
 
 SAVING = Action("Saving", 0)
 TABLE = "CREATE TABLE item (id integer NOT NULL PRIMARY KEY, name varchar(99))"
-ROWS = "INSERT INTO item SELECT one, repeat('a', 99) FROM generate_series(1, 20000) one"
+SELECTED = "SELECT one AS id, repeat('a', 99) AS name FROM generate_series(1, 20000) one"
+ROWS = f"INSERT INTO item {SELECTED}"
 
 
 def execute(connection: BaseDatabaseWrapper, *statements: str) -> None:
@@ -76,7 +77,8 @@ def test_the_share_of_a_copy_that_is_written(connect: Connect) -> None:
     """From how much it has become since it was first looked at."""
     connection = connect("postgresql")
     execute(connection, TABLE, ROWS, "ANALYZE item")
-    action = SAVING._replace(table="item", is_whole=True)
+    size = dialect_of(connection).data_size("item")
+    action = SAVING._replace(table="item", size=size)
     with closing(Observer(connection)) as observer, transaction.atomic(connection.alias):
         assert observer(action, 1) == Sight(all_rows=20_000)
         execute(connection, "CREATE TABLE copy AS SELECT * FROM item WHERE id <= 5000")
@@ -84,6 +86,38 @@ def test_the_share_of_a_copy_that_is_written(connect: Connect) -> None:
     # A quarter in the second second, and probably as much in the first one.
     assert sight.fraction == pytest.approx(0.5, abs=0.05)
     assert sight.written == pytest.approx(20_000 * 64, rel=0.2)
+
+
+def test_the_share_of_rows_that_are_inserted(connect: Connect) -> None:
+    """With the indexes: there may be more in these than in the table."""
+    connection = connect("postgresql")
+    execute(connection, TABLE, "CREATE INDEX named ON item (name)")
+    execute(connection, f"CREATE TABLE copy AS {SELECTED.replace("'a', 99", 'md5(one::text), 3')}")
+    size = dialect_of(connection).restored_size("item", "copy", 20_000, is_new=True)
+    action = SAVING._replace(table="copy", size=size, rows=20_000)
+    with closing(Observer(connection)) as observer, transaction.atomic(connection.alias):
+        assert observer(action, 1) == Sight(all_rows=20_000)
+        execute(connection, "INSERT INTO item SELECT * FROM copy WHERE id <= 5000")
+        sight = observer(action, 2)
+    assert sight.fraction == pytest.approx(0.5, abs=0.1)
+
+
+def test_the_share_of_rows_that_are_updated(connect: Connect) -> None:
+    connection = connect("postgresql")
+    execute(connection, TABLE, "CREATE INDEX named ON item (name)", ROWS, "ANALYZE item")
+    execute(connection, "CREATE TABLE copy AS SELECT id, id %% 7 AS size FROM item LIMIT 10000")
+    execute(connection, "ALTER TABLE item ADD size integer")
+    size = dialect_of(connection).restored_size("item", "copy", 10_000, is_new=False)
+    action = SAVING._replace(table="copy", size=size, rows=10_000)
+    with closing(Observer(connection)) as observer, transaction.atomic(connection.alias):
+        assert observer(action, 1) == Sight(all_rows=10_000)
+        execute(
+            connection,
+            "UPDATE item SET size = copy.size FROM copy "
+            "WHERE item.id = copy.id AND item.id <= 2500",
+        )
+        sight = observer(action, 2)
+    assert sight.fraction == pytest.approx(0.5, abs=0.15)
 
 
 def test_the_rows_that_are_written(connect: Connect) -> None:
@@ -104,7 +138,7 @@ def test_the_rows_that_are_written(connect: Connect) -> None:
 def test_a_table_that_is_locked_is_not_waited_for(connect: Connect) -> None:
     connection = connect("postgresql")
     execute(connection, TABLE, ROWS, "ANALYZE item")
-    action = SAVING._replace(table="item", is_whole=True)
+    action = SAVING._replace(table="item")
     with closing(Observer(connection)) as observer, transaction.atomic(connection.alias):
         execute(connection, "LOCK TABLE item")
         assert observer(action, 1) == Sight()

@@ -166,6 +166,14 @@ class Dialect:
         """How many bytes the rows of a table take up, and a copy, if there are sizes of both."""
         return None
 
+    def restored_size(self, table: str, copy: str, rows: int, *, is_new: bool) -> int | None:
+        """
+        About how many bytes are written to restore the rows of a copy, if there are sizes.
+
+        They are inserted if ``is_new``, and otherwise rows of ``table`` are updated by them.
+        """
+        return None
+
     def estimated_rows(self, table: str, most: int) -> int:
         """About how many rows a table has. Where that is counted, it ends at ``most``."""
         ((count,),) = self.fetch(

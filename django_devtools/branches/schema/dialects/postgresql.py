@@ -85,6 +85,22 @@ WHERE c.relkind = 'm' AND c.relispopulated GROUP BY id ORDER BY MAX(depth)
 """
 # https://www.postgresql.org/docs/current/catalog-pg-class.html
 _ANALYZED = "SELECT 1 FROM pg_catalog.pg_class WHERE oid = %s::regclass AND reltuples > 0"
+# The columns of all indexes of a table, each as often as it is in one.
+_INDEXED = """
+SELECT a.attname FROM pg_catalog.pg_index i
+JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
+WHERE i.indrelid = %s::regclass
+"""
+_UPDATED_SIZE = """
+SELECT (pg_relation_size(oid) + pg_indexes_size(oid)) * LEAST(%s / GREATEST(reltuples, 1), 1)
+FROM pg_catalog.pg_class WHERE oid = %s::regclass
+"""
+_SAMPLED = 1_000
+"""Of how many rows the widths are taken."""
+_INDEX_ROW = 12
+"""How many bytes an index has for a row beside the values, where pages are full."""
+_INDEX_FILL = 0.8
+"""How full the pages of an index are, about: in order of their values more, in any other less."""
 # https://www.postgresql.org/docs/current/progress-reporting.html
 _INDEX = """
 SELECT phase, tuples_done, tuples_total, blocks_done, blocks_total
@@ -137,9 +153,28 @@ class PostgreSQLDialect(Dialect):
         found = self.fetch("SELECT pg_total_relation_size(%s::regclass)", [self._regclass(table)])
         return found[0][0]
 
-    def data_size(self, table: str) -> int | None:
+    def data_size(self, table: str) -> int:
         ((size,),) = self.fetch("SELECT pg_table_size(%s::regclass)", [self._regclass(table)])
         return int(size)
+
+    def restored_size(self, table: str, copy: str, rows: int, *, is_new: bool) -> int | None:
+        name, size = self._regclass(table), self.data_size(copy)
+        if is_new:
+            return size + int(self._indexes_size(name, copy, rows))
+        # Each row is written anew, and has new places in all indexes.
+        ((rewritten,),) = self.fetch(_UPDATED_SIZE, [rows, name])
+        return size + int(rewritten)
+
+    def _indexes_size(self, name: str, copy: str, rows: int) -> float:
+        """How many bytes the indexes of a table take up when it has the rows of a copy, about."""
+        there = {one.name for one in self.describe_columns(copy)}
+        indexed = [column for (column,) in self.fetch(_INDEXED, [name]) if column in there]
+        widths = [f"COALESCE(AVG(pg_column_size({self.quote(one)})), 0)" for one in indexed]
+        ((width,),) = self.fetch(
+            f"SELECT {' + '.join(widths) or '0'} "
+            f"FROM (SELECT * FROM {self.quote(copy)} LIMIT {_SAMPLED}) some_"
+        )
+        return rows * (float(width) + _INDEX_ROW * len(indexed)) / _INDEX_FILL
 
     def estimated_rows(self, table: str, most: int) -> int:
         if not self.fetch(_ANALYZED, [self._regclass(table)]):
