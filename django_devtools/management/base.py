@@ -107,6 +107,9 @@ class BranchesCommand(BaseCommand):
         gc.set_threshold(50_000)
         try:
             super().run_from_argv(argv)
+        except KeyboardInterrupt:  # before the command has begun
+            self.stderr.write(INTERRUPTED)
+            sys.exit(CTRL_C)
         finally:
             gc.freeze()
 
@@ -325,7 +328,7 @@ def notices_of_irreversible(decision: Decision) -> Iterator[str]:
         return
     for key in decision.plan.left_applied:
         yield f"{'.'.join(key)} was left applied: {why_left(decision.plan, key)}."
-    yield from notices_of_unfilled(decision)
+    yield from notices_of_side_effects(decision)
     for app, name in decision.outlook.emptied:
         yield f"{app}.{name} was unapplied, but what its RunPython or RunSQL did is still there."
     if decision.is_remembered:
@@ -341,18 +344,18 @@ def why_left(plan: "Plan", key: Key) -> str:
     return f"{needing[0]} needs it" if len(needing) == 1 else f"{', '.join(needing)} need it"
 
 
-def notices_of_unfilled(decision: Decision) -> Iterator[str]:
-    """What fails because of columns that are left applied, and what to do about it."""
+def notices_of_side_effects(decision: Decision) -> Iterator[str]:
+    """What fails because of what is left applied, and what to do about it."""
     plan = decision.plan
     if plan is None or not plan.left_applied:
         return
-    from django_devtools.branches.unfilled import described, is_helped_by_noop, unfilled
+    from django_devtools.branches.side_effects import described, is_helped_by_noop, side_effects
 
-    for words in described(unfilled(decision.outlook), decision.comparison.target.title):
-        what_then = "Give that a default in the database."
+    for failure in described(side_effects(decision.outlook), decision.comparison.target.title):
+        advice = failure.advice
         if is_helped_by_noop(plan, plan.kept):
-            what_then = f"To have that unapplied: {decision.command('--irreversible=noop')}"
-        yield f"While that is left applied, {words} {what_then}"
+            advice = f"To have that unapplied: {decision.command('--irreversible=noop')}"
+        yield f"While that is left applied, {failure.words} {advice}"
 
 
 def described_answers(answers: Mapping[Key, str], database: str) -> Iterator[str]:

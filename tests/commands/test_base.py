@@ -1,5 +1,6 @@
 import gc
 import sys
+from argparse import ArgumentParser
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -63,10 +64,27 @@ class Stop(BranchesCommand):
         raise KeyboardInterrupt
 
 
+class StopEarly(BranchesCommand):
+    """Is interrupted before it has begun."""
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        raise KeyboardInterrupt
+
+
 def test_an_interrupted_command_has_the_status_that_shells_give_it() -> None:
     with pytest.raises(CommandError, match=r"^Interrupted\. Run the same command") as caught:
         Stop().execute(databases=None, verbosity=1, force_color=False, no_color=False)
     assert caught.value.returncode == 130
+
+
+def test_a_command_that_is_interrupted_before_it_has_begun_says_that_nothing_was_changed(
+    thawed: None,
+) -> None:
+    stderr = StringIO()
+    with pytest.raises(SystemExit) as caught:
+        StopEarly(stderr=stderr, no_color=True).run_from_argv(["manage.py", "stop"])
+    assert stderr.getvalue() == "Interrupted while no database was being changed.\n"
+    assert caught.value.code == 130
 
 
 class Say(BranchesCommand):

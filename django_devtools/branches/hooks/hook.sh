@@ -40,6 +40,7 @@ is_in_step() {
 # The command empties the file, and then its words come out at once, by descriptor 4.
 # A git client that was started from a menu has not the PATH of a terminal, which has uv and the like.
 start() {
+    trap : INT # Whatever is started hears it, too, and ends.
     PATH=$PATH${programs:+:$programs}
     if (echo "$nothing" >"$log") 2>/dev/null; then
         (DJANGO_DEVTOOLS_LOG=$log && export DJANGO_DEVTOOLS_LOG && "$@" </dev/null 4>&2 2>>"$log")
@@ -84,15 +85,16 @@ is_quiet() {
     return 1
 }
 
+# Each in place of the shell that calls it: by Ctrl-C, that would end before what it has started.
 by_git_setting() {
-    sh -c "$manage migrations_hook run $verbosity"
+    exec sh -c "$manage migrations_hook run $verbosity"
 }
 
 by_manage_py() {
     # Who runs git may want other settings now.
     [ -z "${DJANGO_SETTINGS_MODULE-}" ] || settings_option=
     cd "${script%/*}" &&
-        eval '"$python" "$@" "${script##*/}" migrations_hook run' \
+        eval 'exec "$python" "$@" "${script##*/}" migrations_hook run' \
             "$verbosity" "$settings_option" "$pythonpath_option"
 }
 
@@ -106,12 +108,20 @@ has_spoken() {
 
 # Say why the databases were left alone, now, by the checks, and by `migrations_hook status`.
 leave_alone() {
-    printf '%s\n%s\n' "$prefix$1" "$2" >&2
     rm -f "$state/in-step" "$state/worked-on" 2>/dev/null
     (printf '%s\n%s' "$1" "$2" >"$state/failed") 2>/dev/null
+    printf '%s\n%s\n' "$prefix$1" "$2" >&2
+}
+
+# Git does not wait for hooks after Ctrl-C, and nobody else would say what that has left.
+stop_by_ctrl_c() {
+    leave_alone "The databases were left alone: interrupted before anything was changed." \
+        "To continue, run \`$manage_py migrations_switch\`"
+    exit 130
 }
 
 bring_in_step() {
+    trap stop_by_ctrl_c INT
     log=$state/hook.log
     nothing="It said nothing."
     [ -d "$state" ] || mkdir -p "$state" 2>/dev/null
@@ -137,6 +147,7 @@ bring_in_step() {
         exit 0
     fi
 
+    [ "$result" != 130 ] || [ -n "$manage" ] || has_spoken || stop_by_ctrl_c
     # In a container, the command can't empty the file. Whatever calls it may have a last word, too.
     if [ "$result" = 0 ] || grep -qs '^To continue, run' "$log" ||
         { has_spoken && [ -e "$state/failed" ]; }; then
@@ -196,6 +207,7 @@ for caller; do
     fi
     # Where one project ends with `exit`, the next one is still to come. Ctrl-C is for all of them: bash
     # itself goes on if the command has ended by itself.
-    is_in_step || (bring_in_step) || [ $? != 130 ] || exit 0
+    trap '(stop_by_ctrl_c); exit 0' INT
+    is_in_step || { trap : INT && (bring_in_step); } || [ $? != 130 ] || exit 0
 done
 exit 0

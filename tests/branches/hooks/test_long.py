@@ -211,6 +211,30 @@ def test_a_switch_that_is_interrupted_says_what_is_left(shop: Project) -> None:
     shop.assert_in_step()
 
 
+@pytest.mark.parametrize("name", ["settings", "in-step"])
+def test_a_hook_that_is_interrupted_while_it_starts_says_that_nothing_was_changed(
+    shop: Project, name: str
+) -> None:
+    """While Python loads the settings, and while the shell looks whether it is needed."""
+    file = shop.path / ".git/django-devtools" / name
+    file.unlink(missing_ok=True)
+    os.mkfifo(file)
+    if name == "settings":
+        shop.settings(f"open({str(file)!r}).read()")
+    with at_terminal(shop, "git", "checkout", "feature") as terminal:
+        with file.open("w"):
+            terminal.type(CTRL_C)
+            terminal.read_until("^C")  # The signal is sent by then.
+        terminal.read_until(TO_CONTINUE)
+    shop.git("restore", "config/settings.py")
+    left = "The databases were left alone: interrupted before anything was changed."
+    assert f"{left}\r\n{TO_CONTINUE}" in terminal.said
+    assert left in shop.look("migrations_hook", "status")
+    assert "colour" not in columns(shop)
+    leave_gate_open(shop)
+    assert "is in step with branch feature: 2 applied" in git(shop, "checkout", "-B", "feature")
+
+
 def test_what_is_interrupted_in_the_middle_of_a_migration_is_finished(shop: Project) -> None:
     """Without a transaction, it stays half done."""
     shop.environment["DJANGO_DEVTOOLS_HOOK"] = "0"
