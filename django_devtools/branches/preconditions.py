@@ -40,8 +40,8 @@ from django_devtools.branches.sources.snapshots import Key
 from .decision import Decision
 from .outlook import count_rows
 from .progress import database_option
+from .side_effects import Unfilled, described, is_helped_by_noop, side_effects_if_kept
 from .there_already import is_foreseen, there_already, words
-from .unfilled import described, is_helped_by_noop, unfilled_if_kept
 
 logger = logging.getLogger("django_devtools.branches")
 
@@ -152,10 +152,10 @@ def all_is_reversible(decision: Decision, plan: Plan) -> str | None:
 
 
 def _what_then_fails(decision: Decision, keys: Collection[Key]) -> str:
-    """Which rows the target can't add if ``keys`` are left applied."""
-    found = unfilled_if_kept(decision, keys)
+    """Which rows the target can't add or delete if ``keys`` are left applied."""
+    found = side_effects_if_kept(decision, keys)
     title = decision.comparison.target.title
-    return "".join(f"\nIf it is left applied, {words}" for words in described(found, title))
+    return "".join(f"\nIf it is left applied, {one.words}" for one in described(found, title))
 
 
 def what_is_left_fits(decision: Decision, plan: Plan) -> str | None:
@@ -342,9 +342,10 @@ def _noop(decision: Decision, plan: Plan) -> str:
 
 
 def _past_irreversible(decision: Decision, plan: Plan) -> str:
-    """To leave it applied, unless the target can't work with that, and there is another way."""
+    """To leave it applied, unless no rows can be added then, and there is another way."""
     stuck = decision.outlook.irreversible
-    if is_helped_by_noop(plan, stuck) and unfilled_if_kept(decision, stuck):
+    failing = side_effects_if_kept(decision, stuck) if is_helped_by_noop(plan, stuck) else []
+    if any(isinstance(one, Unfilled) for one in failing):
         return _noop(decision, plan)
     return _keep(decision, plan)
 

@@ -143,6 +143,9 @@ def test_the_branch_that_was_checked_out_before(project: Project, name: str) -> 
     project.checkout("main")
     result = project.manage("migrations_switch", name)
     assert "is in step with branch feature." in result.stdout
+    assert result.stderr == (
+        "Another branch is checked out. To work on feature: git checkout feature\n"
+    )
 
 
 @pytest.mark.own_order

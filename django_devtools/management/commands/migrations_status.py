@@ -21,7 +21,7 @@ from django_devtools.management.base import (
     BranchesCommand,
     described_answers,
     notice_of_edited_code,
-    notices_of_unfilled,
+    notices_of_side_effects,
 )
 from django_devtools.management.tenants import work_for_all
 
@@ -201,7 +201,7 @@ class Command(BranchesCommand):
         answers = found.standing_answers()
         for line in described_answers(answers, found.connection.alias):
             self.stdout.write(line)
-        for words in notices_of_unfilled(leaving) if leaving else ():
+        for words in notices_of_side_effects(leaving) if leaving else ():
             self.stdout.write(self.style.WARNING(words))
         if answers:
             self.stdout.write(f"To be asked again: {ASK_AGAIN}")

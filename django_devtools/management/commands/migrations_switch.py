@@ -33,7 +33,7 @@ from django_devtools.management.base import (
     notice_of_edited_code,
     notice_of_incomparable,
     notices_of_irreversible,
-    notices_of_unfilled,
+    notices_of_side_effects,
     prompt,
     require_debug,
     target_commit,
@@ -155,11 +155,10 @@ class Command(BranchesCommand):
     def _look_or_switch(self, looks_only: bool, options: dict[str, Any]) -> None:
         self.began = time.monotonic()
         self.progress = Progress(self.stdout, self.style, self.verbosity)
-        workspace = self.workspace(options)
         if looks_only:
-            self._look(self._switches(workspace, options), options)
+            self._look(self._switches(self.workspace(options), options), options)
         else:
-            self._switch_or_say_how_to_go_on(workspace, options)
+            self._switch_or_say_how_to_go_on(options)
 
     def _switches(self, workspace: Workspace, options: dict[str, Any]) -> list[Switch]:
         wishes = Options(
@@ -207,6 +206,7 @@ class Command(BranchesCommand):
         elif options["plan"]:
             for switch in switches:
                 self._show_plan(switch)
+            self._notice_other_branch(switches)
         if options["check"] and any(switches):
             if not options["json"]:
                 self._say_what_differs(filter(None, switches))
@@ -242,8 +242,9 @@ class Command(BranchesCommand):
             f"To see each step: {decision.command('--plan')}"
         )
 
-    def _switch_or_say_how_to_go_on(self, workspace: Workspace, options: dict[str, Any]) -> None:
+    def _switch_or_say_how_to_go_on(self, options: dict[str, Any]) -> None:
         try:
+            workspace = self.workspace(options)
             with (
                 self.progress,
                 database_may_fail(
@@ -299,6 +300,7 @@ class Command(BranchesCommand):
         has_work = any(switches)
         for switch in switches:
             self._run(switch)
+        self._notice_other_branch(switches)
         if has_work:
             self.write(f"Done {took(time.monotonic() - self.began)}.")
         self.done += switches
@@ -327,7 +329,7 @@ class Command(BranchesCommand):
         choices = {"keep": Irreversible.KEEP, "noop": Irreversible.NOOP}
         if decision.outlook.policy.of(key) is Irreversible.NOOP:
             del choices["noop"]  # It was tried, and does not help.
-        from django_devtools.branches.unfilled import described, unfilled_if_kept
+        from django_devtools.branches.side_effects import described, side_effects_if_kept
 
         alias, target = decision.connection.alias, decision.comparison.target.title
         self.stdout.write(
@@ -341,8 +343,8 @@ class Command(BranchesCommand):
         for choice in choices:
             self.stdout.write(f"    {choice}  {meanings[choice]}")
             if choice == "keep":
-                for words in described(unfilled_if_kept(decision, [key]), target):
-                    self.stdout.write(self.style.WARNING(f"          {words}"))
+                for failure in described(side_effects_if_kept(decision, [key]), target):
+                    self.stdout.write(self.style.WARNING(f"          {failure.words}"))
         self.stdout.write("    stop  leave the databases alone")
         answer = prompt(f"Type {', '.join(map(repr, choices))} or 'stop': ")
         while answer not in choices:
@@ -417,25 +419,26 @@ class Command(BranchesCommand):
             self.notice(note)
         self._notice_left_alone(decision, decision.plan)
 
-    def _notice_undone(self, decision: Decision) -> None:
-        """Say what taking back a switch does not bring back, and where its branch is."""
-        last = self.undone.get(decision.connection.alias)
-        for note in last.notes if last else ():
-            self.notice(note)
-        branch, repository = decision.comparison.target.past.branch, decision.workspace.repository
-        if not (last and branch and repository):
-            return
-        if repository.branch() != branch and repository.is_branch(branch):
-            import shlex  # only for messages
+    def _notice_other_branch(self, switches: Iterable[Switch]) -> None:
+        """Say how to get to the branch of the databases, where another one is checked out."""
+        decisions = [switch.decision for switch in switches]
+        named = [one for one in decisions if one.options.target or one.options.undo]
+        branches = {one.comparison.target.past.branch for one in named}
+        for branch in sorted(filter(None, branches)):
+            repository = named[0].workspace.repository
+            if repository and repository.branch() != branch and repository.is_branch(branch):
+                import shlex  # only for messages
 
-            self.notice(
-                f"Another branch is checked out. To work on {branch}: git checkout "
-                f"{shlex.quote(branch)}"
-            )
+                self.notice(
+                    f"Another branch is checked out. To work on {branch}: git checkout "
+                    f"{shlex.quote(branch)}"
+                )
 
     def _notice_left_alone(self, decision: Decision, plan: "Plan | None") -> None:
         """Name what was seen and left alone, with the command that does something about it."""
-        self._notice_undone(decision)
+        last = self.undone.get(decision.connection.alias)
+        for note in last.notes if last else ():
+            self.notice(note)
         if plan is not None:
             self._notice_not_rolled_back(decision, plan)
         for squash in decision.comparison.applied_in_part():
@@ -482,7 +485,7 @@ class Command(BranchesCommand):
             switch.check()
         except SwitchError as error:
             self.refusal(str(error))
-        for note in notices_of_unfilled(decision):
+        for note in notices_of_side_effects(decision):
             self.notice(note)
         self._notice_left_alone(decision, decision.plan)
 
