@@ -26,6 +26,8 @@ from django_devtools.branches.sources.snapshots import Key
 from .decision import Decision
 from .outlook import Outlook
 
+DELETE_FIRST = "Before that, delete the rows that refer to them, in manage.py dbshell."
+
 
 class Unfilled(NamedTuple):
     """A column of a table that the target has, too: NOT NULL, and without a default."""
@@ -89,12 +91,11 @@ def described(found: Sequence[Unfilled | Referring], title: str) -> Iterator[Fai
     referring = [one for one in found if isinstance(one, Referring)]
     for parent in sorted({one.parent for one in referring}):
         keys = [str(one) for one in referring if one.parent == parent]
-        refer, them = ("refers", "it") if len(keys) == 1 else ("refer", "them")
-        yield Failure(
-            f"rows of {parent} that {', '.join(keys)} {refer} to can't be deleted, because "
-            f"{title} does not know {them}.",
-            "Before that, delete the rows that refer to them, in manage.py dbshell.",
-        )
+        names = ", ".join(keys)
+        what = f"{names} refers to can't be deleted, because {title} does not know it."
+        if len(keys) > 1:
+            what = f"{names} refer to can't be deleted, because {title} does not know them."
+        yield Failure(f"rows of {parent} that {what}", DELETE_FIRST)
 
 
 def _inserts(found: Sequence[Unfilled], title: str) -> Iterator[Failure]:

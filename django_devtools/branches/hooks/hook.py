@@ -217,7 +217,8 @@ class Hooks:
             text = without_block(read_text(local))
             write_aside(local, f"{_ended(text)}{BEGIN}\n{tool.entries(names)}{END}\n")
         elif missing:
-            then = f", and run `{tool.afterwards}`" if tool.afterwards else ""
+            commands = tool.commands(missing)
+            then = f", and run `{commands}`" if commands else ""
             note = (
                 f"{tool.name} writes {', '.join(missing)}. To have it call ours, add to "
                 f"{tool.files[0]}{then}:\n\n{tool.entries(missing).rstrip()}"

@@ -26,7 +26,9 @@ class Tool(NamedTuple):
     entry: str
     """What to write there, for the hook ``{hook}`` (``{camel}``: as Ruby spells it)."""
     afterwards: str = ""
-    """What has the tool write its hooks."""
+    """What has the tool write its hooks, or read what it keeps."""
+    for_each: str = ""
+    """What has to be run besides for each ``{hook}``."""
     local: str = ""
     """The one of its files that is a developer's own, in which we may write."""
 
@@ -48,6 +50,11 @@ class Tool(NamedTuple):
             any((top / file).exists() for file in others)
             or any(own.names(top, hook) for hook in hooks)
         )
+
+    def commands(self, hooks: Iterable[str]) -> str:
+        """What to run afterwards for ``hooks``."""
+        each = [self.for_each.replace("{hook}", hook) for hook in hooks if self.for_each]
+        return " && ".join(filter(None, [self.afterwards, *each]))
 
     def entries(self, hooks: Iterable[str]) -> str:
         """What to write for ``hooks``."""
@@ -76,8 +83,9 @@ LEFTHOOK = Tool(
       run: {call} {hook} {0}
 """,
     "lefthook install",
-    "lefthook-local.yml",
+    local="lefthook-local.yml",
 )
+# It shows nothing of what ends well.
 OVERCOMMIT = Tool(
     "overcommit",
     "Overcommit",
@@ -86,9 +94,11 @@ OVERCOMMIT = Tool(
 {camel}:
   DjangoDevtools:
     enabled: true
-    command: [sh, -c, '{call} {hook} "$@"', sh]
+    on_fail: warn
+    command: [sh, -c, '{call} {hook} "$@" 2>&1 | { ! grep .; }', sh]
 """,
     "overcommit --sign",
+    "overcommit --sign {hook}",
 )
 HUSKY_4 = Tool(
     "husky",

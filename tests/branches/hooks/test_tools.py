@@ -1,6 +1,7 @@
 """Other tools that own the hooks of a repository, each as it comes from its registry."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -8,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.branches.hooks.test_hook import APPLIED, NAMES, UNAPPLIED, git, make_feature, said
+from tests.branches.hooks.test_hook import (
+    APPLIED,
+    NAMES,
+    UNAPPLIED,
+    git,
+    make_feature,
+    paint,
+    said,
+)
 from tests.processes import TIMEOUT, run
 from tests.project import Project
 
@@ -194,6 +203,28 @@ def test_pre_commit(shop: Project) -> None:
     assert "no longer call django_devtools: post-checkout, post-merge, post-rewrite, which " in (
         shop.manage("check").stderr
     )
+
+
+def test_overcommit(shop: Project) -> None:
+    """It says nothing of what ends well, so ours end with a warning if they say anything."""
+    if shutil.which("overcommit") is None:
+        pytest.skip("overcommit is not installed")
+    shop.manage("migrations_hook", "uninstall")
+    tool(shop, "overcommit", "--install")
+    advice = shop.manage("migrations_hook", "install").stderr
+    configuration = shop.path / ".overcommit.yml"
+    entries = advice[advice.index("PostCheckout:") :]
+    configuration.write_text(f"{configuration.read_text()}\n{entries}")
+    (command,) = re.findall(r"run `(overcommit .*)`", advice)
+    tool(shop, "sh", "-c", command)
+    shop.commit("Hooks")
+
+    assert f"{APPLIED}, in " in git(shop, "rebase", "--quiet", "main", "feature")
+    assert f"{UNAPPLIED}, in " in git(shop, "checkout", "main")
+    assert "passed, but" not in git(shop, "checkout", "main")
+    assert "post-checkout: installed (overcommit writes the hook)\n" in status(shop)
+    paint(shop)
+    assert "can't be unapplied: it has no reverse." in git(shop, "checkout", "main")
 
 
 OVERCOMMIT = "#!/usr/bin/env ruby\n# Entrypoint for Overcommit hook integration.\n"

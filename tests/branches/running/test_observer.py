@@ -92,7 +92,8 @@ def test_the_share_of_rows_that_are_inserted(connect: Connect) -> None:
     """With the indexes: there may be more in these than in the table."""
     connection = connect("postgresql")
     execute(connection, TABLE, "CREATE INDEX named ON item (name)")
-    execute(connection, f"CREATE TABLE copy AS {SELECTED.replace("'a', 99", 'md5(one::text), 3')}")
+    rows = SELECTED.replace("'a', 99", "md5(one::text), 3")
+    execute(connection, f"CREATE TABLE copy AS {rows}")
     size = dialect_of(connection).restored_size("item", "copy", 20_000, is_new=True)
     action = SAVING._replace(table="copy", size=size, rows=20_000)
     with closing(Observer(connection)) as observer, transaction.atomic(connection.alias):
