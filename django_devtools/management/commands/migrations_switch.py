@@ -149,6 +149,7 @@ class Command(BranchesCommand):
         self.interactive = options["interactive"] and sys.stdin is not None and sys.stdin.isatty()
         self.done = []
         work_for_all(self, options, lambda: self._look_or_switch(looks_only, options))
+        self._notice_other_branch(self.done)
         if not (looks_only or options["target"] or options["databases"] or options["undo"]):
             self._tell_hooks()
 
@@ -300,7 +301,6 @@ class Command(BranchesCommand):
         has_work = any(switches)
         for switch in switches:
             self._run(switch)
-        self._notice_other_branch(switches)
         if has_work:
             self.write(f"Done {took(time.monotonic() - self.began)}.")
         self.done += switches
