@@ -52,10 +52,19 @@ def _enqueue(connection: BaseDatabaseWrapper) -> None:
     if not _is_committed(connection):
         return
     callbacks: list[tuple[Any, ...]] = connection.run_on_commit
+    due = []
     for index, (savepoints, func, robust) in enumerate(callbacks):
         if _is_job(func):
             callbacks[index] = (savepoints, _done, robust)
+            due.append((index, func))
+    end = len(callbacks)
+    for index, func in due:
+        try:
             func()
+        except BaseException:
+            # After an error, Django calls nothing more of that commit.
+            del callbacks[index + 1 : end]
+            raise
 
 
 def _is_committed(connection: BaseDatabaseWrapper) -> bool:

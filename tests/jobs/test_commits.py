@@ -16,6 +16,7 @@ from django.http import HttpRequest, HttpResponse
 from django.test import Client, TestCase
 from django.urls import path
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
+from rq import Queue
 
 from django_devtools.jobs import async_job
 from django_devtools.jobs.commits import committed_jobs
@@ -404,3 +405,34 @@ def test_errors_while_enqueueing_reach_the_code(
     monkeypatch.setattr("rq.Queue.push_job_id", enqueue)
     with pytest.raises(ConnectionError, match=r"^No Redis$"), atomic():
         resize.delay("a.png")
+
+
+def test_what_is_behind_an_error_is_not_called(
+    rq_jobs: RqJobs,
+    monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+) -> None:
+    """As after a real commit: neither a job behind it nor any other callback."""
+    called: list[str] = []
+    push = Queue.push_job_id
+
+    def enqueue(queue: Queue, job_id: str, *args: Any, **kwargs: Any) -> None:
+        if queue.name == "high":
+            raise ConnectionError("No Redis")
+        push(queue, job_id, *args, **kwargs)
+
+    @atomic
+    def upload() -> None:
+        resize.delay("a.png")
+        transaction.on_commit(lambda: called.append("before"))
+        send_mail.delay("b@example.com")
+        transaction.on_commit(lambda: called.append("behind"))
+        resize.delay("c.png")
+
+    monkeypatch.setattr(Queue, "push_job_id", enqueue)
+    with django_capture_on_commit_callbacks(execute=True):
+        with pytest.raises(ConnectionError):
+            upload()
+        resize.delay("d.png")
+    assert names(rq_jobs) == ["a.png", "d.png"]
+    assert called == ["before"]
