@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from types import TracebackType
@@ -16,8 +16,9 @@ from django.conf import settings
 from django_rq import get_queue
 from django_rq.workers import get_exception_handlers, get_worker_class
 from rq import Queue
-from rq.exceptions import InvalidJobOperation
+from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import Job, JobStatus
+from rq.suspension import is_suspended
 from rq.timeouts import TimerDeathPenalty
 from rq.utils import as_text, now
 
@@ -80,9 +81,9 @@ class Run:
     def _next_queued(self) -> tuple[Job, Queue] | None:
         """Take the job that was enqueued first out of the queues."""
         heads = []
-        for queue in self._queues:
+        for queue in self._at_work():
             while ids := queue.get_job_ids(0, 1):
-                if job := queue.fetch_job(ids[0]):
+                if job := _fetch(ids[0], queue):
                     heads.append((job.enqueued_at or job.created_at, job.id, (job, queue)))
                     break
                 queue.remove(ids[0])
@@ -95,7 +96,7 @@ class Run:
     def _next_scheduled(self) -> tuple[Job, Queue] | None:
         """Take the job that is due first out of the schedules."""
         due = []
-        for queue in self._queues:
+        for queue in self._at_work():
             key = queue.scheduled_job_registry.key
             members: Any = queue.connection.zrange(key, 0, -1, withscores=True)
             for member, timestamp in members:
@@ -113,8 +114,12 @@ class Run:
             self._ahead = max(when - now(), timedelta(0))
         del self._shifts[job_id]
         queue.scheduled_job_registry.remove(job_id)
-        job = queue.fetch_job(job_id)
+        job = _fetch(job_id, queue)
         return (job, queue) if job else self._next_scheduled()
+
+    def _at_work(self) -> list[Queue]:
+        """The queues whose workers ``manage.py rqsuspend`` has not suspended."""
+        return [queue for queue in self._queues if not is_suspended(queue.connection)]
 
     def _is_due(self, job_id: str, when: datetime) -> bool:
         if self.until is None and job_id in self._retries:
@@ -191,6 +196,20 @@ class Watched(InProcess):
     set_current_job_id = set_current_job_working_time = _tell_nobody
     increment_successful_job_count = increment_failed_job_count = _tell_nobody
     increment_total_working_time = _tell_nobody
+
+
+def _fetch(job_id: str, queue: Queue) -> Job | None:
+    """
+    A job, if it is there still.
+
+    Whoever gave its id to a job in another queue has overwritten it. Workers of both run what is
+    there now, once for each queue.
+    """
+    with suppress(NoSuchJobError):
+        return queue.job_class.fetch(
+            job_id, connection=queue.connection, serializer=queue.serializer
+        )
+    return None
 
 
 def _worker(queue: Queue) -> Any:

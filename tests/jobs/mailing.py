@@ -6,8 +6,10 @@ from datetime import timedelta
 from typing import Any, NoReturn
 
 import django_rq
+from django.utils import timezone, translation
 from rq import Callback, Retry, get_current_job
 from rq.job import Job
+from rq.suspension import suspend
 
 from django_devtools.jobs import async_job
 
@@ -185,3 +187,17 @@ def _current_job() -> Job:
 @async_job
 def every_day() -> None:
     every_day.enqueue_in(timedelta(days=1))
+
+
+@async_job
+def rest() -> None:
+    suspend(django_rq.get_connection())
+
+
+@async_job
+def travel(language: str, zone: str) -> tuple[str | None, str]:
+    """Return the language and the time zone that were there before."""
+    before = translation.get_language(), timezone.get_current_timezone_name()
+    translation.activate(language)
+    timezone.activate(zone)
+    return before

@@ -15,12 +15,15 @@ from unittest.mock import patch
 import django_rq
 import pytest
 from django.core.exceptions import SynchronousOnlyOperation
+from django.utils import timezone, translation
 from pytest_django import Settings
 from rq import Retry, Worker
 from rq.exceptions import NoSuchJobError
 from rq.job import Dependency, Job, JobStatus
+from rq.suspension import resume, suspend
 from rq.timeouts import JobTimeoutException
 
+from django_devtools.jobs.redis import RealServer
 from django_devtools.jobs.testing import RqJobs
 from tests.jobs import mailing, versions
 from tests.jobs.mailing import (
@@ -41,10 +44,12 @@ from tests.jobs.mailing import (
     plain,
     poll,
     resize,
+    rest,
     send_mail,
     send_reminder,
     sign_up,
     spin,
+    travel,
 )
 from tests.processes import TIMEOUT
 
@@ -445,6 +450,50 @@ def test_no_words_of_workers(rq_jobs: RqJobs, caplog: pytest.LogCaptureFixture) 
         resize.delay("a.png")
         rq_jobs.run()
     assert [record for record in caplog.records if record.name.startswith("rq.worker")] == []
+
+
+def test_one_id_in_two_queues(rq_jobs: RqJobs) -> None:
+    """RQ has one job of that id then, and a worker finds it twice."""
+    resize.using(job_id="one").delay("a.png")
+    send_mail.using(job_id="one").delay("b@example.com")
+    assert [job.func_name for job in rq_jobs.run()] == ["tests.jobs.mailing.send_mail"] * 2
+    assert len(rq_jobs) == 1
+
+
+def test_one_id_in_two_schedules(rq_jobs: RqJobs) -> None:
+    resize.using(job_id="one").enqueue_in(HOUR, "a.png")
+    send_mail.using(job_id="one").enqueue_in(2 * HOUR, "b@example.com")
+    ran = rq_jobs.run(until=DAY)
+    assert [job.func_name for job in ran] == ["tests.jobs.mailing.send_mail"] * 2
+
+
+def test_workers_that_are_suspended(rq_jobs: RqJobs) -> None:
+    resize.delay("a.png")
+    resize.enqueue_in(HOUR, "b.png")
+    archive.delay("c.png")
+    redis = django_rq.get_connection("default")
+    suspend(redis)
+    # In a Redis of its own, unless all are one real server.
+    others = [] if RealServer.url else ["c.png"]
+    assert images(rq_jobs.run(until=DAY)) == others
+    resume(redis)
+    assert len(rq_jobs.run(until=DAY)) == 3 - len(others)
+
+
+def test_workers_that_a_job_suspends(rq_jobs: RqJobs) -> None:
+    rest.delay()
+    resize.delay("a.png")
+    assert [job.func_name for job in rq_jobs.run()] == ["tests.jobs.mailing.rest"]
+
+
+def test_languages_and_time_zones_of_jobs(rq_jobs: RqJobs) -> None:
+    """A job begins with those of the settings, as in a worker, and its own end with it."""
+    first, second = travel.delay("de", "Asia/Tokyo"), travel.delay("nl", "Asia/Tokyo")
+    with translation.override("fr"), timezone.override("Europe/Paris"):
+        rq_jobs.run()
+        assert translation.get_language() == "fr"
+        assert timezone.get_current_timezone_name() == "Europe/Paris"
+    assert first.return_value() == second.return_value() == ("en-us", "America/Chicago")
 
 
 # Dependencies
