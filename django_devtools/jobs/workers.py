@@ -1,10 +1,16 @@
 """Workers that run jobs in their own process."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+from django.conf import settings
+from django.utils import timezone, translation
 from rq import SimpleWorker, Worker
 from rq.utils import import_attribute
+
+from django_devtools.jobs.transactions import autocommit
 
 
 class InProcess(SimpleWorker):
@@ -19,6 +25,21 @@ class InProcess(SimpleWorker):
     def kill_horse(self, *args: Any) -> None:
         """There is none, and the process group of none is our own."""
 
+    def perform_job(self, *args: Any, **kwargs: Any) -> bool:
+        """Run a job with its callbacks, and leave nothing behind that ends with a fork."""
+        with _state_of_a_fork():
+            return super().perform_job(*args, **kwargs)
+
+
+@contextmanager
+def _state_of_a_fork() -> Iterator[None]:
+    with (
+        autocommit(),
+        translation.override(settings.LANGUAGE_CODE),
+        timezone.override(None),
+    ):
+        yield
+
 
 @cache
 def in_process(base: Any) -> Any:
@@ -26,4 +47,4 @@ def in_process(base: Any) -> Any:
     if isinstance(base, str):
         base = import_attribute(base)
     base = base or Worker
-    return base if issubclass(base, SimpleWorker) else type(base.__name__, (InProcess, base), {})
+    return base if issubclass(base, InProcess) else type(base.__name__, (InProcess, base), {})
