@@ -5,13 +5,22 @@ from django.conf import settings
 from django.core.signals import setting_changed
 from django.db.models.signals import post_migrate, pre_migrate
 
+from django_devtools import extras, startup
+
 
 class DjangoDevtoolsConfig(AppConfig):
     name = "django_devtools"
     verbose_name = "Django devtools"
 
+    def __init__(self, app_name: str, app_module: Any) -> None:
+        super().__init__(app_name, app_module)
+        # Before models are imported, and before any ready(): what these ask of a Redis is for the
+        # stand-in, too.
+        if extras.has_jobs():
+            _stand_in()
+
     def ready(self) -> None:
-        from django_devtools import checks, conf, extras
+        from django_devtools import checks, conf
 
         conf.note_databases()
         checks.register_all()
@@ -20,12 +29,15 @@ class DjangoDevtoolsConfig(AppConfig):
         if extras.has_jobs():
             checks.register_jobs()
             setting_changed.connect(_follow_settings)
-            _stand_in()
 
 
 def _stand_in() -> None:
     # Most processes want no stand-in, and have nothing to do with jobs.
-    if getattr(settings, "FAKE_REDIS", False):
+    if startup.wants_fake and extras.can_fake():
+        from django_devtools.jobs.isolation import fake_setting
+
+        startup.loading.enter_context(fake_setting())
+    elif getattr(settings, "FAKE_REDIS", False):
         from django_devtools.jobs.redis import stand_in
 
         stand_in()

@@ -1,14 +1,14 @@
 """Fixtures for tests of code that enqueues jobs. Does nothing where this app is not installed."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import pytest
 
-from django_devtools import extras
+from django_devtools import extras, startup
 
 # Django and Redis are imported where they are needed: other projects have this plugin, too.
 if TYPE_CHECKING:
@@ -36,6 +36,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None]:
+    """Before all of Django: its apps may ask for a Redis while they are loaded."""
+    startup.wants_fake = bool(early_config.getini(AUTOUSE))
+    return (yield)
+
+
+def pytest_unconfigure() -> None:
+    startup.wants_fake = False
+    startup.loading.close()
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
@@ -50,6 +62,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         return
     from django_devtools.jobs.isolation import emptied, faked, pointed_to
 
+    startup.loading.close()
     url = config.getoption(OPTION)
     stand_in = pointed_to(_checked(OPTION, url, config)) if url else faked()
     if config.getini(AUTOUSE):

@@ -4,22 +4,20 @@ from collections.abc import Mapping
 from functools import cache
 from threading import Lock, RLock
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import fakeredis
-from django.conf import settings
-from redis.connection import URL_QUERY_ARGUMENT_PARSERS, parse_url
+from redis.connection import URL_QUERY_ARGUMENT_PARSERS
 
-from django_devtools.jobs.configuration import CONNECTION_KEYS
+from django_devtools.jobs.configuration import (
+    BEFORE_SENTINELS,
+    CONNECTION_KEYS,
+    Address,
+    address,
+)
 
 # Its newest commands are there, and RQ uses those of this version where it can.
 VERSION = (7, 4)
-
-# What a URL says, as redis-py names it.
-OPTIONS = ("host", "port", "db", "username", "password")
-
-# Where one of these is configured, django-rq does not look for sentinels.
-BEFORE_SENTINELS = {"URL", "USE_REDIS_CACHE", "UNIX_SOCKET_PATH"}
 
 _servers: dict[tuple[str, int], fakeredis.FakeServer] = {}
 _lock = Lock()
@@ -74,8 +72,9 @@ def configuration(config: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     kept = {key: config[key] for key in config if key in CONNECTION_KEYS - {"SSL"}}
     if "SENTINELS" in config and not config.keys() & BEFORE_SENTINELS:
-        return kept | {"CONNECTION_KWARGS": _sentinel_options(config)}
-    return kept | {"URL": _url(**_options(config))}
+        options = {"connection_class": Connection, "host": address(config).host}
+        return kept | {"CONNECTION_KWARGS": options}
+    return kept | {"URL": _url(address(config))}
 
 
 def is_fake(config: Mapping[str, Any]) -> bool:
@@ -106,48 +105,7 @@ def _server(host: str, port: int) -> fakeredis.FakeServer:
 
 
 @cache
-def _url(
-    host: str | None = None,
-    port: int | None = None,
-    db: int | None = None,
-    username: str | None = None,
-    password: str | None = None,
-) -> str:
-    login = ":".join(quote(part or "", safe="") for part in (username, password))
+def _url(address: Address) -> str:
     # In a query, a host may be a path, too.
-    query = {"host": host, "db": db, "connection_class": CONNECTION_CLASS}
-    given = {name: value for name, value in query.items() if value is not None}
-    return f"redis://{login}@:{port or 6379}?{urlencode(given)}"
-
-
-def _options(config: Mapping[str, Any]) -> dict[str, Any]:
-    """How redis-py names what is configured; other names for what has no host."""
-    if "URL" in config:
-        return _parsed(config["URL"])
-    if "USE_REDIS_CACHE" in config:
-        return _options_of_cache(config["USE_REDIS_CACHE"])
-    if "UNIX_SOCKET_PATH" in config:
-        return {"host": config["UNIX_SOCKET_PATH"]}
-    return {"db": 0} | {name: config[name.upper()] for name in OPTIONS if name.upper() in config}
-
-
-def _options_of_cache(alias: str) -> dict[str, Any]:
-    location = settings.CACHES[alias].get("LOCATION", "")
-    if not isinstance(location, str):
-        location = location[0]
-    return _parsed(location) if "://" in location else {"host": f"cache {location or alias}"}
-
-
-@cache
-def _parsed(url: str) -> dict[str, Any]:
-    found = parse_url(url)
-    options = {name: found.get(name) for name in OPTIONS}
-    return options | {"host": found.get("path", found.get("host"))}
-
-
-def _sentinel_options(config: Mapping[str, Any]) -> dict[str, Any]:
-    sentinels = sorted(f"{host}:{port}" for host, port in config["SENTINELS"])
-    return {
-        "connection_class": Connection,
-        "host": f"{config['MASTER_NAME']} of {', '.join(sentinels)}",
-    }
+    query = {"host": address.host, "db": address.db, "connection_class": CONNECTION_CLASS}
+    return f"redis://:{address.port}?{urlencode(query)}"

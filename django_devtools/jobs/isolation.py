@@ -23,7 +23,8 @@ _MISSING = object()
 def faked() -> Iterator[None]:
     """Let fakes answer for every Redis of RQ_QUEUES."""
     # A session of pytest is within one already, and each of its tests comes here.
-    with nullcontext() if redis.is_fake() else _set_fake(), committed_jobs():
+    with nullcontext() if redis.is_fake() else fake_setting(), committed_jobs():
+        redis.stand_in()
         yield
 
 
@@ -55,8 +56,8 @@ def emptied() -> Iterator[None]:
 
 
 @contextmanager
-def _set_fake() -> Iterator[None]:
-    """Do without override_settings, which would hide SETTINGS_MODULE from all tests."""
+def fake_setting() -> Iterator[None]:
+    """FAKE_REDIS, without override_settings, which would hide SETTINGS_MODULE from all tests."""
     before = getattr(settings, "FAKE_REDIS", _MISSING)
     settings.FAKE_REDIS = True
     redis.stand_in()

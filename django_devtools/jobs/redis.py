@@ -1,8 +1,8 @@
 """Which Redis answers for a queue: the one that settings.RQ_QUEUES names, or a stand-in."""
 
 import sys
-from collections.abc import Mapping, MutableMapping
-from functools import cache
+from collections.abc import Callable, Mapping, MutableMapping
+from functools import cache, wraps
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,8 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from django_devtools.extras import require_supported_jobs
-from django_devtools.jobs.configuration import CONNECTION_KEYS
+from django_devtools.jobs.configuration import CONNECTION_KEYS, address_of
+from django_devtools.jobs.configuration import address as address_in
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -50,7 +51,7 @@ def stand_in() -> None:
     if not wanted():
         return
     require_supported_jobs()
-    _unbind()
+    _follow()
     queues = getattr(settings, "RQ_QUEUES", None)
     if isinstance(queues, dict) and not isinstance(queues, Queues):
         settings.RQ_QUEUES = Queues(queues)
@@ -188,35 +189,68 @@ class WorkerOptions(dict[str, Any]):
         return key == "WORKER_CLASS" and bool(wanted())
 
 
-class BoundConnection:
+def _follow() -> None:
     """
-    ``DjangoRQ.connection``: that which a queue was made with, as long as the same one is wanted.
+    Let connections follow what is wanted, whenever they were made, and by whom.
 
-    ``django_rq.job`` makes a queue when its module is imported, for good. That may be before tests
-    ask for a fake, and its jobs would go to the real Redis ever after.
+    Modules keep those that they ask for when they are imported: queues, schedulers, locks. That
+    may be before tests ask for a fake, and what they write would go to the real Redis ever after.
     """
-
-    def __get__(self, queue: Any, owner: type | None = None) -> Any:
-        if queue is None:
-            return self
-        bound = vars(queue)
-        if bound.get("_stand_in", False) == wanted() or queue.name not in settings.RQ_QUEUES:
-            return bound["connection"]
-        return connection(queue.name)
-
-    def __set__(self, queue: Any, connection: "Redis") -> None:
-        vars(queue).update(connection=connection, _stand_in=wanted())
+    module = sys.modules.get("redis.connection")
+    if module is None or hasattr(module.ConnectionPool, "_follows"):
+        return
+    module.ConnectionPool._follows = True
+    for pools in (module.ConnectionPool, module.BlockingConnectionPool):
+        pools.get_connection = _getting(pools.get_connection)
+        pools.release = _releasing(pools.release)
 
 
-def _unbind() -> None:
-    queue = getattr(sys.modules.get("django_rq.queues"), "DjangoRQ", None)
-    if queue and "connection" not in vars(queue):
-        queue.connection = BoundConnection()
+def _getting(get_connection: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(get_connection)
+    def getting(pool: Any, *args: Any, **kwargs: Any) -> Any:
+        answering = _answering(pool)
+        if answering is pool:
+            return get_connection(pool, *args, **kwargs)
+        connection = answering.get_connection(*args, **kwargs)
+        connection.lent_by = answering
+        return connection
+
+    return getting
+
+
+def _releasing(release: Callable[..., None]) -> Callable[..., None]:
+    @wraps(release)
+    def releasing(pool: Any, connection: Any) -> None:
+        lender = vars(connection).pop("lent_by", None)
+        if lender is None:
+            release(pool, connection)
+        else:
+            lender.release(connection)
+
+    return releasing
+
+
+def _answering(pool: Any) -> Any:
+    """The pool of what is to answer now for the Redis that a pool is connected to."""
+    is_to_fake = FAKES in sys.modules and pool.connection_class is _fake().Connection
+    if is_to_fake == is_fake() and not RealServer.url:
+        return pool
+    address = address_of(pool)
+    for name, config in _configured():
+        if address_in(config) == address:
+            return connection(name).connection_pool
+    return pool
+
+
+def _configured() -> Any:
+    """The queues as they are configured, without stand-ins."""
+    queues = getattr(settings, "RQ_QUEUES", None) or {}
+    return dict.items(queues) if isinstance(queues, dict) else queues.items()
 
 
 def _stand_in_for(config: Mapping[str, Any]) -> dict[str, Any]:
     """What to configure in place of a queue's own Redis; nothing where that is to answer."""
-    _unbind()
+    _follow()
     if url := RealServer.url:
         return {"URL": url}
     if is_fake():

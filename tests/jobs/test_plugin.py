@@ -467,7 +467,7 @@ def test_help(run: Run) -> None:
     run("", "--markers").stdout.fnmatch_lines(
         "@pytest.mark.real_redis(url): run the test against a real Redis, that of --real-redis *"
     )
-    run("", "--fixtures").stdout.fnmatch_lines(["fake_redis *", "rq_jobs *"])
+    run("", "--fixtures").stdout.fnmatch_lines_random(["fake_redis *", "rq_jobs *"])
     run("", "--help").stdout.fnmatch_lines(["*--real-redis=URL *", "*fake_redis_autouse (bool):*"])
 
 
@@ -712,6 +712,119 @@ def make_project(
 
 def test_project(make_project: Callable[[dict[str, str]], Run]) -> None:
     make_project(SHOP)("--ds=settings").assert_outcomes(passed=COUNT)
+
+
+EARLY = {
+    "settings": """
+        SECRET_KEY = "only for tests"
+        INSTALLED_APPS = ["django.contrib.contenttypes", {apps}]
+        DATABASES = {{"default": {{"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}}}
+        # Nothing answers there.
+        RQ_QUEUES = {{
+            "default": {{"HOST": "127.0.0.1", "PORT": 1}},
+            "high": {{"URL": "redis://localhost:2/3"}},
+        }}
+    """,
+    "shop/__init__": "",
+    "shop/apps": """
+        import django_rq
+        from django.apps import AppConfig
+        from redis import BlockingConnectionPool, Redis
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+
+        lock = django_rq.get_connection()
+        own = Redis.from_pool(BlockingConnectionPool(host="localhost", port=2, db=3))
+        other = Redis(host="localhost", port=2, db=4, retry=Retry(NoBackoff(), 0))
+
+        class ShopConfig(AppConfig):
+            name = "shop"
+
+            def ready(self):
+                from shop.tasks import warm
+
+                warm.delay("ready")
+                django_rq.enqueue(print, "ready")
+                lock.set("ready", 1)
+    """,
+    "shop/models": """
+        import django_rq
+        from rq import Queue
+
+        connection = django_rq.get_connection("high")
+        queue = Queue("high", connection=connection)
+        django_rq.get_queue("high").enqueue(print, "models")
+    """,
+    "shop/tasks": """
+        from django_devtools.jobs import async_job
+
+        @async_job
+        def warm(name):
+            pass
+    """,
+    "test_shop": """
+        import django_rq
+        import pytest
+        from redis.exceptions import ConnectionError
+
+        from shop.apps import lock, other, own
+        from shop.models import connection, queue
+
+        again = pytest.mark.parametrize("name", ["ada", "bob"])
+
+        def test_what_was_enqueued_is_gone(rq_jobs, fake_redis):
+            assert not rq_jobs
+            assert not fake_redis.keys()
+
+        @again
+        def test_connections(name):
+            assert lock.set("lock", name, nx=True)
+            assert own.set("own", name, nx=True)
+            assert django_rq.get_connection().get("lock") == name.encode()
+            assert connection.get("own") == name.encode()
+            with lock.pipeline() as pipeline:
+                assert pipeline.get("lock").execute() == [name.encode()]
+
+        @again
+        def test_queues(rq_jobs, name):
+            queue.enqueue(print, name)
+            rq_jobs.assert_enqueued("builtins.print", args=(name,), queue="high", count=1)
+            assert len(rq_jobs.run()) == 1
+
+        def test_a_redis_that_is_no_queues():
+            with pytest.raises(ConnectionError):
+                other.ping()
+    """,
+}
+ORDERS = [
+    ("shop", "django_rq", "django_devtools"),
+    ("django_devtools", "django_rq", "shop"),
+]
+
+
+@pytest.fixture(params=ORDERS, ids=",".join)
+def early(
+    request: pytest.FixtureRequest, make_project: Callable[[dict[str, str]], Run]
+) -> Callable[..., pytest.RunResult]:
+    """Run the tests of a project that asks for Redis while its apps are loaded."""
+    apps = ", ".join(map(repr, request.param))
+
+    def run(settings: str, *arguments: str) -> pytest.RunResult:
+        text = textwrap.dedent(EARLY["settings"]).format(apps=apps) + settings
+        return make_project(EARLY | {"settings": text})("--ds=settings", *arguments)
+
+    return run
+
+
+@pytest.mark.parametrize("settings", ["", "FAKE_REDIS = True"])
+def test_what_apps_ask_for_while_they_are_loaded(early: Run, settings: str) -> None:
+    early(settings).assert_outcomes(passed=6)
+
+
+@pytest.mark.usefixtures("real_redis")
+def test_what_apps_ask_for_and_a_real_redis(early: Run) -> None:
+    early("", f"--real-redis={FIRST}").assert_outcomes(passed=6)
+    assert keys(FIRST) == []
 
 
 @pytest.mark.usefixtures("real_redis")

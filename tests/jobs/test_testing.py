@@ -4,7 +4,6 @@ import sys
 import unittest
 from contextlib import suppress
 from typing import Any
-from unittest.mock import create_autospec
 
 import django_rq
 import pytest
@@ -105,13 +104,6 @@ def test_queues_of_another_name() -> None:
     queue = DjangoRQ("of another project", connection=redis)
     with use_fake_redis:
         assert queue.connection is redis
-
-
-def test_class_of_the_queues() -> None:
-    """It can be looked at, as mocks and debuggers do."""
-    with use_fake_redis:
-        mock = create_autospec(DjangoRQ)
-    assert mock.connection
 
 
 @use_fake_redis
