@@ -1,5 +1,6 @@
 """Fakes in memory, one for each Redis that queues are configured for."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from functools import cache
 from threading import Lock, RLock
@@ -9,6 +10,7 @@ from urllib.parse import urlencode
 import fakeredis
 from redis.connection import URL_QUERY_ARGUMENT_PARSERS
 
+from django_devtools.jobs.clock import real_time
 from django_devtools.jobs.configuration import (
     BEFORE_SENTINELS,
     CONNECTION_KEYS,
@@ -50,6 +52,21 @@ class Connection(fakeredis.FakeRedisConnection):
             self.get_socket().put_response(f"redis_version:{version}".encode())
         else:
             super().send_command(*args, **kwargs)  # type: ignore[no-untyped-call]
+
+    def pack_command(self, *args: Any) -> Any:
+        return super().pack_command(*_with_real_time(args))  # type: ignore[no-untyped-call]
+
+    def pack_commands(self, commands: Any) -> Any:
+        return super().pack_commands(map(_with_real_time, commands))  # type: ignore[no-untyped-call]
+
+
+def _with_real_time(command: Any) -> Any:
+    """Name an entry of a stream as a server does: by its own clock. Results of RQ are such."""
+    if command[0] != "XADD" or "*" not in command:
+        return command
+    now = f"{int(real_time() * 1000)}-*"
+    position = command.index("*")
+    return (*command[:position], now, *command[position + 1 :])
 
 
 CONNECTION_CLASS = f"{Connection.__module__}.{Connection.__qualname__}"
@@ -101,7 +118,16 @@ def _server(host: str, port: int) -> fakeredis.FakeServer:
             # A pipeline that watches keys ends with a command. The garbage collector may end it
             # within another command, which would wait for itself.
             server.lock = RLock()  # type: ignore[assignment]
+            server.dbs = defaultdict(lambda: _DATABASE(server.lock))
         return _servers[address]
+
+
+# Keys expire by the clock of a server. Each command sets that to the clock of the process.
+_DATABASE: Any = type(
+    "Database",
+    (type(fakeredis.FakeServer().dbs[0]),),
+    {"time": property(lambda self: real_time(), lambda self, now: None)},
+)
 
 
 @cache
