@@ -18,6 +18,7 @@ from rq.utils import as_text, import_attribute, now
 from django_devtools.jobs.commits import waiting
 from django_devtools.jobs.decorator import dotted_name
 from django_devtools.jobs.running import Run, queues
+from django_devtools.jobs.webhooks import SentWebhook, sent
 
 # RQ keeps whole seconds, and counts a delay from a moment before it makes the job.
 SAME_TIME = timedelta(seconds=1.5)
@@ -52,6 +53,11 @@ class RqJobs(Sequence[Job]):
 
     def __repr__(self) -> str:
         return "\n  ".join(["Jobs:", *map(str, self._look())]) if self else "Jobs: none"
+
+    @property
+    def webhooks(self) -> list[SentWebhook]:
+        """What workers would have sent, of the jobs that have run. In tests, nothing is."""
+        return list(sent)
 
     def assert_enqueued(
         self,

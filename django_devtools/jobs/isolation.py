@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 from django.conf import settings
 
-from django_devtools.jobs import redis
+from django_devtools.jobs import redis, webhooks
 from django_devtools.jobs.commits import committed_jobs
 
 _MISSING = object()
@@ -23,7 +23,7 @@ _MISSING = object()
 def faked() -> Iterator[None]:
     """Let fakes answer for every Redis of RQ_QUEUES."""
     # A session of pytest is within one already, and each of its tests comes here.
-    with nullcontext() if redis.is_fake() else fake_setting(), committed_jobs():
+    with nullcontext() if redis.is_fake() else fake_setting(), committed_jobs(), webhooks.kept():
         redis.stand_in()
         yield
 
@@ -31,7 +31,7 @@ def faked() -> Iterator[None]:
 @contextmanager
 def pointed_to(url: str) -> Iterator[None]:
     """Let the server at ``url`` answer for every Redis of RQ_QUEUES."""
-    with patch.object(redis.RealServer, "url", url), committed_jobs():
+    with patch.object(redis.RealServer, "url", url), committed_jobs(), webhooks.kept():
         redis.stand_in()
         yield
 
@@ -72,6 +72,7 @@ def fake_setting() -> Iterator[None]:
 
 def _empty() -> None:
     redis.flush()
+    webhooks.sent.clear()
     # Not imported for those who enqueue nothing.
     if thread_queue := sys.modules.get("django_rq.thread_queue"):
         thread_queue.clear()

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from django_devtools.extras import require_supported_jobs
+from django_devtools.jobs import webhooks
 from django_devtools.jobs.configuration import CONNECTION_KEYS, address_of
 from django_devtools.jobs.configuration import address as address_in
 
@@ -51,7 +52,7 @@ def stand_in() -> None:
     if not wanted():
         return
     require_supported_jobs()
-    _follow()
+    _patch()
     queues = getattr(settings, "RQ_QUEUES", None)
     if isinstance(queues, dict) and not isinstance(queues, Queues):
         settings.RQ_QUEUES = Queues(queues)
@@ -189,6 +190,12 @@ class WorkerOptions(dict[str, Any]):
         return key == "WORKER_CLASS" and bool(wanted())
 
 
+def _patch() -> None:
+    """Patch what is imported by now, which is nothing where there are no jobs."""
+    _follow()
+    webhooks.intercept()
+
+
 def _follow() -> None:
     """
     Let connections follow what is wanted, whenever they were made, and by whom.
@@ -250,7 +257,7 @@ def _configured() -> Any:
 
 def _stand_in_for(config: Mapping[str, Any]) -> dict[str, Any]:
     """What to configure in place of a queue's own Redis; nothing where that is to answer."""
-    _follow()
+    _patch()
     if url := RealServer.url:
         return {"URL": url}
     if is_fake():

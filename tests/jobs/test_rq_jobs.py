@@ -7,6 +7,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +24,7 @@ from rq.job import Dependency, Job, JobStatus
 from rq.suspension import resume, suspend
 from rq.timeouts import JobTimeoutException
 
+from django_devtools.jobs import webhooks
 from django_devtools.jobs.redis import RealServer
 from django_devtools.jobs.testing import RqJobs
 from tests.jobs import mailing, versions
@@ -494,6 +496,56 @@ def test_languages_and_time_zones_of_jobs(rq_jobs: RqJobs) -> None:
         assert translation.get_language() == "fr"
         assert timezone.get_current_timezone_name() == "Europe/Paris"
     assert first.return_value() == second.return_value() == ("en-us", "America/Chicago")
+
+
+@versions.webhooks
+def test_webhooks(rq_jobs: RqJobs) -> None:
+    """Nobody is called, by ``run`` and by a worker; to a POST belongs what it would say."""
+    from rq.webhook import Webhook
+
+    url = "https://shop.invalid/hook"
+    done = Webhook(url, "finished", headers={"X-Shop": "1"})
+    failed = Webhook(url, "failed", method="POST")
+    first = resize.using(webhooks=[done, failed]).delay("a.png")
+    second = fetch.using(webhooks=[done, failed]).delay("b.png")
+    assert rq_jobs.webhooks == []
+    rq_jobs.run(raise_exceptions=False)
+    [of_first, of_second] = rq_jobs.webhooks
+    assert of_first == (url, "GET", {"X-Shop": "1"}, None, first)
+    assert (of_second.method, of_second.job) == ("POST", second)
+    assert of_second.payload
+    assert of_second.payload["status"] == "failed"
+    assert "Unreachable: b.png" in of_second.payload["exc_info"]
+
+    resize.using(webhooks=[done]).delay("c.png")
+    django_rq.get_worker("default").work(burst=True, logging_level="CRITICAL")
+    assert len(rq_jobs.webhooks) == 3
+
+
+@versions.webhooks
+def test_webhooks_of_other_tests_are_gone(rq_jobs: RqJobs) -> None:
+    assert rq_jobs.webhooks == []
+
+
+@versions.webhooks
+def test_webhooks_outside_of_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    from rq.webhook import Webhook
+
+    called: list[str] = []
+
+    @contextmanager
+    def answer(request: Any, timeout: int) -> Iterator[None]:
+        called.append(request.full_url)
+        yield
+
+    monkeypatch.setattr("rq.webhook.urlopen", answer)
+    job = resize.delay("a.png")
+    hook = Webhook("https://shop.invalid/hook", "finished")
+    hook.send(job)
+    assert called == []
+    monkeypatch.setattr(webhooks.Tests, "count", 0)
+    hook.send(job)
+    assert called == ["https://shop.invalid/hook"]
 
 
 # Dependencies
