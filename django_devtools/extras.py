@@ -50,16 +50,25 @@ def _is_installed(name: str) -> bool:
     return find_spec(name.replace("-", "_")) is not None
 
 
-@cache
-def _outdated() -> list[str]:
+def is_older(name: str, version: tuple[int, ...]) -> bool:
+    """Whether the version of a distribution that is installed comes before another one."""
+    from django.utils.version import get_version_tuple
+
+    return get_version_tuple(version_of(name)) < version
+
+
+def version_of(name: str) -> str:
+    """The version of a distribution that is installed."""
     # Slow to import, and needed by no process that has to do with branches.
     from importlib.metadata import version
 
-    from django.utils.version import get_version_tuple
+    return version(name)
 
-    installed = {name: version(name) for name in JOBS}
+
+@cache
+def _outdated() -> list[str]:
     return [
-        f"{name} {installed[name]} (before {'.'.join(map(str, oldest))})"
+        f"{name} {version_of(name)} (before {'.'.join(map(str, oldest))})"
         for name, oldest in JOBS.items()
-        if get_version_tuple(installed[name]) < oldest
+        if is_older(name, oldest)
     ]

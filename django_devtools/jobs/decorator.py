@@ -16,16 +16,20 @@ from typing import (
     Unpack,
     cast,
     overload,
+    runtime_checkable,
 )
 
 from asgiref.sync import sync_to_async
+
+from django_devtools.extras import is_older, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from redis import Redis
-    from rq import Callback, Queue, Retry
+    from rq import Callback, Queue, Repeat, Retry
     from rq.job import Job
+    from rq.rate_limit import RateLimit
     from rq.types import JobDependencyType
     from rq.webhook import Webhook
 
@@ -42,9 +46,13 @@ CALL_OPTIONS = ("at_front", "depends_on", "job_id")
 tasks: dict[str, "Task[..., Any]"] = {}
 
 
+# The versions of RQ that some options came with.
+SINCE = {"rate_limit": (3, 0), "unique": (2, 8), "webhooks": (2, 10)}
+
+
 class Options(TypedDict, total=False):
     """
-    Those of ``rq.decorators.job``.
+    Those of RQ's ``job`` decorator and of ``Queue.enqueue``.
 
     Timeouts and times to live are in seconds, or strings such as "1h", and -1 is no limit.
     Without them, those of the queue hold, and else RQ's.
@@ -55,15 +63,19 @@ class Options(TypedDict, total=False):
     depends_on: "JobDependencyType | None"
     description: str | None
     failure_ttl: int | str | None
+    group_id: str | None
     meta: dict[Any, Any] | None
     on_failure: "Callback | Callable[..., Any] | None"
     on_stopped: "Callback | Callable[..., Any] | None"
     on_success: "Callback | Callable[..., Any] | None"
     queue_class: "type[Queue] | str | None"
+    rate_limit: "RateLimit | None"
+    repeat: "Repeat | None"
     result_ttl: int | str | None
     retry: "Retry | None"
     timeout: int | str | None
     ttl: int | str | None
+    unique: bool
     webhooks: "Sequence[Webhook] | None"
 
 
@@ -73,9 +85,10 @@ class JobOptions(Options, total=False):
     job_id: str | None
 
 
+@runtime_checkable
 class Task(Protocol[P, R_co]):
     """
-    A function that workers can run, too.
+    A function that workers can run, too. ``isinstance`` tells it from others.
 
     The arguments of a job are what they are at the call: changing them afterwards changes
     nothing. Next to the function's own, ``delay`` and its kin take RQ's ``at_front``,
@@ -253,6 +266,12 @@ def _refuse_unknown(options: dict[str, Any], known: Any) -> None:
         close = get_close_matches(name, names, n=1)
         hint = f"Did you mean {close[0]!r}?" if close else f"It has {', '.join(sorted(names))}."
         raise TypeError(f"async_job has no option {name!r}. {hint}")
+    for name in options.keys() & SINCE.keys():
+        if is_older("rq", SINCE[name]):
+            first = ".".join(map(str, SINCE[name]))
+            raise TypeError(
+                f"The option {name!r} came with RQ {first}. Installed is {version_of('rq')}."
+            )
 
 
 def _refuse_unimportable(func: Any) -> None:

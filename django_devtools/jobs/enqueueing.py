@@ -11,6 +11,7 @@ from django.db import transaction
 from django_rq import get_queue, thread_queue
 from django_rq.queues import DjangoRQ, get_result_ttl
 from rq import Queue
+from rq.group import Group
 from rq.job import Job, JobStatus
 from rq.utils import now
 
@@ -20,6 +21,12 @@ from django_devtools.jobs import redis
 require_supported_jobs()
 
 QUEUE_OPTIONS = ("connection", "queue_class")
+
+# What is said when a job is enqueued, and not when it is made.
+ENQUEUE_OPTIONS = ("at_front", "unique")
+
+# With these, RQ needs more than the one round trip.
+NOT_AT_ONCE = ("depends_on", "group_id", "rate_limit", "unique")
 
 
 def enqueue(
@@ -41,6 +48,9 @@ def enqueue(
         queue_class=options.get("queue_class"),
     )
     call = _call_options(options)
+    if call.get("unique") and not call.get("job_id"):
+        # RQ says so, too, but not where the job has to wait and is given an id for that.
+        raise ValueError("unique=True requires an explicit job_id")
     waits = _waits(queue)
     if when is None and not waits and _is_plain(queue, call):
         return _enqueue_at_once(queue, func, args, kwargs, call)
@@ -48,8 +58,8 @@ def enqueue(
     if waits:
         args, kwargs = queue.serializer.loads(queue.serializer.dumps((args, kwargs)))
     call |= {"args": args, "kwargs": kwargs}
-    if when is not None:
-        return _schedule(queue, func, call, when)
+    if when is not None or call.get("group_id"):
+        return _put(queue, func, call, when)
     if waits:
         return _enqueue_later(queue, func, call)
     return queue.enqueue_call(func, **call)
@@ -87,34 +97,46 @@ def _enqueue_later(queue: Queue, func: Callable[..., Any], call: dict[str, Any])
 
 
 def _is_plain(queue: Queue, call: dict[str, Any]) -> bool:
-    return type(queue) is DjangoRQ and queue.is_async and not call.get("depends_on")
+    return type(queue) is DjangoRQ and queue.is_async and not any(map(call.get, NOT_AT_ONCE))
 
 
-def _schedule(
-    queue: Queue, func: Callable[..., Any], call: dict[str, Any], when: datetime | timedelta
+def _put(
+    queue: Queue,
+    func: Callable[..., Any],
+    call: dict[str, Any],
+    when: datetime | timedelta | None,
 ) -> Job:
     """What django-rq does to ``enqueue_call`` only: wait as the commit mode says."""
     if isinstance(when, timedelta):
         when = now() + when
-    job = _create(queue, func, call, status=JobStatus.SCHEDULED)
+    status = JobStatus.QUEUED if when is None else JobStatus.SCHEDULED
+    job = _create(queue, func, call, status=status)
     job.enqueue_at_front = call.get("at_front")
+    # RQ before 2.8 does not know it.
+    unique: dict[str, Any] = {"unique": True} if call.get("unique") else {}
 
-    def schedule() -> None:
+    def put() -> None:
         # As that of other jobs, which RQ makes when they are enqueued.
         job.created_at = now()
-        queue.schedule_job(job, when)
+        if when is None:
+            queue.enqueue_job(job, at_front=bool(job.enqueue_at_front), **unique)
+        else:
+            queue.schedule_job(job, when, **unique)
+        if job.group_id:
+            group = Group.create(queue.connection, job.group_id)
+            group._add_jobs([job], queue.connection.pipeline())
 
     if not _waits(queue):
-        schedule()
+        put()
     elif _commit_mode(queue) == "on_db_commit":
-        transaction.on_commit(schedule)
+        transaction.on_commit(put)
     else:
-        thread_queue.add(SimpleNamespace(original_enqueue_call=schedule), (), {})  # type: ignore[arg-type]
+        thread_queue.add(SimpleNamespace(original_enqueue_call=put), (), {})  # type: ignore[arg-type]
     return job
 
 
 def _create(queue: Queue, func: Callable[..., Any], call: dict[str, Any], **more: Any) -> Job:
-    options = {key: value for key, value in call.items() if key != "at_front"}
+    options = {key: value for key, value in call.items() if key not in ENQUEUE_OPTIONS}
     return queue.create_job(func, **options, **more)
 
 

@@ -21,19 +21,20 @@ MINUTE = timedelta(minutes=1)
 
 
 def travel(when: datetime) -> AbstractContextManager[Any]:
-    time_machine = pytest.importorskip("time_machine")
-    return time_machine.travel(when)
+    moved: AbstractContextManager[Any] = pytest.importorskip("time_machine").travel(when)
+    return moved
 
 
 def freeze(when: datetime) -> AbstractContextManager[Any]:
-    freezegun = pytest.importorskip("freezegun")
-    return freezegun.freeze_time(when)
+    frozen: AbstractContextManager[Any] = pytest.importorskip("freezegun").freeze_time(when)
+    return frozen
 
 
 @pytest.fixture(params=[travel, freeze])
 def move(request: pytest.FixtureRequest) -> Move:
     """A way to move the clock."""
-    return request.param
+    move: Move = request.param
+    return move
 
 
 @pytest.fixture(params=["fake", "real"], autouse=True)

@@ -15,13 +15,15 @@ from typing import Any
 
 import pytest
 from django_rq import get_queue
+from redis import Redis
+from rq import Queue
 from rq.decorators import job as rq_job
 from rq.utils import import_attribute
 
+from django_devtools.extras import is_older
 from django_devtools.jobs import Task, async_job
-from django_devtools.jobs.decorator import Options, tasks
+from django_devtools.jobs.decorator import SINCE, JobOptions, Options, tasks
 from django_devtools.jobs.testing import RqJobs
-from tests.jobs import versions
 from tests.jobs.tasks import (
     Invoice,
     add,
@@ -220,17 +222,45 @@ def test_arguments_may_have_any_name(rq_jobs: RqJobs) -> None:
     assert [job.return_value() for job in jobs] == [names] * 4
 
 
-@versions.webhooks
 def test_has_all_options_of_rq() -> None:
-    parameters = inspect.signature(rq_job).parameters.keys() - {"queue"}
-    assert Options.__optional_keys__ == parameters
+    """A new one is noticed here."""
+    functions: list[Any] = [rq_job, Queue.enqueue_call, Queue.create_job]
+    theirs = {name for function in functions for name in inspect.signature(function).parameters}
+    # What a task is, or gives itself.
+    theirs -= {"queue", "self", "func", "args", "kwargs", "pipeline", "status"}
+    newer = {name for name, first in SINCE.items() if is_older("rq", first)}
+    ours = JobOptions.__optional_keys__ - newer
+    assert ours - {"connection", "queue_class"} == theirs - {"connection", "queue_class"}
+    assert Options.__optional_keys__ == JobOptions.__optional_keys__ - {"job_id"}
+
+
+def test_options_of_a_newer_rq(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "2.10.0")
+    with pytest.raises(TypeError) as caught:
+        process_image.using(rate_limit=None)
+    assert str(caught.value) == ("The option 'rate_limit' came with RQ 3.0. Installed is 2.10.0.")
+    assert isinstance(process_image.using(unique=True, repeat=None), Task)
+
+
+@pytest.mark.parametrize(
+    "func", [add, rq_job("high", connection=Redis())(partial(add)), Invoice, None]
+)
+def test_what_is_no_task(func: Any) -> None:
+    assert not isinstance(func, Task)
+
+
+def test_what_is_a_task() -> None:
+    for task in tasks.values():
+        assert isinstance(task, Task)
+    assert isinstance(process_image.using("high"), Task)
 
 
 using: Callable[..., Any] = process_image.using
 
 OPTIONS = (
-    "at_front, connection, depends_on, description, failure_ttl, {}meta, on_failure, "
-    "on_stopped, on_success, queue_class, result_ttl, retry, timeout, ttl, webhooks"
+    "at_front, connection, depends_on, description, failure_ttl, group_id, {}meta, on_failure, "
+    "on_stopped, on_success, queue_class, rate_limit, repeat, result_ttl, retry, timeout, ttl, "
+    "unique, webhooks"
 )
 
 

@@ -1,7 +1,7 @@
 import json
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from pickle import PicklingError
@@ -15,8 +15,9 @@ from django.db import transaction
 from django_rq import get_queue, thread_queue
 from django_rq.queues import DjangoRQ
 from redis.exceptions import ConnectionError as NoRedisAnswers
-from rq import Callback, Retry
+from rq import Callback, Repeat, Retry
 from rq.exceptions import NoSuchJobError
+from rq.group import Group
 from rq.job import Dependency, Job
 
 from django_devtools.jobs import Task, async_job
@@ -164,6 +165,76 @@ def test_options(options: dict[str, Any], when: Any) -> None:
             stored.pop(time, None)
     assert hashes[0] == hashes[1]
     assert hashes[0][b"origin"] == b"high"
+
+
+every_time = pytest.mark.parametrize("when", [nullcontext, transaction.atomic])
+
+
+@pytest.mark.django_db(transaction=True)
+@every_time
+def test_groups(rq_jobs: RqJobs, when: Any) -> None:
+    task = process_image.using(group_id="images")
+    with when():
+        first = task.delay(1)
+        second = task.enqueue_in(timedelta(hours=1), 2)
+        third = task.using("elsewhere").delay(3)
+    assert [job.group_id for job in rq_jobs] == ["images"] * 3
+    group = Group.fetch("images", get_queue().connection)
+    assert {job.id for job in group.get_jobs()} == {first.id, second.id}
+    assert list(Group.fetch("images", third.connection).get_jobs()) == [third]
+    assert job_ids() == [first.id, second.id]
+    assert third.is_queued
+
+
+@pytest.mark.django_db(transaction=True)
+@every_time
+def test_repeated_jobs(rq_jobs: RqJobs, when: Any) -> None:
+    with when():
+        process_image.using(repeat=Repeat(times=2, interval=60)).delay(1)
+        print_image.using(repeat=Repeat(times=2)).enqueue_in(timedelta(hours=1), 1)
+    assert len(rq_jobs.run(until=timedelta(minutes=2))) == 3
+    assert len(rq_jobs.run(until=timedelta(hours=1))) == 3
+
+
+@versions.unique_jobs
+@pytest.mark.django_db(transaction=True)
+@every_time
+@pytest.mark.parametrize("enqueue", [delay, enqueue_in, enqueue_at])
+def test_unique_jobs(enqueue: Way, when: Any) -> None:
+    from rq.exceptions import DuplicateJobError
+
+    task = process_image.using(unique=True, job_id="one")
+    with when():
+        job = enqueue(task, 1)
+    assert Job.exists("one", job.connection)
+    with pytest.raises(DuplicateJobError), when():
+        enqueue(task, 2)
+    assert stored(job).args == (1,)
+
+
+@versions.unique_jobs
+@pytest.mark.django_db(transaction=True)
+@every_time
+def test_unique_jobs_need_an_id(when: Any) -> None:
+    task = process_image.using(unique=True)
+    with when(), pytest.raises(ValueError, match=r"^unique=True requires an explicit job_id$"):
+        task.delay(1)
+
+
+@versions.rate_limits
+@pytest.mark.django_db(transaction=True)
+@every_time
+def test_rate_limits(rq_jobs: RqJobs, when: Any) -> None:
+    from rq.rate_limit import RateLimit
+
+    task = process_image.using(rate_limit=RateLimit("images", 1))
+    with when():
+        first, second = task.delay(1), task.delay(2)
+        third = task.using(group_id="images").delay(3)
+    assert job_ids() == [first.id]
+    assert second.get_status() == third.get_status() == "rate_limited"
+    # In whole seconds, they have waited as long.
+    assert rq_jobs.run() in ([first, second, third], [first, third, second])
 
 
 @pytest.mark.django_db(transaction=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import assert_type
 
-from rq import Retry
+from rq import RateLimit, Repeat, Retry
 from rq.job import Job
 
 from django_devtools.jobs import Task, async_job
@@ -42,6 +42,7 @@ async def good_calls() -> None:
 
     job: Job = process_image.delay(1)
     process_image.using(depends_on=job, at_front=True, meta={"by": "Ada"}).delay(2)
+    process_image.using(repeat=Repeat(2), unique=True, group_id="a", rate_limit=RateLimit("a", 1))
     expects_task(send_mail)
     expects_function(send_mail)
 
@@ -63,6 +64,7 @@ async def bad_calls() -> None:
     process_image.using("high").delay("wrong type")  # type: ignore[arg-type]
     process_image.using(1)  # type: ignore[arg-type]
     process_image.using(time_out=60)  # type: ignore[call-arg]
+    process_image.using(unique="yes")  # type: ignore[arg-type]
     process_image.using(timeout=[60])  # type: ignore[arg-type]
     fetch.delay(1)  # type: ignore[arg-type]
     Invoice.write.delay("wrong type")  # type: ignore[arg-type]

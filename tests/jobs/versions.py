@@ -21,6 +21,8 @@ def _numbers(version: str) -> tuple[int, ...]:
 webhooks = since("rq", "2.10", "Webhooks")
 checked_dependencies = since("rq", "2.7", "The check of depends_on")
 repeats = since("rq", "2.3", "Repeated jobs")
+unique_jobs = since("rq", "2.8", "Unique jobs")
+rate_limits = since("rq", "3.0", "Rate limits")
 # Before, a job that returns Retry is run again without end.
 returned_retries = since("rq", "2.8", "The limit of a returned Retry")
 spawning_workers = since("rq", "2.2", "SpawnWorker")
