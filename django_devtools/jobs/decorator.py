@@ -19,9 +19,8 @@ from typing import (
     runtime_checkable,
 )
 
-from asgiref.sync import sync_to_async
-
 from django_devtools.extras import is_older, version_of
+from django_devtools.jobs.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -192,7 +191,7 @@ class _Task:
         return self._enqueue(when, args, kwargs)
 
     async def adelay(self, /, *args: Any, **kwargs: Any) -> "Job":
-        return await sync_to_async(self._enqueue)(None, args, kwargs)
+        return await in_thread(self._enqueue, None, args, kwargs)
 
     def using(self, queue: str | None = None, **options: Any) -> Task[..., Any]:
         _refuse_unknown(options, JobOptions)

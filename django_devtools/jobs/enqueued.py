@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any, overload
 
-from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.utils.asyncio import async_unsafe
 from rq import Queue
@@ -18,6 +17,7 @@ from rq.utils import as_text, import_attribute, now
 from django_devtools.jobs.commits import waiting
 from django_devtools.jobs.decorator import dotted_name
 from django_devtools.jobs.running import Run, queues
+from django_devtools.jobs.threads import in_thread
 from django_devtools.jobs.webhooks import SentWebhook, sent
 
 # RQ keeps whole seconds, and counts a delay from a moment before it makes the job.
@@ -128,7 +128,7 @@ class RqJobs(Sequence[Job]):
         self, until: datetime | timedelta | None = None, raise_exceptions: bool = True
     ) -> list[Job]:
         """``run`` for asynchronous tests."""
-        return await sync_to_async(self.run)(until, raise_exceptions)
+        return await in_thread(self.run, until, raise_exceptions)
 
     def _look(self) -> list["_Seen"]:
         """All jobs, with those that are new at the end."""

@@ -968,3 +968,18 @@ def test_schedules_when_the_clock_stands_still(rq_jobs: RqJobs) -> None:
     rq_jobs.assert_enqueued(resize, at=datetime(2030, 1, 1, 13, tzinfo=UTC))
     rq_jobs.assert_enqueued(resize, at=HOUR)
     assert images(rq_jobs.run(until=HOUR)) == ["a.png"]
+
+
+def test_trio(rq_jobs: RqJobs) -> None:
+    """As anyio has it for one of its backends."""
+    trio = pytest.importorskip("trio")
+
+    async def enqueue_and_run() -> list[Job]:
+        await resize.adelay("a.png", width=20)
+        return await rq_jobs.arun()
+
+    [job] = trio.run(enqueue_and_run)
+    assert job.return_value() == "a.png at 20"
+    # While trio is imported, asyncio works as well.
+    [job] = asyncio.run(enqueue_and_run())
+    assert job.return_value() == "a.png at 20"
