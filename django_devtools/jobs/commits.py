@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 # Modules whose on_commit callbacks enqueue jobs.
-MODULES = ("django_rq.queues", "django_devtools.jobs.enqueueing")
+MODULES = ("django_rq.queues", "rq.queue", "django_devtools.jobs.enqueueing")
 
 
 @contextmanager
@@ -85,6 +85,8 @@ def waiting() -> tuple[int, int]:
 
 
 def _is_job(func: object) -> bool:
+    # Of a partial, the function.
+    func = getattr(func, "func", func)
     return getattr(func, "__module__", None) in MODULES
 
 

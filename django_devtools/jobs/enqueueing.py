@@ -126,7 +126,7 @@ def _put(
             group = Group.create(queue.connection, job.group_id)
             group._add_jobs([job], queue.connection.pipeline())
 
-    if not _waits(queue):
+    if not _waits(queue) or _waits_by_itself(queue):
         put()
     elif _commit_mode(queue) == "on_db_commit":
         transaction.on_commit(put)
@@ -144,6 +144,11 @@ def _waits(queue: Queue) -> bool:
     """Whether a job would have to wait for the end of a transaction or a request."""
     mode = _commit_mode(queue)
     return mode == "request_finished" or (mode == "on_db_commit" and database.in_atomic_block)
+
+
+def _waits_by_itself(queue: Queue) -> bool:
+    """Whether django-rq defers more of a queue than ``enqueue_call``, as its pull request 824 does."""
+    return "schedule_job" in vars(DjangoRQ) and isinstance(queue, DjangoRQ)
 
 
 def _commit_mode(queue: Queue) -> str:
