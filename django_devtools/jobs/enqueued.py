@@ -16,7 +16,7 @@ from rq.utils import as_text, import_attribute, now
 
 from django_devtools.jobs.commits import waiting
 from django_devtools.jobs.decorator import dotted_name
-from django_devtools.jobs.running import Run, queues
+from django_devtools.jobs.running import Run, fetch, queues
 from django_devtools.jobs.threads import in_thread
 from django_devtools.jobs.webhooks import SentWebhook, sent
 
@@ -136,8 +136,10 @@ class RqJobs(Sequence[Job]):
             (job.created_at, position, _Seen(job, _scheduled_time(job, queue)))
             for queue in queues()
             for position, job_id in enumerate(_ids(queue))
-            # It belongs to another queue of the same Redis when it is not found.
-            if job_id not in self._seen and (job := queue.fetch_job(job_id))
+            if job_id not in self._seen
+            and (job := fetch(job_id, queue))
+            # Others belong to another queue of the same Redis.
+            and job.origin == queue.name
         ]
         # Where the clock was stopped, the position tells.
         for _, _, seen in sorted(new, key=itemgetter(0, 1)):

@@ -147,7 +147,7 @@ def _waits(queue: Queue) -> bool:
 
 
 def _waits_by_itself(queue: Queue) -> bool:
-    """Whether django-rq defers more of a queue than ``enqueue_call``, as its pull request 824 does."""
+    """Whether django-rq defers more than ``enqueue_call``, as its pull request 824 does."""
     return "schedule_job" in vars(DjangoRQ) and isinstance(queue, DjangoRQ)
 
 

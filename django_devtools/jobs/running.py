@@ -23,6 +23,7 @@ from rq.timeouts import TimerDeathPenalty
 from rq.utils import as_text, now
 
 from django_devtools.jobs import redis
+from django_devtools.jobs.job_classes import class_for
 from django_devtools.jobs.workers import InProcess
 
 # More than any test waits for; a job that enqueues itself gets there within seconds.
@@ -83,7 +84,7 @@ class Run:
         heads = []
         for queue in self._at_work():
             while ids := queue.get_job_ids(0, 1):
-                if job := _fetch(ids[0], queue):
+                if job := fetch(ids[0], queue):
                     heads.append((job.enqueued_at or job.created_at, job.id, (job, queue)))
                     break
                 queue.remove(ids[0])
@@ -114,7 +115,7 @@ class Run:
             self._ahead = max(when - now(), timedelta(0))
         del self._shifts[job_id]
         queue.scheduled_job_registry.remove(job_id)
-        job = _fetch(job_id, queue)
+        job = fetch(job_id, queue)
         return (job, queue) if job else self._next_scheduled()
 
     def _at_work(self) -> list[Queue]:
@@ -198,18 +199,22 @@ class Watched(InProcess):
     increment_total_working_time = _tell_nobody
 
 
-def _fetch(job_id: str, queue: Queue) -> Job | None:
+def fetch(job_id: str, queue: Queue) -> Job | None:
     """
-    A job, if it is there still.
+    A job, if it is there still, of the class that runs it.
 
     Whoever gave its id to a job in another queue has overwritten it. Workers of both run what is
     there now, once for each queue.
     """
     with suppress(NoSuchJobError):
-        return queue.job_class.fetch(
-            job_id, connection=queue.connection, serializer=queue.serializer
-        )
+        job = _fetched(job_id, queue, queue.job_class)
+        job_class = class_for(job)
+        return job if type(job) is job_class else _fetched(job_id, queue, job_class)
     return None
+
+
+def _fetched(job_id: str, queue: Queue, job_class: type[Job]) -> Job:
+    return job_class.fetch(job_id, connection=queue.connection, serializer=queue.serializer)
 
 
 def _worker(queue: Queue) -> Any:
