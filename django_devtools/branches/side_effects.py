@@ -1,6 +1,6 @@
 """What fails with the code of the target, because it does not know what is left applied."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from django_devtools.branches.planning.plan import Plan, is_stuck
 from django_devtools.branches.planning.policy import Irreversible, Policy
 from django_devtools.branches.schema.introspection import Tables
 from django_devtools.branches.schema.structure import (
+    Item,
     StoredField,
     has_table,
     stored_fields,
@@ -136,14 +137,18 @@ def candidates(plan: Plan) -> Iterator[Unfilled | Referring]:
     target = wanted.state([key for key in everything if key not in left])
     shared, own = tables(target, size), {one.item: one.field for one in _fields(target, size)}
     state = wanted.state(everything)
-    for stored in _fields(state, size):
-        if stored.table in shared and _needs_value(stored):
-            field = own.get(stored.item)
-            if field is None or field.null:
-                yield Unfilled(stored.table, stored.column, is_known=field is not None)
-    for one in _foreign_keys(state, size):
-        if one.parent in shared and (one.table, one.column) not in own:
-            yield one
+    yield from _unfilled((one for one in _fields(state, size) if one.table in shared), own)
+    for key in _foreign_keys(state, size):
+        if key.parent in shared and (key.table, key.column) not in own:
+            yield key
+
+
+def _unfilled(found: Iterable[StoredField], own: Mapping[Item, Any]) -> Iterator[Unfilled]:
+    """The fields that need a value, and are not in ``own``, or may be left out there."""
+    for stored in filter(_needs_value, found):
+        field = own.get(stored.item)
+        if field is None or field.null:
+            yield Unfilled(stored.table, stored.column, is_known=field is not None)
 
 
 def _needs_value(stored: StoredField) -> bool:

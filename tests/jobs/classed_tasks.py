@@ -1,4 +1,4 @@
-"""A backend of Django's tasks that has a class of jobs beside it, as that of django-tasks-rq has."""
+"""A backend of Django's tasks with a class of jobs beside it, as that of django-tasks-rq."""
 
 from importlib import import_module
 from typing import Any

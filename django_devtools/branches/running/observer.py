@@ -59,12 +59,7 @@ class Observer:
 
     def _look(self, action: Action, now: float, session: int) -> Sight:
         dialect = self._dialect or self._connect()
-        look = dialect.look(session)
-        rows = action.rows
-        if action.table and rows is None:
-            # Nothing is counted: that might take as long as what is watched.
-            with suppress(DatabaseError):  # The table may be locked.
-                rows = dialect.estimated_rows(action.table, 0) or None
+        look, rows = dialect.look(session), _rows(dialect, action)
         written = self._written(action, now, look.size)
         # What the same transaction has written before is counted, too.
         done = look.rows if look.rows and rows and look.rows <= rows else None
@@ -94,3 +89,13 @@ class Observer:
         if now <= then or size <= before:
             return None
         return int((size - before) * (now - action.began) / (now - then))
+
+
+def _rows(dialect: Dialect, action: Action) -> int | None:
+    """How many rows an action copies, as far as that is known."""
+    if action.rows is not None or not action.table:
+        return action.rows
+    # Nothing is counted: that might take as long as what is watched.
+    with suppress(DatabaseError):  # The table may be locked.
+        return dialect.estimated_rows(action.table, 0) or None
+    return None
