@@ -175,7 +175,8 @@ class Outlook:
         final = applied.copy()
         for key, arrives, _ in self._moves():
             final.move(key, arrives)
-        return Returns(self.stash.entries(), applied, final)
+        branch = self.comparison.target.past.branch
+        return Returns(self.stash.entries(), applied, final, branch, self.left)
 
     @cached_property
     def has_detours(self) -> bool:
@@ -192,13 +193,13 @@ class Outlook:
 
     def expected(self) -> Expected:
         """What the switch would do with the stash. Raises SwitchError as ``changes`` does."""
-        returns, branch = self.returns(), self.comparison.target.past.branch
+        returns = self.returns()
         found, staying = self._back(returns), []
         empty = outranked(found, [*found, *returns.waiting], self.stash.has_values)
         found = [entry for entry in found if entry not in empty]
         found += filter(self._is_made, self.stash.homeless(self.applied()))
         for entry in self._made_and_waiting(returns):
-            if branch is not None and entry.branch == branch:
+            if returns.is_own(entry):
                 found.append(entry)
             else:
                 staying.append((entry, returns.applied.hindrance(entry)))

@@ -44,9 +44,9 @@ class Steps:
     def __init__(self, decision: Decision, report: Report, progress: Progress) -> None:
         self.decision = decision
         self.progress = progress
-        outlook, branch = decision.outlook, decision.comparison.target.past.branch
+        outlook = decision.outlook
         self.transfer = Transfer(
-            outlook.stash, outlook.returns(), progress, report, outlook.find_way, branch
+            outlook.stash, outlook.returns(), progress, report, outlook.find_way
         )
 
     def save(

@@ -164,6 +164,47 @@ def test_what_was_left_keeps_its_values_when_its_table_gets_another_column(
     assert vendor_stuck.python(colours) == "('blue',)"
 
 
+def test_a_column_that_is_made_again_has_its_values_beside_what_is_left(
+    vendor_project: Project,
+) -> None:
+    """Without a branch, too, that could tell whose values these are."""
+    project = vendor_project
+    make_shop(project)
+    add_colour(project)
+    project.commit()
+    project.manage("migrate")
+    project.python("from shop.models import *; Product.objects.create(name='a', colour='blue')")
+    project.checkout("-b", "feature")
+    project.migration(
+        "shop",
+        "0004_data",
+        "migrations.RunPython(forwards)",
+        [("shop", "0003_colour")],
+        before=FORWARDS,
+    )
+    project.models("shop", PRODUCT)
+    project.migration(
+        "shop",
+        "0005_no_colour",
+        'migrations.RemoveField("product", "colour")',
+        [("shop", "0004_data")],
+    )
+    project.commit()
+    colours = "from shop.models import Product; print(*Product.objects.values_list('colour'))"
+    for _ in range(2):
+        project.checkout("--detach", "feature")
+        project.switch()
+        assert columns(project) == {"id", "name"}
+        project.checkout("--detach", "main")
+        plan = project.manage("migrations_switch", "--plan", "--irreversible=keep").stdout
+        assert plan.endswith(
+            "Would be restored from the stash:\n    column shop_product.colour (1 row)\n"
+        )
+        said = project.manage("migrations_switch", "--irreversible=keep").stderr
+        assert "still in the stash" not in said
+        assert project.python(colours) == "('blue',)"
+
+
 # What is remembered
 
 STUCK = "shop.0004_data can't be unapplied: it has no reverse."

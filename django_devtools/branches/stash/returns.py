@@ -307,10 +307,23 @@ class Detour(NamedTuple):
 class Returns:
     """What comes back in the course of one switch."""
 
-    def __init__(self, entries: Iterable[Entry], applied: Applied, final: Applied) -> None:
-        """``applied`` is what is applied now, and ``final`` what will be when all is done."""
+    def __init__(
+        self,
+        entries: Iterable[Entry],
+        applied: Applied,
+        final: Applied,
+        branch: str | None = None,
+        left: Collection[Key] = (),
+    ) -> None:
+        """
+        ``applied`` is what is applied now, and ``final`` what will be when all is done.
+
+        ``branch`` is where a switch goes to, and ``left`` what it leaves applied there.
+        """
         self.applied = applied
         self._final = final
+        self._branch = branch
+        self._left = left
         entries = list(entries)
         applied.learn(entries)
         final.learn(entries)
@@ -380,6 +393,19 @@ class Returns:
         """``entries`` don't wait any more."""
         numbers = {entry.id for entry in entries}
         self.waiting = [entry for entry in self.waiting if entry.id not in numbers]
+
+    def is_own(self, entry: Entry) -> bool:
+        """Whether an entry comes back where its place is made, although its pass is not undone."""
+        of_branch = self._branch is not None and entry.branch == self._branch
+        return of_branch or self._only_left_hinders(entry)
+
+    def _only_left_hinders(self, entry: Entry) -> bool:
+        """Whether nothing of a pass is in effect but what is no part of where the switch goes."""
+        if self.applied.stage(entry) is not Stage.MIDWAY:
+            return False
+        return all(
+            step.key in self._left and not step.backwards for step in self.applied.in_effect(entry)
+        )
 
     def is_dropped_anew(self, entry: Entry) -> bool:
         """Whether an entry whose drop was undone waits again, as this switch redid that drop."""

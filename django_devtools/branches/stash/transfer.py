@@ -75,15 +75,12 @@ class Transfer:
         progress: Progress,
         report: Report,
         find_way: FindWay,
-        branch: str | None = None,
     ) -> None:
-        """``branch`` is where a switch goes to: its entries come back whatever dropped them."""
         self.stash = stash
         self.returns = returns
         self.progress = progress
         self.report = report
         self.find_way = find_way
-        self.branch = branch
         self.faked: set[Key] = set()
         """The migrations that only got a row: what they make is something that was found."""
         self.came_back: list[Entry] = []
@@ -405,7 +402,7 @@ class Transfer:
             entry
             for entry in self.returns.waiting
             if then.stage(entry) is not Stage.DROPPED
-            or (self._is_own(entry) and not entry.is_narrowed)
+            or (self.returns.is_own(entry) and not entry.is_narrowed)
         ]
 
     def end_pass(self) -> None:
@@ -422,11 +419,13 @@ class Transfer:
 
     def settle(self, models: Models) -> None:
         """
-        Restore what an amended migration made again, and say what else was made and not restored.
+        Restore what an amended migration made again, or what only waits for what is left applied.
+
+        And say what else was made and not restored.
         """
         # Some steps may be undone by nothing but a row of django_migrations.
         self.restore_due(models)
-        own = [entry for entry in self._made_again() if self._is_own(entry)]
+        own = [entry for entry in self._made_again() if self.returns.is_own(entry)]
         own += [one for one in self._homeless if self.applied.stage(one) is Stage.UNDONE]
         self.returns.remove(own)
         self._restore(own, models)
@@ -619,9 +618,6 @@ class Transfer:
     def _lost(self, changes: SchemaChanges) -> list[DataLoss]:
         """What is lost of the models that the routers let migrate in this database."""
         return [one for one in changes.lost if is_routed_here(self.stash.connection, one)]
-
-    def _is_own(self, entry: Entry) -> bool:
-        return self.branch is not None and entry.branch == self.branch
 
     def _older(self) -> list[Entry]:
         """The columns that wait, but for those of this pass: their names come back with it."""

@@ -291,3 +291,25 @@ def test_a_squash_is_unapplied_with_what_it_replaces() -> None:
     assert found.copy().migrations() == {("shop", "squash"): squash}
     found.remove(("shop", "squash"))
     assert not found.keys()
+
+
+def test_what_is_left_applied_keeps_nothing_from_where_a_switch_goes() -> None:
+    found = entry(forth("a"), forth("b"))
+    assert Returns([found], applied(A), applied(A), left=[("shop", "a")]).is_own(found)
+    assert not Returns([found], applied(A), applied(A)).is_own(found)
+
+
+def test_what_is_left_applied_and_has_dropped_something_keeps_that() -> None:
+    found = entry(forth("a"), forth("b"), dropped_by=forth("a"))
+    assert not Returns([found], applied(A), applied(A), left=[("shop", "a")]).is_own(found)
+
+
+def test_what_is_left_unapplied_is_not_what_is_left_applied() -> None:
+    found = entry(back("a"), back("b"))
+    assert not Returns([found], applied(B), applied(B), left=[("shop", "a")]).is_own(found)
+
+
+def test_what_its_branch_has_again_under_another_text_comes_back() -> None:
+    found = entry(forth("a"), forth("b"))
+    assert Returns([found], applied(A), applied(A), "feature").is_own(found)
+    assert not Returns([found], applied(A), applied(A), "main").is_own(found)

@@ -65,11 +65,12 @@ class Walker:
         back = [one for one in reversed(self.now) if one not in wanted]
         forth = [one for one in wanted if one not in self.now]
         applied, final = self._applied(self.now), self._applied(wanted)
-        returns, report = Returns(self.stash.entries(), applied, final), Report()
+        returns = Returns(self.stash.entries(), applied, final, branch)
+        report = Report()
         find = partial(
             find_way, is_stuck=lambda one: False, unmigrated_apps=(), max_name_length=None
         )
-        transfer = Transfer(self.stash, returns, PROGRESS, report, find, branch)
+        transfer = Transfer(self.stash, returns, PROGRESS, report, find)
         transfer.prepare()
         try:
             for steps, backwards in ((back, True), (forth, False)):
