@@ -34,20 +34,32 @@ from django_devtools.conf import TABLE_PREFIX
 if TYPE_CHECKING:
     from django_devtools.branches.planning.plan import Plan
     from django_devtools.branches.running.journal import JournalEntry
+    from django_devtools.branches.running.worktree import Inspections
 
     from .outlook import Outlook
 
 logger = logging.getLogger("django_devtools.branches")
 
 
-class Workspace(NamedTuple):
-    """Where a switch works: the repository, its snapshots, and the code of the checkout."""
+class _Workspace(NamedTuple):
+    """The fields of a workspace."""
 
     repository: Repository | None
     snapshot_file: SnapshotFile
     disk: Code
     began: str = ""
     """When the command began that works there."""
+
+
+class Workspace(_Workspace):
+    """Where a switch works: the repository, its snapshots, and the code of the checkout."""
+
+    @cached_property
+    def inspections(self) -> "Inspections":
+        """What work trees have told this command."""
+        from django_devtools.branches.running.worktree import Inspections
+
+        return Inspections()
 
 
 class _Decision(NamedTuple):
@@ -137,7 +149,9 @@ class Decision(_Decision):
     @cached_property
     def outlook(self) -> "Outlook":
         """The same with what it does to data; without steps where they are in step."""
-        return self.foreseen or _outlook(self.comparison, self.options, is_interrupted=False)
+        return self.foreseen or _outlook(
+            self.comparison, self.options, self.workspace, is_interrupted=False
+        )
 
 
 def compare_with_target(
@@ -168,7 +182,9 @@ def decide(
     reruns = options.rerun and bool(comparison.raw_changed)
     foreseen = None
     if reruns or not comparison.in_step():
-        foreseen = _outlook(comparison, options, is_interrupted=interrupted is not None)
+        foreseen = _outlook(
+            comparison, options, workspace, is_interrupted=interrupted is not None
+        )
         comparison = foreseen.comparison
     facts = connection, workspace, options, comparison, our_tables, interrupted
     decision = Decision(*facts, foreseen)
@@ -230,11 +246,14 @@ def _is_settled(entry: "JournalEntry", comparison: Comparison, options: Options)
     return by_hand or options.forget_interrupted
 
 
-def _outlook(comparison: Comparison, options: Options, is_interrupted: bool) -> "Outlook":
+def _outlook(
+    comparison: Comparison, options: Options, workspace: Workspace, is_interrupted: bool
+) -> "Outlook":
     # Imported here, because most databases are in step and have no use for it.
     from .outlook import Outlook, foresee
 
-    return Outlook(comparison, options) if is_interrupted else foresee(comparison, options)
+    look = Outlook if is_interrupted else foresee
+    return look(comparison, options, workspace.inspections)
 
 
 def _log(decision: Decision) -> None:

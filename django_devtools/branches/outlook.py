@@ -15,7 +15,7 @@ from django.db.migrations.state import ProjectState
 from django_devtools.branches.planning.comparison import Comparison
 from django_devtools.branches.planning.plan import Plan, is_stuck, make_plan, shared_tables
 from django_devtools.branches.planning.policy import Irreversible, Options, Policy, configured
-from django_devtools.branches.running.worktree import WorkTree
+from django_devtools.branches.running.worktree import Inspections, WorkTree
 from django_devtools.branches.schema.changes import (
     DataLoss,
     SchemaChanges,
@@ -55,7 +55,9 @@ class Expected(NamedTuple):
 class Outlook:
     """The plan of a switch, and what carrying it out does to the data of one database."""
 
-    def __init__(self, comparison: Comparison, options: Options) -> None:
+    def __init__(
+        self, comparison: Comparison, options: Options, inspections: Inspections
+    ) -> None:
         """
         Raises SwitchError where a work tree can't tell what can be unapplied.
 
@@ -63,7 +65,7 @@ class Outlook:
         """
         self.comparison = comparison
         self.policy = _policy(comparison, options)
-        self.worktree = WorkTree(comparison, self.policy, options.stash)
+        self.worktree = WorkTree(comparison, self.policy, options.stash, inspections)
         self.connection = comparison.connection
         self.stash = Stash(self.connection)
         self.plan = _plan(comparison, self.worktree, self.policy, options)
@@ -298,9 +300,9 @@ class Outlook:
         return set(structure(state, self.connection.ops.max_name_length()))
 
 
-def foresee(comparison: Comparison, options: Options) -> Outlook:
+def foresee(comparison: Comparison, options: Options, inspections: Inspections) -> Outlook:
     """The outlook, with squashes taken apart where that takes less away from the target."""
-    found = Outlook(comparison, options)
+    found = Outlook(comparison, options, inspections)
     apps = _apps_dropped_from(found) | _apps_reset(comparison)
     if not apps:
         return found
@@ -309,7 +311,7 @@ def foresee(comparison: Comparison, options: Options) -> Outlook:
     apart = taken_apart(comparison, apps)
     if apart is None:
         return found
-    other = Outlook(apart, options)
+    other = Outlook(apart, options, inspections)
     return other if _apps_dropped_from(other) | _apps_reset(apart) < apps else found
 
 

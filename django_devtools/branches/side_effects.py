@@ -124,7 +124,8 @@ def is_helped_by_noop(plan: Plan, keys: Collection[Key]) -> bool:
 
 def _if_kept(decision: Decision, keys: Iterable[Key]) -> Outlook:
     answers = {**decision.options.answers, **dict.fromkeys(keys, Irreversible.KEEP)}
-    return Outlook(decision.comparison, decision.options._replace(answers=answers))
+    options = decision.options._replace(answers=answers)
+    return Outlook(decision.comparison, options, decision.workspace.inspections)
 
 
 def candidates(plan: Plan) -> Iterator[Unfilled | Referring]:

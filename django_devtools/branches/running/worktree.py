@@ -1,8 +1,9 @@
 """Runs migrations that need more than their text in a work tree of their project."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,14 +27,32 @@ if TYPE_CHECKING:
 logger = logging.getLogger("django_devtools.branches")
 
 
+class Inspections:
+    """What work trees have told: each pass is looked into once, for all plans and databases."""
+
+    def __init__(self) -> None:
+        self._found: list[tuple[object, Findings]] = []
+
+    def find(self, question: object, look: "Callable[[], Findings]") -> "Findings":
+        """The answer to ``question``, by ``look`` where the same was not asked before."""
+        known = next((found for asked, found in self._found if asked == question), None)
+        if known is None:
+            known = look()
+            self._found.append((question, known))
+        return known
+
+
 class WorkTree:
     """Inspects and runs passes whose migrations need code that this checkout may lack."""
 
-    def __init__(self, found: Comparison, policy: Policy, coerce_values: bool) -> None:
+    def __init__(
+        self, found: Comparison, policy: Policy, coerce_values: bool, inspections: Inspections
+    ) -> None:
         """``coerce_values``: values that a narrowed column would reject are made to fit."""
         self.comparison = found
         self.policy = policy
         self.coerce_values = coerce_values
+        self.inspections = inspections
         self._findings: dict[tuple[bool, tuple[Key, ...]], Findings] = {}
 
     def is_needed(self, keys: Iterable[Key], backwards: bool) -> bool:
@@ -53,12 +72,23 @@ class WorkTree:
             return None
         seen = (backwards, tuple(keys))
         if seen not in self._findings:
-            from . import child
-
-            with self._open(foreign) as (path, top):
-                task = self._task(keys, graph, backwards)
-                self._findings[seen] = child.inspect(path, top, task)
+            task = self._task(keys, graph, backwards)
+            question = self._question(task), self._projects(foreign)
+            look = partial(self._inspect, foreign, task)
+            self._findings[seen] = self.inspections.find(question, look)
         return self._findings[seen]
+
+    def _question(self, task: "Pass") -> object:
+        """What the answer depends on: databases with the same rows have the same one."""
+        texts = {key: (source.module, source.content) for key, source in task.sources.items()}
+        longest = self.comparison.connection.ops.max_name_length()
+        return task._replace(alias="", databases={}, sources={}), texts, longest
+
+    def _inspect(self, foreign: list[Key], task: "Pass") -> "Findings":
+        from . import child
+
+        with self._open(foreign) as (path, top):
+            return child.inspect(path, top, task)
 
     def run(
         self, plan: "Plan", progress: Progress, backwards: bool, entries: "Sequence[Entry]"
@@ -121,11 +151,9 @@ class WorkTree:
         from .child import ChildError
 
         repository = self.comparison.provenance.repository
-        sources = [source for key in foreign if (source := self._source(key))]
-        trees = _projects_of(repository, sources) if repository else []
+        trees, commit = self._projects(foreign)
         if repository is None or not trees:
             raise SwitchError(self._unusable(foreign, "neither project nor commit is recorded"))
-        commit = next((source.commit for source in sources if source.commit), None)
         names = ", ".join(map(".".join, foreign))
         logger.debug("Opening a work tree of %s, because of %s", ", ".join(trees), names)
         try:
@@ -133,6 +161,13 @@ class WorkTree:
                 yield path, repository.top
         except (ChildError, GitError) as error:
             raise SwitchError(self._unusable(foreign, str(error))) from error
+
+    def _projects(self, foreign: list[Key]) -> tuple[list[str], str | None]:
+        """The trees that have the code of ``foreign``, and the commit that is HEAD there."""
+        repository = self.comparison.provenance.repository
+        sources = [source for key in foreign if (source := self._source(key))]
+        trees = _projects_of(repository, sources) if repository else []
+        return trees, next((source.commit for source in sources if source.commit), None)
 
     def _source(self, key: Key) -> Source | None:
         return self.comparison.held_source(key) or self.comparison.wanted_source(key)

@@ -513,3 +513,19 @@ def test_a_required_foreign_key_comes_back_in_a_work_tree(vendor_project: Projec
     project.checkout("main")
     project.switch()
     assert values(project, "name", "part") == "Chair 1"
+
+
+def test_a_work_tree_tells_once_what_several_databases_ask(
+    make_project: Callable[..., Project],
+    make_database: Callable[[str], Configuration],
+    database: Configuration,
+) -> None:
+    project = make_project(default=database, other=make_database("sqlite"))
+    make_feature(project)
+    project.manage("migrate", "--database=other")
+    project.manage("migrations_snapshot")
+    project.checkout("main")
+    project.settings(documented_settings())
+    said = project.manage("migrations_switch", "--plan")
+    assert said.stdout.count("Unapply shop.0004_paint") == 2
+    assert said.stderr.count("Opening a work tree") == 1
