@@ -30,6 +30,7 @@ from django_devtools.branches.switch import Switch
 from django_devtools.branches.ticker import took
 from django_devtools.conf import SETTINGS_NAME, project_root
 from django_devtools.management.base import (
+    ACCEPT,
     CTRL_C,
     INTERRUPTED,
     MESSAGES,
@@ -380,7 +381,8 @@ def _refuse_changed(switches: list[Switch]) -> None:
     if left:
         raise SwitchError(
             "Changed since they were applied, and left as they are, because rolling them "
-            f"back would take along what both sides share: {', '.join(sorted(left))}."
+            f"back would take along what both sides share: {', '.join(sorted(left))}. If the "
+            f"database is right as it is: {ACCEPT}."
         )
 
 

@@ -454,7 +454,8 @@ class Command(BranchesCommand):
         for key, along in plan.not_rolled_back.items():
             if key in decision.comparison.traces:
                 continue  # It was recreated, not changed: a precondition says what about it.
-            what = f"{_names(along)}, which both sides have" if along else SHARED_ROWS
+            shared = f"{listed(along, self.verbosity)}, which both sides have"
+            what = shared if along else SHARED_ROWS
             self.notice(
                 f"{_name(key)} was changed since it was applied, and left as it is: rolling it "
                 f"back would take along {what}. To do so: "
@@ -586,7 +587,7 @@ class Command(BranchesCommand):
             return False
         self.stdout.write("Changed since they were applied:")
         for key, along in left.items():
-            what = _names(along) if along else SHARED_ROWS
+            what = listed(along, self.verbosity) if along else SHARED_ROWS
             self.stdout.write(f"    {_name(key)}; rolling it back takes along {what}")
         return ask("Roll these back as well? Type 'yes', or 'no' to leave them as they are: ")
 

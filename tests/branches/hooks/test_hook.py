@@ -439,7 +439,8 @@ def test_changed_under_what_both_sides_share(shop: Project) -> None:
     shop.git("add", "--all")
     assert (
         "The databases are not in step. Changed since they were applied, and left as they are, "
-        "because rolling them back would take along what both sides share: shop.0001_initial.\n"
+        "because rolling them back would take along what both sides share: shop.0001_initial. "
+        "If the database is right as it is: manage.py migrations_snapshot --accept.\n"
         "To continue, run `manage.py migrations_switch`\n"
     ) in git(shop, "commit", "--amend", "--no-edit")
 

@@ -106,6 +106,18 @@ def make_changed_root(project: Project) -> None:
     project.commit()
 
 
+def test_not_all_that_both_sides_share_is_named(project: Project) -> None:
+    make_changed_root(project)
+    below = "0002_longer_name"
+    for number in range(3, 7):
+        project.migration("shop", f"000{number}_d", "", [("shop", below)])
+        below = f"000{number}_d"
+    project.manage("migrate")
+    said = project.manage("migrations_switch", "--no-input").stderr
+    first = "shop.0002_longer_name, shop.0003_d, shop.0004_d and 2 others (-v 2 names them)"
+    assert f"rolling it back would take along {first}, which both sides have." in said
+
+
 def test_what_both_sides_share_is_not_rolled_back_without_consent(project: Project) -> None:
     make_changed_root(project)
     result = project.manage("migrations_switch", "--no-input")
