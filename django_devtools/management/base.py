@@ -403,7 +403,8 @@ def _connect(connection: BaseDatabaseWrapper) -> None:
     try:
         connection.ensure_connection()
     except DatabaseError as error:
+        others = ", or name the others with --database" if len(connections.settings) > 1 else ""
         raise CommandError(
             f"Database '{connection.alias}' can't be reached: {str(error).strip()}\n"
-            "Start it, or name the others with --database."
+            f"Start it{others}."
         ) from error

@@ -132,6 +132,9 @@ def test_a_database_that_does_not_answer(
     result = project.manage("migrations_switch", status=1)
     assert result.stderr.startswith("CommandError: Database 'gone' can't be reached: ")
     assert result.stderr.strip().endswith("Start it, or name the others with --database.")
+    project.databases = {"default": gone}
+    result = project.manage("migrations_switch", status=1)
+    assert result.stderr.strip().endswith("\nStart it.")
 
 
 def test_the_default_database_does_not_answer(make_project: Callable[..., Project]) -> None:
