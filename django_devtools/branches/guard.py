@@ -6,7 +6,7 @@ squash that no longer names what it replaces. To run that again fails at best; a
 twice, or SQLite fills a column with its default. And if SQLite makes a table anew, it leaves out
 the columns of which Django knows nothing, because another branch's migrations have made them.
 
-Nor may a migration make a column anew that is there, though the rows of django_migrations deny it.
+Nor may a migration make what is there already, though the rows of django_migrations deny it.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -24,7 +24,7 @@ from django_devtools.branches.planning.policy import Options
 from django_devtools.branches.schema.changes import DataLoss, models_only, unknown_losses
 from django_devtools.branches.schema.introspection import Tables
 from django_devtools.branches.schema.operations import Mark, does_nothing, without_marks
-from django_devtools.branches.schema.structure import Item
+from django_devtools.branches.schema.structure import Item, described
 from django_devtools.branches.schema.tracker import SchemaHistory, track
 from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.loader import Code, code_on_disk
@@ -35,7 +35,14 @@ from django_devtools.conf import project_root
 
 from .decision import Workspace, compare_with_target, decide
 from .progress import database_option
-from .there_already import Plan, both_ways, is_foreseen, there_already, words
+from .there_already import (
+    Plan,
+    both_ways,
+    is_foreseen,
+    there_already,
+    words_if_applied,
+    words_if_unapplied,
+)
 
 
 class Guard:
@@ -93,15 +100,12 @@ class _Look:
         if self.guard.refusal:
             raise CommandError(self.guard.refusal)
         tables = Tables(self.connection)
-        if not (self.guard.lacking or tables.dialect.rebuilds_tables):
-            return
         base = models_only(self.base or state)
         try:
             history = track(base, [self.migration], self.connection.ops.max_name_length())
         except SwitchError as error:
             raise CommandError(str(error)) from error
-        there = there_already(self.connection, *both_ways(history, self.backwards))
-        self._refuse_to_make(there, base)
+        self._refuse_to_make(tables, history, base)
         if self.guard.lacking:
             self._note_unknown(unknown_losses(tables, state, history, self.backwards), history)
 
@@ -128,60 +132,20 @@ class _Look:
                 f"table anew, so it was rolled back. {self.guard.origin()}"
             )
 
-    def _refuse_to_make(self, found: dict[Item, Key], after: ProjectState) -> None:
-        """Raise CommandError if anything is ``found`` that it would make: ``after`` has it."""
+    def _refuse_to_make(self, tables: Tables, history: SchemaHistory, after: ProjectState) -> None:
+        """Raise CommandError if anything is there that it would make: ``after`` has it."""
+        found = there_already(tables, *both_ways(history, self.backwards))
         if not found or not is_foreseen(self.migration):
             return
+        (made,) = found
         if self.guard.lacking:
             raise CommandError(
-                f"{self.name} would make {_named(found)} which is there already. "
+                f"{self.name} would make {_named(made.there)} which is there already. "
                 f"{self.guard.origin()}"
             )
-        differs = set() if self.backwards else self._differing(found, after)
-        for item, key in found.items():
-            # Another column is saved, made anew, and gets its values back.
-            if item not in differs or item[1] is None:
-                raise CommandError(
-                    words(self.connection, {item: key}, self.backwards, item in differs)
-                )
-
-    def _differing(self, found: Iterable[Item], after: ProjectState) -> set[Item]:
-        """Those that would not be right if the migration was faked, and the rest was run."""
-        expected, differs = self._columns_by_table(after), set()
-        for table, column in found:
-            there, wanted = Tables(self.connection).columns(table), expected.get(table, {})
-            known = {name: (one.type.lower(), one.is_required) for name, one in there.items()}
-            if column:
-                is_right = known.get(column) == wanted.get(column)
-            else:
-                is_right = known == wanted or (
-                    known.keys() >= wanted.keys() and self._is_made_anew(table, after)
-                )
-            if not is_right:
-                differs.add((table, column))
-        return differs
-
-    def _columns_by_table(self, state: ProjectState) -> dict[str, dict[str, tuple[str, bool]]]:
-        """The columns of all tables that migrations make."""
-        options = [one._meta for one in state.apps.get_models(include_auto_created=True)]
-        makers = [one for one in options if one.managed and not one.proxy]
-        return {one.db_table: self._columns_of(one) for one in makers}
-
-    def _columns_of(self, options: Any) -> dict[str, tuple[str, bool]]:
-        """The type of each column of a model, and whether it is NOT NULL."""
-        fields = [one for one in options.local_concrete_fields if not one.generated]
-        return {
-            one.column: (str(one.db_type(self.connection)).lower(), not one.null) for one in fields
-        }
-
-    def _is_made_anew(self, table: str, after: ProjectState) -> bool:
-        """Whether a later migration alters a table, so that it gets the types of its model."""
-        longest = self.connection.ops.max_name_length()
-        history = track(models_only(after), self.later, longest)
-        return any(
-            one.original == table and bool(one.columns or one.dropped)
-            for one in history.tables.values()
-        )
+        if self.backwards:
+            raise CommandError(words_if_unapplied(self.connection, made))
+        raise CommandError(words_if_applied(self.connection, made, after, self.later))
 
     @property
     def _vendor(self) -> str:
@@ -294,10 +258,7 @@ def _words_of_refusal(again: list[Key], others: list[Key], connection: BaseDatab
 
 def _named(items: Iterable[Item]) -> str:
     """Tables and columns, with a comma after each."""
-    return " ".join(
-        f"table {table}," if column is None else f"column {table}.{column},"
-        for table, column in items
-    )
+    return " ".join(f"{described(item)}," for item in items)
 
 
 def _names(keys: Iterable[Key]) -> str:

@@ -41,7 +41,7 @@ from .decision import Decision
 from .outlook import count_rows
 from .progress import database_option
 from .side_effects import Unfilled, described, is_helped_by_noop, side_effects_if_kept
-from .there_already import is_foreseen, there_already, words
+from .there_already import Made, is_foreseen, there_already, words_if_applied, words_if_unapplied
 
 logger = logging.getLogger("django_devtools.branches")
 
@@ -232,16 +232,24 @@ def rows_agree_with_target(decision: Decision, plan: Plan) -> str | None:
 
 
 def nothing_is_made_over(decision: Decision, plan: Plan) -> str | None:
-    """Nothing is made that is there already, where the database would fill it anew in silence."""
-    rebuilds_tables = decision.outlook.stash.tables.dialect.rebuilds_tables
-    if not (rebuilds_tables and _is_foreseen(decision, plan)):
+    """Nothing is made that is there already."""
+    if not _is_foreseen(decision, plan):
         return None
-    there = there_already(decision.connection, plan.backwards, plan.forwards)
     nodes = {**plan.held.graph.nodes, **plan.wanted.graph.nodes}
-    found = {item: key for item, key in there.items() if is_foreseen(nodes[key])}
-    if not found:
-        return None
-    return words(decision.connection, found, next(iter(found.values())) in plan.unapply)
+    for made in there_already(decision.outlook.stash.tables, plan.backwards, plan.forwards):
+        if is_foreseen(nodes[made.migration]):
+            return _words_of_made(decision, plan, made)
+    return None
+
+
+def _words_of_made(decision: Decision, plan: Plan, made: Made) -> str:
+    if made.migration in plan.unapply:
+        return words_if_unapplied(decision.connection, made)
+    place = [*plan.apply].index(made.migration) + 1
+    applied = {*plan.wanted.applied_nodes(), *plan.apply[:place]}
+    after = plan.wanted.state(plan.wanted.ordered(applied, plan.rows))
+    later = [plan.wanted.graph.nodes[key] for key in plan.apply[place:]]
+    return words_if_applied(decision.connection, made, after, later)
 
 
 def nothing_is_dropped_along(decision: Decision, plan: Plan) -> str | None:

@@ -411,9 +411,9 @@ def test_a_table_that_differs_from_what_would_be_made(shop: Project) -> None:
     shop.models("shop", PRODUCT + PART)
     add(shop, "0003_part", CREATE_PART)
     said = refused(shop)
-    assert "which is there already. It has other columns than shop.0003_part gives it." in said
+    assert "which is there already. It is not what shop.0003_part makes. If nothing" in said
     assert "--fake" not in said
-    drop = 'DROP TABLE "shop_part"'
+    drop = 'DROP TABLE "shop_part";'
     assert f"run `{drop}` in `manage.py dbshell`" in said
     other = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
     shop.settings(f'DATABASES["other"] = {other}')
@@ -440,14 +440,12 @@ def test_a_table_that_is_what_would_be_made(shop: Project) -> None:
 
 
 @sqlite_alone
-def test_the_name_that_a_table_has_when_it_is_refused(denied: Project) -> None:
+def test_the_name_that_a_table_has_when_it_is_refused(weights: Project) -> None:
     """A later migration of the same run would give it another one."""
-    add(denied, "0004_thing", 'migrations.RenameModel("Product", "Thing"),', "0003_weight")
-    denied.models("shop", RENAMED + WEIGHT)
-    denied.manage("migrate", "--fake", "shop", "0002")
-    words = CONTRADICTION.format("", "0003_weight")
-    assert words in refused(denied)
-    assert words in denied.manage("migrations_switch", status=1).stderr
+    add(weights, "0004_thing", 'migrations.RenameModel("Product", "Thing"),', "0003_weight")
+    weights.models("shop", RENAMED + WEIGHT)
+    weights.manage("migrate", "--fake", "shop", "0002")
+    assert CONTRADICTION.format("", "0003_weight") in both_refuse(weights)
 
 
 def test_a_column_of_another_branch_in_a_table_that_is_made_anew(weights: Project) -> None:
@@ -642,49 +640,102 @@ def test_a_table_that_another_branch_has_made(shop: Project) -> None:
 
 CONTRADICTION = (
     "The rows of django_migrations contradict the database: {}applying shop.{} would make column "
-    "shop_product.weight, which is there already. SQLite would fill it anew, so its values would "
-    "be lost."
+    "shop_product.weight, which is there already."
 )
 FAKE = " If it is what {0}.{1} makes, run `manage.py migrate {0} {1} --fake`."
+DROP_WEIGHT = (
+    " If nothing needs column shop_product.weight, run `ALTER TABLE {0}shop_product{0} DROP "
+    "COLUMN {0}weight{0};` in `manage.py dbshell`."
+)
 
 
-@pytest.fixture
-def denied(weights: Project) -> Project:
-    """With weights, on SQLite: others say that a column exists."""
-    if weights.databases["default"]["ENGINE"] != "django.db.backends.sqlite3":
-        pytest.skip("others fail by themselves")
-    return weights
+def drop_weight(project: Project) -> str:
+    is_mysql = project.databases["default"]["ENGINE"].endswith("mysql")
+    return DROP_WEIGHT.format("`" if is_mysql else '"')
 
 
-def test_a_column_of_which_the_rows_know_nothing(denied: Project) -> None:
+def both_refuse(project: Project) -> str:
+    """What ``migrate`` and the switch say alike, when they refuse."""
+    said = refused(project)
+    assert project.manage("migrations_switch", status=1).stderr == said
+    return said
+
+
+def test_a_column_of_which_the_rows_know_nothing(weights: Project) -> None:
     """SQLite would make the table anew, and fill the column with its default."""
-    denied.manage("migrate", "--fake", "shop", "0002")
-    words = CONTRADICTION.format("", "0003_weight") + FAKE.format("shop", "0003_weight")
+    weights.manage("migrate", "--fake", "shop", "0002")
+    contradiction = CONTRADICTION.format("", "0003_weight")
+    words = f"{contradiction}{FAKE.format('shop', '0003_weight')}{drop_weight(weights)}"
 
-    assert words in refused(denied)
-    assert words in denied.manage("migrations_switch", status=1).stderr
-    assert denied.manage("migrate", "shop", "0003_weight", "--fake").stderr == ""
+    assert both_refuse(weights) == f"CommandError: {words}\n"
+    assert weights.manage("migrate", "shop", "0003_weight", "--fake").stderr == ""
 
-    assert values(denied, "weight") == "4; 4; 4"
-    denied.assert_in_step()
+    assert values(weights, "weight") == "4; 4; 4"
+    weights.assert_in_step()
 
 
-def test_a_column_above_an_initial_migration_that_is_faked(denied: Project) -> None:
-    denied.manage("migrate", "--fake", "shop", "zero")
-    said = denied.manage("migrate", "--fake-initial")
+def test_a_table_whose_columns_only_another_branch_has(weights: Project) -> None:
+    """To drop the table would take the rows of both."""
+    weights.manage("migrate", "--fake", "shop", "zero")
+    weights.checkout("main")
+
+    said = both_refuse(weights)
+
+    assert "would make table shop_product, which is there already. If it is what shop" in said
+    fake = "makes but for column shop_product.weight, run `manage.py migrate shop 0001_initial --"
+    assert fake in said
+    assert said.endswith(f"{drop_weight(weights)}\n")
+    assert "DROP TABLE" not in said
+
+
+def test_what_is_there_of_a_migration_in_part(weights: Project) -> None:
+    """As where MySQL could not roll back: to fake it would leave the rest out."""
+    weights.manage("migrate", "--fake", "shop", "0002")
+    weights.models("shop", PRODUCT + WEIGHT + SIZE)
+    add(weights, "0003_weight", ADD_WEIGHT + ADD_SIZE)
+    words = CONTRADICTION.format("", "0003_weight") + " It is not what shop.0003_weight makes."
+    assert both_refuse(weights) == f"CommandError: {words}{drop_weight(weights)}\n"
+
+
+def test_a_column_that_is_null_where_it_would_not_be(weights: Project) -> None:
+    weights.manage("migrate", "--fake", "shop", "0002")
+    weights.models("shop", PRODUCT + WEIGHT.replace("default=0", "null=True"))
+    add(weights, "0003_weight", ADD.format("weight", "IntegerField(null=True)"))
+    assert "It is not what shop.0003_weight makes. If nothing" in both_refuse(weights)
+
+
+def test_an_operation_that_looks_first(weights: Project) -> None:
+    weights.manage("migrate", "--fake", "shop", "0002")
+    looks = """
+class AddUnlessThere(migrations.AddField):
+    def database_forwards(self, *arguments):
+        pass
+"""
+    operations = ADD_WEIGHT.replace("migrations.AddField", "AddUnlessThere")
+    weights.migration("shop", "0003_weight", operations, [("shop", "0002_longer_name")], looks)
+    weights.manage("migrate")
+    assert values(weights, "weight") == "4; 4; 4"
+
+
+@sqlite_alone
+def test_a_column_above_an_initial_migration_that_is_faked(weights: Project) -> None:
+    """What comes before makes the table anew, without the column, which comes back then."""
+    weights.manage("migrate", "--fake", "shop", "zero")
+    said = weights.manage("migrate", "--fake-initial")
     assert "Applying shop.0001_initial... FAKED" in said.stdout
-    assert values(denied, "weight") == "4; 4; 4"
-    assert kept(denied) == set()
+    assert values(weights, "weight") == "4; 4; 4"
+    assert kept(weights) == set()
 
 
-def test_a_column_whose_removal_was_faked(denied: Project) -> None:
-    add(denied, "0004_no_weight", 'migrations.RemoveField("product", "weight"),', "0003_weight")
-    denied.manage("migrate", "--fake")
+def test_a_column_whose_removal_was_faked(weights: Project) -> None:
+    add(weights, "0004_no_weight", 'migrations.RemoveField("product", "weight"),', "0003_weight")
+    weights.manage("migrate", "--fake")
     words = CONTRADICTION.format("un", "0004_no_weight")
-    assert words in refused(denied, "shop", "0003")
-    denied.remove("shop/migrations/0004_no_weight.py")
-    assert words in denied.manage("migrations_switch", status=1).stderr
-    assert values(denied, "weight") == "4; 4; 4"
+    words += " Correct the rows with `manage.py migrate --fake`."
+    assert words in refused(weights, "shop", "0003")
+    weights.remove("shop/migrations/0004_no_weight.py")
+    assert words in weights.manage("migrations_switch", status=1).stderr
+    assert values(weights, "weight") == "4; 4; 4"
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,15 @@ from django_devtools.branches.sources.snapshots import Key
 
 from .introspection import Tables
 from .operations import may_rename
-from .structure import Item, has_table, models_by_table, stored_fields, structure, table_of
+from .structure import (
+    Item,
+    described,
+    has_table,
+    models_by_table,
+    stored_fields,
+    structure,
+    table_of,
+)
 from .tracker import Column, SchemaHistory, Table, track
 
 logger = logging.getLogger("django_devtools.branches")
@@ -354,22 +362,17 @@ class _Collector:
         cause = thing.cause
         self._made[item] = cause.is_certain
         how = "unapplying" if cause is thing.unapplied else "applying"
-        logger.debug("%s: made by %s %s.%s", _described(item), how, *cause.migration)
+        logger.debug("%s: made by %s %s.%s", described(item), how, *cause.migration)
 
     def _rename(self, before: Item, after: Item) -> None:
         if before != after:
             self._renamed[before] = after
-            logger.debug("%s: renamed to %s", _described(before), _described(after))
+            logger.debug("%s: renamed to %s", described(before), described(after))
 
 
 def _model(table: _Thing[Table]) -> Key:
     """The model of a table that is there before the switch."""
     return (table.unapplied or table.applied or _UNTOUCHED_TABLE).model
-
-
-def _described(item: Item) -> str:
-    table, column = item
-    return f"table {table}" if column is None else f"column {table}.{column}"
 
 
 Renames = Callable[[ProjectState], SchemaChanges | None]

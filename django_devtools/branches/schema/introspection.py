@@ -81,6 +81,11 @@ class Tables:
         """Whether there is such a table and, if one is named, such a column of it."""
         return table in self.names and (column is None or column in self.columns(table))
 
+    def bars(self, table: str, column: str | None) -> bool:
+        """Whether it is there, and so can't be made."""
+        is_there = self.has_item(table, column)
+        return is_there and (column is not None or self.dialect.bars(table))
+
     def exists_sql(
         self,
         one: str,

@@ -97,6 +97,15 @@ def runs_sql(migration: Migration) -> bool:
     return any(not isinstance(one, operations.RunPython) for one in hidden)
 
 
+def has_own_ways(migration: Migration) -> bool:
+    """Whether an operation on models or fields is derived from Django's, and does it otherwise."""
+    return any(
+        not type(one).database_forwards.__module__.startswith("django.")
+        for one in _database_operations(migration.operations)
+        if isinstance(one, (ModelOperation, FieldOperation))
+    )
+
+
 def writes_rows(migration: Migration, backwards: bool = False) -> bool:
     """Whether code of a migration may write rows when it is applied, or unapplied."""
     return any(

@@ -13,6 +13,12 @@ Item = tuple[str, str | None]
 """A table, or a column of one, by the names they have in the database."""
 
 
+def described(item: Item) -> str:
+    """The words for it."""
+    table, column = item
+    return f"table {table}" if column is None else f"column {table}.{column}"
+
+
 class StoredField(NamedTuple):
     """A field, and where its values are."""
 

@@ -15,6 +15,7 @@ from django.db.migrations.state import ProjectState
 from django_devtools.branches.schema.operations import (
     created_models,
     does_nothing,
+    has_own_ways,
     hidden_operations,
     holds_raw,
     irreversible_operations,
@@ -241,6 +242,19 @@ def test_what_is_about_the_state_alone_does_nothing() -> None:
     assert not does_nothing(migration(options, create()))
     assert not does_nothing(migration(migrations.RunPython(NOOP)))
     assert not does_nothing(migration(Custom()))
+
+
+def test_what_is_derived_from_an_operation_may_have_own_ways() -> None:
+    class Looks(migrations.AddField):
+        def database_forwards(self, *_: Any) -> None: ...
+
+    class Named(migrations.AddField):
+        def describe(self) -> str:
+            return "Named"
+
+    field = ("product", "size", models.IntegerField())
+    assert has_own_ways(migration(migrations.SeparateDatabaseAndState([Looks(*field)], [])))
+    assert not has_own_ways(migration(create(), Named(*field), Custom()))
 
 
 def test_what_receivers_put_into_a_migration_makes_no_difference() -> None:

@@ -83,6 +83,9 @@ class Dialect:
     copies_have_types = True
     """Whether CREATE TABLE … AS gives the columns the types that they have in the original."""
 
+    keeps_type_names = False
+    """Whether it describes the type of a column as that was written, and not in its own words."""
+
     rejects_unfit = False
     """Whether a column can't be altered while it has values that don't fit."""
 
@@ -143,6 +146,10 @@ class Dialect:
     def describe_columns(self, table: str) -> list[ColumnDescription]:
         """The columns of a table, in their order."""
         raise NotSupportedError(f"The columns of {self.connection.display_name} are not known.")
+
+    def bars(self, table: str) -> bool:
+        """Whether a table that is there keeps another one of its name from being made."""
+        return True
 
     def custom_types(self, table: str) -> dict[str, str]:
         """

@@ -18,6 +18,10 @@ SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attgener
 FROM pg_catalog.pg_attribute a
 WHERE a.attrelid = %s::regclass AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
 """
+_IN_SCHEMA = """
+SELECT 1 FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
+WHERE relname = %s AND nspname = current_schema()
+"""
 _CUSTOM_TYPES = """
 SELECT a.attname,
 CASE WHEN t.typnamespace <> 'pg_catalog'::regnamespace THEN format_type(t.oid, NULL) ELSE '' END
@@ -144,6 +148,10 @@ class PostgreSQLDialect(Dialect):
     def describe_columns(self, table: str) -> list[ColumnDescription]:
         found = self.fetch(_COLUMNS, [self._regclass(table)])
         return [ColumnDescription(*column) for column in found]
+
+    def bars(self, table: str) -> bool:
+        # It may be in a later schema of the search path, as those that tenants share.
+        return bool(self.fetch(_IN_SCHEMA, [table]))
 
     def custom_types(self, table: str) -> dict[str, str]:
         found = self.fetch(_CUSTOM_TYPES, [self._regclass(table)])

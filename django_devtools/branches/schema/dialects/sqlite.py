@@ -39,6 +39,7 @@ class SQLiteDialect(Dialect):
     """SQLite, and SpatiaLite."""
 
     rebuilds_tables = True
+    keeps_type_names = True
     # CREATE TABLE … AS keeps affinities only: https://www.sqlite.org/lang_createtable.html
     copies_have_types = False
 

@@ -7,6 +7,7 @@ import pytest
 from django.db import DatabaseError, IntegrityError, OperationalError, transaction
 
 from django_devtools.branches.schema.dialects import dialect_of
+from django_devtools.branches.schema.introspection import Tables
 
 from .errors import Coded, is_transient
 from .test_base import Connect, dialect_with
@@ -20,6 +21,22 @@ def test_types_and_collations_of_migrations_are_custom(connect: Connect) -> None
         'CREATE TABLE "a%%b" (m mood, t text COLLATE german, plain text, number integer)',
     )
     assert dialect.custom_types("a%b") == {"m": "mood", "t": ""}
+
+
+def test_a_table_of_a_later_schema_does_not_bar_one_of_the_first(connect: Connect) -> None:
+    """As where tenants have a schema each, and share another one."""
+    dialect = dialect_with(
+        connect("postgresql"),
+        "CREATE TABLE shared (id integer)",
+        'CREATE SCHEMA "Tenant"',
+        'CREATE TABLE "Tenant".own (id integer)',
+        'SET search_path TO "Tenant", public',
+    )
+    tables = Tables(dialect.connection)
+    assert {"own", "shared"} <= tables.names
+    assert tables.bars("own", None)
+    assert not tables.bars("shared", None)
+    assert tables.bars("shared", "id")
 
 
 def test_rows_are_estimated_from_the_present_size_of_an_analyzed_table(connect: Connect) -> None:
