@@ -22,6 +22,8 @@ from django_devtools.branches.sources.snapshot_file import SnapshotFile
 from django_devtools.branches.sources.snapshots import Key
 from django_devtools.conf import database_files, project_root
 
+from .unclaimed import words_of_unclaimed
+
 SWITCH = "To bring them into step: manage.py migrations_switch"
 
 
@@ -55,7 +57,11 @@ def _about_database(
 ) -> Iterator[checks.CheckMessage]:
     with _no_collector():
         found = compare(connection, workspace.repository, workspace.snapshot_file, workspace.disk)
-        wrong = _out_of_step(found, left_by_a_switch(connection, workspace, found))
+        left = left_by_a_switch(connection, workspace, found)
+        wrong = _out_of_step(found, left)
+    if not (wrong or left):
+        for what, hint in words_of_unclaimed(connection, found.target.title):
+            yield checks.Warning(what, hint=hint, id="django_devtools.W008")
     if wrong:
         yield checks.Warning(
             f"Database '{name_of(connection)}' is out of step with {found.target.title}: "

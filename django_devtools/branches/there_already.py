@@ -22,7 +22,7 @@ from django_devtools.branches.schema.changes import (
 )
 from django_devtools.branches.schema.introspection import ColumnInfo, Tables
 from django_devtools.branches.schema.operations import has_own_ways, runs_sql
-from django_devtools.branches.schema.structure import Item, described
+from django_devtools.branches.schema.structure import Item, described, how_to_drop
 from django_devtools.branches.schema.tracker import SchemaHistory, track
 from django_devtools.branches.sources.snapshots import Key
 from django_devtools.branches.stash.save import is_routed_here
@@ -96,7 +96,7 @@ def is_foreseen(migration: Migration) -> bool:
 def words_if_unapplied(connection: BaseDatabaseWrapper, made: Made) -> str:
     """What to say of a migration that would make it by being unapplied."""
     contradiction = _contradiction(made, f"unapplying {'.'.join(made.migration)} would make")
-    drop = _drop(connection, made.there[0])
+    drop = how_to_drop(connection, made.there[0])
     return f"{contradiction} Correct the rows with `manage.py migrate --fake`. {drop}"
 
 
@@ -112,11 +112,11 @@ def words_if_applied(
     contradiction = _contradiction(made, f"applying {name} would make")
     known = _Known(connection, after, later)
     if made.missing or any(map(known.differs, made.there)):
-        return f"{contradiction} It is not what {name} makes. {_drop(connection, item)}"
+        return f"{contradiction} It is not what {name} makes. {how_to_drop(connection, item)}"
     fake = f"manage.py migrate {' '.join(made.migration)} --fake{database_option(connection)}"
     beside = known.beside(made.there)
     but = f" but for {', '.join(map(described, beside))}" if beside else ""
-    drops = " ".join(_drop(connection, one) for one in beside or [item])
+    drops = " ".join(how_to_drop(connection, one) for one in beside or [item])
     return f"{contradiction} If it is what {name} makes{but}, run `{fake}`. {drops}"
 
 
@@ -125,17 +125,6 @@ def _contradiction(made: Made, maker: str) -> str:
         f"The rows of django_migrations contradict the database: {maker} "
         f"{described(made.there[0])}, which is there already."
     )
-
-
-def _drop(connection: BaseDatabaseWrapper, item: Item) -> str:
-    """How to get rid of a table or column."""
-    q = connection.ops.quote_name
-    table, column = item
-    sql = f"DROP TABLE {q(table)};"
-    if column:
-        sql = f"ALTER TABLE {q(table)} DROP COLUMN {q(column)};"
-    shell = f"manage.py dbshell{database_option(connection)}"
-    return f"If nothing needs {described(item)}, run `{sql}` in `{shell}`."
 
 
 class _Known:

@@ -39,6 +39,7 @@ from django_devtools.branches.sources.loader import code_on_disk
 from django_devtools.branches.sources.rows import is_meant, is_mirror, iso
 from django_devtools.branches.sources.snapshot_file import SnapshotFile
 from django_devtools.branches.sources.snapshots import Key
+from django_devtools.branches.unclaimed import words_of_unclaimed
 from django_devtools.conf import project_root
 
 from .tables import SHORTEST, shortened, table
@@ -342,6 +343,14 @@ def why_left(plan: "Plan", key: Key) -> str:
         return "it can't be unapplied" if has_source else "its source was not found"
     needing = [".".join(one) for one in plan.needing(key)]
     return f"{needing[0]} needs it" if len(needing) == 1 else f"{', '.join(needing)} need it"
+
+
+def notices_of_unclaimed(decision: Decision) -> Iterator[str]:
+    """What fails because of columns that nothing in this checkout has made, and what to do."""
+    # Those of what is left applied are named with it.
+    if decision.plan is None or not decision.plan.left_applied:
+        title = decision.comparison.target.title
+        yield from map(" ".join, words_of_unclaimed(decision.connection, title))
 
 
 def notices_of_side_effects(decision: Decision) -> Iterator[str]:

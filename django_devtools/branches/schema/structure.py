@@ -5,9 +5,12 @@ from copy import copy
 from typing import Any, NamedTuple
 
 from django.conf import settings
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import strip_quotes, truncate_name
 from django.db.migrations.state import ModelState, ProjectState
 from django.db.models import Field
+
+from django_devtools.branches.progress import database_option
 
 Item = tuple[str, str | None]
 """A table, or a column of one, by the names they have in the database."""
@@ -40,6 +43,17 @@ class StoredField(NamedTuple):
     def is_table(self) -> bool:
         """Whether it is a many-to-many field, which has a table instead of a column."""
         return self.item[1] is None
+
+
+def how_to_drop(connection: BaseDatabaseWrapper, item: Item) -> str:
+    """What to type if nobody needs it."""
+    q = connection.ops.quote_name
+    table, column = item
+    sql = f"DROP TABLE {q(table)};"
+    if column:
+        sql = f"ALTER TABLE {q(table)} DROP COLUMN {q(column)};"
+    shell = f"manage.py dbshell{database_option(connection)}"
+    return f"If nothing needs {described(item)}, run `{sql}` in `{shell}`."
 
 
 def structure(state: ProjectState, max_name_length: int | None = None) -> Iterator[Item]:

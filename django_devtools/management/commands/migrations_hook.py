@@ -38,6 +38,7 @@ from django_devtools.management.base import (
     ask_of_a_hook,
     described,
     notices_of_irreversible,
+    notices_of_unclaimed,
     require_debug,
     target_commit,
 )
@@ -313,6 +314,8 @@ class Command(BranchesCommand):
                 self.notice(note)
         for switch in switches:
             for note in notices_of_irreversible(switch.decision):
+                self.notice(note)
+            for note in notices_of_unclaimed(switch.decision):
                 self.notice(note)
         if ADDED in os.environ and any(switches):
             self.write("This branch does not install django_devtools: the hook did, for this run.")

@@ -16,6 +16,7 @@ from django_devtools.branches.schema.tenants import name_of
 from django_devtools.branches.sources.git import Repository
 from django_devtools.branches.sources.snapshots import Key
 from django_devtools.branches.stash.stash import Stash
+from django_devtools.branches.unclaimed import words_of_unclaimed
 from django_devtools.management.base import (
     ASK_AGAIN,
     BranchesCommand,
@@ -203,6 +204,9 @@ class Command(BranchesCommand):
             self.stdout.write(line)
         for words in notices_of_side_effects(leaving) if leaving else ():
             self.stdout.write(self.style.WARNING(words))
+        if leaving is None and _are_in_step(_rows(found, states)):
+            for parts in words_of_unclaimed(found.connection, found.target.title):
+                self.stdout.write(self.style.WARNING(" ".join(parts)))
         if answers:
             self.stdout.write(f"To be asked again: {ASK_AGAIN}")
 

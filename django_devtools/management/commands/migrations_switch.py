@@ -34,6 +34,7 @@ from django_devtools.management.base import (
     notice_of_incomparable,
     notices_of_irreversible,
     notices_of_side_effects,
+    notices_of_unclaimed,
     prompt,
     require_debug,
     target_commit,
@@ -391,6 +392,7 @@ class Command(BranchesCommand):
         # By now, what it holds may be another decision.
         for note in notices_of_irreversible(switch.decision):
             self.notice(note)
+        self._notice_unclaimed(switch.decision)
         self._notice_left_alone(switch.decision, decision.plan)
 
     def _report_nothing_to_do(self, switch: Switch) -> None:
@@ -417,7 +419,14 @@ class Command(BranchesCommand):
             )
         for note in notices_of_irreversible(decision):
             self.notice(note)
+        self._notice_unclaimed(decision)
         self._notice_left_alone(decision, decision.plan)
+
+    def _notice_unclaimed(self, decision: Decision) -> None:
+        """Name the columns that nothing here has made, where the code is that of the target."""
+        if decision.options.target is None and not decision.options.undo:
+            for note in notices_of_unclaimed(decision):
+                self.notice(note)
 
     def _notice_other_branch(self, switches: Iterable[Switch]) -> None:
         """Say how to get to the branch of the databases, where another one is checked out."""

@@ -147,6 +147,10 @@ class Dialect:
         """The columns of a table, in their order."""
         raise NotSupportedError(f"The columns of {self.connection.display_name} are not known.")
 
+    def required_columns(self) -> list[tuple[str, str]]:
+        """All columns, each with its table, that an INSERT has to give a value to."""
+        return []
+
     def bars(self, table: str) -> bool:
         """Whether a table that is there keeps another one of its name from being made."""
         return True

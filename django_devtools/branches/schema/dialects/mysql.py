@@ -20,6 +20,11 @@ AND extra NOT LIKE '%%DEFAULT_GENERATED%%'
 FROM information_schema.columns
 WHERE table_schema = DATABASE() AND table_name = %s ORDER BY ordinal_position
 """
+_REQUIRED = """
+SELECT table_name, column_name FROM information_schema.columns
+WHERE table_schema = DATABASE() AND is_nullable = 'NO' AND column_default IS NULL
+AND extra NOT LIKE '%%auto_increment%%' AND extra NOT LIKE '%%GENERATED%%'
+"""
 _SIZE = """
 SELECT data_length + index_length FROM information_schema.tables
 WHERE table_schema = DATABASE() AND table_name = %s
@@ -78,6 +83,9 @@ class MySQLDialect(Dialect):
             ColumnDescription(name, kind, bool(is_required), bool(is_generated))
             for name, kind, is_required, is_generated in self.fetch(_COLUMNS, [table])
         ]
+
+    def required_columns(self) -> list[tuple[str, str]]:
+        return [(table, column) for table, column in self.fetch(_REQUIRED)]
 
     def _table_size(self, table: str) -> Any:
         found = self.fetch(_SIZE, [table])

@@ -18,6 +18,12 @@ SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attgener
 FROM pg_catalog.pg_attribute a
 WHERE a.attrelid = %s::regclass AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
 """
+_REQUIRED = """
+SELECT relname, attname FROM pg_catalog.pg_attribute JOIN pg_catalog.pg_class c ON c.oid = attrelid
+WHERE relkind IN ('r', 'p') AND relnamespace <> 'pg_catalog'::regnamespace
+AND pg_table_is_visible(c.oid) AND attnum > 0 AND NOT attisdropped
+AND attnotnull AND NOT atthasdef AND attidentity = ''
+"""
 _IN_SCHEMA = """
 SELECT 1 FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace n ON n.oid = relnamespace
 WHERE relname = %s AND nspname = current_schema()
@@ -148,6 +154,9 @@ class PostgreSQLDialect(Dialect):
     def describe_columns(self, table: str) -> list[ColumnDescription]:
         found = self.fetch(_COLUMNS, [self._regclass(table)])
         return [ColumnDescription(*column) for column in found]
+
+    def required_columns(self) -> list[tuple[str, str]]:
+        return [(table, column) for table, column in self.fetch(_REQUIRED)]
 
     def bars(self, table: str) -> bool:
         # It may be in a later schema of the search path, as those that tenants share.

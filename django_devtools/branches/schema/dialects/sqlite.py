@@ -29,6 +29,10 @@ _TRANSIENT = (
 )
 
 
+_REQUIRED = """
+SELECT t.name, c.name FROM sqlite_master t, pragma_table_info(t.name) c
+WHERE t.type = 'table' AND c."notnull" AND c.dflt_value IS NULL AND NOT c.pk
+"""
 _TRIGGERS = """
 SELECT name, sql FROM sqlite_master
 WHERE type = 'trigger' AND tbl_name = %s COLLATE NOCASE ORDER BY rowid
@@ -62,6 +66,9 @@ class SQLiteDialect(Dialect):
             ColumnDescription(name, kind, bool(not_null or key), hidden in (2, 3))
             for _, name, kind, not_null, _, key, hidden in found
         ]
+
+    def required_columns(self) -> list[tuple[str, str]]:
+        return [(table, column) for table, column in self.fetch(_REQUIRED)]
 
     def _table_size(self, table: str) -> Any:
         # https://www.sqlite.org/dbstat.html, which not every SQLite is compiled with.

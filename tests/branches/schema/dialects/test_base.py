@@ -47,6 +47,18 @@ def test_columns_are_described_in_their_order(connection: BaseDatabaseWrapper) -
     assert found[1].type == found[3].type
 
 
+def test_columns_that_each_row_has_to_fill(connection: BaseDatabaseWrapper) -> None:
+    key = "SERIAL" if connection.vendor == "postgresql" else "INTEGER"
+    auto = " AUTO_INCREMENT" if connection.vendor == "mysql" else ""
+    dialect = dialect_with(
+        connection,
+        f"CREATE TABLE t (id {key} NOT NULL PRIMARY KEY{auto}, may_be_null integer, "
+        "has_default integer DEFAULT 1 NOT NULL, has_null integer DEFAULT NULL, "
+        "computed integer GENERATED ALWAYS AS (has_default + 1) STORED, needed integer NOT NULL)",
+    )
+    assert dialect.required_columns() == [("t", "needed")]
+
+
 def test_only_a_table_that_exists_has_a_size(connection: BaseDatabaseWrapper) -> None:
     dialect = dialect_with(connection, "CREATE TABLE t (id integer)", "INSERT INTO t VALUES (1)")
     size = dialect.table_size("t")
@@ -288,6 +300,7 @@ def test_another_vendor_has_the_common_answers_only() -> None:
     connection: Any = SimpleNamespace(vendor="oracle", display_name="Oracle")
     dialect = dialect_of(connection)
     assert type(dialect) is Dialect
+    assert dialect.required_columns() == []
     assert dialect.table_size("t") is None
     assert dialect.same_values("a", "b") == "a IS NOT DISTINCT FROM b"
     assert dialect.unfit("t", "a", "integer", "IntegerField") == "1 = 0"
