@@ -1,10 +1,9 @@
 """What a test sees of its jobs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from operator import itemgetter
 from typing import Any, overload
 
 from django.conf import settings
@@ -17,6 +16,7 @@ from rq.utils import as_text, import_attribute, now
 from django_devtools.jobs.commits import waiting
 from django_devtools.jobs.decorator import dotted_name
 from django_devtools.jobs.running import Run, fetch, queues
+from django_devtools.jobs.schedules import note_crons
 from django_devtools.jobs.threads import in_thread
 from django_devtools.jobs.webhooks import SentWebhook, sent
 
@@ -33,6 +33,7 @@ class RqJobs(Sequence[Job]):
 
     def __init__(self) -> None:
         self._seen: dict[str, _Seen] = {}
+        note_crons()
 
     def __len__(self) -> int:
         return len(self._look())
@@ -99,15 +100,28 @@ class RqJobs(Sequence[Job]):
             raise AssertionError(f"{_jobs(found)} of {wanted}. {self._near(wanted)}")
 
     def run(
-        self, until: datetime | timedelta | None = None, raise_exceptions: bool = True
+        self,
+        until: datetime | timedelta | None = None,
+        raise_exceptions: bool = True,
+        *,
+        clock: bool = False,
+        only: Any = None,
+        exclude: Any = (),
+        queue: str | Collection[str] | None = None,
+        limit: int | None = None,
     ) -> list[Job]:
         """
         Run jobs, here and in the order that they were enqueued, until the queues are empty.
 
         That includes jobs which these enqueue, those that depend on them, and retries, for
         whose intervals it does not wait. Scheduled jobs are run when they are due ``until`` a
-        time, or a time from now; by default only those that are due already. Returns the jobs
-        that ran.
+        time, or a time from now; by default only those that are due already. So are those of each
+        ``CronScheduler`` that the test has registered jobs with. With ``clock``, the clock of the
+        process moves to each of these times, by time-machine.
+
+        ``only`` and ``exclude`` are tasks, or several of them, and ``queue`` a name or several.
+        What is left out stays in the queues, and so does what is behind the first ``limit`` jobs.
+        Returns the jobs that ran; the text of that tells their times.
 
         Raises what the first job raised that failed for good, unless ``raise_exceptions`` is
         off, and RuntimeError when jobs enqueue one another without end.
@@ -119,32 +133,53 @@ class RqJobs(Sequence[Job]):
             until = now() + until
         elif until:
             until = until.astimezone()
+        names = None if queue is None else _queue_names(queue)
+        choice = _choice(only, exclude)
         try:
-            return Run(until, raise_exceptions, self._look_for_ids)()
+            return Run(
+                until,
+                raise_exceptions,
+                self._look_for_ids,
+                self._note,
+                clock=clock,
+                names=names,
+                limit=limit,
+                is_wanted=choice,
+            )()
         finally:
             self._refresh()
 
     async def arun(
-        self, until: datetime | timedelta | None = None, raise_exceptions: bool = True
+        self,
+        until: datetime | timedelta | None = None,
+        raise_exceptions: bool = True,
+        **options: Any,
     ) -> list[Job]:
         """``run`` for asynchronous tests."""
-        return await in_thread(self.run, until, raise_exceptions)
+        return await in_thread(self.run, until, raise_exceptions, **options)
 
     def _look(self) -> list["_Seen"]:
-        """All jobs, with those that are new at the end."""
-        new = [
-            (job.created_at, position, _Seen(job, _scheduled_time(job, queue)))
-            for queue in queues()
-            for position, job_id in enumerate(_ids(queue))
-            if job_id not in self._seen
-            and (job := fetch(job_id, queue))
-            # Others belong to another queue of the same Redis.
-            and job.origin == queue.name
-        ]
-        # Where the clock was stopped, the position tells.
-        for _, _, seen in sorted(new, key=itemgetter(0, 1)):
-            self._seen[seen.job.id] = seen
+        """All jobs, in the order that they were enqueued."""
+        places: dict[str, int] = {}
+        for queue in queues():
+            for job_id in _ids(queue):
+                self._note(job_id, queue)
+                places.setdefault(job_id, len(places))
+        # Where the clock was stopped, the place tells.
+        order = sorted(
+            self._seen.items(),
+            key=lambda item: (item[1].job.created_at, places.get(item[0], item[1].place)),
+        )
+        self._seen = dict(order)
         return list(self._seen.values())
+
+    def _note(self, job_id: str, queue: Queue) -> None:
+        """Keep a job in mind that may disappear."""
+        if job_id in self._seen or not (job := fetch(job_id, queue)):
+            return
+        # Others belong to another queue of the same Redis.
+        if job.origin == queue.name:
+            self._seen[job_id] = _Seen(job, _scheduled_time(job, queue), len(self._seen))
 
     def _look_for_ids(self) -> list[str]:
         self._look()
@@ -177,6 +212,7 @@ class RqJobs(Sequence[Job]):
 class _Seen:
     job: Job
     at: datetime | None
+    place: int
 
     def __str__(self) -> str:
         at = f", at {self.at:%Y-%m-%d %H:%M:%S %Z}" if self.at else ""
@@ -232,11 +268,39 @@ def _wanted(
     at: datetime | timedelta | None,
 ) -> _Wanted:
     """What is asked for, if it can be: a misspelt name would never be found."""
-    if queue is not None and queue not in settings.RQ_QUEUES:
-        raise ValueError(f"RQ_QUEUES has no queue {queue!r}.")
+    if queue is not None:
+        _queue_names(queue)
     if args is not None and not isinstance(args, tuple | list):
         raise TypeError(f"args is a tuple, such as ({args!r},).")
     return _Wanted(_name(task), args, kwargs, queue, at)
+
+
+def _queue_names(queue: str | Collection[str]) -> Collection[str]:
+    names = [queue] if isinstance(queue, str) else queue
+    for name in names:
+        if name not in settings.RQ_QUEUES:
+            raise ValueError(f"RQ_QUEUES has no queue {name!r}.")
+    return names
+
+
+def _choice(only: Any, exclude: Any) -> Callable[[Job], bool] | None:
+    """Which jobs to run, None for all."""
+    if only is None and not exclude:
+        return None
+    wanted = None if only is None else _names(only)
+    unwanted = _names(exclude)
+
+    def is_wanted(job: Job) -> bool:
+        name = _name_of(job)
+        return (wanted is None or name in wanted) and name not in unwanted
+
+    return is_wanted
+
+
+def _names(tasks: Any) -> set[str]:
+    """Those of one task or several."""
+    several = tasks if isinstance(tasks, list | tuple | set | frozenset) else [tasks]
+    return set(map(_name, several))
 
 
 def _waiting() -> Iterator[str]:

@@ -76,3 +76,5 @@ def _empty() -> None:
     # Not imported for those who enqueue nothing.
     if thread_queue := sys.modules.get("django_rq.thread_queue"):
         thread_queue.clear()
+    if schedules := sys.modules.get("django_devtools.jobs.schedules"):
+        schedules.crons.clear()

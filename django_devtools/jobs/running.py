@@ -3,9 +3,9 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import datetime, timedelta
 from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
@@ -20,10 +20,12 @@ from rq.exceptions import InvalidJobOperation, NoSuchJobError
 from rq.job import Job, JobStatus
 from rq.suspension import is_suspended
 from rq.timeouts import TimerDeathPenalty
-from rq.utils import as_text, now
+from rq.utils import now
 
 from django_devtools.jobs import redis
+from django_devtools.jobs.configuration import Address, address_of
 from django_devtools.jobs.job_classes import class_for
+from django_devtools.jobs.schedules import Due, crons_as_before, of_crons, of_queues
 from django_devtools.jobs.workers import InProcess
 
 # More than any test waits for; a job that enqueues itself gets there within seconds.
@@ -45,87 +47,136 @@ def queues() -> Iterator[Queue]:
         yield get_queue(name, connection=redis.connection(name))
 
 
+class Timeline(list[Job]):
+    """The jobs that ran, in that order. As text, with the times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times: list[datetime] = []
+
+    def note(self, job: Job, time: datetime) -> None:
+        self.append(job)
+        self.times.append(time)
+
+    def __repr__(self) -> str:
+        lines = [
+            f"{time:%Y-%m-%d %H:%M:%S %Z}  {job.get_call_string()} in queue {job.origin!r}"
+            for job, time in zip(self, self.times, strict=True)
+        ]
+        return "\n  ".join(["Jobs that ran:", *lines]) if self else "Jobs that ran: none"
+
+
 class Run:
     """
     Runs jobs until there are no more.
 
     ``until`` is the time up to which scheduled jobs are run; without it, those which are due,
-    and retries at once, whatever their intervals. ``look`` is called before jobs or their times
-    disappear, and returns the ids of all in the order that they were enqueued.
+    and retries at once, whatever their intervals. ``note`` is called before a job or its time
+    disappears, and ``look`` returns the ids of all in the order that they were enqueued.
+    ``is_wanted`` tells which jobs to run, and None stands for all.
     """
 
     def __init__(
-        self, until: datetime | None, raise_exceptions: bool, look: Callable[[], list[str]]
+        self,
+        until: datetime | None,
+        raise_exceptions: bool,
+        look: Callable[[], list[str]],
+        note: Callable[[str, Queue], None],
+        *,
+        clock: bool = False,
+        names: Collection[str] | None = None,
+        limit: int | None = None,
+        is_wanted: Callable[[Job], bool] | None = None,
     ) -> None:
         self.until = until
         self.raise_exceptions = raise_exceptions
         self.look = look
-        self.jobs: list[Job] = []
-        self._queues = list(queues())
+        self.note = note
+        self.jobs = Timeline()
+        self._limit = limit
+        self._is_wanted = is_wanted
+        self._queues = [queue for queue in queues() if names is None or queue.name in names]
+        self._servers = {_address(queue): queue for queue in self._queues}
         self._retries: set[str] = set()
-        self._ahead = timedelta(0)
-        self._shifts: dict[str, timedelta] = {}
+        self._time = _MovedTime() if clock else _ImaginedTime()
+        self._at_once = 0
         self._workers: dict[str, Any] = {}
 
     def __call__(self) -> list[Job]:
         """Run the jobs, and return them in that order; one that was retried is there again."""
         __tracebackhide__ = True
-        limit = MOST_JOBS + sum(
+        most = MOST_JOBS + sum(
             queue.count + queue.scheduled_job_registry.count for queue in self._queues
         )
-        while found := self._next_queued() or self._next_scheduled():
-            if len(self.jobs) == limit:
-                raise RuntimeError(self._endless())
-            self._run(*found)
+        with self._time.passing():
+            while len(self.jobs) != self._limit and (found := self._next()):
+                if self._at_once == most:
+                    raise RuntimeError(self._endless())
+                self._run(*found)
         return self.jobs
 
-    def _next_queued(self) -> tuple[Job, Queue] | None:
+    def _next(self) -> tuple[Job, Queue] | None:
+        queues = self._at_work()
+        while not (queued := self._next_queued(queues)):
+            if not (due := self._next_due(queues)):
+                return None
+            self._time.pass_to(due.when)
+            self._at_once = 0
+            due.begin()
+            if due.queue and (job := fetch(due.job_id, due.queue)):
+                return job, due.queue
+        return queued
+
+    def _next_queued(self, queues: list[Queue]) -> tuple[Job, Queue] | None:
         """Take the job that was enqueued first out of the queues."""
         heads = []
-        for queue in self._at_work():
-            while ids := queue.get_job_ids(0, 1):
-                if job := fetch(ids[0], queue):
+        for queue in queues:
+            position = 0
+            while ids := queue.get_job_ids(position, 1):
+                job = fetch(ids[0], queue)
+                if job is None:
+                    queue.remove(ids[0])
+                elif self._has(job):
                     heads.append((job.enqueued_at or job.created_at, job.id, (job, queue)))
                     break
-                queue.remove(ids[0])
+                else:
+                    position += 1
         if not heads:
             return None
         job, queue = self._first(heads)
         queue.remove(job.id)
         return job, queue
 
-    def _next_scheduled(self) -> tuple[Job, Queue] | None:
-        """Take the job that is due first out of the schedules."""
-        due = []
-        for queue in self._at_work():
-            key = queue.scheduled_job_registry.key
-            members: Any = queue.connection.zrange(key, 0, -1, withscores=True)
-            for member, timestamp in members:
-                job_id = as_text(member)
-                # The clock stands still: what a job schedules counts from when that was due.
-                shift = self._shifts.setdefault(job_id, self._ahead)
-                when = datetime.fromtimestamp(timestamp, UTC) + shift
-                if self._is_due(job_id, when):
-                    due.append((when, job_id, (when, job_id, queue)))
+    def _next_due(self, queues: list[Queue]) -> Due | None:
+        """What is due first."""
+        found = [self._time.of(due) for due in of_queues(queues)]
+        found += of_crons()
+        due = [(due.when, due.job_id, due) for due in found if self._is_due(due)]
         if not due:
             return None
-        self.look()
-        when, job_id, queue = self._first(due)
-        if self.until:
-            self._ahead = max(when - now(), timedelta(0))
-        del self._shifts[job_id]
-        queue.scheduled_job_registry.remove(job_id)
-        job = fetch(job_id, queue)
-        return (job, queue) if job else self._next_scheduled()
+        first = self._first(due)
+        if first.queue:
+            self.note(first.job_id, first.queue)
+        return first
 
     def _at_work(self) -> list[Queue]:
         """The queues whose workers ``manage.py rqsuspend`` has not suspended."""
-        return [queue for queue in self._queues if not is_suspended(queue.connection)]
+        suspended = {
+            address: is_suspended(queue.connection) for address, queue in self._servers.items()
+        }
+        return [queue for queue in self._queues if not suspended[_address(queue)]]
 
-    def _is_due(self, job_id: str, when: datetime) -> bool:
-        if self.until is None and job_id in self._retries:
+    def _is_due(self, due: Due) -> bool:
+        is_retry = self.until is None and due.job_id in self._retries
+        if not is_retry and due.when > (self.until or now()):
+            return False
+        if due.queue is None or self._is_wanted is None:
             return True
-        return when <= (self.until or now())
+        job = fetch(due.job_id, due.queue)
+        return job is None or self._has(job)
+
+    def _has(self, job: Job) -> bool:
+        return self._is_wanted is None or self._is_wanted(job)
 
     def _first(self, found: list[tuple[datetime, str, T]]) -> T:
         """What is earliest; at the same time, what was enqueued first."""
@@ -139,10 +190,11 @@ class Run:
         worker = self._workers.get(queue.name)
         if worker is None:
             worker = self._workers[queue.name] = _worker(queue)
-        self.jobs.append(job)
+        self.jobs.note(job, self._time.now())
+        self._at_once += 1
         self._retries.discard(job.id)
         if 0 in (job.result_ttl, job.failure_ttl):
-            self.look()
+            self.note(job.id, queue)
         worker.failure, worker.wants_retry = None, False
         with _closing_loops(job):
             worker.execute_job(job, queue)
@@ -171,6 +223,53 @@ class Run:
         )
 
 
+class _ImaginedTime:
+    """The clock stands still: what a job schedules counts from when that was due."""
+
+    def __init__(self) -> None:
+        self._ahead = timedelta(0)
+        self._shifts: dict[str, timedelta] = {}
+
+    def passing(self) -> AbstractContextManager[None]:
+        return crons_as_before()
+
+    def of(self, due: Due) -> Due:
+        shift = self._shifts.setdefault(due.job_id, self._ahead)
+        return due._replace(when=due.when + shift, begin=partial(self._begin, due))
+
+    def _begin(self, due: Due) -> None:
+        del self._shifts[due.job_id]
+        due.begin()
+
+    def pass_to(self, when: datetime) -> None:
+        self._ahead = max(when - now(), timedelta(0))
+
+    def now(self) -> datetime:
+        return now() + self._ahead
+
+
+class _MovedTime:
+    """The clock of the process moves, by time-machine."""
+
+    @contextmanager
+    def passing(self) -> Iterator[None]:
+        try:
+            import time_machine
+        except ImportError as error:
+            raise ImportError("clock=True needs time-machine: pip install time-machine") from error
+        with crons_as_before(), time_machine.travel(now()) as self._traveller:
+            yield
+
+    def of(self, due: Due) -> Due:
+        return due
+
+    def pass_to(self, when: datetime) -> None:
+        self._traveller.move_to(max(when, now()))
+
+    def now(self) -> datetime:
+        return now()
+
+
 class Watched(InProcess):
     """What makes any class of workers run jobs here, and keep what they raise."""
 
@@ -197,6 +296,10 @@ class Watched(InProcess):
     set_current_job_id = set_current_job_working_time = _tell_nobody
     increment_successful_job_count = increment_failed_job_count = _tell_nobody
     increment_total_working_time = _tell_nobody
+
+
+def _address(queue: Queue) -> Address:
+    return address_of(queue.connection.connection_pool)
 
 
 def fetch(job_id: str, queue: Queue) -> Job | None:

@@ -1,4 +1,4 @@
-"""A backend of Django's tasks with a class of jobs beside it, as that of django-tasks-rq."""
+"""A backend of Django's tasks with a class of jobs beside it, as django-tasks-rq has one."""
 
 from importlib import import_module
 from typing import Any

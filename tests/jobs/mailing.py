@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
 import django_rq
@@ -201,3 +201,12 @@ def travel(language: str, zone: str) -> tuple[str | None, str]:
     translation.activate(language)
     timezone.activate(zone)
     return before
+
+
+@async_job
+def at_noon() -> str:
+    """Schedule itself for a fixed time: noon of the next day. Return the time."""
+    time = datetime.now(UTC)
+    noon = time.replace(hour=12, minute=0, second=0, microsecond=0)
+    at_noon.enqueue_at(noon + timedelta(days=1))
+    return f"{time:%Y-%m-%d %H:%M}"
