@@ -13,7 +13,9 @@ from django.db import connection
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.loader import MigrationLoader
 from django.db.transaction import Atomic
+from redis import Redis
 from redis.sentinel import Sentinel, SentinelConnectionPool
+from rq.job import Job
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/pages/private-api.md"
@@ -27,6 +29,7 @@ INSTANCES: dict[Any, Any] = {
         connection, atomic=False
     ).__enter__(),
     MigrationLoader: lambda: MigrationLoader(None),
+    Job: lambda: Job("one", connection=Redis()),
     SentinelConnectionPool: lambda: SentinelConnectionPool("main", Sentinel([])),
 }
 

@@ -1,27 +1,28 @@
 """What a test sees of its jobs."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, overload
+from time import monotonic, sleep
+from typing import Any, NoReturn, Unpack, overload
 
-from django.conf import settings
 from django.utils.asyncio import async_unsafe
 from rq import Queue
 from rq.exceptions import NoSuchJobError
 from rq.job import Job
-from rq.utils import as_text, import_attribute, now
+from rq.utils import as_text, now
 
 from django_devtools.jobs.commits import waiting
-from django_devtools.jobs.decorator import dotted_name
+from django_devtools.jobs.criteria import Criteria, Seen, Wanted, choice, queue_names, wanted
+from django_devtools.jobs.inline import after_each_enqueue
 from django_devtools.jobs.running import Run, fetch, queues
 from django_devtools.jobs.schedules import note_crons
 from django_devtools.jobs.threads import in_thread
 from django_devtools.jobs.webhooks import SentWebhook, sent
 
-# RQ keeps whole seconds, and counts a delay from a moment before it makes the job.
-SAME_TIME = timedelta(seconds=1.5)
+# Seconds between two looks for what another thread enqueues.
+PAUSE = 0.01
 
 
 class RqJobs(Sequence[Job]):
@@ -32,7 +33,7 @@ class RqJobs(Sequence[Job]):
     """
 
     def __init__(self) -> None:
-        self._seen: dict[str, _Seen] = {}
+        self._seen: dict[str, Seen] = {}
         note_crons()
 
     def __len__(self) -> int:
@@ -64,40 +65,86 @@ class RqJobs(Sequence[Job]):
         self,
         task: Any,
         *,
-        args: tuple[Any, ...] | None = None,
-        kwargs: Mapping[str, Any] | None = None,
-        queue: str | None = None,
-        at: datetime | timedelta | None = None,
         count: int | None = None,
+        timeout: float | None = None,
+        **criteria: Unpack[Criteria],
     ) -> list[Job]:
         """
         Assert that ``task``, a function or its dotted name, was enqueued, and return the jobs.
 
-        What is left out may be anything. ``at`` is the time that a job is scheduled for, to the
-        second, or how long after it was enqueued. ``count`` is the exact number of jobs.
+        ``count`` is the exact number of jobs. ``timeout`` are the seconds to wait for them, where
+        another thread enqueues them.
         """
         __tracebackhide__ = True
-        wanted = _wanted(task, args, kwargs, queue, at)
-        found = self._find(wanted)
-        if (len(found) != count) if count is not None else not found:
-            expected = "" if count is None else f", not {count}"
-            raise AssertionError(f"{_jobs(found)} of {wanted}{expected}. {self._near(wanted)}")
+        asked = wanted(task, criteria)
+        end = monotonic() + (timeout or 0)
+        while not (is_right := self._is_right(found := self._find(asked), count)):
+            if monotonic() >= end:
+                break
+            sleep(PAUSE)
+        if not is_right:
+            self._fail(asked, found, count)
         return found
 
-    def assert_not_enqueued(
-        self,
-        task: Any,
-        *,
-        args: tuple[Any, ...] | None = None,
-        kwargs: Mapping[str, Any] | None = None,
-        queue: str | None = None,
-        at: datetime | timedelta | None = None,
-    ) -> None:
+    def assert_not_enqueued(self, task: Any, **criteria: Unpack[Criteria]) -> None:
         """Assert that no such job was enqueued; the arguments are those of ``assert_enqueued``."""
         __tracebackhide__ = True
-        wanted = _wanted(task, args, kwargs, queue, at)
-        if found := self._find(wanted):
-            raise AssertionError(f"{_jobs(found)} of {wanted}. {self._near(wanted)}")
+        asked = wanted(task, criteria)
+        if found := self._find(asked):
+            self._fail(asked, found)
+
+    @contextmanager
+    def expect(
+        self, task: Any, *, count: int | None = None, **criteria: Unpack[Criteria]
+    ) -> Iterator[list[Job]]:
+        """``assert_enqueued`` for what is enqueued within the block, whose jobs it gives then."""
+        __tracebackhide__ = True
+        asked = wanted(task, criteria)
+        before = {seen.job.id for seen in self._look()}
+        jobs: list[Job] = []
+        yield jobs
+        jobs += [job for job in self._find(asked) if job.id not in before]
+        if not self._is_right(jobs, count):
+            self._fail(asked, jobs, count, before)
+
+    def assert_chain(self, *tasks: Any) -> list[Job]:
+        """Assert that each of these tasks waits for the one before it, and return the jobs."""
+        __tracebackhide__ = True
+        chains: list[list[Job]] = [[]]
+        for task in tasks:
+            asked = wanted(task, {})
+            chains = [
+                [*chain, job]
+                for chain in chains
+                for job in self._find(replace(asked, depends_on=chain[-1:] or None))
+            ]
+            if not chains:
+                raise AssertionError(f"No such chain: it ends before {asked}. {self._near(asked)}")
+        return chains[0]
+
+    @contextmanager
+    def inline(self) -> Iterator[None]:
+        """
+        Run jobs within the block as soon as they are enqueued, or else when the code commits.
+
+        What the first one raised that failed for good is raised when the block ends, as code that
+        enqueues a job never sees it.
+        """
+        __tracebackhide__ = True
+        failures: list[Exception] = []
+
+        def run() -> None:
+            try:
+                self.run()
+            except Exception as error:  # noqa: BLE001 - a job may raise anything
+                failures.append(error)
+                run()
+
+        with after_each_enqueue(run):
+            yield
+            run()
+        if failures:
+            raise failures[0]
 
     def run(
         self,
@@ -133,8 +180,7 @@ class RqJobs(Sequence[Job]):
             until = now() + until
         elif until:
             until = until.astimezone()
-        names = None if queue is None else _queue_names(queue)
-        choice = _choice(only, exclude)
+        names = None if queue is None else queue_names(queue)
         try:
             return Run(
                 until,
@@ -144,7 +190,7 @@ class RqJobs(Sequence[Job]):
                 clock=clock,
                 names=names,
                 limit=limit,
-                is_wanted=choice,
+                is_wanted=choice(only, exclude),
             )()
         finally:
             self._refresh()
@@ -158,7 +204,7 @@ class RqJobs(Sequence[Job]):
         """``run`` for asynchronous tests."""
         return await in_thread(self.run, until, raise_exceptions, **options)
 
-    def _look(self) -> list["_Seen"]:
+    def _look(self) -> list[Seen]:
         """All jobs, in the order that they were enqueued."""
         places: dict[str, int] = {}
         for queue in queues():
@@ -179,7 +225,9 @@ class RqJobs(Sequence[Job]):
             return
         # Others belong to another queue of the same Redis.
         if job.origin == queue.name:
-            self._seen[job_id] = _Seen(job, _scheduled_time(job, queue), len(self._seen))
+            self._seen[job_id] = Seen(
+                job, _scheduled_time(job, queue), job.retries_left, len(self._seen)
+            )
 
     def _look_for_ids(self) -> list[str]:
         self._look()
@@ -191,13 +239,31 @@ class RqJobs(Sequence[Job]):
             with suppress(NoSuchJobError):
                 seen.job.refresh()
 
-    def _find(self, wanted: "_Wanted") -> list[Job]:
-        return [seen.job for seen in self._look() if not wanted.differences(seen)]
+    def _find(self, asked: Wanted) -> list[Job]:
+        return [seen.job for seen in self._look() if not asked.differences(seen)]
 
-    def _near(self, wanted: "_Wanted") -> str:
-        """Say what is there, nearest first."""
+    def _is_right(self, found: list[Job], count: int | None) -> bool:
+        return bool(found) if count is None else len(found) == count
+
+    def _fail(
+        self,
+        asked: Wanted,
+        found: list[Job],
+        count: int | None = None,
+        before: Collection[str] = (),
+    ) -> NoReturn:
+        __tracebackhide__ = True
+        expected = "" if count is None else f", not {count}"
+        raise AssertionError(f"{_jobs(found)} of {asked}{expected}. {self._near(asked, before)}")
+
+    def _near(self, asked: Wanted, before: Collection[str] = ()) -> str:
+        """Say what is there, nearest first, but for what was there ``before``."""
         near = sorted(
-            ((wanted.differences(seen), seen) for seen in self._look()),
+            (
+                (asked.differences(seen), seen)
+                for seen in self._look()
+                if seen.job.id not in before
+            ),
             key=lambda entry: ("task" in entry[0], len(entry[0])),
         )
         lines = [
@@ -208,99 +274,9 @@ class RqJobs(Sequence[Job]):
         return "\n".join([first, *lines, *_waiting()])
 
 
-@dataclass(frozen=True)
-class _Seen:
-    job: Job
-    at: datetime | None
-    place: int
-
-    def __str__(self) -> str:
-        at = f", at {self.at:%Y-%m-%d %H:%M:%S %Z}" if self.at else ""
-        return f"{self.job.get_call_string()} in queue {self.job.origin!r}{at}"
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    task: str
-    args: tuple[Any, ...] | None
-    kwargs: Mapping[str, Any] | None
-    queue: str | None
-    at: datetime | timedelta | None
-
-    def __str__(self) -> str:
-        criteria = [
-            f"{name}={value!r}"
-            for name, value in vars(self).items()
-            if name != "task" and value is not None
-        ]
-        return " with ".join(filter(None, [self.task, ", ".join(criteria)]))
-
-    def differences(self, seen: _Seen) -> list[str]:
-        """The names of what is other than wanted."""
-        job = seen.job
-        differs = {
-            "task": _name_of(job) != self.task,
-            "args": self.args is not None and tuple(job.args) != tuple(self.args),
-            "kwargs": self.kwargs is not None and job.kwargs != self.kwargs,
-            "queue": self.queue is not None and job.origin != self.queue,
-            "at": self.at is not None and not self._is_at(seen),
-        }
-        return [name for name, does in differs.items() if does]
-
-    def _is_at(self, seen: _Seen) -> bool:
-        if seen.at is None:
-            return False
-        if isinstance(self.at, timedelta):
-            return abs(seen.at - seen.job.created_at - self.at) < SAME_TIME
-        return self.at is not None and int(seen.at.timestamp()) == int(self.at.timestamp())
-
-
 @async_unsafe("run() is for synchronous tests: await rq_jobs.arun() in this one.")
 def _refuse_in_async_code() -> None:
     pass
-
-
-def _wanted(
-    task: Any,
-    args: tuple[Any, ...] | None,
-    kwargs: Mapping[str, Any] | None,
-    queue: str | None,
-    at: datetime | timedelta | None,
-) -> _Wanted:
-    """What is asked for, if it can be: a misspelt name would never be found."""
-    if queue is not None:
-        _queue_names(queue)
-    if args is not None and not isinstance(args, tuple | list):
-        raise TypeError(f"args is a tuple, such as ({args!r},).")
-    return _Wanted(_name(task), args, kwargs, queue, at)
-
-
-def _queue_names(queue: str | Collection[str]) -> Collection[str]:
-    names = [queue] if isinstance(queue, str) else queue
-    for name in names:
-        if name not in settings.RQ_QUEUES:
-            raise ValueError(f"RQ_QUEUES has no queue {name!r}.")
-    return names
-
-
-def _choice(only: Any, exclude: Any) -> Callable[[Job], bool] | None:
-    """Which jobs to run, None for all."""
-    if only is None and not exclude:
-        return None
-    wanted = None if only is None else _names(only)
-    unwanted = _names(exclude)
-
-    def is_wanted(job: Job) -> bool:
-        name = _name_of(job)
-        return (wanted is None or name in wanted) and name not in unwanted
-
-    return is_wanted
-
-
-def _names(tasks: Any) -> set[str]:
-    """Those of one task or several."""
-    several = tasks if isinstance(tasks, list | tuple | set | frozenset) else [tasks]
-    return set(map(_name, several))
 
 
 def _waiting() -> Iterator[str]:
@@ -316,22 +292,6 @@ def _waiting() -> Iterator[str]:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
-def _name(task: Any) -> str:
-    if isinstance(task, str):
-        import_attribute(task)
-        return task
-    # Of ``task.delay``, the task.
-    task = getattr(getattr(task, "__self__", None), "func", task)
-    # That of a django.tasks.Task.
-    path: str | None = getattr(task, "module_path", None)
-    return path or dotted_name(task)
-
-
-def _name_of(job: Job) -> str | None:
-    # Of methods, RQ keeps the object, and the name without that of the class.
-    return dotted_name(job.func) if job.instance else job.func_name
 
 
 def _jobs(found: list[Job]) -> str:
