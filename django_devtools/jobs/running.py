@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
+from random import Random
 from types import TracebackType
 from typing import Any, TypeVar
 from unittest.mock import patch
@@ -24,6 +25,7 @@ from rq.utils import now
 
 from django_devtools.jobs import redis
 from django_devtools.jobs.configuration import Address, address_of
+from django_devtools.jobs.effects import changed, effects
 from django_devtools.jobs.job_classes import class_for
 from django_devtools.jobs.schedules import Due, crons_as_before, of_crons, of_queues
 from django_devtools.jobs.workers import InProcess
@@ -87,6 +89,8 @@ class Run:
         names: Collection[str] | None = None,
         limit: int | None = None,
         is_wanted: Callable[[Job], bool] | None = None,
+        deliveries: int = 1,
+        shuffle: int | None = None,
     ) -> None:
         self.until = until
         self.raise_exceptions = raise_exceptions
@@ -100,6 +104,10 @@ class Run:
         self._retries: set[str] = set()
         self._time = _MovedTime() if clock else _ImaginedTime()
         self._at_once = 0
+        self._deliveries = deliveries
+        self._seed = shuffle
+        self._shuffle = None if shuffle is None else Random(shuffle)  # noqa: S311 - for tests
+        self._differences: list[str] = []
         self._workers: dict[str, Any] = {}
 
     def __call__(self) -> list[Job]:
@@ -113,6 +121,11 @@ class Run:
                 if self._at_once == most:
                     raise RuntimeError(self._endless())
                 self._run(*found)
+                self._deliver_again(*found)
+        if self._differences:
+            seed = "" if self._shuffle is None else f" with shuffle={self._seed},"
+            first = f"Delivered again,{seed} jobs differ:"
+            raise AssertionError("\n  ".join([first, *self._differences]))
         return self.jobs
 
     def _next(self) -> tuple[Job, Queue] | None:
@@ -136,14 +149,17 @@ class Run:
                 job = fetch(ids[0], queue)
                 if job is None:
                     queue.remove(ids[0])
-                elif self._has(job):
-                    heads.append((job.enqueued_at or job.created_at, job.id, (job, queue)))
-                    break
                 else:
                     position += 1
+                    if not self._has(job):
+                        continue
+                    heads.append((job.enqueued_at or job.created_at, job.id, (job, queue)))
+                    # Where it may be any of them, all are looked at.
+                    if self._shuffle is None:
+                        break
         if not heads:
             return None
-        job, queue = self._first(heads)
+        job, queue = self._shuffle.choice(heads)[2] if self._shuffle else self._first(heads)
         queue.remove(job.id)
         return job, queue
 
@@ -200,6 +216,18 @@ class Run:
             worker.execute_job(job, queue)
         if worker.failure or worker.wants_retry:
             self._after_failure(job, worker.failure)
+
+    def _deliver_again(self, job: Job, queue: Queue) -> None:
+        """As where a worker was killed before it could say that a job is done."""
+        for _ in range(1, self._deliveries):
+            worker = self._workers[queue.name]
+            if worker.failure or worker.wants_retry:
+                return
+            before = effects()
+            self._run(job, queue)
+            if names := changed(before, effects()):
+                self._differences.append(f"{job.get_call_string()}: {', '.join(names)}")
+                return
 
     def _after_failure(self, job: Job, failure: BaseException | None) -> None:
         __tracebackhide__ = True
