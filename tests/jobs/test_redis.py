@@ -467,6 +467,18 @@ def test_queue_made_before(real_redis_url: str, settings: Any) -> None:
     assert queue.count == 1
 
 
+def test_connections_with_sentinels_made_before(settings: Any) -> None:
+    settings.RQ_QUEUES = {
+        "default": {"SENTINELS": [("redis.invalid", 26379)], "MASTER_NAME": "main", "DB": 1}
+    }
+    settings.FAKE_REDIS = False
+    before = get_connection()
+
+    settings.FAKE_REDIS = True
+    before.set("who", "Ada")
+    assert get_connection().get("who") == b"Ada"
+
+
 def test_queue_of_another_redis_made_before(settings: Any) -> None:
     redis = Redis(host="redis.invalid")
     settings.FAKE_REDIS = False
