@@ -29,6 +29,7 @@ class DjangoDevtoolsConfig(AppConfig):
         if extras.has_jobs():
             checks.register_jobs()
             setting_changed.connect(_follow_settings)
+            _run_jobs()
 
 
 def _stand_in() -> None:
@@ -41,6 +42,15 @@ def _stand_in() -> None:
         from django_devtools.jobs.redis import stand_in
 
         stand_in()
+
+
+def _run_jobs() -> None:
+    # For those who have no Redis, and so no worker.
+    if getattr(settings, "FAKE_REDIS", False):
+        from django_devtools.jobs import background
+
+        if background.is_wanted():
+            background.start()
 
 
 def _follow_settings(setting: str, **signal: Any) -> None:
