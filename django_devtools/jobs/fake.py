@@ -51,10 +51,7 @@ class Connection(fakeredis.FakeRedisConnection):
             version = ".".join(map(str, VERSION))
             self.get_socket().put_response(f"redis_version:{version}".encode())
         else:
-            super().send_command(*args, **kwargs)  # type: ignore[no-untyped-call]
-
-    def pack_command(self, *args: Any) -> Any:
-        return super().pack_command(*_with_real_time(args))  # type: ignore[no-untyped-call]
+            super().send_command(*_with_real_time(args), **kwargs)  # type: ignore[no-untyped-call]
 
     def pack_commands(self, commands: Any) -> Any:
         return super().pack_commands(map(_with_real_time, commands))  # type: ignore[no-untyped-call]

@@ -74,6 +74,8 @@ def enter_by_hand(*entries: str, ends: str = "") -> None:
     """Without ``atomic()``; ``ends`` names what ends the transaction."""
     connection = connections[ALIAS]
     connection.set_autocommit(False)
+    # Nothing begins where something has begun.
+    connection.set_autocommit(False)
     enter(*entries)
     if ends:
         getattr(connection, ends)()

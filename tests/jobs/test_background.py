@@ -1,15 +1,15 @@
-import os
-import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from threading import Event
 from urllib.request import urlopen
 
 import pytest
 from pytest_django import Settings
 
+from django_devtools import apps
 from django_devtools.jobs import background
 from django_devtools.jobs.background import is_wanted, work, work_off
 from django_devtools.jobs.testing import RqJobs
@@ -49,6 +49,18 @@ def test_where_jobs_are_run(
     monkeypatch.setattr(sys, "argv", ["manage.py", *arguments])
     monkeypatch.setenv("RUN_MAIN", main)
     assert is_wanted() is wanted
+
+
+@pytest.mark.parametrize(("is_fake", "wanted"), [(True, True), (True, False), (False, True)])
+def test_a_thread_is_started(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, is_fake: bool, wanted: bool
+) -> None:
+    settings.FAKE_REDIS = is_fake
+    started = Event()
+    monkeypatch.setattr(background, "work", started.set)
+    monkeypatch.setattr(background, "is_wanted", lambda: wanted)
+    apps._run_jobs()
+    assert started.wait(TIMEOUT if is_fake and wanted else 0) is (is_fake and wanted)
 
 
 def test_what_is_due(rq_jobs: RqJobs) -> None:
@@ -144,7 +156,7 @@ def test_server(make_project: Callable[..., Project]) -> None:
             urlopen(url, timeout=TIMEOUT).close()
             listening.accept()[0].close()
         finally:
-            os.kill(server.pid, signal.SIGINT)
+            server.kill()
             server.communicate(timeout=TIMEOUT)
 
 

@@ -76,6 +76,16 @@ def test_times_that_redis_tells(rq_jobs: RqJobs, move: Move) -> None:
         assert 400 < job.connection.ttl(job.key) <= 500
 
 
+def test_entries_of_streams(rq_jobs: RqJobs, fake_redis: Any, move: Move) -> None:
+    now = datetime.now(UTC).timestamp()
+    with move(LONG_AGO):
+        first = fake_redis.xadd("stream", {"a": "1"})
+        second = fake_redis.xadd("stream", {"a": "*"})
+        third = fake_redis.xadd("stream", {"a": "3"}, id="99999999999999-1")
+    assert first < second < third == b"99999999999999-1"
+    assert abs(int(first.partition(b"-")[0]) / 1000 - now) < 60
+
+
 def test_what_was_to_run_at_a_time(rq_jobs: RqJobs, move: Move) -> None:
     job = resize.enqueue_in(DAYS, "a.png")
     assert rq_jobs.run() == []
