@@ -47,7 +47,7 @@ def address(config: Mapping[str, Any]) -> Address:
         found = _parsed(config["URL"])
         return _address({"db": config.get("DB")} | found)
     if "USE_REDIS_CACHE" in config:
-        return _address_of_cache(config["USE_REDIS_CACHE"])
+        return _address(_options_of_cache(config["USE_REDIS_CACHE"]))
     if "UNIX_SOCKET_PATH" in config:
         return _address({"path": config["UNIX_SOCKET_PATH"], "db": config.get("DB")})
     if "SENTINELS" in config:
@@ -68,6 +68,19 @@ def address_of(pool: Any) -> Address:
     return _address_at_sentinels(pool.service_name, sentinels, options.get("db"))
 
 
+def details(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The database and the login, as they are configured: None and missing are not the same."""
+    if "URL" in config:
+        found = _parsed(config["URL"])
+    elif "USE_REDIS_CACHE" in config:
+        found = _options_of_cache(config["USE_REDIS_CACHE"])
+    elif "UNIX_SOCKET_PATH" in config:
+        found = {}
+    else:
+        found = {"db": 0} | {key.lower(): value for key, value in config.items()}
+    return {key: found.get(key) for key in ("db", "username", "password")}
+
+
 def _address(options: Mapping[str, Any]) -> Address:
     """The address in options of redis-py."""
     host = options.get("path") or options.get("host") or "localhost"
@@ -81,13 +94,11 @@ def _address_at_sentinels(master: str, sentinels: Any, db: Any) -> Address:
     return _address({"host": f"{master} of {', '.join(known)}", "db": db})
 
 
-def _address_of_cache(alias: str) -> Address:
+def _options_of_cache(alias: str) -> dict[str, Any]:
     location = settings.CACHES[alias].get("LOCATION", "")
     if not isinstance(location, str):
         location = location[0]
-    return _address(
-        _parsed(location) if "://" in location else {"host": f"cache {location or alias}"}
-    )
+    return _parsed(location) if "://" in location else {"host": f"cache {location or alias}"}
 
 
 @cache
@@ -95,4 +106,5 @@ def _parsed(url: str) -> dict[str, Any]:
     from redis.connection import parse_url
 
     found = parse_url(url)
-    return {name: found[name] for name in ("host", "path", "port", "db") if name in found}
+    kept = ("host", "path", "port", "db", "username", "password")
+    return {name: found[name] for name in kept if name in found}

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import cache
 from threading import Lock, RLock
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import fakeredis
 from redis.connection import URL_QUERY_ARGUMENT_PARSERS
@@ -16,6 +16,7 @@ from django_devtools.jobs.configuration import (
     CONNECTION_KEYS,
     Address,
     address,
+    details,
 )
 
 # Its newest commands are there, and RQ uses those of this version where it can.
@@ -88,7 +89,7 @@ def configuration(config: Mapping[str, Any]) -> dict[str, Any]:
     if "SENTINELS" in config and not config.keys() & BEFORE_SENTINELS:
         options = {"connection_class": Connection, "host": address(config).host}
         return kept | {"CONNECTION_KWARGS": options}
-    return kept | {"URL": _url(address(config))}
+    return kept | {"URL": _url(address(config), **details(config))}
 
 
 def is_fake(config: Mapping[str, Any]) -> bool:
@@ -128,7 +129,9 @@ _DATABASE: Any = type(
 
 
 @cache
-def _url(address: Address) -> str:
+def _url(address: Address, db: int | None, username: str | None, password: str | None) -> str:
+    login = ":".join(quote(part or "", safe="") for part in (username, password))
     # In a query, a host may be a path, too.
-    query = {"host": address.host, "db": address.db, "connection_class": CONNECTION_CLASS}
-    return f"redis://:{address.port}?{urlencode(query)}"
+    query = {"host": address.host, "db": db, "connection_class": CONNECTION_CLASS}
+    given = {name: value for name, value in query.items() if value is not None}
+    return f"redis://{login}@:{address.port}?{urlencode(given)}"
