@@ -182,9 +182,7 @@ def decide(
     reruns = options.rerun and bool(comparison.raw_changed)
     foreseen = None
     if reruns or not comparison.in_step():
-        foreseen = _outlook(
-            comparison, options, workspace, is_interrupted=interrupted is not None
-        )
+        foreseen = _outlook(comparison, options, workspace, is_interrupted=interrupted is not None)
         comparison = foreseen.comparison
     facts = connection, workspace, options, comparison, our_tables, interrupted
     decision = Decision(*facts, foreseen)

@@ -55,9 +55,7 @@ class Expected(NamedTuple):
 class Outlook:
     """The plan of a switch, and what carrying it out does to the data of one database."""
 
-    def __init__(
-        self, comparison: Comparison, options: Options, inspections: Inspections
-    ) -> None:
+    def __init__(self, comparison: Comparison, options: Options, inspections: Inspections) -> None:
         """
         Raises SwitchError where a work tree can't tell what can be unapplied.
 

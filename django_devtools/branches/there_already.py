@@ -15,6 +15,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.state import ProjectState
 
 from django_devtools.branches.schema.changes import (
+    DataLoss,
     SchemaChanges,
     makers,
     models_only,
@@ -72,15 +73,22 @@ def there_already(tables: Tables, unapplied: SchemaHistory, applied: SchemaHisto
     """The migrations that would make what is there."""
     changes = schema_changes(unapplied, applied)
     lost = {*map(attrgetter("item"), changes.lost)}
-    names = {new: old for (old, column), (new, _) in changes.renamed.items() if column is None}
     found: dict[Key, Made] = {}
-    for (table, column), loss in makers(unapplied, applied).items():
-        item = (names.get(table, table) if column else table), column
+    for item, loss in _by_present_names(makers(unapplied, applied), changes):
         if loss.is_certain and is_routed_here(tables.connection, loss):
             is_there = not _gives_way(item, changes, lost) and tables.bars(*item)
             made = found.setdefault(loss.migration, Made(loss.migration, [], []))
             (made.there if is_there else made.missing).append(item)
     return [made for made in found.values() if made.there]
+
+
+def _by_present_names(
+    made: Mapping[Item, DataLoss], changes: SchemaChanges
+) -> Iterator[tuple[Item, DataLoss]]:
+    """What is ``made``; columns with the names that their tables have before that."""
+    names = {new: old for (old, column), (new, _) in changes.renamed.items() if column is None}
+    for (table, column), loss in made.items():
+        yield ((names.get(table, table) if column else table), column), loss
 
 
 def _gives_way(item: Item, changes: SchemaChanges, lost: Collection[Item]) -> bool:
