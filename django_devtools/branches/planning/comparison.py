@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -467,16 +468,42 @@ def _difference(
             return None
         before = load(key, old)
     except UnusableSource as error:
+        if _is_as_it_was(key, old, new, after, provenance):
+            return None
         # Never rolled back on suspicion: the texts may well do the same.
         return _Difference(old, after, error)
+    return _compared_texts(key, (old, before), (new, after), provenance)
+
+
+def _compared_texts(
+    key: Key, old: tuple[Source, Migration], new: tuple[Source, Migration], provenance: Provenance
+) -> _Difference:
+    (source, before), (_, after) = old, new
     schema = not same_schema(before, after)
     # Those of a package differ with its version. That is no edit.
     is_own = key[0] in provenance.history.own_apps
     raw = is_own and (
         not same_raw_operations(before, after)
-        or (bool(raw_operations(after)) and not new.functions_read_like(old))
+        or (bool(raw_operations(after)) and not new[0].functions_read_like(source))
     )
-    return _Difference(old, before, schema=schema, raw=raw, place=not same_place(before, after))
+    return _Difference(source, before, schema=schema, raw=raw, place=not same_place(before, after))
+
+
+def _is_as_it_was(
+    key: Key, old: Source, new: Source | None, after: Migration, provenance: Provenance
+) -> bool:
+    """Whether a text that can't be executed here differs in what has moved, or has no effect."""
+    repository, project = provenance.repository, old.project or old.commit
+    if new is None or repository is None or project is None:
+        return False
+    from django_devtools.branches.sources.moved import load_moved, text_in
+
+    try:
+        before = load_moved(key, old, new, partial(text_in, repository, project))
+    except UnusableSource:
+        return False
+    found = _compared_texts(key, (old, before), (new, after), provenance)
+    return not (found.schema or found.raw or found.place)
 
 
 def _traces(rows: Mapping[Key, str], provenance: Provenance, target: Target) -> dict[Key, Trace]:

@@ -13,9 +13,9 @@ from django_devtools.branches.planning.policy import Irreversible, Policy
 from django_devtools.branches.progress import Progress
 from django_devtools.branches.sources.git import GitError, Repository
 from django_devtools.branches.sources.loader import Source
+from django_devtools.branches.sources.moved import text_in
 from django_devtools.branches.sources.rows import read_rows
 from django_devtools.branches.sources.snapshots import Key
-from django_devtools.conf import project_root
 
 if TYPE_CHECKING:
     from django_devtools.branches.planning.plan import Plan
@@ -200,18 +200,11 @@ def _projects_of(repository: Repository, sources: Sequence[Source]) -> list[str]
     found: list[str] = []
     for source in sources:
         project = source.project or source.commit
-        if project and not any(_has(repository, tree, source) for tree in found):
+        # Whether a tree has exactly this text.
+        texts = (text_in(repository, tree, source.module) for tree in found)
+        if project and source.content not in texts:
             found.append(project)
     return list(dict.fromkeys(found))
-
-
-def _has(repository: Repository, tree: str, source: Source) -> bool:
-    """Whether a tree has exactly this text."""
-    root, file = project_root(), f"{source.module.replace('.', '/')}.py"
-    if not root.is_relative_to(repository.top):
-        return False
-    name = f"{tree}:{(root / file).relative_to(repository.top).as_posix()}"
-    return repository.contents([name]).get(name) == source.content
 
 
 def _reads_files(source: Source | None) -> bool:

@@ -110,11 +110,11 @@ class Source(_Source):
 
     def reads_like(self, other: "Source") -> bool:
         """Whether the texts differ in comments, formatting and docstrings at most."""
-        return self.content == other.content or _same(self.tree, other.tree)
+        return self.content == other.content or same_trees(self.tree, other.tree)
 
     def functions_read_like(self, other: "Source") -> bool:
         """The same outside the Migration class, where the functions are that RunPython calls."""
-        return _same(_outside_migration(self.tree), _outside_migration(other.tree))
+        return same_trees(_outside_migration(self.tree), _outside_migration(other.tree))
 
 
 def parse(content: bytes) -> ast.Module:
@@ -132,7 +132,7 @@ def _syntax_limits() -> Iterator[None]:
         raise UnusableSource(f"is not valid Python ({error or 'too deep'})") from error
 
 
-def _same(one: object, other: object) -> bool:
+def same_trees(one: object, other: object) -> bool:
     """
     Whether two trees, or lists of them, are the same wherever they stand in their texts.
 
@@ -175,25 +175,38 @@ def load(key: Key, source: Source) -> Migration:
     All that the text imports, inside functions too, is imported now, so that no migration fails
     half-way for it. Raises UnusableSource if an import fails, or the text itself.
     """
+    try:
+        _import_inner(source)
+    except Exception as error:
+        raise _unusable(key, error) from error
+    return define(key, source, source.content, {})
+
+
+def define(
+    key: Key, source: Source, text: bytes | ast.Module, names: Mapping[str, object]
+) -> Migration:
+    """The migration that ``text`` of a source defines, with ``names``. Raises UnusableSource."""
     module = ModuleType(source.module)
     module.__package__ = source.package
     module.__file__ = f"<{source.origin}>/{source.module.replace('.', '/')}.py"
+    vars(module).update(names)
     before = sys.modules.get(source.module)
     sys.modules[source.module] = module
     try:
-        _import_inner(source)
-        exec(compile(source.content, module.__file__, "exec"), module.__dict__)  # noqa: S102
+        exec(compile(text, module.__file__, "exec"), module.__dict__)  # noqa: S102
         migration: Migration = module.Migration(key[1], key[0])
     except Exception as error:
-        raise UnusableSource(
-            f"{key[0]}.{key[1]} can't be imported: {type(error).__name__}: {error}"
-        ) from error
+        raise _unusable(key, error) from error
     finally:
         if before is None:
             del sys.modules[source.module]
         else:
             sys.modules[source.module] = before
     return migration
+
+
+def _unusable(key: Key, error: Exception) -> UnusableSource:
+    return UnusableSource(f"{'.'.join(key)} can't be imported: {type(error).__name__}: {error}")
 
 
 def load_or_outline(key: Key, source: Source) -> tuple[Migration, UnusableSource | None]:

@@ -140,8 +140,10 @@ def edited(
 
     blob = repository.blob_id(old)
     repository.store({blob: old})
+    subprocess.run(["git", "-C", directory, "add", "--all"], check=True)
+    project = repository.git("write-tree").decode().strip()
     rows = read_rows(connection)
-    records = {key("m1"): Record(blob, rows[key("m1")])}
+    records = {key("m1"): Record(blob, rows[key("m1")], project)}
     snapshot = Snapshot("main", None, "now", {"shop": "shop.migrations"}, records)
     snapshot_file = SnapshotFile(directory / "snapshots.json", directory)
     snapshot_file.update(database_id(connection), [snapshot])
@@ -235,3 +237,45 @@ def test_an_old_text_that_can_t_be_executed_is_not_compared(
     assert not found.changed
     assert not found.raw_changed
     assert found.in_step()
+
+
+MANAGERS = """
+from django.db import migrations, models
+import {module}
+
+class Migration(migrations.Migration):
+    operations = [
+        migrations.CreateModel(
+            "Product",
+            [("id", models.AutoField(primary_key=True))],
+            managers=[("objects", {module}.Manager())],
+        ),
+        {more}
+    ]
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "is_said"), [("", False), ("migrations.RunSQL('SELECT 1')", True)]
+)
+def test_an_import_that_is_gone_and_has_no_effect_is_no_difference(
+    connection: BaseDatabaseWrapper,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    more: str,
+    is_said: bool,
+) -> None:
+    old = MANAGERS.format(module="no_such_module", more=more).encode()
+    new = MANAGERS.format(module="django.db.models", more="").encode()
+    found = edited(old, new, connection, tmp_path, monkeypatch)
+    assert (key("m1") in found.incomparable) is is_said
+    assert not found.changed
+    assert found.in_step()
+
+
+def test_a_text_that_fails_without_its_imports_is_not_compared(
+    connection: BaseDatabaseWrapper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = text() + b"import no_such_module\nraise ValueError\n"
+    found = edited(old, text("key"), connection, tmp_path, monkeypatch)
+    assert key("m1") in found.incomparable
