@@ -12,6 +12,7 @@ from tests.branches.shop import (
     columns,
     make_shop,
     make_shop_with_feature,
+    tables,
 )
 from tests.commands.test_migrations_switch import at_terminal
 from tests.project import Project
@@ -203,6 +204,25 @@ def test_a_column_that_is_made_again_has_its_values_beside_what_is_left(
         said = project.manage("migrations_switch", "--irreversible=keep").stderr
         assert "still in the stash" not in said
         assert project.python(colours) == "('blue',)"
+
+
+def test_what_sql_has_renamed_gets_its_name_back_with_noop(vendor_project: Project) -> None:
+    """Otherwise it would fail when the branch comes back: there is nothing of the old name."""
+    project = vendor_project
+    make_shop(project)
+    project.manage("migrate")
+    project.checkout("-b", "feature")
+    made = 'migrations.RunSQL("CREATE TABLE one (id integer)", "DROP TABLE one")'
+    renamed = 'migrations.RunSQL("ALTER TABLE one RENAME TO two")'
+    project.migration("shop", "0003_one", f"{made}, {renamed}", [("shop", "0002_longer_name")])
+    project.commit()
+    for _ in range(2):
+        project.checkout("feature")
+        project.switch()
+        assert "two" in tables(project)
+        project.checkout("main")
+        project.manage("migrations_switch", "--irreversible=noop")
+        assert not {"one", "two"} & tables(project)
 
 
 # What is remembered

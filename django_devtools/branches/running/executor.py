@@ -17,7 +17,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.db.migrations.state import ProjectState
 
 from django_devtools.branches.errors import UnfitRows
-from django_devtools.branches.schema.operations import raw_operations
+from django_devtools.branches.schema.operations import raw_operations, renamed_back
 from django_devtools.branches.schema.transactions import one_transaction
 from django_devtools.branches.sources.graph import Graph
 from django_devtools.branches.sources.loader import Source, variant
@@ -259,7 +259,11 @@ def _naming(migration: Migration, becomes: str) -> Iterator[None]:
 
 
 def with_empty_reverses(migration: Migration) -> Migration:
-    """A copy whose RunPython and RunSQL that have no reverse get an empty one."""
+    """
+    A copy whose RunPython and RunSQL that have no reverse get an empty one.
+
+    SQL that only renames something gets the opposite: it would fail when it is run again.
+    """
     operations = [_with_empty_reverse(operation) for operation in migration.operations]
     return variant(migration, operations=operations)
 
@@ -269,7 +273,8 @@ def _with_empty_reverse(operation: Operation) -> Operation:
     if isinstance(operation, migrations.RunPython) and not operation.reversible:
         operation.reverse_code = migrations.RunPython.noop
     elif isinstance(operation, migrations.RunSQL) and not operation.reversible:
-        operation.reverse_sql = migrations.RunSQL.noop
+        back: Any = renamed_back(operation) or migrations.RunSQL.noop
+        operation.reverse_sql = back
     elif isinstance(operation, migrations.SeparateDatabaseAndState):
         operation.database_operations = [
             _with_empty_reverse(inner) for inner in operation.database_operations

@@ -29,6 +29,21 @@ _ALTERS_STATE_ALONE = (operations.AlterModelManagers, operations.AlterModelOptio
 _SQL_RENAME = r"""(?i)ALTER\s+TABLE\s+["`]?(\w+)["`]?\s+RENAME\s+TO\s+["`]?(\w+)["`]?"""
 
 
+_NAME = r"""("[^"]+"|`[^`]+`|\w+)"""
+_RENAMES = (
+    # What may not be there may not have been renamed either, so nothing with IF EXISTS.
+    (
+        rf"ALTER\s+(TABLE|INDEX|SEQUENCE|VIEW)\s+{_NAME}\s+RENAME\s+TO\s+{_NAME}",
+        r"ALTER \1 \3 RENAME TO \2",
+    ),
+    (
+        rf"ALTER\s+TABLE\s+{_NAME}\s+RENAME\s+(CONSTRAINT|COLUMN)\s+{_NAME}\s+TO\s+{_NAME}",
+        r"ALTER TABLE \1 RENAME \2 \4 TO \3",
+    ),
+)
+"""Statements that give something another name, and those that give it back."""
+
+
 class Mark(Operation):
     """What a receiver of pre_migrate puts into migrations, to be told when these are run."""
 
@@ -139,6 +154,21 @@ def sql_renames(operation: Operation) -> list[tuple[str, str]]:
             for statement in _statements(inner):
                 found += re.findall(_SQL_RENAME, statement)
     return found
+
+
+def renamed_back(operation: operations.RunSQL) -> list[Any]:
+    """The SQL that undoes what an operation renames; nothing if it does anything else."""
+    found = [_renamed_back(statement) for statement in reversed(_statements(operation))]
+    undone = [statement for statement in found if statement]
+    return undone if len(undone) == len(found) else []
+
+
+def _renamed_back(statement: str) -> str | None:
+    statement = statement.strip().removesuffix(";").rstrip()
+    for pattern, back in _RENAMES:
+        if match := re.fullmatch(pattern, statement, re.IGNORECASE):
+            return match.expand(back)
+    return None
 
 
 def holds_raw(operation: Operation) -> bool:

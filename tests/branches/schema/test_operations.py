@@ -21,6 +21,7 @@ from django_devtools.branches.schema.operations import (
     irreversible_operations,
     is_seen_by_state,
     raw_operations,
+    renamed_back,
     result_of,
     runs_no_code,
     same_models,
@@ -370,3 +371,26 @@ def test_states_differ_in_fields_options_and_bases(changed: Operation) -> None:
     same = ProjectState()
     create("Product", ("name", models.CharField(max_length=10))).state_forwards("shop", same)
     assert same_models(one, same, "shop")
+
+
+@pytest.mark.parametrize(
+    ("sql", "back"),
+    [
+        ("ALTER TABLE a RENAME TO b;", ["ALTER TABLE b RENAME TO a"]),
+        ('alter index "a b" rename to c', ['ALTER index c RENAME TO "a b"']),
+        (
+            "ALTER TABLE a RENAME CONSTRAINT b TO c",
+            ["ALTER TABLE a RENAME CONSTRAINT c TO b"],
+        ),
+        (
+            ["ALTER SEQUENCE a RENAME TO b", "ALTER TABLE c RENAME COLUMN d TO e"],
+            ["ALTER TABLE c RENAME COLUMN e TO d", "ALTER SEQUENCE b RENAME TO a"],
+        ),
+        (["ALTER TABLE a RENAME TO b", "SELECT 1"], []),
+        ("ALTER TABLE a RENAME TO b; DROP TABLE c", []),
+        ("ALTER TABLE IF EXISTS a RENAME TO b", []),
+        ([], []),
+    ],
+)
+def test_what_only_renames_can_be_taken_back(sql: Any, back: list[str]) -> None:
+    assert renamed_back(migrations.RunSQL(sql)) == back
