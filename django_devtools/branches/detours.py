@@ -47,9 +47,8 @@ def _make_detour(steps: Steps, detour: Detour, way: "Way") -> None:
 
 def _source_of(steps: Steps, step: Step) -> Source | None:
     comparison = steps.decision.comparison
-    if step.backwards:
-        return comparison.texts.source(step.key, step.text)
-    return comparison.held_source(step.key)
+    source = None if step.backwards else comparison.held_source(step.key)
+    return source or comparison.texts.source(step.key, step.text)
 
 
 def _run_way(

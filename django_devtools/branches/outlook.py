@@ -364,7 +364,11 @@ def _recorded(comparison: Comparison, step: Step) -> Migration | None:
 
 
 def _text_of(comparison: Comparison, key: Key) -> str:
-    return comparison.texts.id(comparison.held_source(key))
+    if source := comparison.held_source(key):
+        return comparison.texts.id(source)
+    # The target has a squash in its place.
+    record = comparison.provenance.record(key, comparison.rows.get(key, ""))
+    return (record.blob if record else None) or ""
 
 
 def count_rows(tables: Tables, loss: DataLoss) -> int:

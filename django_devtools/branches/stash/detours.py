@@ -25,6 +25,7 @@ from django_devtools.branches.schema.operations import (
 )
 from django_devtools.branches.schema.tracker import SchemaHistory, track
 from django_devtools.branches.sources.graph import Graph, bridged
+from django_devtools.branches.sources.loader import variant
 from django_devtools.branches.sources.snapshots import Key
 
 from .entries import Entry
@@ -128,8 +129,21 @@ def find_way(
 def _graph_with(
     migrations: Mapping[Key, Migration], applied: Applied, unmigrated_apps: Collection[str]
 ) -> Graph:
-    every = {**applied.migrations(), **migrations}
+    every = _with_pieces({**applied.migrations(), **migrations}, migrations, applied)
     return Graph(every, [*applied.keys(), *migrations], unmigrated_apps)
+
+
+def _with_pieces(
+    every: Mapping[Key, Migration], undone: Collection[Key], applied: Applied
+) -> dict[Key, Migration]:
+    """``every``, with its pieces in place of each squash of which some are to be ``undone``."""
+    squashes = {key: one for key, one in every.items() if not set(undone).isdisjoint(one.replaces)}
+    names = [name for squash in squashes.values() for name in squash.replaces]
+    pieces = {name: every.get(name) or applied.migration(name) for name in names}
+    known = {name: piece for name, piece in pieces.items() if piece is not None}
+    absent = {key: variant(one, dependencies=one.replaces) for key, one in squashes.items()}
+    found = {key: one for key, one in {**every, **known}.items() if key not in squashes}
+    return {key: bridged(one, absent) for key, one in found.items()}
 
 
 def _is_possible(way: Way) -> bool:
@@ -153,9 +167,9 @@ def _fits(operation: Operation, app: str, state: ProjectState) -> bool:
 
 def _migrations_of(detour: Detour, applied: Applied) -> dict[Key, Migration]:
     """The migrations of the missing steps, as far as their texts are still there."""
-    present, passed_over = applied.migrations(), _passed_over(detour, applied)
+    passed_over = _passed_over(detour, applied)
     found = {
-        step.key: applied.recorded(step) if step.backwards else present.get(step.key)
+        step.key: applied.recorded(step) if step.backwards else applied.migration(step.key)
         for step in detour.missing
     }
     return {

@@ -95,6 +95,13 @@ class Applied:
         """Those whose operations are known."""
         return {key: one.migration for key, one in self._migrations.items() if one.migration}
 
+    def migration(self, key: Key) -> Migration | None:
+        """One of them. If a squash stands for it, by the text that it was applied from."""
+        found = self._migrations.get(key)
+        if found is None or found.migration is not None:
+            return found and found.migration
+        return self.recorded(Step(key, False, found.text()))
+
     def copy(self) -> "Applied":
         """The same, to be changed on its own."""
         found = Applied(self._migrations, self.recorded)
@@ -114,11 +121,14 @@ class Applied:
         self._migrations[key] = applied
 
     def remove(self, key: Key) -> None:
-        """``key`` is unapplied, and with it what it replaces."""
+        """``key`` is unapplied, and with it what it replaces, and the squash that it is part of."""
         self._judged.clear()
         found = self._migrations.pop(key, None)
         for replaced in _replaced(found.migration) if found else ():
             self._migrations.pop(replaced, None)
+        for squash, one in list(self._migrations.items()):
+            if key in _replaced(one.migration):
+                del self._migrations[squash]
 
     def move(self, key: Key, arrives: AppliedMigration | None) -> None:
         """``key`` is applied now, or unapplied if nothing arrives."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from django.db import migrations, models
@@ -26,6 +27,7 @@ def migration(name: str, parent: str, *operations: Operation) -> Migration:
 
 
 MADE = migration("0001", "", INITIAL)
+PIECE = ("shop", "0002")
 
 
 def entry() -> Entry:
@@ -180,6 +182,30 @@ def test_what_was_applied_is_unapplied_first() -> None:
     found = way(migration("0002", "0001", ADD), backwards=False)
     assert found is not None
     assert found.begins_backwards
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_piece_of_a_squash_is_unapplied_with_what_is_on_top_of_it(is_known: bool) -> None:
+    """Its own text is recorded; and what depends on the squash depends on its pieces."""
+    piece = migration("0002", "0001", ADD)
+    squash = variant(migration("squash", "", INITIAL, ADD), replaces=[("shop", "0001"), PIECE])
+    top = migration("0003", "squash", migrations.RenameField("item", "note", "text"))
+    known = {("shop", "0001"): "0001", PIECE: "0002", ("shop", "squash"): "squash"}
+    there = {key: AppliedMigration(None, partial(str, text)) for key, text in known.items()}
+    there["shop", "squash"] = AppliedMigration(squash, str)
+    there["shop", "0003"] = AppliedMigration(top, str)
+    texts = {"0001": MADE, "0002": piece} if is_known else {"0002": piece}
+    applied = Applied(there, lambda step: texts.get(step.text))
+    steps = [Step(("shop", "0003"), False, ""), Step(PIECE, False, "0002")]
+
+    found = find_way(Detour([entry()], steps), applied, lambda one: False, (), None)
+
+    if is_known:
+        assert found is not None
+        assert (found.keys, found.rest) == ([PIECE, ("shop", "0003")], [("shop", "0001")])
+        assert find_way(Detour([entry()], steps[1:]), applied, lambda one: False, (), None) is None
+    else:
+        assert found is None
 
 
 def test_what_stays_on_top_is_in_the_way() -> None:

@@ -313,3 +313,25 @@ def test_what_its_branch_has_again_under_another_text_comes_back() -> None:
     found = entry(forth("a"), forth("b"))
     assert Returns([found], applied(A), applied(A), "feature").is_own(found)
     assert not Returns([found], applied(A), applied(A), "main").is_own(found)
+
+
+def test_a_squash_is_not_applied_while_a_piece_of_it_is_undone() -> None:
+    squash = migration("squash", add("a"), add("b"), replaces=("a", "b"))
+    found = applied(A, B, squash)
+    found.remove(("shop", "b"))
+    assert found.keys() == [("shop", "a")]
+    assert found.stage(entry(forth("b", "b"))) is Stage.UNDONE
+
+
+def test_what_a_squash_stands_for_is_known_by_its_text() -> None:
+    squash = migration("squash", replaces=("a", "b"))
+    found = Applied(
+        {
+            ("shop", "a"): AppliedMigration(None, lambda: "a"),
+            ("shop", "squash"): AppliedMigration(squash, lambda: "squash"),
+        },
+        {forth("a", "a"): A}.get,
+    )
+    assert found.migration(("shop", "a")) is A
+    assert found.migration(("shop", "squash")) is squash
+    assert found.migration(("shop", "b")) is None

@@ -497,6 +497,11 @@ thing = both.fork("thing").add("thing", "migrations.RenameModel('item', 'thing')
 lower = thing.fork("lower").add("label", "migrations.RemoveField('thing', 'label')")
 upper = lower.fork("upper").add("qty", "migrations.RemoveField('thing', 'qty')")
 ONE_THING = "INSERT INTO shop_thing (id, qty, label) VALUES (1, 3, 'x')"
+of_labels = Line("main").add("initial", create("item", QTY, LABEL)).add("rename", RENAME)
+old_labels = of_labels.back().fork("old")
+no_label = of_labels.fork("feature").add("label", "migrations.RemoveField('item', 'label')")
+ONE_LABEL = "INSERT INTO shop_item (id, qty, label) VALUES (1, 3, 'x')"
+squashed_labels = of_labels.squashed("0001_squashed", create("item", QTY, LABEL), RENAME)
 
 SQUASHED = {
     "squashed on main, and one of a stack rebased on it": [
@@ -512,6 +517,19 @@ SQUASHED = {
         stop(thing, ONE_THING, thing=""),
         stop(upper, thing="1"),
         stop(lower.onto(squashed_both, 2), thing="1 3"),
+    ],
+    "squashed on main, and back by a detour over a piece of that": [
+        stop(old_labels, ONE_LABEL, item=""),
+        stop(no_label, item="1 3"),
+        stop(squashed_labels, item="1 x 3", is_all=True),
+        stop(no_label, item="1 3"),
+        stop(squashed_labels, item="1 x 3", is_all=True),
+    ],
+    "squashed on main, and from there by a detour over a piece of that": [
+        stop(old_labels, ONE_LABEL, item=""),
+        stop(no_label, item="1 3"),
+        stop(no_label.onto(squashed_labels), item="1 3"),
+        stop(squashed_labels, item="1 x 3", is_all=True),
     ],
     "squashed and cleaned on main, which goes on, and one of a stack rebased on it": [
         begin,
