@@ -394,6 +394,7 @@ def target_has_its_models(facts: Facts, verdicts: Verdicts) -> Verdicts:
     for app in apps:
         if _same_models(now, facts.shared_models, app):
             keys = [key for key in past.get(app, []) if not facts.runs_again(key)]
+            keys = _without_pending(facts, verdicts, keys)
             verdicts = verdicts._replace(
                 obsolete=verdicts.obsolete.union(keys),
                 superseded=verdicts.superseded.union(keys),
@@ -406,10 +407,18 @@ def left_behind_by_squash(facts: Facts, verdicts: Verdicts) -> Verdicts:
     """Leave alone the oldest rows of the past, as many as the models don't need."""
     past = _own_past(facts, verdicts)
     behind = [key for app in past for key in _left_behind(facts, verdicts, app, past[app])]
+    behind = _without_pending(facts, verdicts, behind)
     return verdicts._replace(
         obsolete=verdicts.obsolete.union(behind),
         superseded=verdicts.superseded.union(behind),
     )
+
+
+def _without_pending(facts: Facts, verdicts: Verdicts, keys: list[Key]) -> list[Key]:
+    """``keys`` but for those that are pending under other names, as they may undo each other."""
+    matches = _matches(facts, verdicts).in_order if keys else ()
+    pending = {key for match in matches for key in match.held}
+    return [key for key in keys if key not in pending]
 
 
 def adopted(facts: Facts, verdicts: Verdicts) -> Verdicts:

@@ -306,6 +306,15 @@ def test_a_single_row_of_the_past_may_be_all_that_is_left_behind() -> None:
     assert names(found.obsolete) == ["m2"]
 
 
+def test_what_was_made_and_dropped_is_not_left_behind_if_it_is_pending_under_other_names() -> None:
+    held = line(m1=create(), m2=add("a"), m3=remove("a"))
+    wanted = line(m1=create(), s2=add("a"), s3=remove("a"))
+    found = classify(facts(held, wanted, OWN))
+    assert not found.obsolete
+    assert names(found.forget) == ["m2", "m3"]
+    assert names(found.record) == ["s2", "s3"]
+
+
 # adopted: the target's own past
 
 
