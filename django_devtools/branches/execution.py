@@ -108,8 +108,8 @@ class Execution:
         # What comes back then does so in their transaction: they tell whether it has.
         with one_transaction(self.decision.connection):
             self.transfer.forget(plan.forget)
-            for key in plan.record:
-                self.transfer.applied.add(key, self.outlook.arrives(key))
+            rows = {key: self.outlook.arrives(key) for key in plan.recorded_in_order()}
+            self.transfer.record(rows, plan.recorded_by)
             self._rewrite_rows(executor, plan.forget, plan.record)
             self.transfer.restore_between_passes(models)
         make_detours(self.steps, models)

@@ -326,7 +326,8 @@ def _apps_dropped_from(outlook: Outlook) -> set[str]:
     if comparison.unusable.keys().isdisjoint(plan.unapply):
         lost = [loss for loss in losses(plan.backwards) if loss.becomes is None]
         found |= {loss.migration[0] for loss in plan.shared_by(lost)}
-    return found & {app for app, _ in plan.apply}
+    # Its names may have changed since.
+    return (found & {app for app, _ in plan.apply}) | plan.apps_made_alike()
 
 
 def applied_by(comparison: Comparison, nodes: Mapping[Key, Migration]) -> Applied:

@@ -104,6 +104,11 @@ def _depends_on(migrations: Mapping[Key, Migration], key: Key, other: Key) -> bo
     return other in seen
 
 
+def things_made(migrations: Iterable[Migration]) -> set[Thing]:
+    """The models and fields that migrations make, by all names that they give them."""
+    return set(_makers({(one.app_label, one.name): one for one in migrations}))
+
+
 def _makers(migrations: Mapping[Key, Migration]) -> dict[Thing, list[Key]]:
     found: dict[Thing, list[Key]] = {}
     for key, migration in migrations.items():

@@ -15,6 +15,7 @@ from django_devtools.branches.sources.loader import variant
 from django_devtools.branches.sources.snapshots import Key
 
 from .classify import Facts, State, Verdicts, classify, graph_by, states_by
+from .dependencies import things_made
 from .misplaced import applied_on_top, applied_too_early
 from .policy import Irreversible, Policy
 
@@ -132,6 +133,13 @@ class Plan(_Plan):
         phantoms = [loss for loss in losses if self.states[loss.migration] is State.PHANTOM]
         return self._in_target(phantoms, self.wanted.graph.nodes)
 
+    def apps_made_alike(self) -> set[str]:
+        """The apps of which phantoms have made, under any name, what the target makes as well."""
+        phantoms = [key for key in self.unapply if self.states[key] is State.PHANTOM]
+        held, wanted = self.held.graph.nodes, self.wanted.graph.nodes
+        made = things_made(held[key] for key in phantoms)
+        return {app for app, *_ in made & things_made(wanted[key] for key in self.apply)}
+
     def _in_target(self, losses: Iterable[DataLoss], keys: Collection[Key]) -> list[DataLoss]:
         losses = list(losses)
         if not losses or self.is_base(keys):
@@ -177,6 +185,20 @@ class Plan(_Plan):
         migrations = [self.wanted.graph.nodes[key] for key in apply]
         base = self.wanted.state(self.wanted.ordered(keys, self.rows))
         return track(base, migrations, self.max_name_length)
+
+    def recorded_in_order(self) -> list[Key]:
+        """The rows to write between the passes, those of parents first."""
+        order = {key: at for at, key in enumerate(self.wanted.ordered(self.record, self.rows))}
+        return sorted(self.record, key=lambda key: order.get(key, -1))
+
+    def recorded_by(self, record: Sequence[Key]) -> SchemaHistory:
+        """What the last ones of these have done to tables and columns."""
+        keys = [key for key in record if key in self.wanted.graph.nodes]
+        if not keys:
+            return SchemaHistory()
+        below = self.wanted.applied_nodes() - self.wanted.descendants(keys)
+        base = self.wanted.state(self.wanted.ordered(below, self.rows))
+        return track(base, [self.wanted.graph.nodes[key] for key in keys], self.max_name_length)
 
     def changes(
         self, backwards: SchemaHistory | None = None, forwards: SchemaHistory | None = None

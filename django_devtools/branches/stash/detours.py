@@ -137,13 +137,19 @@ def _with_pieces(
     every: Mapping[Key, Migration], undone: Collection[Key], applied: Applied
 ) -> dict[Key, Migration]:
     """``every``, with its pieces in place of each squash of which some are to be ``undone``."""
-    squashes = {key: one for key, one in every.items() if not set(undone).isdisjoint(one.replaces)}
-    names = [name for squash in squashes.values() for name in squash.replaces]
-    pieces = {name: every.get(name) or applied.migration(name) for name in names}
-    known = {name: piece for name, piece in pieces.items() if piece is not None}
-    absent = {key: variant(one, dependencies=one.replaces) for key, one in squashes.items()}
-    found = {key: one for key, one in {**every, **known}.items() if key not in squashes}
-    return {key: bridged(one, absent) for key, one in found.items()}
+    apart = {
+        key: variant(one, dependencies=one.replaces)
+        for key, one in every.items()
+        if not set(undone).isdisjoint(one.replaces)
+    }
+    rest = {key: bridged(one, apart) for key, one in every.items() if key not in apart}
+    return _pieces_of(apart.values(), applied) | rest
+
+
+def _pieces_of(squashes: Iterable[Migration], applied: Applied) -> dict[Key, Migration]:
+    keys = [key for squash in squashes for key in squash.replaces]
+    pieces = {key: applied.migration(key) for key in keys}
+    return {key: piece for key, piece in pieces.items() if piece is not None}
 
 
 def _is_possible(way: Way) -> bool:

@@ -121,7 +121,7 @@ class Applied:
         self._migrations[key] = applied
 
     def remove(self, key: Key) -> None:
-        """``key`` is unapplied, and with it what it replaces, and the squash that it is part of."""
+        """``key`` is unapplied, and what it replaces, and the squash that it is part of."""
         self._judged.clear()
         found = self._migrations.pop(key, None)
         for replaced in _replaced(found.migration) if found else ():

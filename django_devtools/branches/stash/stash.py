@@ -229,17 +229,23 @@ class Stash:
         return {name for name, info in entry.infos.items() if there.get(name) == info}
 
     def homeless(self, applied: Applied) -> list[Entry]:
-        """The columns that were due once, and were not there: what makes them restores them."""
+        """What was due once, and was not there: what makes it restores it."""
         kept = [entry for entry in self.entries() if entry.status is Status.KEPT]
         undone = [entry for entry in kept if applied.stage(entry) is Stage.UNDONE]
         return [entry for entry in undone if not self.has_place(entry)]
 
-    def has_place(self, entry: Entry) -> bool:
-        """Whether any of the columns of an entry is there; of a table or narrowed one, always."""
-        if entry.is_table or entry.is_narrowed:
+    def has_place(self, entry: Entry, exactly: bool = False) -> bool:
+        """
+        Whether the table of an entry is there, or any of its columns; of a narrowed one, always.
+
+        ``exactly``: whether a table has all columns as they were.
+        """
+        if entry.is_narrowed:
             return True
-        tables = Tables(self.connection)
-        return any(tables.has_item(entry.table, column) for column in entry.columns)
+        self.tables = Tables(self.connection)
+        if not entry.is_table:
+            return any(self.tables.has_item(entry.table, column) for column in entry.columns)
+        return self._is_in_place(entry) if exactly else entry.table in self.tables.names
 
     def forget_edited(self, entry: Entry) -> None:
         """

@@ -5,7 +5,7 @@ Whoever runs them says which step is next, when it begins, and when it is done.
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,6 +16,7 @@ from django_devtools.branches.schema.changes import DataLoss, SchemaChanges
 from django_devtools.branches.schema.introspection import Tables
 from django_devtools.branches.schema.operations import runs_sql
 from django_devtools.branches.schema.structure import Item
+from django_devtools.branches.schema.tracker import SchemaHistory
 from django_devtools.branches.sources.snapshots import Key
 
 from .entries import Entry, Status, Step
@@ -109,7 +110,9 @@ class Transfer:
         self._unknown: set[int] = set()
         """The numbers of the new entries of columns that no model knows."""
         self._homeless: list[Entry] = []
-        """Columns that were due, and that are not there yet."""
+        """Tables and columns that were due, and that are not there yet."""
+        self._adopted: list[Entry] = []
+        """What was undone by rows of django_migrations, under the names that they give."""
         self._early: set[int] = set()
         """The numbers of the entries that come without the rest of their pass being undone."""
         self._spared: dict[int, Callable[[Entry], str]] = {}
@@ -211,7 +214,7 @@ class Transfer:
         self._move(self.applied)
         if self._next:
             self._places.done(self._next[0].key)
-        is_followed = self._older() or self._arrivals or self._places
+        is_followed = self._older() or self._homeless or self._arrivals or self._places
         if is_followed and (changes := renamed()):
             self.follow(changes)
         self.restore_due(models)
@@ -220,6 +223,7 @@ class Transfer:
         """Give the names that the database has now to what earlier passes have dropped."""
         self._arrivals.follow(changes)
         self._places.follow(changes)
+        self._homeless = self.stash.follow(self._homeless, changes)
         self.returns.rename(self.stash.follow(self._older(), changes))
         self.returns.rename(self._follow_columns(changes))
 
@@ -258,8 +262,9 @@ class Transfer:
         `detours`, and what refers to that waits until `restore_late`.
         """
         self.stash.dropped(self.returns.dropped_now())
-        due = [one for one in self.returns.after_step() if not one.dropped_by <= self.faked]
-        due = self._with_place(due)
+        undone = [*self._adopted, *self.returns.after_step()]
+        self._adopted = []
+        due = self._with_place([one for one in undone if not one.dropped_by <= self.faked], models)
         early, by_detour = self._split_detours()
         early += self._needed_by([*due, *early])
         self._early.update(entry.id for entry in early)
@@ -268,11 +273,14 @@ class Transfer:
         self._late += late
         self._restore([one for one in found if one not in late], models)
 
-    def _with_place(self, due: list[Entry]) -> list[Entry]:
-        """Those of ``due`` whose columns are there. The others wait until they are."""
-        due = [*due, *self._homeless, *self._left_out()]
-        self._homeless = [one for one in due if not self.stash.has_place(one)]
-        return [one for one in due if one not in self._homeless]
+    def _with_place(self, due: list[Entry], models: Models) -> list[Entry]:
+        """Those of ``due`` whose table or columns are there. The others wait until they are."""
+        due = [self._under_new_name(one, models) for one in due] + self._left_out()
+        found = [one for one in due if self.stash.has_place(one)]
+        # What comes to be there later may only have the same name.
+        found += [one for one in self._homeless if self.stash.has_place(one, exactly=True)]
+        self._homeless = [one for one in (*self._homeless, *due) if one not in found]
+        return found
 
     def _left_out(self) -> list[Entry]:
         """
@@ -305,6 +313,30 @@ class Transfer:
         for key in keys:
             self.applied.remove(key)
 
+    def record(
+        self,
+        rows: Mapping[Key, AppliedMigration],
+        history_of: Callable[[Sequence[Key]], SchemaHistory],
+    ) -> None:
+        """
+        Rows are written, in this order, of migrations whose work is done already.
+
+        What the first of them undo has the names that the others give. ``history_of`` tells what
+        migrations do.
+        """
+        before = self.applied.copy()
+        for key, arrives in rows.items():
+            self.applied.add(key, arrives)
+        for entry in self.returns.after_step():
+            history = history_of(_written_after(entry, before, rows))
+            self._adopted.append(self._after(entry, history))
+
+    def _after(self, entry: Entry, history: SchemaHistory) -> Entry:
+        """An entry under the names that its place has after ``history``."""
+        known = names_in_stash(entry)
+        names = known.after(history)
+        return entry if names == known or entry.is_narrowed else self.stash.rename(entry, names)
+
     def _after_steps(self, entry: Entry, keys: Collection[Key]) -> Entry | None:
         """An entry under the names that steps of its pass give, if they stay; None if none do."""
         steps = [step for step in self.applied.in_effect(entry) if step.key in keys]
@@ -312,9 +344,7 @@ class Transfer:
         if not steps or steps[0].backwards or is_dropped or entry.is_narrowed:
             return None
         way = self.find_way(Detour([entry], steps, only_for_names=True), self.applied)
-        known = names_in_stash(entry)
-        names = known if way is None else known.after(way.history)
-        return None if names == known else self.stash.rename(entry, names)
+        return None if way is None else self._after(entry, way.history)
 
     def restore_between_passes(self, models: Models) -> None:
         """Restore what rows have undone that were changed and nothing with them."""
@@ -632,6 +662,18 @@ def _may_drop_by_sql(arrives: AppliedMigration | None) -> bool:
     """Whether what a step has dropped may be dropped on purpose."""
     migration = arrives.migration if arrives else None
     return migration is not None and runs_sql(migration)
+
+
+def _written_after(
+    entry: Entry, before: Applied, rows: Mapping[Key, AppliedMigration]
+) -> list[Key]:
+    """Those of ``rows`` that come after what undoes an entry, which unapplying has dropped."""
+    then, keys = before.copy(), list(rows)
+    for position, key in enumerate(keys, 1):
+        then.add(key, rows[key])
+        if entry.steps[0].backwards and then.stage(entry) is Stage.UNDONE:
+            return keys[position:]
+    return []
 
 
 def _takes(loss: DataLoss, entry: Entry) -> bool:

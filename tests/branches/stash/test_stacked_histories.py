@@ -403,6 +403,17 @@ FILL_TWO = "INSERT INTO shop_item (id, qty, label) VALUES (1, 3, 'x')"
 renamed_two = two.fork("upper").add("rename", RENAME)
 renamed_merged = renamed_two.onto(merged)
 long_main = main.add("part", create("part", FOREIGN_KEY)).add("item", create("item", QTY))
+# Only a part of it was checked out, or names have changed within.
+without_item = (
+    a.fork("without").add("delete", "migrations.DeleteModel('item')").add("price", price)
+)
+merged_without = main.add("without", create("item", QTY), "migrations.DeleteModel('item')", price)
+RENAME_ITEM = "migrations.RenameModel('item', 'thing')"
+OTHER_TABLE = "migrations.AlterModelTable('thing', 'shop_other')"
+of_thing = b.fork("thing").add("thing", RENAME_ITEM)
+merged_thing = main.add("thing", create("item", QTY), RENAME, RENAME_ITEM)
+of_other = of_thing.fork("other").add("other", OTHER_TABLE)
+merged_other = main.add("other", create("item", QTY), RENAME, RENAME_ITEM, OTHER_TABLE)
 squashed = long_main.squashed(
     "0001_squashed", create("product"), create("part", FOREIGN_KEY), create("item", QTY)
 )
@@ -460,6 +471,38 @@ MERGED = {
         stop(main, product="1; 2"),
         stop(merged_apart, product="1; 2", item="1 3 x", is_all=True),
     ],
+    "merged as one migration that deletes the table": [
+        begin,
+        begin_a,
+        stop(without_item, product="1 7; 2 7"),
+        stop(merged_without, product="1 7; 2 7", may_differ=True),
+        stop(a, product="1; 2", item="1 3; 2 4"),
+    ],
+    "merged as one migration with a rename, of which only the part before was there": [
+        begin,
+        begin_a,
+        stop(merged_thing, product="1; 2", thing=""),
+        stop(of_thing, product="1; 2", thing="1 3; 2 4", is_all=True),
+    ],
+    "merged as one migration with a rename, and back to what was before it": [
+        begin,
+        stop(
+            of_thing, "INSERT INTO shop_thing (id, amount) VALUES (1, 3)", product="1; 2", thing=""
+        ),
+        stop(merged_thing, product="1; 2", thing="1 3"),
+        stop(a, product="1; 2", item="1 3"),
+        stop(merged_thing, product="1; 2", thing="1 3"),
+        stop(b, product="1; 2", item="1 3", is_all=True),
+    ],
+    "merged as one migration with another table, and back to what was before it": [
+        begin,
+        stop(
+            of_thing, "INSERT INTO shop_thing (id, amount) VALUES (1, 3)", product="1; 2", thing=""
+        ),
+        stop(of_other, product="1; 2", other="1 3"),
+        stop(merged_other, product="1; 2", other="1 3"),
+        stop(of_thing, product="1; 2", thing="1 3", is_all=True),
+    ],
     "squashed on main": [
         stop(long_main, *fill_long, product="", part="", item=""),
         stop(on_long, product="1; 2", part="1 2", item="1 3; 2 4"),
@@ -491,6 +534,10 @@ longer_main = squashed_main.cleaned().add(
 )
 a_on_longer = a.onto(longer_main)
 
+without_a = a.fork("dropped").add("delete", "migrations.DeleteModel('item')")
+of_parts = without_a.add("part", create("part"))
+squashed_a = a.squashed("0001_squashed", create("product"), create("item", QTY)).cleaned()
+
 both = Line("main").add("initial", create("item", QTY, LABEL))
 squashed_both = both.squashed("0001_squashed", create("item", QTY, LABEL))
 thing = both.fork("thing").add("thing", "migrations.RenameModel('item', 'thing')")
@@ -517,6 +564,15 @@ SQUASHED = {
         stop(thing, ONE_THING, thing=""),
         stop(upper, thing="1"),
         stop(lower.onto(squashed_both, 2), thing="1 3"),
+    ],
+    "squashed and cleaned on main, and a branch that drops the table rebased on it": [
+        stop(a, ITEMS, product="", item=""),
+        stop(without_a, product=""),
+        stop(without_a.onto(squashed_a), product=""),
+        stop(a, product="", item="1 3; 2 4"),
+        stop(of_parts, product="", part=""),
+        stop(of_parts.onto(squashed_a, 2), product="", part=""),
+        stop(a, product="", item="1 3; 2 4"),
     ],
     "squashed on main, and back by a detour over a piece of that": [
         stop(old_labels, ONE_LABEL, item=""),
@@ -726,6 +782,11 @@ NO_COLOUR = "migrations.RemoveField('item', 'colour')"
 colour_dropped = of_colours.fork("dropped").add("drop", NO_COLOUR)
 TO_REQUIRED = "migrations.AlterField('item', 'colour', models.IntegerField(default=7))"
 colour_narrowed = of_colours.fork("narrowed").add("alter", TO_REQUIRED).add("drop", NO_COLOUR)
+with_parts = of_colours.add("part", create("part"))
+parts_squashed = with_parts.squashed(
+    "0001_parts", create("item", COLOUR), create("part")
+).cleaned()
+parts_narrowed = with_parts.fork("narrowed").add("alter", TO_REQUIRED)
 renamed_item = a.fork("renamed").add("rename", RENAME)
 went_on = main.squashed("0001_squashed", create("product")).cleaned().add("part", create("part"))
 amounts_cleaned = of_items.squashed("0001_squashed", create("item", QTY), COLUMN).cleaned()
@@ -785,6 +846,12 @@ ADOPTED = {
         ),
         stop(went_on, product="1; 2", part=""),
         stop(a.onto(went_on), product="1; 2", part="", item="1 3", is_all=True),
+    ],
+    "a column that a branch narrows, which was rebased on a squash": [
+        stop(with_parts, "INSERT INTO shop_item (id, colour) VALUES (1, NULL)", item="", part=""),
+        stop(parts_narrowed, item="1 7", part=""),
+        stop(parts_narrowed.onto(parts_squashed), item="1 7", part=""),
+        stop(with_parts, item="1 -", part="", is_all=True),
     ],
     "a column that a squash has renamed of a table that comes back": [
         stop(of_items, ONE_ITEM, item=""),
@@ -920,7 +987,7 @@ def test_edited_after_a_kill_behind_a_rename(
     """What was saved under the name before gives way, also if the run could not say a word."""
     main = Line("main").add("initial", create("item"))
     made = main.fork("feature").add("thing", create("thing", COLOUR))
-    feature = made.add("table", "migrations.AlterModelTable('thing', 'other')")
+    feature = made.add("table", "migrations.AlterModelTable('thing', 'shop_other')")
     world = World(connection, tmp_path / "repository")
     world.learn([feature])
     world.go(feature)

@@ -15,7 +15,11 @@ from django.db.migrations.state import ProjectState
 
 from django_devtools.branches.progress import Progress
 from django_devtools.branches.running.narrowing import coercing
-from django_devtools.branches.schema.changes import schema_changes
+from django_devtools.branches.schema.changes import (
+    renames_backwards,
+    renames_forwards,
+    schema_changes,
+)
 from django_devtools.branches.schema.dialects import dialect_of
 from django_devtools.branches.schema.operations import writes_rows
 from django_devtools.branches.schema.tracker import SchemaHistory, track
@@ -94,8 +98,11 @@ class Walker:
         for one, step in zip(steps, named, strict=True):
             transfer.expect(step, None if backwards else self._arrives(one))
             transfer.begin()
+            state = self._state()
+            renames = renames_backwards(one) if backwards else renames_forwards(one, state)
             self._run(one, backwards)
-            transfer.done(lambda: self._state().apps)
+            after = self._state()
+            transfer.done(lambda: self._state().apps, partial(renames, after))
         transfer.end_pass()
 
     def _run(self, one: Migration, backwards: bool) -> None:
@@ -223,6 +230,25 @@ def test_what_is_made_before_it_can_come_back_is_no_edit(
     assert walker.rows("product", weight) == "1 10; 2 20; 3 30"
     assert walker.rows(part, "name") == "1 x; 2 y"
     assert not any(f"{weight} (" in one or part in one for one in walker.kept())
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_what_is_due_follows_a_rename_until_it_is_there(walker: Walker, times: int) -> None:
+    """The row of what makes a column is back, and the column is not."""
+    weight = migration("2", migrations.AddField("product", "weight", WEIGHT), after="1")
+    rename = migration("3", migrations.RenameModel("Product", "Good"), after="2")
+    made = migration("4", sql("ALTER TABLE shop_good ADD COLUMN weight integer"), after="3")
+    walker.go(PRODUCT, weight)
+    walker.write("UPDATE shop_product SET weight = 10 * id")
+    walker.go(PRODUCT)
+    walker.now.append(weight)
+
+    if times == 2:
+        walker.go(PRODUCT, weight, rename)
+    walker.go(PRODUCT, weight, rename, made)
+
+    assert walker.rows("good", "weight") == "1 10; 2 20; 3 30"
+    assert not walker.kept()
 
 
 @pytest.mark.parametrize(("top", "way"), WALKS)
