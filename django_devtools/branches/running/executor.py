@@ -4,7 +4,7 @@ import copy
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from django.db import DataError, IntegrityError, migrations, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper

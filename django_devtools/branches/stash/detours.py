@@ -138,12 +138,15 @@ def _with_pieces(
 ) -> dict[Key, Migration]:
     """``every``, with its pieces in place of each squash of which some are to be ``undone``."""
     apart = {
-        key: variant(one, dependencies=one.replaces)
-        for key, one in every.items()
-        if not set(undone).isdisjoint(one.replaces)
+        key: variant(every[key], dependencies=every[key].replaces)
+        for key in _squashes_of(undone, every)
     }
     rest = {key: bridged(one, apart) for key, one in every.items() if key not in apart}
     return _pieces_of(apart.values(), applied) | rest
+
+
+def _squashes_of(pieces: Collection[Key], every: Mapping[Key, Migration]) -> list[Key]:
+    return [key for key, one in every.items() if not {*pieces}.isdisjoint(one.replaces)]
 
 
 def _pieces_of(squashes: Iterable[Migration], applied: Applied) -> dict[Key, Migration]:
