@@ -196,7 +196,9 @@ def test_applied_in_a_work_tree(vendor_project: Project) -> None:
     go(vendor_project, "main")
     plan = vendor_project.manage("migrations_switch", "feature2", "--plan").stdout
     assert "Would be restored from the stash:\n" in plan
-    assert vendor_project.manage("migrations_switch", "--no-input", "feature2").stderr == ""
+    said = vendor_project.manage("migrations_switch", "--no-input", "feature2").stderr
+    assert said.startswith("Another branch is checked out.")
+    assert said.count("\n") == 1
     assert "weight" in columns(vendor_project)
     vendor_project.checkout("feature2")
     assert dump(vendor_project) == before

@@ -987,7 +987,7 @@ def test_edited_after_a_kill_behind_a_rename(
     """What was saved under the name before gives way, also if the run could not say a word."""
     main = Line("main").add("initial", create("item"))
     made = main.fork("feature").add("thing", create("thing", COLOUR))
-    feature = made.add("table", "migrations.AlterModelTable('thing', 'shop_other')")
+    feature = made.add("table", "migrations.AlterModelTable('thing', 'other')")
     world = World(connection, tmp_path / "repository")
     world.learn([feature])
     world.go(feature)
