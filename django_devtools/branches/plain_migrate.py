@@ -1,9 +1,11 @@
 """One ``migrate`` on one database: saves what it drops, and restores what it makes again."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from django.apps.registry import Apps
+from django.db import transaction
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations import Migration
 from django.db.migrations.state import ProjectState
@@ -31,7 +33,7 @@ from django_devtools.branches.stash.transfer import Models, Report, Transfer
 from django_devtools.conf import project_root
 
 from .outlook import applied_by
-from .progress import Progress, write_notice
+from .progress import Progress, not_saved, warning, write_notice
 from .there_already import both_ways, is_backwards, state_and_history
 
 Plan = Sequence[tuple[Migration, bool]]
@@ -55,7 +57,6 @@ class Session:
         """``rows`` are those of django_migrations, with the times of their application."""
         self.stash = stash
         self.plan = plan
-        self.changes = _changes(stash, plan)
         self.run: set[Key] = set()
         """The migrations that were really run; a faked one does not reach its operations."""
         self._code = code_on_disk()
@@ -75,36 +76,60 @@ class Session:
             arrives = AppliedMigration(self._code.migrations.get(key), lambda: "")
             final.move(key, None if backwards else arrives)
         returns = Returns(stash.entries(), applied, final)
+        self._progress = progress
         self._transfer = Transfer(stash, returns, progress, Report(), self._find_way)
 
-    def save(self, branch: str | None) -> None:
+    def prepare(self, branch: str | None) -> None:
         """
-        Save what is about to be dropped, of ``branch``, and put marks into the plan.
+        Put marks into the plan, which have what is dropped, of ``branch``, saved.
 
-        Raises DatabaseError where it can't be saved.
+        Not before a migration is really run: nobody can tell earlier that all are faked.
         """
         self._branch = branch
         self._transfer.prepare()
-        fills = any(writes_rows(*one) for one in self.plan)
         for position, (migration, backwards) in enumerate(self.plan):
             operations: Any = migration.operations
             operations.insert(len(operations) if backwards else 0, _Beginning(self, position))
             if backwards:
                 operations.insert(0, _Undone(self))
         self._steps = [self._step(*one) for one in self.plan]
-        self._transfer.save(self.changes, self._steps, branch, fills)
 
     def begin(self, position: int, state: ProjectState) -> None:
         """The migration at ``position`` begins in ``state``, so those before it are done."""
+        migration, backwards = self.plan[position]
+        verb = "Unapplying" if backwards else "Applying"
+        with self._progress.within(f"  {verb} {migration}..."):
+            self._begin(position, state)
+
+    def _begin(self, position: int, state: ProjectState) -> None:
         self._run_up_to(position, lambda: state.apps, lambda: self._renamed(state))
         self._before, self._undone = state, None
-        if self._transfer.came_back:
-            rest = [(without_marks(one), backwards) for one, backwards in self.plan[position:]]
-            changes = _changes(self.stash, rest)
-            self._transfer.save_again(changes, self._steps[position:], self._branch)
+        if not self.run:
+            self._save(position)
+        elif self._transfer.came_back:
+            steps, changes = self._steps[position:], _changes(self.stash, self._rest(position))
+            self._transfer.save_again(changes, steps, self._branch)
         self.run.add(self._steps[position].key)
         self._expect(position)
         self._transfer.begin()
+
+    def _save(self, position: int) -> None:
+        """Save what is dropped by the migrations that begin with the one at ``position``."""
+        rest = self._rest(position)
+        fills = any(writes_rows(*one) for one in rest)
+        steps = self._steps[position:]
+        connection, changes = self.stash.connection, SchemaChanges([], {}, set(), {})
+        with warning(not_saved(connection), self._progress.verbosity):
+            changes = _changes(self.stash, rest)
+        # What fails must not end the transaction of the migration, which the user asked for.
+        is_within = connection.in_atomic_block
+        part = transaction.atomic(connection.alias) if is_within else nullcontext()
+        with warning(not_saved(connection), self._progress.verbosity), part:
+            self._transfer.save(changes, steps, self._branch, fills)
+
+    def _rest(self, position: int) -> list[tuple[Migration, bool]]:
+        """The migrations from the one at ``position`` on, as they are without marks."""
+        return [(without_marks(one), backwards) for one, backwards in self.plan[position:]]
 
     def undone(self, state: ProjectState) -> None:
         """The migration that began last is unapplied; ``state`` is the one before it."""
@@ -115,8 +140,7 @@ class Session:
         if self.run:
             self._run_up_to(len(self.plan), lambda: models, self._renamed_at_last)
             self._transfer.restore_late(lambda: models)
-        self._transfer.end_pass()
-        if self.run:
+            self._transfer.end_pass()
             self._transfer.settle(lambda: models)
         self._transfer.finish()
         self._say()

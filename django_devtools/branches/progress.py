@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from django.core.management.base import OutputWrapper
-from django.core.management.color import Style
+from django.core.management.color import Style, color_style
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -117,6 +117,15 @@ class Progress:
             yield
         self.current = ""
 
+    @contextmanager
+    def within(self, text: str) -> Iterator[None]:
+        """Report what is done while Django has begun a line with ``text``, and not ended it."""
+        if self.verbosity >= 1:
+            self._line.join(text)
+        yield
+        if self.verbosity >= 1:
+            self._line.leave(text)
+
     def line(self, text: str) -> None:
         """Report an action that takes no time."""
         if self.verbosity >= 1:
@@ -150,6 +159,21 @@ class Progress:
                 self._line.end(self.style.SUCCESS(f" {word}{spent}"))
                 self._ticker.spoken()
             self._ticker.end(self._depth)
+
+
+def not_saved(connection: BaseDatabaseWrapper) -> str:
+    """The words before the reason why data is dropped and not in the stash."""
+    return f"What is dropped from database '{connection.alias}' was not saved"
+
+
+@contextmanager
+def warning(what: str, verbosity: int, hint: str = "") -> Iterator[None]:
+    """Turn whatever goes wrong into a warning: the user asked for ``migrate``, and gets it."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - see above
+        if verbosity:
+            write_notice(color_style().WARNING(f"{what}: {error}{hint}"))
 
 
 def write_notice(text: str) -> None:

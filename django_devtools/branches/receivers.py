@@ -2,8 +2,8 @@
 
 import logging
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from django.apps import AppConfig, apps
@@ -42,7 +42,7 @@ from django_devtools.branches.stash.entries import Status
 from django_devtools.branches.stash.stash import Stash
 from django_devtools.conf import in_tests, project_root, takes_snapshots
 
-from .progress import Progress, write_notice
+from .progress import Progress, not_saved, warning, write_notice
 
 if TYPE_CHECKING:
     from .guard import Guard
@@ -83,7 +83,7 @@ def before_migrate(
     if settings.DEBUG and not in_tests():
         _keep_safe(connections[using], plan, verbosity)
         if repository := Repository.usable(project_root()):
-            with _warning("The git hooks were not told", verbosity, f" {UNTOLD}"):
+            with warning("The git hooks were not told", verbosity, f" {UNTOLD}"):
                 HookState(repository).changed()
 
 
@@ -96,9 +96,8 @@ def _keep_safe(connection: BaseDatabaseWrapper, plan: Steps, verbosity: int) -> 
             if guard and guard.doubt and verbosity:
                 write_notice(color_style().WARNING(f"{UNSURE}: {guard.doubt}"))
             if guard is None or not guard.refusal:
-                what = f"What is dropped from database '{connection.alias}' was not saved"
-                with _warning(what, verbosity):
-                    save(Stash(connection), plan, verbosity)
+                with warning(not_saved(connection), verbosity):
+                    watch(Stash(connection), plan, verbosity)
             if guard is not None:
                 guard.watch(plan)
 
@@ -113,10 +112,10 @@ def after_migrate(
     """
     if sender is not _last_sender():
         return
-    with _warning(f"What is in the stash was not restored to database '{using}'", verbosity):
+    with warning(f"What is in the stash was not restored to database '{using}'", verbosity):
         restore(plan, signal.get("apps", apps))
     hint = "\n`manage.py migrations_snapshot` takes one."
-    with _warning(f"No snapshot was taken of database '{using}'", verbosity, hint):
+    with warning(f"No snapshot was taken of database '{using}'", verbosity, hint):
         if takes_snapshots():
             refresh(connections[using])
     # Hooks were told that nothing is known, and look again. Prompts can't.
@@ -183,12 +182,8 @@ def refresh(connection: BaseDatabaseWrapper) -> None:
     snapshot_file.update(database, [snapshot], rows=found.rows)
 
 
-def save(stash: Stash, plan: Steps, verbosity: int) -> None:
-    """
-    Save what ``migrate`` is about to drop, and see to it that what comes back is restored.
-
-    Raises DatabaseError where it can't be saved.
-    """
+def watch(stash: Stash, plan: Steps, verbosity: int) -> None:
+    """See to it that what ``migrate`` drops is saved, and that what comes back is restored."""
     connection, rows = stash.connection, read_rows(stash.connection)
     if not (_may_restore(stash) or (rows and _may_drop(stash, plan))):
         logger.debug("%s: nothing is dropped, and nothing is restored", connection.alias)
@@ -196,11 +191,11 @@ def save(stash: Stash, plan: Steps, verbosity: int) -> None:
     from .plain_migrate import Session
 
     session = Session(stash, plan, rows, _progress(verbosity))
-    session.save(_held_branch(connection, rows))
+    session.prepare(_held_branch(connection, rows))
 
 
 def restore(plan: Steps, models: Apps) -> None:
-    """End what ``save`` began: restore what ``migrate`` has made, unless all of it was faked."""
+    """End what ``watch`` began: restore what ``migrate`` has made, unless all of it was faked."""
     from .plain_migrate import session_of
 
     if session := session_of(plan):
@@ -255,16 +250,6 @@ def _held_branch(connection: BaseDatabaseWrapper, rows: Mapping[Key, str]) -> st
 
 def _progress(verbosity: int) -> Progress:
     return Progress(OutputWrapper(sys.stdout), color_style(), verbosity)
-
-
-@contextmanager
-def _warning(what: str, verbosity: int, hint: str = "") -> Iterator[None]:
-    """Turn whatever goes wrong into a warning: the user asked for ``migrate``, and gets it."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 - see above
-        if verbosity:
-            write_notice(color_style().WARNING(f"{what}: {error}{hint}"))
 
 
 def _last_sender() -> AppConfig | None:

@@ -86,6 +86,16 @@ class Line:
         self._begun, self._is_cut = text, False
         self._write(text)
 
+    def join(self, text: str) -> None:
+        """Somebody else has written ``text``, the beginning of a line."""
+        self._begun, self._is_cut = text, False
+
+    def leave(self, text: str) -> None:
+        """Who has written ``text`` goes on: write it again if it was not the last."""
+        if self._begun != text:
+            self._write(text)
+        self._begun = ""
+
     def show(self, text: str) -> None:
         """Show a text: at a terminal until something else is written."""
         text = self.indent + text

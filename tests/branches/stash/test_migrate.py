@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.branches.shop import PRODUCT, tables
+from tests.branches.shop import PRODUCT, make_shop_with_feature, tables
 from tests.branches.stash.stashing import dump, go, kept, make_branch, values
 from tests.branches.stash.test_owners import PART, fill, make
 from tests.branches.stash.test_stash import NOTE, REVIEWS, WEIGHT, make_products
@@ -499,3 +499,21 @@ def test_a_rename_in_an_app_that_comes_later_in_the_plan_of_django(shop: Project
 
     assert dump(shop) == rows
     assert not kept(shop)
+
+
+def test_nothing_is_saved_of_what_is_faked(vendor_project: Project) -> None:
+    """Nothing is dropped then; and what is said within a line of Django's does not break it."""
+    make_shop_with_feature(vendor_project)
+    vendor_project.settings("DJANGO_DEVTOOLS = {}")
+    vendor_project.python("from shop.models import *; Product.objects.create(colour='red')")
+
+    assert "Saving" not in vendor_project.manage("migrate", "--fake", "shop", "0002").stdout
+    assert kept(vendor_project) == set()
+    vendor_project.manage("migrate", "--fake")
+
+    assert vendor_project.manage("migrate", "shop", "0002").stdout.endswith(
+        "  Unapplying shop.0003_colour...\n"
+        "  Saving column shop_product.colour... OK\n"
+        "  Unapplying shop.0003_colour... OK\n"
+    )
+    assert kept(vendor_project) == {"shop_product.colour 1"}
